@@ -153,7 +153,7 @@ in_root() {
                 set -e
                 root=$1
                 shift
-                mount --bind "$root" "$root"
+                mount --rbind "$root" "$root"
                 mount -t proc proc "$root/proc"
                 mount --rbind /dev "$root/dev"
                 mount -t tmpfs tmpfs "$root/run"
