@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What integration tests share. They run inside a test host, as root, with the product installed.
+
+Commands        run, moorctl, moorctl_json, busctl_call, busctl_property, unit_properties
+The daemon      moored_pid, start_moored, kill9_moored, journal
+Waiting         wait_until
+Nothing left    leftovers, assert_nothing_left, mountinfo_count, processes
+Images          Tar (hostile archives too), Image, push, in lib_image
+Registries      REGISTRY (Debian's docker-registry, filled), FaultyRegistry in lib_registry
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+from lib_image import Image, Tar, push
+from lib_registry import FaultyRegistry
+
+__all__ = ["BUS_NAME", "REGISTRY", "TEST_IMAGES", "FaultyRegistry", "Image", "Tar", "TestCase", "assert_nothing_left",
+           "busctl_call", "busctl_property", "journal", "kill9_moored", "leftovers", "moorctl", "moorctl_json",
+           "moored_pid", "mountinfo_count", "processes", "push", "run", "start_moored", "unit_properties",
+           "wait_until"]
+
+BUS_NAME = "org.moored1"
+REGISTRY = "127.0.0.1:5000"
+TEST_IMAGES = "/run/test-images/oci"
+
+WAIT_TIMEOUT = 10.0
+
+
+def run(command, check=True, timeout=60, text=True, **kwargs):
+    """Runs a command (a list, or a string for the shell); its output is captured and part of a failure's text."""
+
+    if "input" not in kwargs:
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+    result = subprocess.run(command, shell=isinstance(command, str), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=text, timeout=timeout, **kwargs)
+    if check and result.returncode != 0:
+        raise AssertionError(f"{command!r} ended with {result.returncode}\nstdout: {result.stdout}\n"
+                             f"stderr: {result.stderr}")
+    return result
+
+
+def moorctl(*args, check=True, **kwargs):
+    return run(["moorctl", *args], check=check, **kwargs)
+
+
+def moorctl_json(*args, **kwargs):
+    """The parsed output of a moorctl verb that prints JSON; None where it prints nothing."""
+
+    output = moorctl(*args, "--json=short", **kwargs).stdout.strip()
+    return json.loads(output) if output else None
+
+
+def busctl_call(path, interface, method, *args, check=True):
+    """Calls a method of moored; returns the reply's arguments as a list. ARGS are as busctl wants them: signature first."""
+
+    result = run(["busctl", "--json=short", "--", "call", BUS_NAME, path, interface, method, *map(str, args)],
+                 check=check)
+    if result.returncode != 0:
+        return result
+    return json.loads(result.stdout)["data"] if result.stdout.strip() else []
+
+
+def busctl_property(path, interface, name):
+    return json.loads(run(["busctl", "--json=short", "get-property", BUS_NAME, path, interface, name]).stdout)["data"]
+
+
+def unit_properties(unit, *names):
+    """The named properties of a systemd unit, as a dictionary of strings."""
+
+    output = run(["systemctl", "show", "--property", ",".join(names), "--", unit]).stdout
+    return dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+
+
+def wait_until(predicate, timeout=WAIT_TIMEOUT, interval=0.02, what=None):
+    """Calls predicate until it returns something true, which is returned; fails after timeout seconds."""
+
+    end = time.monotonic() + timeout
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() >= end:
+            raise AssertionError(f"gave up after {timeout} s: {what or getattr(predicate, '__name__', predicate)}")
+        time.sleep(interval)
+
+
+# ---- the daemon ----
+
+def moored_pid():
+    """The daemon's process id, 0 where it does not run."""
+
+    return int(unit_properties("moored.service", "MainPID").get("MainPID", "0"))
+
+
+def start_moored():
+    run(["systemctl", "reset-failed", "moored.service"], check=False)
+    run(["systemctl", "start", "moored.service"])
+    return wait_until(moored_pid, what="moored.service has a main process")
+
+
+def kill9_moored(restart=True):
+    """Kills the daemon with SIGKILL and waits until it is gone; starts it again unless told otherwise."""
+
+    pid = moored_pid()
+    if pid > 0:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not os.path.exists(f"/proc/{pid}") or _is_zombie(pid), what=f"process {pid} ends")
+    if restart:
+        return start_moored()
+    return pid
+
+
+def _is_zombie(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def journal(*args, since=None):
+    """The journal's text; since is seconds since the epoch."""
+
+    command = ["journalctl", "--no-pager", "--output=short-precise", *args]
+    if since is not None:
+        command.append(f"--since=@{since:.6f}")
+    run(["journalctl", "--sync"], check=False)
+    return run(command, check=False).stdout
+
+
+# ---- nothing is left ----
+
+def mountinfo_count(pid=1):
+    with open(f"/proc/{pid}/mountinfo", "rb") as f:
+        return sum(1 for _ in f)
+
+
+def processes(*names):
+    """Process ids by name: {pid: name}. Without names, the product's short-lived programs."""
+
+    names = names or ("mooring", "moored-helper")
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as f:
+                name = f.read().strip()
+        except OSError:
+            continue
+        # comm holds 15 bytes at most.
+        if name in [n[:15] for n in names] and not _is_zombie(entry):
+            found[int(entry)] = name
+    return found
+
+
+def _list_below(root, depth):
+    found = []
+    for directory, directories, files in os.walk(root):
+        level = 0 if directory == root else directory[len(root):].count("/")
+        found += [os.path.join(directory, name) for name in directories + files]
+        if level + 1 >= depth:
+            directories.clear()
+    return found
+
+
+def leftovers():
+    """What containers, transfers and images could leave behind, as sets to be compared with assert_nothing_left."""
+
+    units = run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "moored-*"]).stdout
+    with open("/proc/1/mountinfo", encoding="utf-8") as f:
+        mounts = {line.split()[4] for line in f if not line.split()[4].startswith("/run/credentials/")}
+    return {
+        "units": {line.split()[0] for line in units.splitlines() if line.split() and ".slice" not in line.split()[0]},
+        "run": set(_list_below("/run/moored", 4)),
+        "ingests": set(_list_below("/var/lib/moored/ingest", 2)),
+        "snapshots": set(_list_below("/var/lib/moored/snapshots", 3)),
+        "mounts": mounts,
+        "processes": set(processes().items()),
+    }
+
+
+def assert_nothing_left(before, timeout=WAIT_TIMEOUT, ignore=()):
+    """Waits until everything that leftovers() lists now was there before; ignore names kinds that may differ."""
+
+    def extra():
+        now = leftovers()
+        return {kind: sorted(now[kind] - before[kind]) for kind in now
+                if kind not in ignore and now[kind] - before[kind]}
+
+    end = time.monotonic() + timeout
+    while found := extra():
+        if time.monotonic() >= end:
+            raise AssertionError("left behind: " + json.dumps(found, indent=2, default=str))
+        time.sleep(0.05)
+
+
+class TestCase(unittest.TestCase):
+    """A test case that removes all containers of the default namespace after each test and then looks for leftovers.
+
+    Set check_leftovers to False where a test leaves something on purpose."""
+
+    maxDiff = None
+    check_leftovers = True
+    # Seconds after which the runner gives a test up.
+    timeout = 120
+
+    def setUp(self):
+        self.leftovers_before = leftovers()
+        self.addCleanup(self._clean)
+
+    def _clean(self):
+        ids = moorctl("ps", "-a", "-q", check=False).stdout.split()
+        if ids:
+            moorctl("rm", "-f", *ids, check=False)
+        if self.check_leftovers:
+            assert_nothing_left(self.leftovers_before, ignore=("snapshots",))

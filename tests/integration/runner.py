@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs the integration tests inside a test host.
+
+    runner.py [--list] [--failfast] [PATTERN...]
+
+Tests are the TestCase classes of test_*.py beside this file; PATTERN is a part of a test's name (file.class.method),
+or a shell pattern for the whole of it. One line a test; for a failure its traceback and what the daemon, its helpers and
+the containers wrote to the journal meanwhile. The last line is "N passed, N failed, N skipped".
+"""
+
+import argparse
+import fnmatch
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+JOURNAL_LINES = 60
+TIMEOUT = 120
+
+
+class TestTimeout(Exception):
+    pass
+
+
+class Result(unittest.TestResult):
+    def __init__(self):
+        super().__init__()
+        self.counts = {"ok": 0, "FAIL": 0, "skip": 0}
+        self.start = time.time()
+        self.failed = False
+        self.reported = False
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.start = time.time()
+        self.failed = self.reported = False
+        signal.alarm(getattr(test, "timeout", TIMEOUT))
+
+    def stopTest(self, test):
+        signal.alarm(0)
+        if self.failed and not self.reported:
+            self.report("FAIL", test)
+        super().stopTest(test)
+
+    def report(self, word, test, why=""):
+        self.reported = True
+        self.counts[word] += 1
+        name = test_name(test)
+        print(f"{word:4} {name} ({time.time() - self.start:.2f} s){': ' + why if why else ''}", flush=True)
+
+    def details(self, test, error):
+        if not self.failed:
+            self.failed = True
+            self.report("FAIL", test)
+        print("".join(traceback.format_exception(*error)))
+        journal = subprocess.run(["journalctl", "--no-pager", "-o", "short-precise", f"--since=@{self.start:.6f}",
+                                  "-u", "moored*", "-n", str(JOURNAL_LINES), "-q"], stdout=subprocess.PIPE, text=True,
+                                 errors="replace", check=False).stdout
+        print("---- journal since the test began:\n" + journal + "----", flush=True)
+
+    def addSuccess(self, test):
+        if not self.failed:
+            self.report("ok", test)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self.report("skip", test, reason)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self.details(test, err)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self.details(test, err)
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            print(f"     in {subtest}")
+            self.details(test, err)
+
+    def addExpectedFailure(self, test, err):
+        super().addExpectedFailure(test, err)
+        self.report("ok", test, "fails as expected")
+
+    def addUnexpectedSuccess(self, test):
+        super().addUnexpectedSuccess(test)
+        self.report("FAIL", test, "was expected to fail")
+
+
+def test_name(test):
+    return test.id()
+
+
+def flatten(suite):
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from flatten(test)
+        else:
+            yield test
+
+
+def matches(test, patterns):
+    name = test_name(test)
+    return not patterns or any(p in name or fnmatch.fnmatch(name, p) for p in patterns)
+
+
+def on_alarm(*_):
+    raise TestTimeout("the test took too long")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Runs the integration tests inside a test host.")
+    parser.add_argument("--list", action="store_true", help="print the tests' names and run none")
+    parser.add_argument("--failfast", action="store_true", help="end after the first failure")
+    parser.add_argument("patterns", nargs="*")
+    arguments = parser.parse_args()
+
+    sys.path.insert(0, HERE)
+    sys.dont_write_bytecode = True
+    suite = unittest.TestSuite(test for test in flatten(unittest.defaultTestLoader.discover(HERE, "test_*.py"))
+                               if matches(test, arguments.patterns))
+    if arguments.list:
+        print("\n".join(test_name(test) for test in suite))
+        return 0
+    if suite.countTestCases() == 0:
+        print(f"no test matches {' '.join(arguments.patterns)}")
+        print("0 passed, 1 failed, 0 skipped")
+        return 1
+
+    signal.signal(signal.SIGALRM, on_alarm)
+    result = Result()
+    result.failfast = arguments.failfast
+    suite.run(result)
+    print(f"{result.counts['ok']} passed, {result.counts['FAIL']} failed, {result.counts['skip']} skipped")
+    return 1 if result.counts["FAIL"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
