@@ -11,6 +11,7 @@ Registries      REGISTRY (Debian's docker-registry, filled), FaultyRegistry in l
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -169,6 +170,13 @@ def _list_below(root, depth):
     return found
 
 
+def _runtime_files():
+    """What is below /run/moored, but for what belongs to the daemon and not to a container or a transfer."""
+
+    own = re.compile(r"/run/moored/(rootfs|containers|containers/[^/]+|seccomp(/.*)?)")
+    return {path for path in _list_below("/run/moored", 4) if not own.fullmatch(path)}
+
+
 def leftovers():
     """What containers, transfers and images could leave behind, as sets to be compared with assert_nothing_left."""
 
@@ -177,7 +185,7 @@ def leftovers():
         mounts = {line.split()[4] for line in f if not line.split()[4].startswith("/run/credentials/")}
     return {
         "units": {line.split()[0] for line in units.splitlines() if line.split() and ".slice" not in line.split()[0]},
-        "run": set(_list_below("/run/moored", 4)),
+        "run": _runtime_files(),
         "ingests": set(_list_below("/var/lib/moored/ingest", 2)),
         "snapshots": set(_list_below("/var/lib/moored/snapshots", 3)),
         "mounts": mounts,
