@@ -14,7 +14,10 @@ static inline void closep(int *fd) {
 }
 #define _cleanup_close_ _cleanup_(closep)
 void safe_close_pair(int p[static 2]);
-#define _cleanup_close_pair_ _cleanup_(safe_close_pair)
+static inline void safe_close_pairp(int (*p)[2]) {
+        safe_close_pair(*p);
+}
+#define _cleanup_close_pair_ _cleanup_(safe_close_pairp)
 
 static inline void fclosep(FILE **f) {
         if (*f)

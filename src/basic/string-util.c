@@ -355,9 +355,8 @@ char *format_bytes(char *buf, size_t l, uint64_t n) {
         for (; i + 1 < strlen(suffixes) && n / unit >= 1024; i++)
                 unit *= 1024;
 
-        /* unit / 1024 is at least 1 and n % unit / (unit / 1024) below 1024: no overflow. */
-        (void) snprintf(buf, l, "%u.%u%c", (unsigned) (n / unit), (unsigned) (n % unit / (unit / 1024) * 10 / 1024),
-                        suffixes[i]);
+        (void) snprintf(buf, l, "%u.%u%c", (unsigned) (n / unit),
+                        (unsigned) (__extension__ (unsigned __int128) (n % unit) * 10 / unit), suffixes[i]);
         return buf;
 }
 

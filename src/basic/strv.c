@@ -169,10 +169,10 @@ char *strv_join(char *const *l, const char *sep) {
         if (!joined)
                 return NULL;
 
-        STRV_FOREACH(i, l) {
-                if (i != l[0])
+        for (size_t i = 0; l && l[i]; i++) {
+                if (i > 0)
                         p = stpcpy(p, sep);
-                p = stpcpy(p, i);
+                p = stpcpy(p, l[i]);
         }
         *p = 0;
         return joined;
