@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Unpacking. A LayerWork is one layer of one chain: however many pulls want it, it is unpacked once. An UnpackSet is what one image wants
+ * of them.
+ *
+ *   WAITING ──unpack_blob_ready()──▶ QUEUED ──layers_work()──▶ UNPACKING ──layer_on_exit()──▶ UNPACKED ──layers_complete()──▶ (ready: gone)
+ *      any ──layer_fail()──▶ (gone; the sets that wanted it fail)
+ *
+ * Whiteouts do not depend on the layers below, so that layers are unpacked in any order, as many at once as configured, while others are
+ * still being downloaded. They become ready from the bottom up, and only after the helper that wrote the tree is gone. */
+
+#include <unistd.h>
+
+#include "basic/fd-util.h"
+#include "basic/json.h"
+#include "basic/log.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "image/image-internal.h"
+
+#define UNPACK_BYTES_MAX (UINT64_C(256) << 30)
+#define UNPACK_ENTRIES_MAX UINT64_C(4000000)
+
+typedef enum LayerState {
+        LAYER_WAITING,
+        LAYER_QUEUED,
+        LAYER_UNPACKING,
+        LAYER_UNPACKED,
+} LayerState;
+
+struct LayerWork {
+        ImageManager *manager;   /* weak */
+        char *chain_id, *diff_id, *blob, *media_type;
+        LayerWork *parent;       /* weak; NULL if the parent is ready or there is none */
+        LayerState state;
+        uint64_t snapshot;
+        int dir_fd;
+        uint64_t size;
+        bool reported;           /* TYPE=unpacked has been heard */
+        HelperProcess *helper;
+        UnpackSet **sets;        /* weak: who wants it */
+        size_t n_sets;
+};
+
+struct UnpackSet {
+        ImageManager *manager;   /* weak */
+        Job *job;                /* weak: the set is freed with the job's work */
+        UnpackDoneFunc func;
+        void *userdata;
+        size_t n_left;           /* layers that are not ready */
+        sd_event_source *done_source;
+        Error error;
+        char **pins;             /* chain ids */
+};
+
+LayerWork *layer_work_free(LayerWork *w) {
+        if (!w)
+                return NULL;
+
+        if (w->helper) {
+                w->manager->n_unpacking--;
+                helper_free(w->helper);
+        }
+        safe_close(w->dir_fd);
+        free(w->chain_id);
+        free(w->diff_id);
+        free(w->blob);
+        free(w->media_type);
+        free(w->sets);
+        free(w);
+        return NULL;
+}
+DEFINE_CLEANUP_FUNC(LayerWork *, layer_work_free)
+
+static int set_on_done(sd_event_source *s, void *userdata) {
+        UnpackSet *u = userdata;
+
+        u->done_source = sd_event_source_disable_unref(u->done_source);
+        u->func(error_is_set(&u->error) ? &u->error : NULL, u->userdata);
+        return 0;
+}
+
+/* Tells from the loop: the caller may be in the middle of a list that the callback changes. */
+static void set_finish(UnpackSet *u, const Error *error) {
+        int r;
+
+        if (u->done_source)
+                return;
+        if (error)
+                (void) error_copy(&u->error, error);
+        r = sd_event_add_defer(job_manager_event(u->manager->jobs), &u->done_source, set_on_done, u);
+        if (r < 0)
+                log_error_errno(r, "Failed to end an unpacking: %m");
+}
+
+static void set_phase(UnpackSet *u, const char *digest, const char *phase, uint64_t done) {
+        JobPart *p = job_find_part(u->job, digest);
+
+        if (!p)
+                return;
+        p->done = done;
+        bool changed = !streq(p->phase, phase);
+        p->phase = phase;
+        job_progress(u->job, changed);
+}
+
+static void layer_phase(LayerWork *w, const char *phase, uint64_t done) {
+        for (size_t i = 0; i < w->n_sets; i++)
+                set_phase(w->sets[i], w->blob, phase, done);
+}
+
+static LayerWork *layer_find_child(LayerWork *parent) {
+        LayerWork *w;
+
+        HASHMAP_FOREACH(w, parent->manager->layers)
+                if (w->parent == parent)
+                        return w;
+        return NULL;
+}
+
+/* Undoes a layer: nothing of it stays. Those above it belong to sets that contain it, so that they fall with it, and first. */
+static void layer_drop(LayerWork *w) {
+        ImageManager *m = w->manager;
+        LayerWork *child;
+
+        while ((child = layer_find_child(w)))
+                layer_drop(child);
+
+        hashmap_remove(m->layers, w->chain_id);
+        if (w->helper) {
+                m->n_unpacking--;
+                w->helper = helper_free(w->helper);
+        }
+        (void) snapshot_layer_abort(m->snapshots, w->snapshot);
+        layer_work_free(w);
+        image_schedule_trash(m);
+}
+
+static void layers_work(ImageManager *m);
+
+static void layer_fail(LayerWork *w, const Error *error) {
+        ImageManager *m = w->manager;
+
+        for (size_t i = 0; i < w->n_sets; i++) {
+                set_phase(w->sets[i], w->blob, "failed", 0);
+                set_finish(w->sets[i], error);
+        }
+        layer_drop(w);
+        layers_work(m);
+}
+
+/* Makes a layer ready whose tree is complete and below which all is ready. */
+static void layer_complete(LayerWork *w) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        ImageManager *m = w->manager;
+        LayerWork *child;
+        int r;
+
+        r = snapshot_layer_complete(m->snapshots, w->snapshot, w->size, &e);
+        if (r >= 0)
+                r = image_manager_layer_ready(m, w->snapshot);
+        if (r < 0) {
+                (void) error_set_errno(&e, r, "Failed to record layer %s: %m", w->diff_id);
+                layer_fail(w, &e);
+                return;
+        }
+
+        for (size_t i = 0; i < w->n_sets; i++) {
+                set_phase(w->sets[i], w->blob, "done", 0);
+                if (--w->sets[i]->n_left == 0)
+                        set_finish(w->sets[i], NULL);
+        }
+        hashmap_remove(m->layers, w->chain_id);
+        while ((child = layer_find_child(w)))
+                child->parent = NULL;
+        layer_work_free(w);
+}
+
+/* From the bottom up, until no more can be made ready: each step may allow the next. */
+static void layers_complete(ImageManager *m) {
+        bool again;
+
+        do {
+                LayerWork *w;
+
+                again = false;
+                HASHMAP_FOREACH(w, m->layers)
+                        if (w->state == LAYER_UNPACKED && !w->parent) {
+                                layer_complete(w);
+                                again = true;
+                                break;
+                        }
+        } while (again);
+}
+
+static void layer_on_message(HelperProcess *h, ProtoMessage *msg, void *userdata) {
+        LayerWork *w = userdata;
+        const char *type = strempty(proto_get(msg, "TYPE"));
+        uint64_t done;
+
+        if (streq(type, "progress") && proto_get_uint64(msg, "DONE", &done) >= 0)
+                layer_phase(w, "unpacking", done);
+        else if (streq(type, "unpacked")) {
+                if (proto_get_uint64(msg, "SIZE", &w->size) < 0)
+                        w->size = 0;
+                w->reported = streq_ptr(proto_get(msg, "DIFF_ID"), w->diff_id);
+        }
+}
+
+static void layer_on_exit(HelperProcess *h, const Error *error, void *userdata) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        LayerWork *w = userdata;
+        ImageManager *m = w->manager;
+
+        if (!error && !w->reported)
+                (void) error_set(&e, -EIO, "HelperDied", "moored-helper unpack ended without saying that layer %s is complete.", w->blob);
+        else if (error) {
+                (void) error_copy(&e, error);
+                (void) error_prefix(&e, "Layer %s", w->blob);
+        }
+
+        /* error is the helper's own: not used any more. */
+        w->helper = helper_free(w->helper);
+        w->dir_fd = safe_close(w->dir_fd);
+        m->n_unpacking--;
+        if (error_is_set(&e)) {
+                layer_fail(w, &e);
+                return;
+        }
+
+        w->state = LAYER_UNPACKED;
+        layers_complete(m);
+        layers_work(m);
+}
+
+static const HelperOps layer_ops = {
+        .on_message = layer_on_message,
+        .on_exit = layer_on_exit,
+};
+
+static int layer_start(LayerWork *w, Error *reterr_error) {
+        _cleanup_json_ json_t *request = NULL;
+        _cleanup_close_ int blob = -EBADF;
+        int r;
+
+        blob = content_open_blob(w->manager->content, w->blob, NULL, reterr_error);
+        if (blob < 0)
+                return blob;
+
+        request = json_pack("{s:s, s:s, s:I, s:I, s:b}", "mediaType", w->media_type, "diffId", w->diff_id, "maxBytes",
+                            (json_int_t) UNPACK_BYTES_MAX, "maxEntries", (json_int_t) UNPACK_ENTRIES_MAX, "devices", 1);
+        if (!request)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+
+        r = helper_start(w->manager->jobs, "unpack", request, (int[]) { blob, w->dir_fd }, 2, &layer_ops, w, &w->helper, reterr_error);
+        if (r < 0)
+                return r;
+
+        w->state = LAYER_UNPACKING;
+        w->manager->n_unpacking++;
+        layer_phase(w, "unpacking", 0);
+        return 0;
+}
+
+static unsigned unpacks_max(ImageManager *m) {
+        long n;
+
+        if (m->config->max_concurrent_unpacks > 0)
+                return m->config->max_concurrent_unpacks;
+        n = sysconf(_SC_NPROCESSORS_ONLN);
+        return n > 0 ? (unsigned) n : 1;
+}
+
+static LayerWork *layers_next_queued(ImageManager *m) {
+        LayerWork *w;
+
+        HASHMAP_FOREACH(w, m->layers)
+                if (w->state == LAYER_QUEUED)
+                        return w;
+        return NULL;
+}
+
+static void layers_work(ImageManager *m) {
+        unsigned max = unpacks_max(m);
+        LayerWork *w;
+
+        while (m->n_unpacking < max && (w = layers_next_queued(m))) {
+                _cleanup_error_ Error e = ERROR_NULL;
+
+                if (layer_start(w, &e) < 0) {
+                        layer_fail(w, &e); /* comes back here */
+                        return;
+                }
+        }
+}
+
+void unpack_blob_ready(ImageManager *m, const char *digest) {
+        LayerWork *w;
+
+        HASHMAP_FOREACH(w, m->layers)
+                if (w->state == LAYER_WAITING && streq(w->blob, digest))
+                        w->state = LAYER_QUEUED;
+        layers_work(m);
+}
+
+static int layer_new(ImageManager *m, const char *chain, const char *diff_id, const Descriptor *blob, uint64_t parent_snapshot,
+                     LayerWork **ret, Error *reterr_error) {
+        _cleanup_(layer_work_freep) LayerWork *w = NULL;
+        int r;
+
+        w = calloc(1, sizeof(LayerWork));
+        if (!w)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        w->manager = m;
+        w->dir_fd = -EBADF;
+        w->chain_id = strdup(chain);
+        w->diff_id = strdup(diff_id);
+        w->blob = strdup(blob->digest);
+        w->media_type = strdup(blob->media_type);
+        if (!w->chain_id || !w->diff_id || !w->blob || !w->media_type)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+
+        r = snapshot_layer_begin(m->snapshots, chain, diff_id, parent_snapshot, &w->snapshot, &w->dir_fd, reterr_error);
+        if (r < 0)
+                return r;
+        r = hashmap_put(m->layers, chain, w);
+        if (r < 0) {
+                (void) snapshot_layer_abort(m->snapshots, w->snapshot);
+                return error_set_errno(reterr_error, r, "Out of memory");
+        }
+
+        *ret = TAKE_PTR(w);
+        return 0;
+}
+
+static int layer_add_set(LayerWork *w, UnpackSet *u) {
+        UnpackSet **sets = reallocarray(w->sets, w->n_sets + 1, sizeof(UnpackSet *));
+
+        if (!sets)
+                return -ENOMEM;
+        w->sets = sets;
+        w->sets[w->n_sets++] = u;
+        u->n_left++;
+        return 0;
+}
+
+static int unpack_set_add_layers(UnpackSet *u, const Manifest *manifest, const ImageConfig *config, Error *reterr_error) {
+        ImageManager *m = u->manager;
+        char parent_chain[DIGEST_STRING_MAX] = "";
+        LayerWork *parent = NULL;
+        uint64_t parent_snapshot = 0;
+        int r;
+
+        for (size_t i = 0; i < manifest->n_layers; i++) {
+                char chain[DIGEST_STRING_MAX];
+                LayerWork *w;
+
+                r = chain_id(isempty(parent_chain) ? NULL : parent_chain, config->diff_ids[i], chain);
+                if (r < 0)
+                        return error_set_errno(reterr_error, r, "Failed to compute a chain id: %m");
+                memcpy(parent_chain, chain, sizeof(parent_chain));
+                r = image_manager_pin_in(m, chain, &u->pins);
+                if (r < 0)
+                        return error_set_errno(reterr_error, r, "Out of memory");
+
+                if (snapshot_find_layer(m->snapshots, chain, &parent_snapshot) >= 0) {
+                        parent = NULL;
+                        set_phase(u, manifest->layers[i].digest, "done", 0);
+                        continue;
+                }
+
+                w = hashmap_get(m->layers, chain);
+                if (!w) {
+                        r = layer_new(m, chain, config->diff_ids[i], manifest->layers + i, parent_snapshot, &w, reterr_error);
+                        if (r < 0)
+                                return r;
+                        w->parent = parent;
+                        if (content_has_blob(m->content, w->blob, NULL))
+                                w->state = LAYER_QUEUED;
+                }
+                r = layer_add_set(w, u);
+                if (r < 0)
+                        return error_set_errno(reterr_error, r, "Out of memory");
+                parent = w;
+                parent_snapshot = w->snapshot;
+        }
+        return 0;
+}
+
+static LayerWork *layers_find_unwanted(ImageManager *m) {
+        LayerWork *w;
+
+        HASHMAP_FOREACH(w, m->layers)
+                if (w->n_sets == 0)
+                        return w;
+        return NULL;
+}
+
+UnpackSet *unpack_set_free(UnpackSet *u) {
+        LayerWork *w;
+
+        if (!u)
+                return NULL;
+
+        HASHMAP_FOREACH(w, u->manager->layers)
+                for (size_t i = 0; i < w->n_sets; i++)
+                        if (w->sets[i] == u)
+                                w->sets[i--] = w->sets[--w->n_sets];
+        while ((w = layers_find_unwanted(u->manager)))
+                layer_drop(w);
+        sd_event_source_disable_unref(u->done_source);
+        image_manager_unpin_all(u->manager, u->pins);
+        error_done(&u->error);
+        free(u);
+        return NULL;
+}
+
+int unpack_set_new(ImageManager *m, Job *job, const Manifest *manifest, const ImageConfig *config, UnpackDoneFunc func, void *userdata,
+                   UnpackSet **ret, Error *reterr_error) {
+        _cleanup_(unpack_set_freep) UnpackSet *u = NULL;
+        int r;
+
+        assert(m && job && manifest && config && func);
+        assert(ret);
+
+        u = calloc(1, sizeof(UnpackSet));
+        if (!u)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        u->manager = m;
+        u->job = job;
+        u->func = func;
+        u->userdata = userdata;
+
+        r = unpack_set_add_layers(u, manifest, config, reterr_error);
+        if (r < 0)
+                return r;
+
+        if (u->n_left == 0)
+                set_finish(u, NULL);
+        layers_work(m);
+        *ret = TAKE_PTR(u);
+        return 0;
+}
+
+/* -- the job "unpack": what is in the store already ---------------------------------------------------------------------- */
+
+typedef struct UnpackJob {
+        ImageManager *manager; /* weak */
+        Job *job;              /* weak */
+        UnpackSet *set;
+        char *ns, *name;
+} UnpackJob;
+
+static void unpack_job_free(void *work) {
+        UnpackJob *w = work;
+
+        unpack_set_free(w->set);
+        free(w->ns);
+        free(w->name);
+        free(w);
+}
+
+static void unpack_job_cancel(Job *j, void *work) {
+        UnpackJob *w = work;
+
+        w->set = unpack_set_free(w->set);
+}
+
+static void unpack_job_on_done(const Error *error, void *userdata) {
+        UnpackJob *w = userdata;
+        ImageManager *m = w->manager;
+        Image *i;
+
+        i = image_find(m, w->ns, w->name, NULL);
+        if (i) {
+                image_refresh_unpacked(i);
+                events_notify(m->events, NOTIFY_IMAGE_CHANGED, i->row.ns, i->row.name, i);
+        }
+        image_manager_schedule_sync(m);
+        job_finish(w->job, error);
+}
+
+int image_unpack(ImageManager *m, Image *i, Job **ret, Error *reterr_error) {
+        _cleanup_(manifest_freep) Manifest *manifest = NULL;
+        const ImageConfig *config;
+        UnpackJob *w;
+        Job *j;
+        int r;
+
+        assert(m && i && ret);
+
+        r = image_manager_read_manifest(m, i->row.manifest_digest, NULL, &manifest, reterr_error);
+        if (r < 0)
+                return r;
+        r = image_get_config(m, i, &config, reterr_error);
+        if (r < 0)
+                return r;
+        r = job_new(m->jobs, i->row.ns, "unpack", i->row.name, &j, reterr_error);
+        if (r < 0)
+                return r;
+
+        w = calloc(1, sizeof(UnpackJob));
+        if (w) {
+                *w = (UnpackJob) { .manager = m, .job = j, .ns = strdup(i->row.ns), .name = strdup(i->row.name) };
+                j->work = w;
+                j->work_cancel = unpack_job_cancel;
+                j->work_free = unpack_job_free;
+        }
+        if (!w || !w->ns || !w->name)
+                r = error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        else {
+                (void) free_and_strdup(&j->result_object, i->row.name);
+                for (size_t k = 0; k < manifest->n_layers; k++)
+                        (void) job_add_part(j, manifest->layers[k].digest, manifest->layers[k].size);
+                r = unpack_set_new(m, j, manifest, config, unpack_job_on_done, w, &w->set, reterr_error);
+        }
+        if (r < 0) {
+                _cleanup_error_ Error e = ERROR_NULL;
+
+                (void) error_copy(&e, reterr_error);
+                (void) error_set_errno(&e, r, "Failed to unpack: %m");
+                job_finish(j, &e);
+                return r;
+        }
+
+        *ret = j;
+        return 0;
+}

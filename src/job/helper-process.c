@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A helper process seen from the daemon: its socket has a higher priority in the loop than its end, and what is left in the socket is
+ * read before on_exit is called, so that no message is lost and nothing is heard after the end. */
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "basic/fd-util.h"
+#include "basic/log.h"
+#include "basic/process.h"
+#include "basic/string-util.h"
+#include "job/job.h"
+
+#define MESSAGES_PER_WAKEUP_MAX 64U
+
+struct HelperProcess {
+        char *verb;
+        const HelperOps *ops;
+        void *userdata;
+        int socket;
+        int pidfd;
+        sd_event_source *socket_source;
+        sd_event_source *exit_source;
+        Error error; /* from TYPE=error */
+        bool *freed; /* set by helper_free() while we are calling ops */
+};
+
+HelperProcess *helper_free(HelperProcess *h) {
+        int code, status;
+
+        if (!h)
+                return NULL;
+
+        if (h->freed)
+                *h->freed = true;
+        sd_event_source_disable_unref(h->socket_source);
+        sd_event_source_disable_unref(h->exit_source);
+        if (h->pidfd >= 0) {
+                /* SIGKILL ends it at once but for uninterruptible I/O: reaping it here is what makes "revoked" true. */
+                (void) pidfd_kill(h->pidfd, SIGKILL);
+                (void) pidfd_reap(h->pidfd, &code, &status);
+        }
+        safe_close(h->pidfd);
+        safe_close(h->socket);
+        error_done(&h->error);
+        free(h->verb);
+        free(h);
+        return NULL;
+}
+
+int helper_socket(HelperProcess *h) {
+        return h->socket;
+}
+
+void helper_hang_up(HelperProcess *h) {
+        /* Only our sending direction: what the helper still has to say is heard. */
+        (void) shutdown(h->socket, SHUT_WR);
+}
+
+/* 1: a message was handled; 0: end of messages, or nothing there now; -ESTALE: h is gone. */
+static int helper_read_one(HelperProcess *h) {
+        _cleanup_proto_message_ ProtoMessage m = {};
+        bool freed = false;
+        const char *type;
+        int r;
+
+        r = proto_receive(h->socket, &m, false);
+        if (r == -EAGAIN)
+                return 0;
+        if (r <= 0) {
+                h->socket_source = sd_event_source_disable_unref(h->socket_source);
+                if (r < 0)
+                        (void) error_set(&h->error, r, "Failed", "Bad message from moored-helper %s: %m", h->verb);
+                return 0;
+        }
+
+        type = proto_get(&m, "TYPE");
+        if (streq_ptr(type, "error")) {
+                error_done(&h->error);
+                (void) proto_get_error(&m, &h->error);
+                return 1;
+        }
+
+        h->freed = &freed;
+        h->ops->on_message(h, &m, h->userdata);
+        if (freed)
+                return -ESTALE;
+        h->freed = NULL;
+        return 1;
+}
+
+static int helper_on_socket(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        HelperProcess *h = userdata;
+
+        for (unsigned i = 0; i < MESSAGES_PER_WAKEUP_MAX; i++)
+                if (helper_read_one(h) <= 0)
+                        break;
+        return 0;
+}
+
+static int helper_on_exit(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        HelperProcess *h = userdata;
+        int code = 0, status = 0, r;
+
+        while ((r = helper_read_one(h)) > 0)
+                ;
+        if (r == -ESTALE)
+                return 0;
+
+        h->exit_source = sd_event_source_disable_unref(h->exit_source);
+        h->socket_source = sd_event_source_disable_unref(h->socket_source);
+        r = pidfd_reap(h->pidfd, &code, &status);
+        h->pidfd = safe_close(h->pidfd);
+
+        if (!error_is_set(&h->error)) {
+                if (r < 0)
+                        (void) error_set_errno(&h->error, r, "Failed to reap moored-helper %s: %m", h->verb);
+                else if (code != CLD_EXITED)
+                        (void) error_set(&h->error, -EIO, "HelperDied",
+                                         "moored-helper %s was ended by signal %s; see journalctl -u moored.service.", h->verb,
+                                         strempty(signal_to_string(status)));
+                else if (status != 0)
+                        (void) error_set(&h->error, -EIO, "HelperDied",
+                                         "moored-helper %s ended with status %i without a reason; see journalctl -u moored.service.",
+                                         h->verb, status);
+        }
+
+        h->ops->on_exit(h, error_is_set(&h->error) ? &h->error : NULL, h->userdata);
+        return 0;
+}
+
+static int helper_watch(HelperProcess *h, sd_event *event) {
+        int r;
+
+        r = sd_event_add_io(event, &h->socket_source, h->socket, EPOLLIN, helper_on_socket, h);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(h->socket_source, SD_EVENT_PRIORITY_NORMAL - 5);
+        if (r < 0)
+                return r;
+
+        /* A pidfd is readable once the process has ended. Not sd_event_add_child_pidfd(): that wants SIGCHLD blocked and reaps by
+         * itself after the callback, when h may be gone. */
+        return sd_event_add_io(event, &h->exit_source, h->pidfd, EPOLLIN, helper_on_exit, h);
+}
+
+int helper_start(JobManager *m, const char *verb, json_t *request, const int *fds, size_t n_fds, const HelperOps *ops,
+                 void *userdata, HelperProcess **ret, Error *reterr_error) {
+        _cleanup_(helper_freep) HelperProcess *h = NULL;
+        _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
+        _cleanup_close_ int stdin_fd = -EBADF;
+        _cleanup_free_ char *text = NULL;
+        pid_t pid;
+        int r;
+
+        assert(m);
+        assert(verb);
+        assert(n_fds <= FDS_MAX);
+        assert(ops && ops->on_message && ops->on_exit);
+        assert(ret);
+
+        text = json_dump(request, false);
+        h = calloc(1, sizeof(HelperProcess));
+        if (!text || !h)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        h->socket = h->pidfd = -EBADF;
+        h->ops = ops;
+        h->userdata = userdata;
+        h->verb = strdup(verb);
+        if (!h->verb)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+
+        stdin_fd = memfd_new_sealed("moored-request", text, strlen(text));
+        if (stdin_fd < 0)
+                return error_set_errno(reterr_error, stdin_fd, "Failed to write the request of moored-helper %s: %m", verb);
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return error_set_errno(reterr_error, -errno, "Failed to make a socket for moored-helper %s: %m", verb);
+        r = fd_set_nonblock(pair[0], true);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to set up the socket of moored-helper %s: %m", verb);
+
+        SpawnSpec spec = {
+                .path = MOORED_HELPER_PATH,
+                .argv = (char *[]) { (char *) "moored-helper", (char *) verb, NULL },
+                .envp = environ,
+                .fds = { stdin_fd, -EBADF, STDERR_FILENO, pair[1] },
+                .n_fds = PROTO_FIRST_FD + n_fds,
+                .die_with_parent = true,
+        };
+        for (size_t i = 0; i < n_fds; i++)
+                spec.fds[PROTO_FIRST_FD + i] = fds[i];
+
+        r = process_spawn(&spec, &pid, &h->pidfd, reterr_error);
+        if (r < 0)
+                return error_prefix(reterr_error, "Failed to start moored-helper %s", verb);
+
+        h->socket = TAKE_FD(pair[0]);
+        r = helper_watch(h, job_manager_event(m));
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to watch moored-helper %s: %m", verb);
+
+        *ret = TAKE_PTR(h);
+        return 0;
+}
