@@ -27,7 +27,8 @@ __all__ = ["BUS_NAME", "REGISTRY", "TEST_IMAGES", "FaultyRegistry", "Image", "Ta
 
 BUS_NAME = "org.moored1"
 REGISTRY = "127.0.0.1:5000"
-TEST_IMAGES = "/run/test-images/oci"
+# Host A has the images from the machine's cache; host B has them on its disk.
+TEST_IMAGES = next((p for p in ("/run/test-images/oci", "/srv/test-images/oci") if os.path.isdir(p)), None)
 
 WAIT_TIMEOUT = 10.0
 
@@ -211,9 +212,11 @@ def assert_nothing_left(before, timeout=WAIT_TIMEOUT, ignore=()):
 class TestCase(unittest.TestCase):
     """A test case that removes all containers of the default namespace after each test and then looks for leftovers.
 
-    Set check_leftovers to False where a test leaves something on purpose."""
+    Set check_leftovers to False where a test leaves something on purpose, and hosts to "b" or "ab" for tests that
+    (also) run in host B, which has resource controllers and a kernel of its own."""
 
     maxDiff = None
+    hosts = "a"
     check_leftovers = True
     # Seconds after which the runner gives a test up.
     timeout = 120

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs the integration tests inside a test host.
 
-    runner.py [--list] [--failfast] [PATTERN...]
+    runner.py [--host a|b] [--list] [--failfast] [PATTERN...]
 
 Tests are the TestCase classes of test_*.py beside this file; PATTERN is a part of a test's name (file.class.method),
-or a shell pattern for the whole of it. One line a test; for a failure its traceback and what the daemon, its helpers and
+or a shell pattern for the whole of it. A class whose attribute "hosts" is "b" or "ab" runs in test host B, or in both;
+without it a class runs in host A alone. One line a test; for a failure its traceback and what the daemon, its helpers and
 the containers wrote to the journal meanwhile. The last line is "N passed, N failed, N skipped".
 """
 
@@ -107,7 +108,10 @@ def flatten(suite):
             yield test
 
 
-def matches(test, patterns):
+def matches(test, host, patterns):
+    # A module that could not be imported stands as a test that fails, wherever it runs.
+    if host not in getattr(test, "hosts", "a") and not isinstance(test, unittest.loader._FailedTest):
+        return False
     name = test_name(test)
     return not patterns or any(p in name or fnmatch.fnmatch(name, p) for p in patterns)
 
@@ -118,6 +122,7 @@ def on_alarm(*_):
 
 def main():
     parser = argparse.ArgumentParser(description="Runs the integration tests inside a test host.")
+    parser.add_argument("--host", choices=["a", "b"], default="a", help="run the tests that are for this test host")
     parser.add_argument("--list", action="store_true", help="print the tests' names and run none")
     parser.add_argument("--failfast", action="store_true", help="end after the first failure")
     parser.add_argument("patterns", nargs="*")
@@ -126,7 +131,7 @@ def main():
     sys.path.insert(0, HERE)
     sys.dont_write_bytecode = True
     suite = unittest.TestSuite(test for test in flatten(unittest.defaultTestLoader.discover(HERE, "test_*.py"))
-                               if matches(test, arguments.patterns))
+                               if matches(test, arguments.host, arguments.patterns))
     if arguments.list:
         print("\n".join(test_name(test) for test in suite))
         return 0

@@ -22,7 +22,17 @@ def get(url, headers=None):
         return response.status, response.read()
 
 
+class ControllersTest(unittest.TestCase):
+    hosts = "b"
+
+    def test_control_group_controllers_are_there(self):
+        with open("/sys/fs/cgroup/cgroup.controllers", encoding="ascii") as f:
+            self.assertLessEqual({"cpu", "io", "memory", "pids"}, set(f.read().split()))
+
+
 class HostTest(unittest.TestCase):
+    hosts = "ab"
+
     def test_systemd_runs(self):
         self.assertEqual(lib.run(["systemctl", "is-system-running"]).stdout.strip(), "running")
 
