@@ -5,8 +5,8 @@
 #include "basic/error.h"
 #include "basic/string-util.h"
 
-/* Only the first error counts: what fails later, while cleaning up, does not hide the cause. Where memory runs out the
- * errno alone is kept and error_name() and error_message() make do with that. */
+/* Only the first error counts: what fails later, while cleaning up, does not hide the cause. Where memory
+ * runs out the errno alone is kept and error_name() and error_message() make do with that. */
 
 static const char *name_from_errno(int error) {
         switch (-error) {
@@ -121,7 +121,7 @@ int error_copy(Error *dst, const Error *src) {
                 return src->error;
 
         assert(!error_is_set(dst));
-        *dst = (Error) {
+        *dst = (Error){
                 .error = src->error,
                 .name = src->name ? strdup(src->name) : NULL,
                 .message = src->message ? strdup(src->message) : NULL,

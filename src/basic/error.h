@@ -4,7 +4,8 @@
 /* An error that a user will read: an errno for the code, a name for programs, a sentence for people.
  *
  * Functions whose failure a user reads take `Error *reterr_error` last (may be NULL) and return a negative
- * errno. Names are the last part of org.moored1.Error.*: "NoSuchImage", "DigestMismatch", "InvalidReference",
+ * errno. Names are the last part of org.moored1.Error.*: "NoSuchImage", "DigestMismatch",
+ * "InvalidReference",
  * ... or one of "InvalidArgument", "Failed", "NoMemory" where no better one exists. */
 
 #include "basic/macro.h"
@@ -15,14 +16,15 @@ typedef struct Error {
         char *message; /* owned; likewise */
 } Error;
 
-#define ERROR_NULL ((Error) {})
+#define ERROR_NULL ((Error){})
 
-/* Fills e (if not NULL and not set yet) and returns error, which must be negative. %m in format is error's text.
- * The message is made safe to show and to send over D-Bus: see string_sanitize(). */
+/* Fills e (if not NULL and not set yet) and returns error, which must be negative. %m in format is error's
+ * text. The message is made safe to show and to send over D-Bus: see string_sanitize(). */
 int error_set(Error *e, int error, const char *name, const char *format, ...) _printf_(4, 5);
 
-/* The same without a name: derived from the errno (-ENOENT → "NotFound", -ENOMEM → "NoMemory", -ENOSPC → "NoSpace",
- * -EINVAL → "InvalidArgument", -EEXIST → "AlreadyExists", -EBUSY → "Busy", -ECANCELED → "Canceled", others "Failed"). */
+/* The same without a name: derived from the errno (-ENOENT → "NotFound", -ENOMEM → "NoMemory", -ENOSPC →
+ * "NoSpace", -EINVAL → "InvalidArgument", -EEXIST → "AlreadyExists", -EBUSY → "Busy", -ECANCELED →
+ * "Canceled", others "Failed"). */
 int error_set_errno(Error *e, int error, const char *format, ...) _printf_(3, 4);
 
 /* Puts "prefix: " before the message of an error that is set. Returns e->error (0 if not set). */

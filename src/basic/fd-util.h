@@ -36,7 +36,8 @@ int close_all_fds_except(const int except[], size_t n);
 int write_full(int fd, const void *p, size_t n);
 int read_full(int fd, void *p, size_t n);
 int pwrite_full(int fd, const void *p, size_t n, uint64_t offset);
-/* All of fd from its current offset, at most max bytes (-EFBIG beyond); result has a NUL behind its last byte. */
+/* All of fd from its current offset, at most max bytes (-EFBIG beyond); result has a NUL behind its last
+ * byte. */
 int read_all(int fd, size_t max, char **ret, size_t *ret_size);
 
 /* A memfd with these bytes, sealed against every change; offset 0. */
@@ -45,7 +46,8 @@ int memfd_new_sealed(const char *name, const void *p, size_t n);
 /* One datagram with up to FDS_MAX descriptors on a SOCK_SEQPACKET socket. */
 #define FDS_MAX 8U
 int send_with_fds(int sock, const void *p, size_t n, const int *fds, size_t n_fds, int flags);
-/* Returns the length (0 = end), descriptors (CLOEXEC) in fds[0..*n_fds): the caller closes them. -EMSGSIZE if truncated. */
+/* Returns the length (0 = end), descriptors (CLOEXEC) in fds[0..*n_fds): the caller closes them. -EMSGSIZE
+ * if truncated. */
 ssize_t recv_with_fds(int sock, void *p, size_t n, int fds[static FDS_MAX], size_t *ret_n_fds, int flags);
 
 int fd_size(int fd, uint64_t *ret);

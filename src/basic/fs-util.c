@@ -12,9 +12,10 @@
 
 /* Paths are resolved by the kernel with openat2(), never by taking strings apart and checking.
  *
- * Trees are walked by one loop for both purposes, deleting and measuring. A container may have made a tree as deep as
- * it likes, so the walk neither recurses nor keeps a descriptor per level: it remembers names and inode numbers, goes
- * up by ".." and compares where it arrived. Only one descriptor is held, two while moving. */
+ * Trees are walked by one loop for both purposes, deleting and measuring. A container may have made a tree
+ * as deep as it likes, so the walk neither recurses nor keeps a descriptor per level: it remembers names and
+ * inode numbers, goes up by ".." and compares where it arrived. Only one descriptor is held, two while
+ * moving. */
 
 #define OPEN_RETRIES_MAX 128U /* openat2() says EAGAIN when a rename somewhere raced with ".." */
 
@@ -42,7 +43,8 @@ int open_beneath(int dirfd, const char *path, int flags, mode_t mode) {
 }
 
 int open_beneath_nofollow(int dirfd, const char *path, int flags, mode_t mode) {
-        return openat2_full(dirfd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
+        return openat2_full(dirfd, path, flags, mode,
+                            RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
 }
 
 int open_in_root(int dirfd, const char *path, int flags, mode_t mode) {
@@ -57,7 +59,8 @@ static int open_path(int dirfd, const char *path, int flags) {
         return open_beneath_nofollow(dirfd, path, flags, 0);
 }
 
-/* Splits "a/b/name" into a descriptor of "a/b" and "name". *ret_owned is to be closed; *ret_dirfd is it or dirfd. */
+/* Splits "a/b/name" into a descriptor of "a/b" and "name". *ret_owned is to be closed; *ret_dirfd is it or
+ * dirfd. */
 static int open_parent(int dirfd, const char *path, int *ret_owned, int *ret_dirfd, const char **ret_name) {
         const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
         _cleanup_free_ char *parent = NULL;
@@ -278,7 +281,7 @@ static int count(Walk *w, const struct stat *st) {
                 }
         }
 
-        w->links[w->n_links++] = (struct Link) { st->st_ino, bytes };
+        w->links[w->n_links++] = (struct Link){ st->st_ino, bytes };
         return 0;
 }
 
@@ -386,8 +389,8 @@ static int enter(Walk *w, int dirfd, const char *name) {
         return scan(w);
 }
 
-/* Goes up. Deletes the directory that we leave; if it got new entries, or readdir() missed some because others were
- * deleted at the same time, it stays on the list and is visited again as long as that is of use. */
+/* Goes up. Deletes the directory that we leave; if it got new entries, or readdir() missed some because
+ * others were deleted at the same time, it stays on the list and is visited again while that is of use. */
 static int leave(Walk *w) {
         Level *l = w->level, *up = l->up;
         uint64_t removed = l->removed;
@@ -501,7 +504,7 @@ int tree_usage_at(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *re
 
 bool filename_is_valid(const char *name) {
         return !isempty(name) && !streq(name, ".") && !streq(name, "..") && !strchr(name, '/') &&
-                strlen(name) <= NAME_MAX;
+               strlen(name) <= NAME_MAX;
 }
 
 bool path_is_normalized(const char *path) {

@@ -4,8 +4,8 @@
 /* Files by directory descriptor and name, never following what an attacker may have put there.
  *
  * Below, "path" with a directory descriptor stays beneath it and follows no symlink. With AT_FDCWD it is the
- * caller's own path (a configuration file, an argument): it may be absolute and symlinks are followed, unless the
- * function says otherwise. "name" may be a path, too, whose last component is never followed. */
+ * caller's own path (a configuration file, an argument): it may be absolute and symlinks are followed,
+ * unless the function says otherwise. "name" may be a path, too, whose last component is never followed. */
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -14,9 +14,9 @@
 #include "basic/macro.h"
 
 /* openat2() with O_CLOEXEC added and these resolve flags (RESOLVE_*). Descriptor or negative errno. */
-int open_beneath(int dirfd, const char *path, int flags, mode_t mode);            /* BENEATH | NO_MAGICLINKS */
-int open_beneath_nofollow(int dirfd, const char *path, int flags, mode_t mode);   /* + NO_SYMLINKS */
-int open_in_root(int dirfd, const char *path, int flags, mode_t mode);            /* IN_ROOT | NO_MAGICLINKS */
+int open_beneath(int dirfd, const char *path, int flags, mode_t mode);          /* BENEATH | NO_MAGICLINKS */
+int open_beneath_nofollow(int dirfd, const char *path, int flags, mode_t mode); /* + NO_SYMLINKS */
+int open_in_root(int dirfd, const char *path, int flags, mode_t mode);          /* IN_ROOT | NO_MAGICLINKS */
 int openat2_full(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve);
 
 /* mkdir -p below dirfd; no symlinks in path (-ELOOP, -ENOTDIR), no "..". */
@@ -31,8 +31,8 @@ int read_file_at(int dirfd, const char *path, size_t max, char **ret, size_t *re
 int write_file_atomic_at(int dirfd, const char *name, const void *p, size_t n, mode_t mode, bool sync);
 int fsync_dir(int dirfd);
 
-/* Deletes the tree at name below dirfd: never crosses a mount point (-EXDEV, -EBUSY) or a symlink. 0 also when
- * there is nothing. Stops at the first error. Any depth, two descriptors. */
+/* Deletes the tree at name below dirfd: never crosses a mount point (-EXDEV, -EBUSY) or a symlink. 0 also
+ * when there is nothing. Stops at the first error. Any depth, two descriptors. */
 int rm_rf_at(int dirfd, const char *name);
 /* Bytes (allocated) and inodes of a tree; hard links count once, mounts inside do not count. */
 int tree_usage_at(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes);

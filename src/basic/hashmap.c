@@ -4,12 +4,13 @@
 
 #include "basic/hashmap.h"
 
-/* Entries lie in an array in order of insertion; a second array of positions, indexed by hash with linear probing,
- * finds them. A removed entry leaves a hole (key NULL) in the first array and a tombstone in the second, and both go
- * away only when an insertion needs room: so removing never moves anything and an iterator is just a position.
+/* Entries lie in an array in order of insertion; a second array of positions, indexed by hash with linear
+ * probing, finds them. A removed entry leaves a hole (key NULL) in the first array and a tombstone in the
+ * second, and both go away only when an insertion needs room: so removing never moves anything and an
+ * iterator is just a position.
  *
- * Keys come from users and registries, so the hash is SipHash-2-4 with a key from the kernel per table: nobody outside
- * can make keys collide. */
+ * Keys come from users and registries, so the hash is SipHash-2-4 with a key from the kernel per table:
+ * nobody outside can make keys collide. */
 
 #define SLOT_FREE UINT32_MAX
 #define SLOT_DELETED (UINT32_MAX - 1)
@@ -180,7 +181,7 @@ static int append(Hashmap *h, const char *key, uint64_t hash, void *value) {
         if (!copy)
                 return -ENOMEM;
 
-        h->entries[h->n_entries] = (Entry) { .key = copy, .value = value, .hash = hash };
+        h->entries[h->n_entries] = (Entry){ .key = copy, .value = value, .hash = hash };
         insert_slot(h->slots, h->size * 2, hash, h->n_entries);
         h->n_entries++;
         h->n_alive++;

@@ -4,8 +4,8 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 
-/* Jansson checks the grammar, UTF-8 and the range of numbers. What it does not bound to our liking, nesting and the
- * memory that many small values take, is counted in the text before it gets to see it. */
+/* Jansson checks the grammar, UTF-8 and the range of numbers. What it does not bound to our liking, nesting
+ * and the memory that many small values take, is counted in the text before it gets to see it. */
 
 #define JSON_ERROR_NAME "InvalidArgument"
 
@@ -37,8 +37,8 @@ static int check_limits(const char *text, size_t n, Error *reterr_error) {
                         values++;
                         if (++depth > JSON_DEPTH_MAX_)
                                 return error_set(reterr_error, -EBADMSG, JSON_ERROR_NAME,
-                                                 "Line %u, column %zu: nested deeper than %u levels.", line, column,
-                                                 JSON_DEPTH_MAX_);
+                                                 "Line %u, column %zu: nested deeper than %u levels.", line,
+                                                 column, JSON_DEPTH_MAX_);
                         break;
                 case ']':
                 case '}':
@@ -75,10 +75,11 @@ int json_parse(const char *text, size_t n, size_t max, json_t **ret, Error *rete
         if (!j && json_error_code(&e) == json_error_out_of_memory)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
         if (!j)
-                return error_set(reterr_error, -EBADMSG, JSON_ERROR_NAME, "Line %d, column %d: %s.", e.line, e.column,
-                                 e.text);
+                return error_set(reterr_error, -EBADMSG, JSON_ERROR_NAME, "Line %d, column %d: %s.", e.line,
+                                 e.column, e.text);
         if (!json_is_object(j))
-                return error_set(reterr_error, -EBADMSG, JSON_ERROR_NAME, "Line 1, column 1: expected an object.");
+                return error_set(reterr_error, -EBADMSG, JSON_ERROR_NAME,
+                                 "Line 1, column 1: expected an object.");
 
         *ret = TAKE_PTR(j);
         return 0;
@@ -95,7 +96,8 @@ static const char *c_string(json_t *value) {
         return s && strlen(s) == json_string_length(value) ? s : NULL;
 }
 
-static int take_strv(json_t *value, const char *what, const char *name, char ***target, Error *reterr_error) {
+static int take_strv(json_t *value, const char *what, const char *name, char ***target,
+                     Error *reterr_error) {
         _cleanup_strv_free_ char **l = NULL;
         json_t *item;
         size_t i, n;
@@ -124,7 +126,8 @@ static int take_strv(json_t *value, const char *what, const char *name, char ***
         return 0;
 }
 
-static int take_string(json_t *value, const char *what, const char *name, char **target, Error *reterr_error) {
+static int take_string(json_t *value, const char *what, const char *name, char **target,
+                       Error *reterr_error) {
         const char *s = c_string(value);
 
         if (!s)
@@ -134,7 +137,8 @@ static int take_string(json_t *value, const char *what, const char *name, char *
         return 0;
 }
 
-static int take_field(const JsonField *f, json_t *value, void *target, const char *what, Error *reterr_error) {
+static int take_field(const JsonField *f, json_t *value, void *target, const char *what,
+                      Error *reterr_error) {
         void *p = (char *) target + f->offset;
         int r;
 
@@ -207,7 +211,8 @@ int json_dispatch(json_t *object, const JsonField *table, void *target, const ch
                 if (!value || json_is_null(value)) {
                         if (!f->required)
                                 continue;
-                        return error_set(reterr_error, -EBADMSG, JSON_ERROR_NAME, "%s.%s is missing.", what, f->name);
+                        return error_set(reterr_error, -EBADMSG, JSON_ERROR_NAME, "%s.%s is missing.", what,
+                                         f->name);
                 }
 
                 r = take_field(f, value, target, what, reterr_error);
@@ -218,8 +223,8 @@ int json_dispatch(json_t *object, const JsonField *table, void *target, const ch
         if (strict)
                 json_object_foreach(object, name, value)
                         if (!is_known(table, name))
-                                return error_set(reterr_error, -EBADMSG, JSON_ERROR_NAME, "%s.%s is not known.", what,
-                                                 name);
+                                return error_set(reterr_error, -EBADMSG, JSON_ERROR_NAME,
+                                                 "%s.%s is not known.", what, name);
         return 0;
 }
 

@@ -11,8 +11,8 @@
 #include "basic/log.h"
 #include "basic/string-util.h"
 
-/* The text is formatted into a buffer of fixed size and neither target needs memory: out of memory can be logged. A line
- * that does not fit is cut. */
+/* The text is formatted into a buffer of fixed size and neither target needs memory: out of memory can be
+ * logged. A line that does not fit is cut. */
 
 #define LOG_LINE_MAX 4096U
 #define LOG_FIELDS_MAX 24U /* extra fields of log_fields(); what is beyond is left out */
@@ -126,7 +126,7 @@ static void write_console(char *text) {
 }
 
 static struct iovec iov_string(const char *s) {
-        return (struct iovec) { (char *) s, strlen(s) };
+        return (struct iovec){ (char *) s, strlen(s) };
 }
 
 static void log_dispatch(int level, int error, const char *const *fields, char *line) {
@@ -155,7 +155,7 @@ static void log_dispatch(int level, int error, const char *const *fields, char *
 }
 
 static void log_formatv(int level, int error, const char *const *fields, const char *format, va_list ap)
-        _printf_(4, 0);
+                _printf_(4, 0);
 static void log_formatv(int level, int error, const char *const *fields, const char *format, va_list ap) {
         char line[LOG_LINE_MAX] = "MESSAGE=";
         size_t l = strlen(line);
@@ -165,7 +165,8 @@ static void log_formatv(int level, int error, const char *const *fields, const c
         log_dispatch(level, error, fields, line);
 }
 
-int log_internal(int level, int error, const char *file, int line, const char *func, const char *format, ...) {
+int log_internal(int level, int error, const char *file, int line, const char *func, const char *format,
+                 ...) {
         char code_file[256], code_line[sizeof("CODE_LINE=") + 12], code_func[128];
         const char *const fields[] = { code_file, code_line, code_func, NULL };
         int saved_errno = errno;

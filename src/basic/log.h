@@ -4,7 +4,8 @@
 /* Log lines to the journal (when stderr is connected to it, with fields) or to stderr.
  *
  * Levels are syslog's. log_error_errno() and friends return the (negative) errno they were given, so that
- * `return log_error_errno(r, "…: %m")` works: %m is the text of that errno. Libraries log at debug level only. */
+ * `return log_error_errno(r, "…: %m")` works: %m is the text of that errno. Libraries log at debug level
+ * only. */
 
 #include <syslog.h>
 
@@ -22,17 +23,17 @@ const char *log_get_target(void);
 int log_set_target(const char *target);
 
 int log_internal(int level, int error, const char *file, int line, const char *func, const char *format, ...)
-        _printf_(6, 7);
+                _printf_(6, 7);
 
 /* With extra journal fields: fields is a NULL-terminated list of "KEY=value". */
 int log_fields(int level, int error, const char *const *fields, const char *format, ...) _printf_(4, 5);
 
-#define log_full_errno(level, error, ...)                                                         \
-        ({                                                                                        \
-                int log_l_ = (level), log_e_ = (error);                                           \
-                log_l_ <= log_get_max_level()                                                     \
-                        ? log_internal(log_l_, log_e_, __FILE__, __LINE__, __func__, __VA_ARGS__) \
-                        : (log_e_ > 0 ? -log_e_ : log_e_);                                        \
+#define log_full_errno(level, error, ...)                                                                   \
+        ({                                                                                                  \
+                int log_l_ = (level), log_e_ = (error);                                                     \
+                log_l_ <= log_get_max_level()                                                               \
+                                ? log_internal(log_l_, log_e_, __FILE__, __LINE__, __func__, __VA_ARGS__)   \
+                                : (log_e_ > 0 ? -log_e_ : log_e_);                                          \
         })
 
 #define log_debug(...) ((void) log_full_errno(LOG_DEBUG, 0, __VA_ARGS__))

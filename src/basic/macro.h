@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Small macros that every file uses: ownership (_cleanup_, TAKE_PTR, TAKE_FD), attributes, string comparison. */
+/* Small macros for every file: ownership (_cleanup_, TAKE_PTR, TAKE_FD), attributes, string comparison. */
 
 #include <assert.h>
 #include <errno.h>

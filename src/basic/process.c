@@ -12,10 +12,10 @@
 #include "basic/fd-util.h"
 #include "basic/process.h"
 
-/* The child shares our memory until it executes (CLONE_VM) and we sleep until then (CLONE_VFORK): starting a program
- * costs the same however large we are, and the child reports what failed by writing it into our memory. It has its own
- * stack and its own table of descriptors. Since it shares memory, no handler of ours may run in it: all signals are
- * blocked from before the clone until the child has reset their dispositions. */
+/* The child shares our memory until it executes (CLONE_VM) and we sleep until then (CLONE_VFORK): starting a
+ * program costs the same however large we are, and the child reports what failed by writing it into our
+ * memory. It has its own stack and its own table of descriptors. Since it shares memory, no handler of ours
+ * may run in it: all signals are blocked from before the clone until the child has set them to default. */
 
 #define CHILD_STACK_SIZE (256U * 1024)
 #define CHILD_STACK_GUARD (64U * 1024) /* larger than any page */
@@ -25,7 +25,7 @@ typedef struct Child {
         pid_t parent;
         int fds[SPAWN_FDS_MAX]; /* of which the child moves some */
         int n_fds;
-        int error; /* what failed: negative errno, */
+        int error;        /* what failed: negative errno, */
         const char *step; /* and while doing what */
 } Child;
 
@@ -48,7 +48,7 @@ static int child_lift_fds(Child *c) {
                         c->fds[i] = open("/dev/null", O_RDWR | O_NOCTTY | O_CLOEXEC);
                         if (c->fds[i] < 0)
                                 return -errno;
-                        /* If it got the number that it is to have, all is well; else it may be in the way. */
+                        /* Where it got the number that it is to have all is well. */
                 }
                 if (c->fds[i] < 0 || c->fds[i] >= c->n_fds || c->fds[i] == i)
                         continue;
@@ -134,7 +134,8 @@ static int clone_child(Child *c, pid_t *ret_pid, int *ret_pidfd) {
 
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &saved);
-        pid = clone(child_main, stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, c, &pidfd);
+        pid = clone(child_main, stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, c,
+                    &pidfd);
         r = pid < 0 ? -errno : 0;
         pthread_sigmask(SIG_SETMASK, &saved, NULL);
         (void) munmap(stack, CHILD_STACK_SIZE);
@@ -156,11 +157,13 @@ int process_spawn(const SpawnSpec *spec, pid_t *ret_pid, int *ret_pidfd, Error *
         pid_t pid = -1;
         int r;
 
-        if (!spec->path || spec->path[0] != '/' || !spec->argv || !spec->argv[0] || spec->n_fds > SPAWN_FDS_MAX)
-                return error_set_errno(reterr_error, -EINVAL,
-                                       "Cannot start “%s”: the path must be absolute, argv have a first entry and "
-                                       "descriptors be at most %u.",
-                                       strempty(spec->path), SPAWN_FDS_MAX);
+        if (!spec->path || spec->path[0] != '/' || !spec->argv || !spec->argv[0] ||
+            spec->n_fds > SPAWN_FDS_MAX)
+                return error_set_errno(
+                                reterr_error, -EINVAL,
+                                "Cannot start “%s”: the path must be absolute, argv have a first entry and "
+                                "descriptors be at most %u.",
+                                strempty(spec->path), SPAWN_FDS_MAX);
 
         c.n_fds = (int) MAX(spec->n_fds, (size_t) STDERR_FILENO + 1);
         for (int i = 0; i < c.n_fds; i++)
@@ -171,7 +174,8 @@ int process_spawn(const SpawnSpec *spec, pid_t *ret_pid, int *ret_pidfd, Error *
                 return error_set_errno(reterr_error, r, "Cannot start a process for “%s”: %m.", spec->path);
 
         if (c.error < 0) {
-                /* It is about to be dead. Fails where we ignore SIGCHLD, and there it leaves no trace anyway. */
+                /* It is about to be dead. Fails where we ignore SIGCHLD, and there it leaves no trace
+                 * anyway. */
                 while (waitid(P_PIDFD, (id_t) pidfd, &si, WEXITED) < 0 && errno == EINTR)
                         ;
                 return error_set_errno(reterr_error, c.error, "Cannot %s “%s”: %m.", c.step, spec->path);

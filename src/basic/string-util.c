@@ -7,8 +7,8 @@
 #include "basic/string-util.h"
 #include "basic/time-util.h"
 
-/* Numbers are taken apart by hand: strtoull() accepts blanks, signs and the locale's opinion, and has no say about what
- * follows. */
+/* Numbers are taken apart by hand: strtoull() accepts blanks, signs and the locale's opinion, and has no say
+ * about what follows. */
 
 char *strjoin_(const char *first, ...) {
         size_t n = 1;
@@ -313,12 +313,12 @@ int signal_from_string(const char *s) {
                 return SIGRTMAX;
         e = startswith(s, "RTMIN+");
         if (e)
-                return parse_uint32(e, &n) >= 0 && n <= (uint32_t) (SIGRTMAX - SIGRTMIN) ? SIGRTMIN + (int) n :
-                                                                                           -EINVAL;
+                return parse_uint32(e, &n) >= 0 && n <= (uint32_t) (SIGRTMAX - SIGRTMIN) ? SIGRTMIN + (int) n
+                                                                                         : -EINVAL;
         e = startswith(s, "RTMAX-");
         if (e)
-                return parse_uint32(e, &n) >= 0 && n <= (uint32_t) (SIGRTMAX - SIGRTMIN) ? SIGRTMAX - (int) n :
-                                                                                           -EINVAL;
+                return parse_uint32(e, &n) >= 0 && n <= (uint32_t) (SIGRTMAX - SIGRTMIN) ? SIGRTMAX - (int) n
+                                                                                         : -EINVAL;
 
         for (size_t i = 0; i < ELEMENTSOF(aliases); i++)
                 if (streq(aliases[i].name, s))
@@ -356,7 +356,7 @@ char *format_bytes(char *buf, size_t l, uint64_t n) {
                 unit *= 1024;
 
         (void) snprintf(buf, l, "%u.%u%c", (unsigned) (n / unit),
-                        (unsigned) (__extension__ (unsigned __int128) (n % unit) * 10 / unit), suffixes[i]);
+                        (unsigned) (__extension__(unsigned __int128)(n % unit) * 10 / unit), suffixes[i]);
         return buf;
 }
 
@@ -475,7 +475,8 @@ char *random_hex(size_t n) {
                 ssize_t k = getrandom(p + done, n - done, 0);
 
                 if (k < 0 && errno != EINTR)
-                        abort(); /* cannot happen on a kernel that we support, and a predictable name is worse */
+                        abort(); /* cannot happen on a kernel that we support, and a predictable name is
+                                    worse */
                 if (k > 0)
                         done += (size_t) k;
         }

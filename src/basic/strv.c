@@ -20,7 +20,8 @@ size_t strv_length(char *const *l) {
         return n;
 }
 
-/* Makes room for n more entries. The space grows by powers of two, so that appending one by one stays linear. */
+/* Makes room for n more entries. The space grows by powers of two, so that appending one by one stays
+ * linear. */
 static int strv_reserve(char ***l, size_t length, size_t n) {
         size_t need, size = 4;
         char **p;

@@ -21,11 +21,11 @@ bool strv_contains(char *const *l, const char *s);
 const char *strv_env_get(char *const *l, const char *name);
 /* Sets NAME=VALUE, replacing an entry of that name. */
 int strv_env_set(char ***l, const char *assignment);
-/* New list of the parts of s between separators (any char of seps); empty parts are left out. NULL on OOM. */
+/* New list of the parts of s between separators (any char of seps); empty ones left out. NULL on OOM. */
 char **strv_split(const char *s, const char *seps);
 char *strv_join(char *const *l, const char *sep);
 void strv_sort(char **l);
 
 /* Declares s. The list may be char **, char *const * or const char *const *. */
-#define STRV_FOREACH(s, l) \
+#define STRV_FOREACH(s, l)                                                                                  \
         for (__typeof__(**(l)) *const *s##_i_ = (l), *s; s##_i_ && (s = *s##_i_); s##_i_++)

@@ -5,8 +5,8 @@
 #include "basic/string-util.h"
 #include "basic/time-util.h"
 
-/* Dates are checked here field by field: strptime() depends on the locale and mktime() takes a 31st of February for a
- * 3rd of March. */
+/* Dates are checked here field by field: strptime() depends on the locale and mktime() takes a 31st of
+ * February for a 3rd of March. */
 
 #define USEC_PER_MINUTE (60 * USEC_PER_SEC)
 #define USEC_PER_HOUR (60 * USEC_PER_MINUTE)
@@ -96,7 +96,8 @@ static int take_time(const char **p, bool need_seconds, struct tm *tm, uint64_t 
         } else if (need_seconds)
                 return -EINVAL;
 
-        if (hour > 23 || minute > 59 || second > 60) /* 60: a leap second, which POSIX time counts as the next one */
+        if (hour > 23 || minute > 59 ||
+            second > 60) /* 60: a leap second, which POSIX time counts as the next one */
                 return -EINVAL;
 
         tm->tm_hour = hour;
@@ -117,7 +118,8 @@ static int take_offset(const char **p, int *ret) {
         }
 
         west = **p == '-';
-        if (!take_char(p, "+-") || take_number(p, 2, &hour) < 0 || !take_char(p, ":") || take_number(p, 2, &minute) < 0)
+        if (!take_char(p, "+-") || take_number(p, 2, &hour) < 0 || !take_char(p, ":") ||
+            take_number(p, 2, &minute) < 0)
                 return -EINVAL;
         if (hour > 23 || minute > 59)
                 return -EINVAL;
@@ -182,9 +184,11 @@ char *format_relative(char *buf, size_t l, uint64_t usec) {
         if (i >= ELEMENTSOF(units))
                 (void) snprintf(buf, l, "just now");
         else if (usec < now)
-                (void) snprintf(buf, l, "%llu%s ago", (unsigned long long) (distance / units[i].usec), units[i].name);
+                (void) snprintf(buf, l, "%llu%s ago", (unsigned long long) (distance / units[i].usec),
+                                units[i].name);
         else
-                (void) snprintf(buf, l, "in %llu%s", (unsigned long long) (distance / units[i].usec), units[i].name);
+                (void) snprintf(buf, l, "in %llu%s", (unsigned long long) (distance / units[i].usec),
+                                units[i].name);
         return buf;
 }
 

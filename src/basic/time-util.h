@@ -10,8 +10,8 @@
 #define USEC_PER_MSEC UINT64_C(1000)
 
 uint64_t now_usec(int clock_id);
-/* RFC 3339 date-time ("2026-01-02T03:04:05.678Z", any offset) as in OCI image configurations. What lies before 1970
- * (builders write year 1 for "no date") yields 0. -EINVAL if it is not a date. */
+/* RFC 3339 date-time ("2026-01-02T03:04:05.678Z", any offset) as in OCI image configurations. What lies
+ * before 1970 (builders write year 1 for "no date") yields 0. -EINVAL if it is not a date. */
 int parse_rfc3339(const char *s, uint64_t *ret_usec);
 /* In UTC with microseconds where they are not 0. NULL on OOM. */
 char *format_rfc3339(uint64_t usec);
