@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""moored against its peers, side by side in one host. Runs inside test host A, as root.
+
+Every bench interleaves the contenders round by round and compares medians, so that what else the machine does hits all alike.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+REGISTRY = "127.0.0.1:5000"
+SMALL = f"{REGISTRY}/busybox:test"
+LARGE = f"{REGISTRY}/debian:test"
+LAYERS = f"{REGISTRY}/layers:test"
+BUNDLE = "/run/bench-bundle"
+
+
+def run(*command, check=True):
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, check=False)
+    if check and result.returncode != 0:
+        sys.exit(f"bench: {' '.join(command)} ended with {result.returncode}: {result.stderr.strip()}")
+    return result.stdout
+
+
+def timed(*command):
+    start = time.perf_counter()
+    run(*command)
+    return (time.perf_counter() - start) * 1000
+
+
+def interleave(contenders, rounds, before=None):
+    """{name: command or callable} → {name: [milliseconds]}; one warm-up round."""
+
+    samples = {name: [] for name in contenders}
+    for i in range(rounds + 1):
+        for name, command in contenders.items():
+            if before:
+                before(name)
+            ms = command() if callable(command) else timed(*command)
+            if i > 0:
+                samples[name].append(ms)
+    return samples
+
+
+def make_bundle():
+    """A bundle for crun and runc from the small image: the same root, the same command."""
+
+    shutil.rmtree(BUNDLE, ignore_errors=True)
+    run("umoci", "unpack", "--image", "/run/test-images/oci/busybox:test", BUNDLE)
+    with open(f"{BUNDLE}/config.json", encoding="utf-8") as f:
+        config = json.load(f)
+    config["process"]["args"] = ["/bin/true"]
+    config["process"]["terminal"] = False
+    # crun sets what the image says; a host without CAP_SYS_RESOURCE cannot raise limits.
+    config["process"].pop("rlimits", None)
+    config["process"].pop("oomScoreAdj", None)
+    config.get("linux", {}).pop("resources", None)
+    with open(f"{BUNDLE}/config.json", "w", encoding="utf-8") as f:
+        json.dump(config, f)
+
+
+def start_containerd():
+    run("systemctl", "start", "containerd.service")
+    for _ in range(100):
+        if subprocess.run(["ctr", "version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0:
+            return
+        time.sleep(0.1)
+    sys.exit("bench: containerd does not answer")
+
+
+def pull_all(image):
+    run("moorctl", "pull", "-q", image)
+    run("podman", "pull", "--quiet", "--tls-verify=false", image)
+    run("ctr", "images", "pull", "--plain-http", image)
+
+
+def bench_start(rounds):
+    """From the command to its end: a container of /bin/true, removed afterwards."""
+
+    make_bundle()
+    pull_all(SMALL)
+    n = 0
+
+    def ctr():
+        nonlocal n
+        n += 1
+        return timed("ctr", "run", "--rm", SMALL, f"bench{n}", "/bin/true")
+
+    samples = interleave({
+        "moorctl run --rm": ["moorctl", "run", "--rm", SMALL, "/bin/true"],
+        "crun run": ["crun", "run", "--bundle", BUNDLE, "bench"],
+        "ctr run --rm": ctr,
+        "podman run --rm --network=none": ["podman", "run", "--rm", "--network=none", SMALL, "/bin/true"],
+    }, rounds)
+    return samples, "moorctl run --rm", {"ctr run --rm": 1 / 4, "podman run --rm --network=none": 1 / 7}
+
+
+def bench_many(rounds):
+    """Fifty containers of sleep, started one by one with -d."""
+
+    pull_all(SMALL)
+
+    def moorctl():
+        start = time.perf_counter()
+        for i in range(50):
+            run("moorctl", "run", "-d", "--name", f"many{i}", SMALL, "sleep", "600")
+        ms = (time.perf_counter() - start) * 1000
+        run("moorctl", "rm", "-f", *[f"many{i}" for i in range(50)])
+        return ms
+
+    def ctr():
+        start = time.perf_counter()
+        for i in range(50):
+            run("ctr", "run", "-d", SMALL, f"many{i}", "sleep", "600")
+        ms = (time.perf_counter() - start) * 1000
+        for i in range(50):
+            run("ctr", "tasks", "kill", "-s", "SIGKILL", f"many{i}")
+        for i in range(50):
+            run("ctr", "tasks", "rm", f"many{i}", check=False)
+            run("ctr", "containers", "rm", f"many{i}", check=False)
+        return ms
+
+    samples = interleave({"moorctl run -d": moorctl, "ctr run -d": ctr}, max(1, rounds // 10))
+    return samples, "moorctl run -d", {}
+
+
+def forget(tool, image):
+    if tool.startswith("moorctl"):
+        run("moorctl", "rmi", "-f", image, check=False)
+        run("moorctl", "gc", check=False)
+        deadline = time.monotonic() + 20
+        trash = "/var/lib/moored/snapshots/overlay/trash"
+        while os.path.isdir(trash) and os.listdir(trash) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    elif tool.startswith("ctr"):
+        run("ctr", "images", "rm", "--sync", image, check=False)
+    else:
+        run("podman", "rmi", "-f", image, check=False)
+    os.sync()
+
+
+def bench_pull_image(image, rounds):
+    samples = interleave({
+        "moorctl pull": ["moorctl", "pull", "-q", image],
+        "ctr images pull": ["ctr", "images", "pull", "--plain-http", image],
+        "podman pull": ["podman", "pull", "--quiet", "--tls-verify=false", image],
+    }, rounds, before=lambda tool: forget(tool, image))
+    return samples, "moorctl pull", {"ctr images pull": 1 / 2}
+
+
+def bench_pull(rounds):
+    """The Debian image: six layers, downloaded and unpacked."""
+
+    return bench_pull_image(LARGE, max(3, rounds // 6))
+
+
+def bench_layers(rounds):
+    """Twenty layers of 2,500 small files."""
+
+    return bench_pull_image(LAYERS, max(2, rounds // 10))
+
+
+def pss(pid):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
+        for line in f:
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    return 0
+
+
+def main_pid(unit):
+    return int(run("systemctl", "show", "--value", "--property=MainPID", unit).strip())
+
+
+def mountinfo_lines():
+    with open("/proc/1/mountinfo", encoding="ascii") as f:
+        return len(f.readlines())
+
+
+def bench_memory(_rounds):
+    """PSS of the idle daemons after what the other benches did, and what fifty running containers add."""
+
+    pull_all(SMALL)
+    time.sleep(2)
+    before_mounts = mountinfo_lines()
+    idle = pss(main_pid("moored.service"))
+    for i in range(50):
+        run("moorctl", "run", "-d", "--name", f"memory{i}", SMALL, "sleep", "600")
+    with_fifty = pss(main_pid("moored.service"))
+    mounts = mountinfo_lines() - before_mounts
+    processes = len(run("pgrep", "-f", "memory[0-9]").split()) if shutil.which("pgrep") else 0
+    run("moorctl", "rm", "-f", *[f"memory{i}" for i in range(50)])
+    return {
+        "moored idle, KiB PSS": idle,
+        "moored with 50 containers, KiB PSS": with_fifty,
+        "containerd idle, KiB PSS": pss(main_pid("containerd.service")),
+        "lines added to PID 1's mountinfo by 50 containers": mounts,
+        "processes that name a container besides it": processes,
+    }
+
+
+TIMED = {"start": bench_start, "many": bench_many, "pull": bench_pull, "layers": bench_layers}
+FIGURES = {"memory": bench_memory}
+
+
+def report(name, description, samples, ours, goals):
+    medians = {tool: statistics.median(values) for tool, values in samples.items()}
+    print(f"{name}: {description}")
+    for tool, ms in medians.items():
+        line = f"  {tool:<34} {ms:9.1f} ms  (min {min(samples[tool]):.1f}, {len(samples[tool])} runs)"
+        if tool != ours:
+            line += f"   {ours} takes {medians[ours] / ms:.3f} of it"
+            if tool in goals:
+                line += f" (goal {goals[tool]:.3f}: {'reached' if medians[ours] / ms <= goals[tool] else 'MISSED'})"
+        print(line, flush=True)
+    return {tool: {"median": medians[tool], "samples": values} for tool, values in samples.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--json", action="store_true", help="print the samples as JSON instead of a table")
+    parser.add_argument("bench", nargs="*", choices=[[], *TIMED, *FIGURES])
+    args = parser.parse_args()
+    names = args.bench or [*TIMED, *FIGURES]
+
+    start_containerd()
+    results = {}
+    stdout = sys.stdout
+    if args.json:
+        sys.stdout = sys.stderr
+    for name in names:
+        function = TIMED.get(name) or FIGURES[name]
+        description = " ".join(function.__doc__.split())
+        if name in TIMED:
+            results[name] = report(name, description, *function(args.rounds))
+        else:
+            results[name] = function(args.rounds)
+            print(f"{name}: {description}")
+            for key, value in results[name].items():
+                print(f"  {key:<55} {value}")
+    if args.json:
+        json.dump(results, stdout, indent=1)
+        print(file=stdout)
+
+
+if __name__ == "__main__":
+    main()
