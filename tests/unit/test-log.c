@@ -155,7 +155,8 @@ static bool has_field(const char *text, const char *field) {
         return p && p[strlen(field)] == '\n';
 }
 
-/* What the journal's socket gets, bound by ourselves in a mount namespace of its own. 77: not allowed here. */
+/* What the journal's socket gets, bound by ourselves in a mount namespace of its own. 77: not allowed here.
+ */
 static int receive_journal(void) {
         static const struct sockaddr_un address = { AF_UNIX, "/run/systemd/journal/socket" };
         static const char *const fields[] = { "MOORED_CONTAINER=web", NULL };
@@ -165,11 +166,11 @@ static int receive_journal(void) {
 
         if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
             mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-            mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0)
+            mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0 || mkdir("/run/systemd", 0755) < 0 ||
+            mkdir("/run/systemd/journal", 0755) < 0) /* EOVERFLOW where our user is not mapped */
                 return 77;
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (mkdir("/run/systemd", 0755) < 0 || mkdir("/run/systemd/journal", 0755) < 0 ||
-            bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
+        if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
                 return 1;
 
         log_open("test-ident");
@@ -181,10 +182,10 @@ static int receive_journal(void) {
         if (n <= 0)
                 return 3;
         text[n] = 0;
-        if (!has_field(text, "MESSAGE=Lost x: No such file or directory") || !has_field(text, "PRIORITY=3") ||
-            !has_field(text, "SYSLOG_IDENTIFIER=test-ident") || !has_field(text, "ERRNO=2") ||
-            !has_field(text, "CODE_FUNC=receive_journal") || !strstr(text, "CODE_FILE=") ||
-            !strstr(text, "test-log.c\n") || !strstr(text, "\nCODE_LINE="))
+        if (!has_field(text, "MESSAGE=Lost x: No such file or directory") ||
+            !has_field(text, "PRIORITY=3") || !has_field(text, "SYSLOG_IDENTIFIER=test-ident") ||
+            !has_field(text, "ERRNO=2") || !has_field(text, "CODE_FUNC=receive_journal") ||
+            !strstr(text, "CODE_FILE=") || !strstr(text, "test-log.c\n") || !strstr(text, "\nCODE_LINE="))
                 return 4;
 
         /* A value of several lines is sent with its length, in which there are NUL bytes. */
@@ -220,9 +221,9 @@ static void test_journal(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_levels), cmocka_unit_test(test_console),     cmocka_unit_test(test_long),
-                cmocka_unit_test(test_target), cmocka_unit_test(test_environment),
-                cmocka_unit_test(test_journal),
+                cmocka_unit_test(test_levels),      cmocka_unit_test(test_console),
+                cmocka_unit_test(test_long),        cmocka_unit_test(test_target),
+                cmocka_unit_test(test_environment), cmocka_unit_test(test_journal),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
