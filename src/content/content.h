@@ -27,7 +27,7 @@ int content_open_blob(Content *c, const char *digest, uint64_t *ret_size, Error 
 bool content_has_blob(Content *c, const char *digest, uint64_t *ret_size);
 /* A small blob (manifest, config) whole, its digest verified while reading. */
 int content_read_blob(Content *c, const char *digest, size_t max, char **ret, size_t *ret_size, Error *reterr_error);
-/* A small blob from memory: hashed, written, synced, renamed. ret_digest may be NULL. expected may be NULL. */
+/* A small blob from memory: hashed, written, synced, renamed. expected may be NULL. */
 int content_write_blob(Content *c, const void *p, size_t n, const char *expected, char ret_digest[static DIGEST_STRING_MAX],
                        Error *reterr_error);
 int content_remove_blob(Content *c, const char *digest);

@@ -429,6 +429,7 @@ static int pull_on_manifest(Pull *p, ProtoMessage *msg, Error *reterr_error) {
         const char *digest = proto_get(msg, "DIGEST"), *media_type = proto_get(msg, "MEDIA_TYPE");
         const char *expected = p->manifest_descriptor.digest ?: p->ref->digest;
         _cleanup_(descriptor_done) Descriptor d = {};
+        char computed[DIGEST_STRING_MAX];
         _cleanup_free_ char *text = NULL;
         _cleanup_close_ int fd = -EBADF;
         size_t n;
@@ -449,7 +450,7 @@ static int pull_on_manifest(Pull *p, ProtoMessage *msg, Error *reterr_error) {
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
 
         /* Hashes it once more: what the store shows is verified by the one who shows it. */
-        r = content_write_blob(p->manager->content, text, n, digest, NULL, reterr_error);
+        r = content_write_blob(p->manager->content, text, n, digest, computed, reterr_error);
         if (r < 0)
                 return r;
         if (!p->target.digest) {

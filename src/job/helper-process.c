@@ -15,6 +15,7 @@
 #define MESSAGES_PER_WAKEUP_MAX 64U
 
 struct HelperProcess {
+        sd_event *event;
         char *verb;
         const HelperOps *ops;
         void *userdata;
@@ -26,9 +27,33 @@ struct HelperProcess {
         bool *freed; /* set by helper_free() while we are calling ops */
 };
 
-HelperProcess *helper_free(HelperProcess *h) {
+static int helper_on_killed_exit(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         int code, status;
 
+        (void) pidfd_reap(fd, &code, &status);
+        sd_event_source_disable_unref(s); /* and closes the descriptor */
+        return 0;
+}
+
+/* Kills it and lets the loop reap it: a process in uninterruptible I/O must not stop the daemon. */
+static void helper_kill(HelperProcess *h) {
+        sd_event_source *s;
+        int code, status, r;
+
+        (void) pidfd_kill(h->pidfd, SIGKILL);
+        if (pidfd_reap(h->pidfd, &code, &status) != -EAGAIN)
+                return;
+
+        r = sd_event_add_io(h->event, &s, h->pidfd, EPOLLIN, helper_on_killed_exit, NULL);
+        if (r < 0) {
+                log_debug_errno(r, "Failed to watch a killed helper, ignoring: %m");
+                return;
+        }
+        (void) sd_event_source_set_io_fd_own(s, true);
+        h->pidfd = -EBADF;
+}
+
+HelperProcess *helper_free(HelperProcess *h) {
         if (!h)
                 return NULL;
 
@@ -36,12 +61,10 @@ HelperProcess *helper_free(HelperProcess *h) {
                 *h->freed = true;
         sd_event_source_disable_unref(h->socket_source);
         sd_event_source_disable_unref(h->exit_source);
-        if (h->pidfd >= 0) {
-                /* SIGKILL ends it at once but for uninterruptible I/O: reaping it here is what makes "revoked" true. */
-                (void) pidfd_kill(h->pidfd, SIGKILL);
-                (void) pidfd_reap(h->pidfd, &code, &status);
-        }
+        if (h->pidfd >= 0)
+                helper_kill(h);
         safe_close(h->pidfd);
+        sd_event_unref(h->event);
         safe_close(h->socket);
         error_done(&h->error);
         free(h->verb);
@@ -130,10 +153,10 @@ static int helper_on_exit(sd_event_source *s, int fd, uint32_t revents, void *us
         return 0;
 }
 
-static int helper_watch(HelperProcess *h, sd_event *event) {
+static int helper_watch(HelperProcess *h) {
         int r;
 
-        r = sd_event_add_io(event, &h->socket_source, h->socket, EPOLLIN, helper_on_socket, h);
+        r = sd_event_add_io(h->event, &h->socket_source, h->socket, EPOLLIN, helper_on_socket, h);
         if (r < 0)
                 return r;
         r = sd_event_source_set_priority(h->socket_source, SD_EVENT_PRIORITY_NORMAL - 5);
@@ -142,7 +165,7 @@ static int helper_watch(HelperProcess *h, sd_event *event) {
 
         /* A pidfd is readable once the process has ended. Not sd_event_add_child_pidfd(): that wants SIGCHLD blocked and reaps by
          * itself after the callback, when h may be gone. */
-        return sd_event_add_io(event, &h->exit_source, h->pidfd, EPOLLIN, helper_on_exit, h);
+        return sd_event_add_io(h->event, &h->exit_source, h->pidfd, EPOLLIN, helper_on_exit, h);
 }
 
 int helper_start(JobManager *m, const char *verb, json_t *request, const int *fds, size_t n_fds, const HelperOps *ops,
@@ -165,6 +188,7 @@ int helper_start(JobManager *m, const char *verb, json_t *request, const int *fd
         if (!text || !h)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
         h->socket = h->pidfd = -EBADF;
+        h->event = sd_event_ref(job_manager_event(m));
         h->ops = ops;
         h->userdata = userdata;
         h->verb = strdup(verb);
@@ -196,7 +220,7 @@ int helper_start(JobManager *m, const char *verb, json_t *request, const int *fd
                 return error_prefix(reterr_error, "Failed to start moored-helper %s", verb);
 
         h->socket = TAKE_FD(pair[0]);
-        r = helper_watch(h, job_manager_event(m));
+        r = helper_watch(h);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to watch moored-helper %s: %m", verb);
 
