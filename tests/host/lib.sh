@@ -14,6 +14,10 @@ source_root=$(cd "$host_dir/../.." && pwd)
 MOORED_CACHE=${MOORED_CACHE:-/var/cache/moored-test}
 MOORED_HOST_STATE=${MOORED_HOST_STATE:-/run/moored-test}
 
+# Debian 13's mount(8) would pass each option by fsconfig(2), which takes 256 bytes: a list of lower directories is
+# soon longer. mount(2) takes a page.
+export LIBMOUNT_FORCE_MOUNT2=always
+
 # What a host is: systemd and the bus, the makers of images, and the container engines that moored is
 # measured against.
 host_packages=(
