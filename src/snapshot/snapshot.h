@@ -28,8 +28,12 @@ int snapshot_find_layer(SnapshotManager *m, const char *chain_id, uint64_t *ret_
  * -EEXIST if the chain id is there already, ready or not. parent: id or 0. */
 int snapshot_layer_begin(SnapshotManager *m, const char *chain_id, const char *diff_id, uint64_t parent,
                          uint64_t *ret_id, int *ret_fd, Error *reterr_error);
-/* The parent may be set late: layers are unpacked in any order, but become ready in order. */
+/* The parent may be set late (0 until then): layers are unpacked in any order, but become ready in order. -EINVAL if the chain id is
+ * not that of parent and DiffID. */
+int snapshot_layer_set_parent(SnapshotManager *m, uint64_t id, uint64_t parent);
+/* -EAGAIN while the parent is not ready, -EINVAL if it is not the right one: nothing has changed then. */
 int snapshot_layer_complete(SnapshotManager *m, uint64_t id, uint64_t size, Error *reterr_error);
+/* Aborts what was begun on top of it, too. Fine if it is gone already. */
 int snapshot_layer_abort(SnapshotManager *m, uint64_t id);
 /* All ready layers made so far are on disk (a sync helper has run since). */
 int snapshot_layers_synced(SnapshotManager *m, const uint64_t *ids, size_t n);
@@ -40,7 +44,7 @@ bool snapshot_manager_trash_pending(SnapshotManager *m);
 
 /* A writable snapshot over a ready layer (parent 0: over nothing). */
 int snapshot_prepare(SnapshotManager *m, uint64_t parent, bool durable, uint64_t *ret_id, Error *reterr_error);
-/* Moves the tree to the trash and drops the row. */
+/* Moves the tree to the trash and drops the row. -ENOTEMPTY: something stands on it. */
 int snapshot_remove(SnapshotManager *m, uint64_t id);
 /* Rows are gone already (garbage): only the tree. */
 int snapshot_discard_tree(SnapshotManager *m, uint64_t id);

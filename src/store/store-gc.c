@@ -148,8 +148,13 @@ static int list_snapshots(Store *s, Garbage *g) {
         if (!g->snapshots)
                 return -ENOMEM;
 
-        /* A parent is always older than its children, and numbers only grow. */
-        r = query_begin(&q, s, "SELECT id, size FROM snapshots WHERE id NOT IN temp.kept ORDER BY id DESC", "");
+        /* Children before parents. Numbers do not tell: a parent may be younger. */
+        r = query_begin(&q, s,
+                        "WITH RECURSIVE d (id, size, depth) AS ("
+                        " SELECT id, size, 0 FROM snapshots WHERE parent IS NULL"
+                        " UNION ALL SELECT s.id, s.size, d.depth + 1 FROM snapshots s JOIN d ON s.parent = d.id) "
+                        "SELECT id, size FROM d WHERE id NOT IN temp.kept ORDER BY depth DESC",
+                        "");
         if (r < 0)
                 return r;
 

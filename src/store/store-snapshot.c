@@ -44,15 +44,22 @@ int store_snapshot_add(Store *s, SnapshotRow *row) {
                 return -EINVAL;
 
         r = store_write(s, true,
-                        "INSERT INTO snapshots (driver, kind, chain_id, diff_id, parent, ready, synced, boot_id, size, created_usec) "
-                        "VALUES (?1, ?2, ?3, ?4, nullif(?5, 0), ?6, ?7, ?8, ?9, ?10)",
-                        "sissubbsuu", row->driver, (int64_t) row->kind, row->chain_id, row->diff_id, row->parent, (int) row->ready,
+                        "INSERT INTO snapshots (" SNAPSHOT_COLUMNS ") "
+                        "VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, nullif(?6, 0), ?7, ?8, ?9, ?10, ?11)",
+                        "usissubbsuu", row->id, row->driver, (int64_t) row->kind, row->chain_id, row->diff_id, row->parent, (int) row->ready,
                         (int) row->synced, row->boot_id, row->size, row->created_usec);
         if (r < 0)
                 return r == -ENOTEMPTY ? -ENOENT /* the foreign key: no such parent */ : r;
 
         row->id = (uint64_t) sqlite3_last_insert_rowid(s->db);
         return 0;
+}
+
+int store_snapshot_set_parent(Store *s, uint64_t id, uint64_t parent) {
+        int r;
+
+        r = store_write(s, true, "UPDATE snapshots SET parent = nullif(?2, 0) WHERE id = ?1", "uu", id, parent);
+        return r < 0 ? r == -ENOTEMPTY ? -ENOENT : r : r == 0 ? -ENOENT : 0;
 }
 
 int store_snapshot_set_ready(Store *s, uint64_t id, uint64_t size) {

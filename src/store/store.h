@@ -12,7 +12,7 @@
 typedef struct Store Store;
 
 /* Opens or creates. A damaged file is moved to moored.db.damaged-<time> and *ret_rebuilt is set: the caller refills the new one from
- * the OCI layout and the units. A schema newer than ours: "SchemaTooNew". path ":memory:" for tests. */
+ * the OCI layout and the units, in one transaction with the first namespace (until one is there *ret_rebuilt is set at each open). A schema newer than ours: "SchemaTooNew". path ":memory:" for tests. */
 int store_open(const char *path, Store **ret, bool *ret_rebuilt, Error *reterr_error);
 Store *store_free(Store *s);
 DEFINE_CLEANUP_FUNC(Store *, store_free)
@@ -93,12 +93,15 @@ typedef struct SnapshotRow {
         uint64_t created_usec;
 } SnapshotRow;
 void snapshot_row_done(SnapshotRow *r);
-int store_snapshot_add(Store *s, SnapshotRow *r); /* fills r->id; -EEXIST if driver and chain_id are there */
+/* Fills r->id (0: a new number; else that one, for a database that is rebuilt). -EEXIST if driver and chain_id are there,
+ * -ENOENT if the parent is not. */
+int store_snapshot_add(Store *s, SnapshotRow *r);
+int store_snapshot_set_parent(Store *s, uint64_t id, uint64_t parent);
 int store_snapshot_set_ready(Store *s, uint64_t id, uint64_t size);
 int store_snapshot_set_synced(Store *s, uint64_t id);
 int store_snapshot_get(Store *s, uint64_t id, SnapshotRow *ret);
 int store_snapshot_get_chain(Store *s, const char *driver, const char *chain_id, SnapshotRow *ret);
-int store_snapshot_remove(Store *s, uint64_t id);
+int store_snapshot_remove(Store *s, uint64_t id); /* -ENOENT, -ENOTEMPTY: it is a parent */
 int store_snapshot_foreach(Store *s, int (*cb)(const SnapshotRow *r, void *userdata), void *userdata);
 
 /* -- containers -------------------------------------------------------------------------------------------------------- */
