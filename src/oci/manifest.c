@@ -224,13 +224,6 @@ static int descriptor_take_platform(Descriptor *d, json_t *platform, const char 
 
 /* *ret is empty before, and to be emptied by the caller also on failure. */
 static int descriptor_parse(json_t *j, const char *where, Descriptor *ret, Error *reterr_error) {
-        static const struct {
-                const char *key;
-                size_t offset;
-        } kept[] = {
-                { "org.opencontainers.image.ref.name", offsetof(Descriptor, ref_name) },
-                { "io.containerd.image.name", offsetof(Descriptor, image_name) },
-        };
         struct {
                 char *media_type, *digest;
                 uint64_t size;
@@ -266,11 +259,13 @@ static int descriptor_parse(json_t *j, const char *where, Descriptor *ret, Error
         if (r < 0)
                 return r;
 
-        for (size_t i = 0; i < ELEMENTSOF(kept); i++) {
-                r = take_annotation(t.annotations, kept[i].key, where, (char **) ((char *) ret + kept[i].offset), reterr_error);
-                if (r < 0)
-                        return r;
-        }
+        r = take_annotation(t.annotations, "org.opencontainers.image.ref.name", where, &ret->ref_name, reterr_error);
+        if (r < 0)
+                return r;
+
+        r = take_annotation(t.annotations, "io.containerd.image.name", where, &ret->image_name, reterr_error);
+        if (r < 0)
+                return r;
 
         ret->attestation = t.annotations && json_object_get(t.annotations, "vnd.docker.reference.type");
         return descriptor_take_platform(ret, t.platform, where, reterr_error);
