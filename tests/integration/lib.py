@@ -5,6 +5,7 @@ Commands        run, moorctl, moorctl_json, busctl_call, busctl_property, unit_p
 The daemon      moored_pid, start_moored, kill9_moored, journal
 Waiting         wait_until
 Nothing left    leftovers, assert_nothing_left, mountinfo_count, processes
+The store       assert_store_sound, blobs
 Images          Tar (hostile archives too), Image, push, in lib_image
 Registries      REGISTRY (Debian's docker-registry, filled), FaultyRegistry in lib_registry
 """
@@ -19,9 +20,10 @@ import unittest
 
 from lib_image import Image, Tar, push
 from lib_registry import FaultyRegistry
+from lib_store import blob_problems, blobs, image_problems
 
 __all__ = ["BUS_NAME", "REGISTRY", "TEST_IMAGES", "FaultyRegistry", "Image", "Tar", "TestCase", "assert_nothing_left",
-           "busctl_call", "busctl_property", "journal", "kill9_moored", "leftovers", "moorctl", "moorctl_json",
+           "assert_store_sound", "blobs", "busctl_call", "busctl_property", "journal", "kill9_moored", "leftovers", "moorctl", "moorctl_json",
            "moored_pid", "mountinfo_count", "processes", "push", "run", "start_moored", "unit_properties",
            "wait_until"]
 
@@ -207,6 +209,16 @@ def assert_nothing_left(before, timeout=WAIT_TIMEOUT, ignore=()):
         if time.monotonic() >= end:
             raise AssertionError("left behind: " + json.dumps(found, indent=2, default=str))
         time.sleep(0.05)
+
+
+def assert_store_sound():
+    """Every blob is what its name says, and every image that moorctl lists is complete."""
+
+    problems = blob_problems()
+    for image in moorctl_json("images") or []:
+        problems += [f"{image['Name']}: {problem}" for problem in image_problems(image["Digest"])]
+    if problems:
+        raise AssertionError("the store is damaged:\n" + "\n".join(problems))
 
 
 class TestCase(unittest.TestCase):
