@@ -77,9 +77,11 @@ typedef struct Container Container;
 
 /* What the unit's state looks like to a container. Filled by unit/. */
 typedef struct UnitStatus {
-        bool loaded;
+        bool loaded;            /* false: there is no such unit (any more) */
+        bool launcher;          /* its ExecStart= is ours */
         char *active_state;     /* "active", "inactive", "failed", "activating", … */
-        char *sub_state;
+        char *sub_state;        /* "running", "exited", "auto-restart", … */
+        uint64_t active_enter_usec; /* 0: it never became active */
         uint32_t main_pid;
         int32_t exec_main_code; /* CLD_EXITED, … 0: none */
         int32_t exec_main_status;
@@ -107,11 +109,15 @@ typedef struct UnitSpec {
 } UnitSpec;
 void unit_spec_done(UnitSpec *u);
 
-/* PID 1, as seen by containers; unit/ fills this. All calls are asynchronous; callbacks come from the loop. */
+/* PID 1, as seen by containers; unit/ fills this. All calls are asynchronous; callbacks come from the loop, once for each call that
+ * returned >= 0, with -ECANCELED when the backend goes away first. While a start is under way, container_unit_changed() is not
+ * called for its unit. */
 typedef void (*UnitStartFunc)(int r, const UnitStatus *status, const Error *error, void *userdata);
 typedef struct UnitBackend {
+        /* Are these "NAME=VALUE" unit properties that may be set? "InvalidArgument" names the one that is not. */
+        int (*check_properties)(void *backend, char *const *properties, Error *reterr_error);
         /* StartTransientUnit, then its job's end. r < 0: error says why (unit name taken: "UnitExists"; a property that PID 1 refuses:
-         * "InvalidArgument"; the launcher failed: name and message from status_text). */
+         * "InvalidArgument"; the launcher failed: name and message from status_text). status may be NULL then. */
         int (*start)(void *backend, const UnitSpec *spec, UnitStartFunc func, void *userdata);
         int (*stop)(void *backend, const char *unit, void (*func)(int r, const Error *error, void *userdata), void *userdata);
         int (*kill)(void *backend, const char *unit, const char *whom, int signo,
@@ -130,13 +136,16 @@ struct Container {
         char *unit;               /* moored-<ns>-<id>.service */
         uint32_t leader_pid;      /* 0: none */
         char **command;           /* argv that is run */
-        char *control_group;
+        char *control_group;      /* of the unit; NULL while there is none */
+        struct ContainerWork *work; /* what is under way: container/ only */
 };
 
 int container_manager_new(sd_event *event, Store *store, SnapshotManager *snapshots, ImageManager *images, Events *events,
                           const char *runtime_dir, ContainerManager **ret, Error *reterr_error);
 ContainerManager *container_manager_free(ContainerManager *m);
 DEFINE_CLEANUP_FUNC(ContainerManager *, container_manager_free)
+/* From moored.conf, section [Container]; network NULL: "none". For containers whose options leave them open. */
+int container_manager_set_defaults(ContainerManager *m, uint64_t stop_timeout_usec, const char *network);
 void container_manager_set_backend(ContainerManager *m, const UnitBackend *ops, void *backend);
 /* At start: load the records; the units that exist are given by unit/ through container_unit_changed() after this, then
  * container_manager_recovered(): containers without a unit that had been running are recorded as ended ("lost" or by reboot), those
@@ -163,14 +172,17 @@ int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc fun
 /* create + start; if the start fails nothing is left of it. */
 int container_run(ContainerManager *m, const char *ns, const char *id, const char *image, ContainerOptions *options,
                   const ContainerStdio *stdio, ContainerFunc func, void *userdata, Error *reterr_error);
-/* func when it has ended. timeout UINT64_MAX: the container's own. */
+/* func when it has ended; at once if it is not running. timeout UINT64_MAX: the container's own. */
 int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata, Error *reterr_error);
+/* whom: "main" (or NULL, "") or "all". func when PID 1 has sent it. -ESRCH "NotRunning". */
 int container_kill(Container *c, const char *whom, int signo, ContainerFunc func, void *userdata, Error *reterr_error);
 /* func when it has ended; at once if it is not running. */
 int container_wait(Container *c, ContainerFunc func, void *userdata);
-/* force: stop it first (SIGKILL). "ContainerRunning" otherwise. */
+/* force: kill it first (SIGKILL). -EBUSY "ContainerRunning" otherwise. func (with NULL) when it is gone. */
 int container_remove(Container *c, bool force, ContainerFunc func, void *userdata, Error *reterr_error);
+/* Stop, if it runs, and start. func as for container_start(). */
 int container_restart(Container *c, ContainerFunc func, void *userdata, Error *reterr_error);
+/* -ESRCH if it is not running. */
 int container_list_processes(Container *c, void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata),
                              void *userdata);
 /* config.json as it was written. */

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* config.json is written last: a bundle that has one is complete. A container without a network still gets hosts, hostname and
+ * resolv.conf, so that its own name resolves and no image's stale resolver is asked. */
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "basic/fd-util.h"
+#include "basic/fs-util.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "container/bundle.h"
+
+#define BUNDLES_MAX 65536U
+
+char *bundle_path(const char *runtime_dir, const char *ns, const char *id) {
+        return strjoin(runtime_dir, "/containers/", ns, "/", id);
+}
+
+static char *bundle_name(const char *ns, const char *id, const char *file) {
+        if (!filename_is_valid(ns) || !filename_is_valid(id))
+                return NULL;
+        return file ? strjoin(ns, "/", id, "/", file) : strjoin(ns, "/", id);
+}
+
+bool bundle_exists(int containers_fd, const char *ns, const char *id) {
+        _cleanup_free_ char *name = bundle_name(ns, id, "config.json");
+        struct stat st;
+
+        return name && fstatat(containers_fd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && S_ISREG(st.st_mode);
+}
+
+/* The host's own file, or what stands for it if there is none or it is absurd. */
+static int host_file(const char *path, const char *fallback, char **ret) {
+        char *s;
+
+        if (read_file_at(AT_FDCWD, path, BUNDLE_HOST_FILE_SIZE_MAX, ret, NULL) >= 0)
+                return 0;
+
+        s = strdup(fallback);
+        if (!s)
+                return -ENOMEM;
+        *ret = s;
+        return 0;
+}
+
+static int write_host_files(int fd, const char *hostname, bool host_network) {
+        _cleanup_free_ char *hosts = NULL, *resolv = NULL, *name = strjoin(hostname, "\n"), *own = NULL;
+        int r;
+
+        own = strjoin("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t", hostname, "\n");
+        if (!name || !own)
+                return -ENOMEM;
+        if (host_network) {
+                r = host_file("/etc/hosts", own, &hosts);
+                if (r < 0)
+                        return r;
+                r = host_file("/etc/resolv.conf", "", &resolv);
+                if (r < 0)
+                        return r;
+        }
+
+        const struct {
+                const char *name, *text;
+        } files[] = {
+                { "hosts", hosts ?: own },
+                { "hostname", name },
+                { "resolv.conf", resolv ?: "# This container has no network.\n" },
+        };
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                r = write_file_atomic_at(fd, files[i].name, files[i].text, strlen(files[i].text), 0644, false);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+int bundle_write(int containers_fd, const char *ns, const char *id, const char *config, const char *hostname, bool host_network,
+                 Error *reterr_error) {
+        _cleanup_free_ char *name = bundle_name(ns, id, NULL);
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (!name)
+                return -ENOMEM;
+        r = mkdirat_p(containers_fd, name, 0700);
+        if (r >= 0)
+                r = fd = open_beneath_nofollow(containers_fd, name, O_RDONLY | O_DIRECTORY, 0);
+        if (r >= 0)
+                r = write_host_files(fd, hostname, host_network);
+        if (r >= 0)
+                r = write_file_atomic_at(fd, "config.json", config, strlen(config), 0600, false);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to write the bundle of container %s: %m", id);
+
+        return 0;
+}
+
+int bundle_read_config(int containers_fd, const char *ns, const char *id, char **ret) {
+        _cleanup_free_ char *name = bundle_name(ns, id, "config.json");
+
+        if (!name)
+                return -ENOMEM;
+        return read_file_at(containers_fd, name, BUNDLE_CONFIG_SIZE_MAX, ret, NULL);
+}
+
+int bundle_remove(int containers_fd, const char *ns, const char *id) {
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!filename_is_valid(ns) || !filename_is_valid(id))
+                return -EINVAL;
+        fd = open_beneath_nofollow(containers_fd, ns, O_RDONLY | O_DIRECTORY, 0);
+        if (fd == -ENOENT)
+                return 0;
+        if (fd < 0)
+                return fd;
+
+        return rm_rf_at(fd, id);
+}
+
+static int list_dir(int dirfd, const char *path, char ***ret) {
+        _cleanup_strv_free_ char **names = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct dirent *de;
+        size_t n = 0;
+        int r = 0;
+        DIR *d;
+
+        fd = open_beneath_nofollow(dirfd, path, O_RDONLY | O_DIRECTORY, 0);
+        if (fd < 0)
+                return fd;
+        d = fdopendir(fd);
+        if (!d)
+                return -errno;
+        (void) TAKE_FD(fd);
+
+        while (r >= 0 && n < BUNDLES_MAX && (de = readdir(d)))
+                if (!streq(de->d_name, ".") && !streq(de->d_name, "..")) {
+                        r = strv_extend(&names, de->d_name);
+                        n++;
+                }
+        (void) closedir(d);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(names);
+        return 0;
+}
+
+int bundle_foreach(int containers_fd, void (*func)(const char *ns, const char *id, void *userdata), void *userdata) {
+        _cleanup_strv_free_ char **namespaces = NULL;
+        int r;
+
+        r = list_dir(containers_fd, ".", &namespaces);
+        if (r < 0)
+                return r;
+
+        STRV_FOREACH(ns, namespaces) {
+                _cleanup_strv_free_ char **ids = NULL;
+
+                r = list_dir(containers_fd, ns, &ids);
+                if (r == -ENOTDIR || r == -ELOOP || r == -ENOENT)
+                        continue;
+                if (r < 0)
+                        return r;
+                STRV_FOREACH(id, ids)
+                        func(ns, id, userdata);
+        }
+
+        return 0;
+}

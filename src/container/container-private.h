@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Shared by the files of container/ only. */
+
+#include "container/container.h"
+#include "container/options.h"
+#include "container/seccomp.h"
+
+#define CONTAINER_START_TIMEOUT_USEC (UINT64_C(90) * 1000000)
+#define CONTAINER_STOP_TIMEOUT_USEC (UINT64_C(10) * 1000000)
+
+struct ContainerManager {
+        sd_event *event;
+        Store *store;              /* weak, as are the next three */
+        SnapshotManager *snapshots;
+        ImageManager *images;
+        Events *events;
+        const UnitBackend *backend;
+        void *backend_userdata;
+        Hashmap *containers;       /* "ns/id" → Container, owns them */
+        Hashmap *by_unit;          /* unit name → Container */
+        Hashmap *units;            /* names of units that PID 1 has: until one is gone its name is taken. Values say nothing. */
+        char *runtime_dir;
+        int containers_fd;
+        char *boot_id;
+        uint64_t capabilities;     /* that this host can give */
+        SeccompProfile *seccomp;   /* read when first needed */
+        uint64_t stop_timeout_usec;
+        char *network;
+        bool unreadable;           /* there is a record that was ignored: what seems to belong to nobody may be its */
+        bool recovering;           /* from container_manager_load() to container_manager_recovered() */
+};
+
+typedef enum WaiterKind {
+        WAITER_START = 1 << 0,
+        WAITER_STOP = 1 << 1,
+        WAITER_WAIT = 1 << 2,
+        WAITER_REMOVE = 1 << 3,
+        WAITER_ENDED = WAITER_STOP | WAITER_WAIT,
+        WAITER_ALL = WAITER_START | WAITER_STOP | WAITER_WAIT | WAITER_REMOVE,
+} WaiterKind;
+
+typedef struct Waiter Waiter;
+struct Waiter {
+        Waiter *next;
+        WaiterKind kind;
+        ContainerFunc func;
+        void *userdata;
+};
+
+typedef struct ContainerWork {
+        ContainerProcess process;
+        Waiter *waiters;          /* in order of arrival */
+        ContainerStdio stdio;     /* copies, while start_waits */
+        bool run;                 /* made by container_run(): goes if its start fails */
+        bool start_pending;       /* the backend owes us an answer, or start_waits */
+        bool start_waits;         /* for the old unit to be gone */
+        bool stop_requested;      /* "container/stopped" at its end; while starting: stop it then */
+        uint64_t stop_timeout_usec;
+        bool restart;             /* start it again at its end */
+        bool remove;              /* remove it at its end */
+        bool released;            /* the ended unit was given back */
+        sd_event_source *stop_timer, *remove_source;
+} ContainerWork;
+
+/* container.c */
+int container_new(ContainerManager *m, const ContainerRow *row, const ContainerOptions *options, const ContainerProcess *process,
+                  Container **ret, Error *reterr_error); /* takes row, options and process over on success */
+int container_link(Container *c);
+Container *container_free(Container *c); /* unlinks; waiters are told -ECANCELED */
+DEFINE_CLEANUP_FUNC(Container *, container_free)
+void container_set_state(Container *c, ContainerState state); /* tells NOTIFY_CONTAINER_CHANGED */
+int container_add_waiter(Container *c, WaiterKind kind, ContainerFunc func, void *userdata);
+/* A waiter may ask for anything, even the removal, which happens later, from the loop: c stays valid. */
+void container_answer(Container *c, WaiterKind kinds, const Error *error);
+/* The same in two steps, for one that goes in between. */
+Waiter *container_take_waiters(Container *c, WaiterKind kinds);
+void container_call_waiters(Waiter *w, Container *c, const Error *error);
+int container_write_bundle(Container *c, Error *reterr_error);
+/* Record, snapshot, bundle and object go; waiters are answered with NULL. On failure c stays. */
+int container_drop(Container *c, Error *reterr_error);
+/* The same from the loop, after what is to be sent has been sent. */
+void container_schedule_drop(Container *c);
+
+/* container-start.c */
+void container_record_start(Container *c, const UnitStatus *status);
+/* The same for one that runs: a stop that came too early for it follows. */
+void container_started(Container *c, const UnitStatus *status);
+/* status NULL: nothing is known of its end but result. */
+void container_record_exit(Container *c, const UnitStatus *status, const char *result);
+void container_release_unit(Container *c);
+/* A start that nobody here waits for has failed, or PID 1 has lost the unit. */
+void container_start_failed(Container *c, const Error *error);
+/* The unit of the last run is gone: its name is free. */
+void container_unit_gone(Container *c);

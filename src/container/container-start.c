@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Start, stop, and what is recorded of them.
+ *
+ * A stop sends the stop signal to the main process and, when the time is up, SIGKILL; it does not stop the unit. So the unit
+ * ends by itself, and PID 1 keeps it, with its exit code ("active (exited)" or "failed"), until it is released: an exit is never lost,
+ * even if the daemon dies in the middle of a stop. Only when the end is recorded is the unit given back, and only when PID 1 says
+ * that it is gone can the same name be started again (container_unit_gone()).
+ *
+ * At an exit the order is: record and event in one transaction, state, unit given back, waiters; what a removal costs comes later,
+ * from the loop. */
+
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "basic/fd-util.h"
+#include "basic/log.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "basic/time-util.h"
+#include "container/bundle.h"
+#include "container/container-private.h"
+#include "container/unit-name.h"
+
+#define SIGNAL_EXIT_BASE 128
+#define STOP_TIMER_MAX_USEC (UINT64_C(10) * 365 * 24 * 3600 * 1000000) /* what is longer is for ever */
+#define INTEGER_TEXT_MAX 16U
+
+/* -- records ---------------------------------------------------------------------------------------------------------- */
+
+static ContainerState idle_state(const Container *c) {
+        return c->row.finished_usec > 0 ? CONTAINER_EXITED : CONTAINER_CREATED;
+}
+
+static char *container_slice(const Container *c) {
+        const char *slice = container_options_get_property(&c->options, "Slice");
+
+        return isempty(slice) ? namespace_slice_name(c->row.ns) : strdup(slice);
+}
+
+/* The row and what is to be told with it, as one. */
+static int container_record(Container *c, int (*event)(Container *c)) {
+        _cleanup_transaction_ StoreTransaction t = {};
+        int r;
+
+        r = store_transaction_begin(&t, c->manager->store, !c->row.auto_remove);
+        if (r >= 0)
+                r = store_container_update(c->manager->store, &c->row);
+        if (r >= 0)
+                r = event(c);
+        if (r >= 0)
+                r = store_transaction_commit(&t);
+        if (r < 0)
+                log_error_errno(r, "Failed to record the state of container %s: %m", c->row.id);
+        return r;
+}
+
+static int record_started_event(Container *c) {
+        char pid[INTEGER_TEXT_MAX];
+
+        (void) snprintf(pid, sizeof(pid), "%" PRIu32, c->leader_pid);
+        return events_record(c->manager->events, c->row.ns, "container/started", c->row.id, "#LeaderPID", pid, NULL);
+}
+
+void container_record_start(Container *c, const UnitStatus *status) {
+        _cleanup_free_ char *slice = NULL;
+
+        c->row.started_usec = status->exec_main_start_usec ?: now_usec(CLOCK_REALTIME);
+        c->row.finished_usec = 0;
+        c->row.exit_code = -1;
+        (void) free_and_strdup(&c->row.exit_signal, NULL);
+        (void) free_and_strdup(&c->row.result, NULL);
+        if (free_and_strdup(&c->row.boot_id, c->manager->boot_id) < 0 ||
+            free_and_strdup(&c->row.invocation_id, status->invocation_id) < 0)
+                (void) log_oom();
+        c->leader_pid = status->main_pid;
+        c->work->run = false;
+        c->work->released = false;
+
+        /* It follows from the slice: no need to ask for it. */
+        free(c->control_group);
+        slice = container_slice(c);
+        c->control_group = status->control_group ? strdup(status->control_group) :
+                           slice                 ? unit_control_group(slice, c->unit) : NULL;
+
+        (void) container_record(c, record_started_event);
+        container_set_state(c, CONTAINER_RUNNING);
+}
+
+static int record_exited_event(Container *c) {
+        Events *events = c->manager->events;
+        char code[INTEGER_TEXT_MAX];
+        int r;
+
+        (void) snprintf(code, sizeof(code), "%" PRIi32, c->row.exit_code);
+        r = events_record(events, c->row.ns, "container/exited", c->row.id, "#ExitCode", code, "ExitSignal",
+                          strempty(c->row.exit_signal), "Result", strempty(c->row.result), "Image", c->row.image, NULL);
+        if (r < 0 || !c->work->stop_requested)
+                return r;
+
+        return events_record(events, c->row.ns, "container/stopped", c->row.id, "Image", c->row.image, NULL);
+}
+
+static void take_exit_data(Container *c, const UnitStatus *status, const char *result) {
+        const char *signal_name = NULL;
+        int32_t code = -1;
+
+        if (status && status->exec_main_code == CLD_EXITED)
+                code = status->exec_main_status;
+        else if (status && (status->exec_main_code == CLD_KILLED || status->exec_main_code == CLD_DUMPED)) {
+                code = SIGNAL_EXIT_BASE + status->exec_main_status;
+                signal_name = signal_to_string(status->exec_main_status);
+        }
+
+        c->row.exit_code = code;
+        c->row.finished_usec = status && status->exec_main_exit_usec > 0 ? status->exec_main_exit_usec : now_usec(CLOCK_REALTIME);
+        if (free_and_strdup(&c->row.exit_signal, signal_name) < 0 || free_and_strdup(&c->row.result, result) < 0)
+                (void) log_oom();
+}
+
+void container_release_unit(Container *c) {
+        ContainerManager *m = c->manager;
+
+        if (c->work->released || !m->backend || !hashmap_get(m->units, c->unit))
+                return;
+
+        c->work->released = m->backend->release(m->backend_userdata, c->unit) >= 0;
+}
+
+/* -- start ------------------------------------------------------------------------------------------------------------ */
+
+static uint64_t container_stop_timeout(const Container *c) {
+        return c->options.stop_timeout_usec != UINT64_MAX ? c->options.stop_timeout_usec : c->manager->stop_timeout_usec;
+}
+
+static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *ret) {
+        _cleanup_(unit_spec_done) UnitSpec u = { .stdio = *stdio };
+        _cleanup_free_ char *bundle = bundle_path(c->manager->runtime_dir, c->row.ns, c->row.id);
+        const char *const argv[] = { MOORING_PATH, "launch", bundle };
+        int r;
+
+        if (!bundle)
+                return -ENOMEM;
+        u.name = strdup(c->unit);
+        u.description = strjoin("Container ", c->row.id, " (", c->row.image, ")");
+        u.slice = container_slice(c);
+        u.syslog_identifier = strdup(c->row.id);
+        if (!u.name || !u.description || !u.slice || !u.syslog_identifier)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < ELEMENTSOF(argv); i++) {
+                r = strv_extend(&u.exec_start, argv[i]);
+                if (r < 0)
+                        return r;
+        }
+        r = strv_extendf(&u.log_extra_fields, "MOORED_NAMESPACE=%s", c->row.ns);
+        if (r >= 0)
+                r = strv_extendf(&u.log_extra_fields, "MOORED_CONTAINER=%s", c->row.id);
+        if (r >= 0)
+                r = strv_extendf(&u.log_extra_fields, "MOORED_IMAGE=%s", c->row.image);
+        if (r >= 0)
+                r = strv_extend_strv(&u.properties, c->options.properties);
+        if (r < 0)
+                return r;
+        u.kill_signal = c->work->process.stop_signal;
+        u.timeout_stop_usec = container_stop_timeout(c);
+        u.timeout_start_usec = CONTAINER_START_TIMEOUT_USEC;
+
+        *ret = u;
+        u = (UnitSpec) { .stdio = CONTAINER_STDIO_NULL };
+        return 0;
+}
+
+static void stdio_close(ContainerStdio *s) {
+        s->in = safe_close(s->in);
+        s->out = safe_close(s->out);
+        s->err = safe_close(s->err);
+}
+
+static int stdio_copy(ContainerStdio *dst, const ContainerStdio *src) {
+        const int from[] = { src->in, src->out, src->err };
+        int *to[] = { &dst->in, &dst->out, &dst->err };
+
+        for (size_t i = 0; i < ELEMENTSOF(from); i++) {
+                if (from[i] < 0)
+                        continue;
+                *to[i] = fd_dup(from[i]);
+                if (*to[i] < 0) {
+                        int r = *to[i];
+
+                        stdio_close(dst);
+                        return r;
+                }
+        }
+
+        return 0;
+}
+
+void container_start_failed(Container *c, const Error *error) {
+        Waiter *waiters = container_take_waiters(c, WAITER_START);
+        bool gone = false;
+
+        c->work->start_pending = c->work->start_waits = false;
+        c->work->stop_requested = c->work->restart = false;
+        stdio_close(&c->work->stdio);
+        c->leader_pid = 0;
+        container_release_unit(c);
+
+        if (c->work->run || c->work->remove) {
+                _cleanup_error_ Error e = ERROR_NULL;
+
+                gone = container_drop(c, &e) >= 0;
+                if (!gone)
+                        log_warning("%s", error_message(&e));
+        }
+        if (!gone) {
+                container_set_state(c, idle_state(c));
+                container_answer(c, WAITER_ENDED, NULL);
+        }
+        container_call_waiters(waiters, gone ? NULL : c, error);
+}
+
+void container_started(Container *c, const UnitStatus *status) {
+        container_record_start(c, status);
+        if (c->work->stop_requested || c->work->remove)
+                (void) container_stop(c, c->work->stop_timeout_usec, NULL, NULL, NULL);
+}
+
+static void on_started(int r, const UnitStatus *status, const Error *error, void *userdata) {
+        Container *c = userdata;
+
+        c->work->start_pending = false;
+        if (r == -ECANCELED) { /* moored is ending: the next one finds out */
+                container_answer(c, WAITER_START, error);
+                return;
+        }
+        if (status && status->loaded && hashmap_replace(c->manager->units, c->unit, c->manager) < 0)
+                (void) log_oom();
+        if (r < 0) {
+                _cleanup_error_ Error e = ERROR_NULL;
+
+                if (!error_is_set(error))
+                        (void) error_set_errno(&e, r, "Failed to start unit %s: %m", c->unit);
+                container_start_failed(c, error_is_set(error) ? error : &e);
+                return;
+        }
+
+        container_started(c, status);
+        container_answer(c, WAITER_START, NULL);
+}
+
+static int launch(Container *c, const ContainerStdio *stdio, Error *reterr_error) {
+        _cleanup_(unit_spec_done) UnitSpec u = { .stdio = CONTAINER_STDIO_NULL };
+        ContainerManager *m = c->manager;
+        int r;
+
+        r = build_unit_spec(c, stdio, &u);
+        if (r < 0)
+                return r;
+        r = m->backend->start(m->backend_userdata, &u, on_started, c);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to ask systemd for unit %s: %m", c->unit);
+
+        c->work->start_pending = true;
+        return 0;
+}
+
+/* Everything but the waiter: for a start, a restart, and what had to wait. */
+static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_error) {
+        ContainerManager *m = c->manager;
+        int r;
+
+        if (!m->backend)
+                return error_set(reterr_error, -ENOTCONN, "Failed", "There is no connection to systemd.");
+        r = container_options_check_sources(&c->options, reterr_error);
+        if (r < 0)
+                return r;
+        /* The host's resolver may be another one by now. */
+        if (streq_ptr(c->options.network, "host") || !bundle_exists(m->containers_fd, c->row.ns, c->row.id)) {
+                r = container_write_bundle(c, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+
+        if (hashmap_get(m->units, c->unit)) {
+                r = stdio_copy(&c->work->stdio, stdio);
+                if (r < 0)
+                        return r;
+                container_release_unit(c);
+                c->work->start_pending = c->work->start_waits = true;
+        } else {
+                r = launch(c, stdio, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+
+        container_set_state(c, CONTAINER_STARTING);
+        return 0;
+}
+
+void container_unit_gone(Container *c) {
+        _cleanup_error_ Error error = ERROR_NULL;
+        int r;
+
+        c->work->released = false;
+        if (!c->work->start_waits)
+                return;
+
+        c->work->start_waits = c->work->start_pending = false;
+        r = launch(c, &c->work->stdio, &error);
+        if (r < 0) {
+                if (!error_is_set(&error))
+                        (void) error_set_errno(&error, r, "Failed to start container %s: %m", c->row.id);
+                container_start_failed(c, &error);
+                return;
+        }
+        stdio_close(&c->work->stdio);
+}
+
+static int check_startable(Container *c, Error *reterr_error) {
+        if (c->manager->recovering)
+                return error_set(reterr_error, -EBUSY, "Busy", "moored is still starting; try again.");
+        if (c->work->remove)
+                return error_set(reterr_error, -ENOENT, "NoSuchContainer", "Container %s is being removed.", c->row.id);
+        if ((c->state != CONTAINER_CREATED && c->state != CONTAINER_EXITED) || c->work->start_pending)
+                return error_set(reterr_error, -EALREADY, "AlreadyRunning", "Container %s is %s already.", c->row.id,
+                                 container_state_to_string(c->state));
+        return 0;
+}
+
+int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc func, void *userdata, Error *reterr_error) {
+        static const ContainerStdio none = { -EBADF, -EBADF, -EBADF };
+        Waiter *waiters;
+        int r;
+
+        r = check_startable(c, reterr_error);
+        if (r < 0)
+                return r;
+        r = container_add_waiter(c, WAITER_START, func, userdata);
+        if (r < 0)
+                return r;
+        r = begin_start(c, stdio ?: &none, reterr_error);
+        if (r < 0) {
+                /* It is told by the result, not by a call. */
+                waiters = container_take_waiters(c, WAITER_START);
+                free(waiters);
+                return error_is_set(reterr_error) ? r : error_set_errno(reterr_error, r, "Failed to start container %s: %m", c->row.id);
+        }
+
+        return 0;
+}
+
+/* -- the end ---------------------------------------------------------------------------------------------------------- */
+
+void container_record_exit(Container *c, const UnitStatus *status, const char *result) {
+        static const ContainerStdio none = { -EBADF, -EBADF, -EBADF };
+        _cleanup_error_ Error error = ERROR_NULL;
+        bool restart = c->work->restart && !c->work->remove;
+        int r;
+
+        take_exit_data(c, status, result);
+        c->leader_pid = 0;
+        (void) free_and_strdup(&c->control_group, NULL);
+        c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
+        r = container_record(c, record_exited_event);
+        c->work->stop_requested = c->work->restart = false;
+        if (c->row.auto_remove && !restart)
+                c->work->remove = true;
+        container_set_state(c, CONTAINER_EXITED);
+
+        /* Without a record PID 1 is the only one who knows: it keeps the unit until the name is wanted again. */
+        if (r >= 0)
+                container_release_unit(c);
+        if (c->work->remove)
+                container_schedule_drop(c);
+        container_answer(c, WAITER_ENDED, NULL);
+
+        if (restart) {
+                r = begin_start(c, &none, &error);
+                if (r < 0) {
+                        if (!error_is_set(&error))
+                                (void) error_set_errno(&error, r, "Failed to start container %s: %m", c->row.id);
+                        container_start_failed(c, &error);
+                }
+        }
+}
+
+/* -- stop and kill ---------------------------------------------------------------------------------------------------- */
+
+/* A call to the backend outlives the container it is about, hence the unit's name instead of a pointer. */
+typedef struct KillCall {
+        ContainerManager *manager;
+        char *unit;
+        bool stop; /* ours, for a stop */
+        ContainerFunc func;
+        void *userdata;
+} KillCall;
+
+static KillCall *kill_call_free(KillCall *k) {
+        if (k)
+                free(k->unit);
+        free(k);
+        return NULL;
+}
+DEFINE_CLEANUP_FUNC(KillCall *, kill_call_free)
+
+/* The container goes on as if it had not been asked. */
+static void stop_failed(Container *c, const Error *error) {
+        c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
+        c->work->stop_requested = c->work->restart = c->work->remove = false;
+        container_set_state(c, CONTAINER_RUNNING);
+        container_answer(c, WAITER_START | WAITER_STOP | WAITER_REMOVE, error);
+}
+
+static void on_killed(int r, const Error *error, void *userdata) {
+        _cleanup_(kill_call_freep) KillCall *k = userdata;
+        Container *c;
+
+        if (r == -ECANCELED && k->stop) /* moored is ending */
+                return;
+        c = container_find_by_unit(k->manager, k->unit);
+
+        /* -ESRCH, -ENOENT: it has ended by itself, which the unit will tell. */
+        if (k->stop && r < 0 && r != -ESRCH && r != -ENOENT && c && c->state == CONTAINER_STOPPING)
+                stop_failed(c, error);
+        if (k->func)
+                k->func(c, r < 0 ? error : NULL, k->userdata);
+}
+
+static int send_signal(Container *c, const char *whom, int signo, const KillCall *call, Error *reterr_error) {
+        _cleanup_(kill_call_freep) KillCall *k = NULL;
+        ContainerManager *m = c->manager;
+        int r;
+
+        k = malloc(sizeof(*k));
+        if (!k)
+                return -ENOMEM;
+        *k = *call;
+        k->manager = m;
+        k->unit = strdup(c->unit);
+        if (!k->unit)
+                return -ENOMEM;
+
+        r = m->backend ? m->backend->kill(m->backend_userdata, c->unit, whom, signo, on_killed, k) : -ENOTCONN;
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to ask systemd to send a signal to container %s: %m", c->row.id);
+
+        (void) TAKE_PTR(k);
+        return 0;
+}
+
+static int on_stop_timeout(sd_event_source *s, uint64_t usec, void *userdata) {
+        const KillCall call = { .stop = true };
+        _cleanup_error_ Error error = ERROR_NULL;
+        Container *c = userdata;
+
+        c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
+        if (send_signal(c, "all", SIGKILL, &call, &error) < 0)
+                stop_failed(c, &error);
+        return 0;
+}
+
+static int arm_stop_timer(Container *c, uint64_t timeout_usec) {
+        c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
+        if (timeout_usec > STOP_TIMER_MAX_USEC)
+                return 0;
+
+        return sd_event_add_time_relative(c->manager->event, &c->work->stop_timer, CLOCK_MONOTONIC, timeout_usec, 0,
+                                          on_stop_timeout, c);
+}
+
+int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata, Error *reterr_error) {
+        const KillCall call = { .stop = true };
+        int r;
+
+        if (timeout_usec == UINT64_MAX)
+                timeout_usec = container_stop_timeout(c);
+        if (c->state == CONTAINER_CREATED || c->state == CONTAINER_EXITED) {
+                if (func)
+                        func(c, NULL, userdata);
+                return 0;
+        }
+        c->work->stop_requested = true;
+        if (c->state == CONTAINER_STARTING) {
+                c->work->stop_timeout_usec = timeout_usec;
+                return container_add_waiter(c, WAITER_STOP, func, userdata);
+        }
+
+        /* The signal is not sent twice; but a second call may be in more of a hurry. */
+        if (timeout_usec == 0)
+                r = send_signal(c, "all", SIGKILL, &call, reterr_error);
+        else {
+                r = arm_stop_timer(c, timeout_usec);
+                if (r >= 0 && c->state == CONTAINER_RUNNING)
+                        r = send_signal(c, "main", c->work->process.stop_signal, &call, reterr_error);
+        }
+        if (r < 0)
+                return error_is_set(reterr_error) ? r : error_set_errno(reterr_error, r, "Failed to stop container %s: %m", c->row.id);
+
+        container_set_state(c, CONTAINER_STOPPING);
+        return container_add_waiter(c, WAITER_STOP, func, userdata);
+}
+
+int container_restart(Container *c, ContainerFunc func, void *userdata, Error *reterr_error) {
+        int r;
+
+        if (c->state != CONTAINER_RUNNING || c->work->remove)
+                return container_start(c, NULL, func, userdata, reterr_error);
+
+        r = container_stop(c, UINT64_MAX, NULL, NULL, reterr_error);
+        if (r < 0)
+                return r;
+        c->work->restart = true;
+        return container_add_waiter(c, WAITER_START, func, userdata);
+}
+
+static int check_running(const Container *c, Error *reterr_error) {
+        if (c->state != CONTAINER_RUNNING && c->state != CONTAINER_STOPPING)
+                return error_set(reterr_error, -ESRCH, "NotRunning", "Container %s is not running, it is %s.", c->row.id,
+                                 container_state_to_string(c->state));
+        return 0;
+}
+
+int container_kill(Container *c, const char *whom, int signo, ContainerFunc func, void *userdata, Error *reterr_error) {
+        const KillCall call = { .func = func, .userdata = userdata };
+        int r;
+
+        if (isempty(whom))
+                whom = "main";
+        if (!streq(whom, "main") && !streq(whom, "all"))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%.100s\" is neither \"main\" nor \"all\".", whom);
+        if (signo <= 0 || signo > SIGRTMAX)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "There is no signal %i.", signo);
+        r = check_running(c, reterr_error);
+        if (r < 0)
+                return r;
+
+        return send_signal(c, whom, signo, &call, reterr_error);
+}
+
+int container_list_processes(Container *c, void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata),
+                             void *userdata) {
+        ContainerManager *m = c->manager;
+
+        if (check_running(c, NULL) < 0)
+                return -ESRCH;
+        if (!m->backend)
+                return -ENOTCONN;
+
+        return m->backend->processes(m->backend_userdata, c->unit, func, userdata);
+}

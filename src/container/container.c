@@ -1,0 +1,774 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The table of containers; how one is made and how it goes.
+ *
+ * Making one is a single transaction around everything that can fail: writable snapshot, specification, bundle, row. What lies
+ * outside the database (directories) is undone by hand if it fails, and by recovery if the daemon dies in between: a bundle or a
+ * snapshot without a row goes at the next start.
+ *
+ * The name of a unit is taken until PID 1 says that it is gone, also after the container's record went: hence the manager's
+ * own table of units. */
+
+#include <fcntl.h>
+#include <signal.h>
+
+#include "basic/fd-util.h"
+#include "basic/fs-util.h"
+#include "basic/log.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "basic/time-util.h"
+#include "container/bundle.h"
+#include "container/capability.h"
+#include "container/container-private.h"
+#include "container/spec.h"
+#include "container/unit-name.h"
+
+#define CONTAINER_ID_RANDOM_BYTES 6U
+#define BOOT_ID_SIZE_MAX 64U
+#define SECCOMP_PROFILE_PATH MOORED_VENDOR_DIR "/seccomp-default.json"
+
+static const char *const container_state_table[_CONTAINER_STATE_MAX] = {
+        [CONTAINER_CREATED] = "created",
+        [CONTAINER_STARTING] = "starting",
+        [CONTAINER_RUNNING] = "running",
+        [CONTAINER_STOPPING] = "stopping",
+        [CONTAINER_EXITED] = "exited",
+};
+DEFINE_STRING_TABLE(container_state, ContainerState);
+
+void unit_status_done(UnitStatus *u) {
+        if (!u)
+                return;
+
+        free(u->active_state);
+        free(u->sub_state);
+        free(u->result);
+        free(u->status_text);
+        free(u->invocation_id);
+        free(u->control_group);
+        *u = (UnitStatus) {};
+}
+
+void unit_spec_done(UnitSpec *u) {
+        if (!u)
+                return;
+
+        free(u->name);
+        free(u->description);
+        free(u->slice);
+        strv_free(u->exec_start);
+        strv_free(u->environment);
+        strv_free(u->log_extra_fields);
+        free(u->syslog_identifier);
+        strv_free(u->properties);
+        *u = (UnitSpec) { .stdio = CONTAINER_STDIO_NULL };
+}
+
+/* -- one container ---------------------------------------------------------------------------------------------------- */
+
+static char *container_key(const char *ns, const char *id) {
+        return strjoin(ns, "/", id);
+}
+
+int container_add_waiter(Container *c, WaiterKind kind, ContainerFunc func, void *userdata) {
+        Waiter *w, **tail = &c->work->waiters;
+
+        if (!func)
+                return 0;
+        w = malloc(sizeof(*w));
+        if (!w)
+                return -ENOMEM;
+        *w = (Waiter) { NULL, kind, func, userdata };
+
+        while (*tail)
+                tail = &(*tail)->next;
+        *tail = w;
+        return 0;
+}
+
+/* Takes the waiters of these kinds out first: their functions may come back to this container, or remove it. */
+Waiter *container_take_waiters(Container *c, WaiterKind kinds) {
+        Waiter *taken = NULL, **tail = &taken, **p = &c->work->waiters;
+
+        while (*p) {
+                Waiter *w = *p;
+
+                if (!(w->kind & kinds)) {
+                        p = &w->next;
+                        continue;
+                }
+                *p = w->next;
+                w->next = NULL;
+                *tail = w;
+                tail = &w->next;
+        }
+
+        return taken;
+}
+
+void container_call_waiters(Waiter *w, Container *c, const Error *error) {
+        while (w) {
+                Waiter *next = w->next;
+
+                w->func(c, error_is_set(error) ? error : NULL, w->userdata);
+                free(w);
+                w = next;
+        }
+}
+
+void container_answer(Container *c, WaiterKind kinds, const Error *error) {
+        container_call_waiters(container_take_waiters(c, kinds), c, error);
+}
+
+void container_set_state(Container *c, ContainerState state) {
+        c->state = state;
+        events_notify(c->manager->events, NOTIFY_CONTAINER_CHANGED, c->row.ns, c->row.id, c);
+}
+
+int container_new(ContainerManager *m, const ContainerRow *row, const ContainerOptions *options, const ContainerProcess *process,
+                  Container **ret, Error *reterr_error) {
+        _cleanup_(container_freep) Container *c = NULL;
+
+        c = calloc(1, sizeof(*c));
+        if (!c)
+                return -ENOMEM;
+        c->manager = m;
+        c->work = calloc(1, sizeof(*c->work));
+        if (!c->work)
+                return -ENOMEM;
+        c->work->stdio = CONTAINER_STDIO_NULL;
+        c->unit = container_unit_name(row->ns, row->id);
+        c->command = strv_copy(process->args);
+        if (!c->unit || !c->command)
+                return -ENOMEM;
+        if (strlen(c->unit) > UNIT_NAME_LENGTH_MAX)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The id \"%s\" is too long: its unit's name would have more than %u characters.", row->id,
+                                 UNIT_NAME_LENGTH_MAX);
+
+        c->row = *row;
+        c->options = *options;
+        c->work->process = *process;
+        c->state = row->started_usec == 0 ? CONTAINER_CREATED :
+                   row->finished_usec == 0 ? CONTAINER_RUNNING : CONTAINER_EXITED;
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+int container_link(Container *c) {
+        _cleanup_free_ char *key = container_key(c->row.ns, c->row.id);
+        ContainerManager *m = c->manager;
+        int r;
+
+        if (!key)
+                return -ENOMEM;
+        r = hashmap_put(m->by_unit, c->unit, c);
+        if (r < 0)
+                return r;
+        r = hashmap_put(m->containers, key, c);
+        if (r < 0)
+                (void) hashmap_remove(m->by_unit, c->unit);
+        return r;
+}
+
+static void container_unlink(Container *c) {
+        _cleanup_free_ char *key = c->row.id ? container_key(c->row.ns, c->row.id) : NULL;
+
+        if (c->unit && hashmap_get(c->manager->by_unit, c->unit) == c)
+                (void) hashmap_remove(c->manager->by_unit, c->unit);
+        if (key && hashmap_get(c->manager->containers, key) == c)
+                (void) hashmap_remove(c->manager->containers, key);
+}
+
+static void stdio_done(ContainerStdio *s) {
+        safe_close(s->in);
+        safe_close(s->out);
+        safe_close(s->err);
+        *s = CONTAINER_STDIO_NULL;
+}
+
+Container *container_free(Container *c) {
+        if (!c)
+                return NULL;
+
+        container_unlink(c);
+        if (c->work) {
+                _cleanup_error_ Error e = ERROR_NULL;
+
+                if (c->work->waiters) {
+                        (void) error_set(&e, -ECANCELED, "Canceled", "moored is ending.");
+                        container_call_waiters(container_take_waiters(c, WAITER_ALL), NULL, &e);
+                }
+                sd_event_source_disable_unref(c->work->stop_timer);
+                sd_event_source_disable_unref(c->work->remove_source);
+                stdio_done(&c->work->stdio);
+                container_process_done(&c->work->process);
+                free(c->work);
+        }
+        container_row_done(&c->row);
+        container_options_done(&c->options);
+        free(c->unit);
+        strv_free(c->command);
+        free(c->control_group);
+        free(c);
+        return NULL;
+}
+
+static int get_seccomp(ContainerManager *m, uint64_t capabilities, json_t **ret, Error *reterr_error) {
+        int r;
+
+        if (!m->seccomp) {
+                r = seccomp_profile_load(SECCOMP_PROFILE_PATH, &m->seccomp, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+
+        return seccomp_profile_resolve(m->seccomp, capabilities, ret, reterr_error);
+}
+
+int container_write_bundle(Container *c, Error *reterr_error) {
+        _cleanup_(snapshot_mount_done) SnapshotMount mount = {};
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        _cleanup_json_ json_t *seccomp = NULL;
+        ContainerManager *m = c->manager;
+        uint64_t capabilities;
+        int r;
+
+        r = container_capabilities_resolve(&c->options, m->capabilities, &capabilities, reterr_error);
+        if (r < 0)
+                return r;
+        if (!c->options.privileged_seccomp) {
+                r = get_seccomp(m, capabilities, &seccomp, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        r = snapshot_get_mount(m->snapshots, c->row.snapshot, &mount, reterr_error);
+        if (r < 0)
+                return r;
+        path = bundle_path(m->runtime_dir, c->row.ns, c->row.id);
+        if (!path)
+                return -ENOMEM;
+
+        const SpecInput in = {
+                .options = &c->options,
+                .process = &c->work->process,
+                .mount = &mount,
+                .bundle = path,
+                .capabilities = capabilities,
+                .seccomp = seccomp,
+        };
+        r = container_spec_build(&in, &text, reterr_error);
+        if (r < 0)
+                return r;
+
+        return bundle_write(m->containers_fd, c->row.ns, c->row.id, text, c->work->process.hostname,
+                            streq_ptr(c->options.network, "host"), reterr_error);
+}
+
+/* -- the manager ------------------------------------------------------------------------------------------------------ */
+
+static bool image_in_use(const char *ns, const char *name, char **ret_container, void *userdata) {
+        ContainerManager *m = userdata;
+        Container *c;
+
+        HASHMAP_FOREACH(c, m->containers)
+                if (streq(c->row.ns, ns) && streq(c->row.image, name)) {
+                        if (ret_container)
+                                *ret_container = strdup(c->row.id);
+                        return true;
+                }
+        return false;
+}
+
+static int open_runtime_dir(ContainerManager *m, Error *reterr_error) {
+        _cleanup_close_ int fd = -EBADF, rootfs_fd = -EBADF;
+        int r;
+
+        r = mkdirat_p(AT_FDCWD, m->runtime_dir, 0755);
+        if (r >= 0)
+                r = fd = openat2_full(AT_FDCWD, m->runtime_dir, O_RDONLY | O_DIRECTORY, 0, 0);
+        if (r >= 0)
+                r = m->containers_fd = mkdirat_open(fd, "containers", 0700);
+        /* Where each launcher mounts its root, in a mount namespace of its own. */
+        if (r >= 0)
+                r = rootfs_fd = mkdirat_open(fd, "rootfs", 0700);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to make the directories in %s: %m", m->runtime_dir);
+
+        return 0;
+}
+
+static int read_boot_id(char **ret) {
+        char *s;
+        int r;
+
+        r = read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", BOOT_ID_SIZE_MAX, &s, NULL);
+        if (r < 0)
+                return r;
+        s[strcspn(s, "\n")] = 0;
+        *ret = s;
+        return 0;
+}
+
+int container_manager_new(sd_event *event, Store *store, SnapshotManager *snapshots, ImageManager *images, Events *events,
+                          const char *runtime_dir, ContainerManager **ret, Error *reterr_error) {
+        _cleanup_(container_manager_freep) ContainerManager *m = NULL;
+        int r;
+
+        m = calloc(1, sizeof(*m));
+        if (!m)
+                return -ENOMEM;
+        *m = (ContainerManager) {
+                .event = sd_event_ref(event),
+                .store = store,
+                .snapshots = snapshots,
+                .images = images,
+                .events = events,
+                .containers = hashmap_new(),
+                .by_unit = hashmap_new(),
+                .units = hashmap_new(),
+                .runtime_dir = strdup(runtime_dir),
+                .containers_fd = -EBADF,
+                .capabilities = capability_available_mask(),
+                .stop_timeout_usec = CONTAINER_STOP_TIMEOUT_USEC,
+                .network = strdup("none"),
+        };
+        if (!m->containers || !m->by_unit || !m->units || !m->runtime_dir || !m->network)
+                return -ENOMEM;
+
+        r = open_runtime_dir(m, reterr_error);
+        if (r < 0)
+                return r;
+        r = read_boot_id(&m->boot_id);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to read the boot id: %m");
+
+        image_manager_set_in_use(images, image_in_use, m);
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+ContainerManager *container_manager_free(ContainerManager *m) {
+        Container *c;
+
+        if (!m)
+                return NULL;
+
+        HASHMAP_FOREACH(c, m->containers)
+                container_free(c);
+        if (m->boot_id)
+                image_manager_set_in_use(m->images, NULL, NULL);
+        hashmap_free(m->containers);
+        hashmap_free(m->by_unit);
+        hashmap_free(m->units);
+        seccomp_profile_free(m->seccomp);
+        safe_close(m->containers_fd);
+        free(m->runtime_dir);
+        free(m->boot_id);
+        free(m->network);
+        sd_event_unref(m->event);
+        free(m);
+        return NULL;
+}
+
+void container_manager_set_backend(ContainerManager *m, const UnitBackend *ops, void *backend) {
+        m->backend = ops;
+        m->backend_userdata = backend;
+}
+
+int container_manager_set_defaults(ContainerManager *m, uint64_t stop_timeout_usec, const char *network) {
+        m->stop_timeout_usec = stop_timeout_usec;
+        return free_and_strdup(&m->network, network ?: "none");
+}
+
+Container *container_find(ContainerManager *m, const char *ns, const char *id, Error *reterr_error) {
+        _cleanup_free_ char *key = container_key(ns, id);
+        Container *c;
+
+        c = key ? hashmap_get(m->containers, key) : NULL;
+        if (!c)
+                (void) error_set(reterr_error, -ENOENT, "NoSuchContainer", "There is no container \"%s\" in namespace \"%s\".", id, ns);
+        return c;
+}
+
+Container *container_find_by_unit(ContainerManager *m, const char *unit) {
+        return hashmap_get(m->by_unit, unit);
+}
+
+bool container_iterate(ContainerManager *m, HashmapIterator *i, Container **ret) {
+        return hashmap_iterate(m->containers, i, NULL, (void **) ret);
+}
+
+size_t container_count(ContainerManager *m, const char *ns) {
+        Container *c;
+        size_t n = 0;
+
+        HASHMAP_FOREACH(c, m->containers)
+                n += !ns || streq(c->row.ns, ns);
+        return n;
+}
+
+bool container_id_is_valid(const char *id) {
+        return !isempty(id) && strlen(id) <= CONTAINER_ID_MAX && strchr(DIGITS LOWERCASE UPPERCASE, id[0]) &&
+               string_in_charset(id, DIGITS LOWERCASE UPPERCASE "_.-");
+}
+
+/* -- making one ------------------------------------------------------------------------------------------------------- */
+
+static int choose_id(ContainerManager *m, const char *ns, const char *id, char **ret, Error *reterr_error) {
+        char *s;
+
+        if (hashmap_size(m->containers) >= CONTAINERS_MAX)
+                return error_set(reterr_error, -EBUSY, "TooManyContainers", "There are %u containers; remove some.", CONTAINERS_MAX);
+
+        if (isempty(id)) {
+                do
+                        s = random_hex(CONTAINER_ID_RANDOM_BYTES);
+                while (s && container_find(m, ns, s, NULL));
+        } else {
+                if (!container_id_is_valid(id))
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "\"%.100s\" is not a container id: letters, digits, \"_\", \".\" and \"-\" (none of "
+                                         "these three at the beginning), at most %u.", id, CONTAINER_ID_MAX);
+                if (container_find(m, ns, id, NULL))
+                        return error_set(reterr_error, -EEXIST, "ContainerExists",
+                                         "There is a container \"%s\" in namespace \"%s\" already.", id, ns);
+                s = strdup(id);
+        }
+        if (!s)
+                return -ENOMEM;
+
+        *ret = s;
+        return 0;
+}
+
+static int check_platform(const ContainerOptions *o, const Image *i, Error *reterr_error) {
+        _cleanup_(platform_done) Platform wanted = {}, offered = {};
+        int r;
+
+        if (!o->platform || !i->row.platform)
+                return 0;
+        r = platform_parse(o->platform, &wanted, reterr_error);
+        if (r < 0)
+                return r;
+        r = platform_parse(i->row.platform, &offered, reterr_error);
+        if (r < 0)
+                return r;
+        if (platform_match(&wanted, &offered) <= 0)
+                return error_set(reterr_error, -ENOENT, "NoSuchPlatform", "Image %s is here for %s, not for %s; pull it for that platform.",
+                                 i->row.name, i->row.platform, o->platform);
+        return 0;
+}
+
+/* What the record will say; nothing has been made yet. */
+static int prepare_row(ContainerManager *m, const char *ns, const char *id, Image *image, const ContainerOptions *o,
+                       ContainerRow *ret) {
+        _cleanup_(container_row_done) ContainerRow row = { .exit_code = -1 };
+
+        row.ns = strdup(ns);
+        row.id = strdup(id);
+        row.image = strdup(image->row.name);
+        row.image_digest = strdup(image->row.manifest_digest ?: image->row.digest);
+        if (!row.ns || !row.id || !row.image || !row.image_digest)
+                return -ENOMEM;
+        row.auto_remove = o->auto_remove;
+        row.created_usec = now_usec(CLOCK_REALTIME);
+
+        *ret = row;
+        row = (ContainerRow) {};
+        return 0;
+}
+
+/* From here on there is something to undo. c has no snapshot yet. */
+static int container_commit(Container *c, uint64_t parent, Error *reterr_error) {
+        ContainerManager *m = c->manager;
+        _cleanup_transaction_ StoreTransaction t = {};
+        int r;
+
+        r = store_transaction_begin(&t, m->store, !c->row.auto_remove);
+        if (r >= 0)
+                r = snapshot_prepare(m->snapshots, parent, !c->row.auto_remove, &c->row.snapshot, reterr_error);
+        if (r >= 0)
+                r = container_write_bundle(c, reterr_error);
+        if (r >= 0)
+                r = store_container_add(m->store, &c->row);
+        if (r >= 0)
+                r = container_link(c);
+        if (r >= 0)
+                r = events_record(m->events, c->row.ns, "container/created", c->row.id, "Image", c->row.image, NULL);
+        if (r >= 0)
+                r = store_transaction_commit(&t);
+        if (r < 0)
+                return error_is_set(reterr_error) ? r : error_set_errno(reterr_error, r, "Failed to record the container: %m");
+
+        return 0;
+}
+
+static void container_undo(Container *c) {
+        ContainerManager *m = c->manager;
+
+        if (c->row.snapshot > 0) {
+                (void) snapshot_discard_tree(m->snapshots, c->row.snapshot);
+                image_schedule_trash(m->images);
+        }
+        (void) bundle_remove(m->containers_fd, c->row.ns, c->row.id);
+}
+
+static int check_request(ContainerManager *m, const ContainerOptions *o, Error *reterr_error) {
+        int r;
+
+        if (m->recovering)
+                return error_set(reterr_error, -EBUSY, "Busy", "moored is still starting; try again.");
+        r = container_options_validate(o, reterr_error);
+        if (r < 0)
+                return r;
+        if (m->backend && m->backend->check_properties) {
+                r = m->backend->check_properties(m->backend_userdata, o->properties, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+
+        return container_options_check_sources(o, reterr_error);
+}
+
+static int find_image(ContainerManager *m, const char *ns, const char *name, const ContainerOptions *o, Image **ret, uint64_t *ret_snapshot,
+                      const ImageConfig **ret_config, Error *reterr_error) {
+        Image *image;
+        int r;
+
+        image = image_find(m->images, ns, name, reterr_error);
+        if (!image)
+                return error_is_set(reterr_error) ? reterr_error->error : -ENOENT;
+        r = check_platform(o, image, reterr_error);
+        if (r < 0)
+                return r;
+        r = image_get_snapshot(m->images, image, ret_snapshot, reterr_error);
+        if (r == -EAGAIN && !error_is_set(reterr_error))
+                return error_set(reterr_error, r, "ImageNotUnpacked", "Image %s has not been unpacked yet.", image->row.name);
+        if (r < 0)
+                return r;
+        r = image_get_config(m->images, image, ret_config, reterr_error);
+        if (r < 0)
+                return r;
+
+        *ret = image;
+        return 0;
+}
+
+/* row and options become the container's. */
+static int container_create_full(ContainerManager *m, ContainerRow *row, uint64_t parent, const ImageConfig *config,
+                                 ContainerOptions *options, Container **ret, Error *reterr_error) {
+        _cleanup_(container_process_done) ContainerProcess process = {};
+        _cleanup_(container_freep) Container *c = NULL;
+        int r;
+
+        r = container_process_resolve(config, options, row->id, &process, reterr_error);
+        if (r < 0)
+                return r;
+        r = container_options_to_json(options, &process, &row->options, reterr_error);
+        if (r < 0)
+                return r;
+        r = container_new(m, row, options, &process, &c, reterr_error);
+        if (r < 0)
+                return r;
+        *row = (ContainerRow) {};
+        *options = (ContainerOptions) { .stop_timeout_usec = UINT64_MAX };
+        process = (ContainerProcess) {};
+
+        r = container_commit(c, parent, reterr_error);
+        if (r < 0) {
+                container_undo(c);
+                return r;
+        }
+
+        events_notify(m->events, NOTIFY_CONTAINER_ADDED, c->row.ns, c->row.id, c);
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+typedef struct CreateRequest {
+        const char *ns, *id, *image;
+        bool run;
+} CreateRequest;
+
+static int create(ContainerManager *m, const CreateRequest *q, ContainerOptions *options, Container **ret, Error *reterr_error) {
+        _cleanup_error_ Error error = ERROR_NULL;
+        _cleanup_(container_row_done) ContainerRow row = {};
+        _cleanup_free_ char *chosen = NULL;
+        const ImageConfig *config;
+        uint64_t parent;
+        Image *image;
+        int r;
+
+        r = check_request(m, options, &error);
+        if (r >= 0)
+                r = choose_id(m, q->ns, q->id, &chosen, &error);
+        if (r >= 0)
+                r = find_image(m, q->ns, q->image, options, &image, &parent, &config, &error);
+        if (r >= 0 && !options->network)
+                r = free_and_strdup(&options->network, m->network);
+        if (r >= 0)
+                r = prepare_row(m, q->ns, chosen, image, options, &row);
+        /* That a start was about to follow is seen by the boot id: an interrupted run with auto_remove goes at recovery. */
+        if (r >= 0 && q->run)
+                r = free_and_strdup(&row.boot_id, m->boot_id);
+        if (r >= 0)
+                r = container_create_full(m, &row, parent, config, options, ret, &error);
+        if (r < 0)
+                return error_is_set(&error) ? error_move(reterr_error, &error) :
+                                              error_set_errno(reterr_error, r, "Failed to make the container: %m");
+
+        (*ret)->work->run = q->run;
+        return 0;
+}
+
+int container_create(ContainerManager *m, const char *ns, const char *id, const char *image, ContainerOptions *options,
+                     Container **ret, Error *reterr_error) {
+        const CreateRequest q = { ns, id, image, false };
+
+        return create(m, &q, options, ret, reterr_error);
+}
+
+int container_run(ContainerManager *m, const char *ns, const char *id, const char *image, ContainerOptions *options,
+                  const ContainerStdio *stdio, ContainerFunc func, void *userdata, Error *reterr_error) {
+        const CreateRequest q = { ns, id, image, true };
+        Container *c;
+        int r;
+
+        r = create(m, &q, options, &c, reterr_error);
+        if (r < 0)
+                return r;
+        r = container_start(c, stdio, func, userdata, reterr_error);
+        if (r < 0)
+                (void) container_drop(c, NULL);
+        return r;
+}
+
+/* -- the end of one --------------------------------------------------------------------------------------------------- */
+
+static void schedule_image_garbage(Container *c) {
+        ContainerManager *m = c->manager;
+        Image *image;
+
+        /* Its image's name may have gone, or moved on, long ago: then it was the last that held these layers. */
+        image = image_find(m->images, c->row.ns, c->row.image, NULL);
+        if (!image || !streq_ptr(image->row.manifest_digest ?: image->row.digest, c->row.image_digest))
+                image_schedule_garbage(m->images);
+}
+
+int container_drop(Container *c, Error *reterr_error) {
+        _cleanup_transaction_ StoreTransaction t = {};
+        ContainerManager *m = c->manager;
+        Waiter *waiters;
+        int r;
+
+        assert(!c->work->start_pending);
+
+        r = store_transaction_begin(&t, m->store, !c->row.auto_remove);
+        if (r >= 0)
+                r = store_container_remove(m->store, c->row.ns, c->row.id);
+        if (r >= 0) {
+                r = snapshot_remove(m->snapshots, c->row.snapshot);
+                if (r == -ENOENT)
+                        r = 0;
+        }
+        if (r >= 0)
+                r = events_record(m->events, c->row.ns, "container/removed", c->row.id, "Image", c->row.image, NULL);
+        if (r >= 0)
+                r = store_transaction_commit(&t);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to remove container %s: %m", c->row.id);
+
+        container_release_unit(c);
+        r = bundle_remove(m->containers_fd, c->row.ns, c->row.id);
+        if (r < 0)
+                log_debug_errno(r, "Failed to remove the bundle of container %s, ignoring: %m", c->row.id);
+        schedule_image_garbage(c);
+        image_schedule_trash(m->images);
+
+        container_unlink(c);
+        events_notify(m->events, NOTIFY_CONTAINER_REMOVED, c->row.ns, c->row.id, c);
+        waiters = container_take_waiters(c, WAITER_ALL);
+        container_free(c);
+        container_call_waiters(waiters, NULL, NULL);
+        return 0;
+}
+
+static int on_remove(sd_event_source *s, void *userdata) {
+        _cleanup_error_ Error error = ERROR_NULL;
+        Container *c = userdata;
+        int r;
+
+        c->work->remove_source = sd_event_source_disable_unref(c->work->remove_source);
+        r = container_drop(c, &error);
+        if (r < 0) {
+                log_warning("%s", error_message(&error));
+                c->work->remove = false;
+                container_answer(c, WAITER_REMOVE, &error);
+        }
+        return 0;
+}
+
+void container_schedule_drop(Container *c) {
+        int r;
+
+        if (c->work->remove_source)
+                return;
+
+        r = sd_event_add_defer(c->manager->event, &c->work->remove_source, on_remove, c);
+        if (r < 0) {
+                log_warning_errno(r, "Failed to schedule the removal of container %s, it stays: %m", c->row.id);
+                return;
+        }
+        /* Whoever waits for the exit hears of it before files are moved about. */
+        (void) sd_event_source_set_priority(c->work->remove_source, SD_EVENT_PRIORITY_IDLE);
+        (void) sd_event_source_set_description(c->work->remove_source, "container-remove");
+}
+
+int container_remove(Container *c, bool force, ContainerFunc func, void *userdata, Error *reterr_error) {
+        bool idle = (c->state == CONTAINER_CREATED || c->state == CONTAINER_EXITED) && !c->work->start_pending;
+        int r;
+
+        if (!idle && !force)
+                return error_set(reterr_error, -EBUSY, "ContainerRunning",
+                                 "Container %s is %s: stop it first, or remove it with force.", c->row.id,
+                                 container_state_to_string(c->state));
+
+        if (!idle) {
+                r = container_stop(c, 0, NULL, NULL, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        c->work->remove = true;
+        c->work->restart = false;
+        if (idle)
+                container_schedule_drop(c);
+
+        return container_add_waiter(c, WAITER_REMOVE, func, userdata);
+}
+
+int container_wait(Container *c, ContainerFunc func, void *userdata) {
+        if (c->state == CONTAINER_CREATED || c->state == CONTAINER_EXITED) {
+                func(c, NULL, userdata);
+                return 0;
+        }
+
+        return container_add_waiter(c, WAITER_WAIT, func, userdata);
+}
+
+int container_get_spec(Container *c, char **ret, Error *reterr_error) {
+        int r;
+
+        r = bundle_read_config(c->manager->containers_fd, c->row.ns, c->row.id, ret);
+        if (r == -ENOENT) { /* the host was booted since */
+                r = container_write_bundle(c, reterr_error);
+                if (r < 0)
+                        return r;
+                r = bundle_read_config(c->manager->containers_fd, c->row.ns, c->row.id, ret);
+        }
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to read the specification of container %s: %m", c->row.id);
+
+        return 0;
+}

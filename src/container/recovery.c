@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a unit says, and what is made of it: in normal operation, and after the daemon was away.
+ *
+ * The daemon may die at any instruction. What it finds when it comes back:
+ *
+ *   row                      unit                       made of it
+ *   never started            none                       created; gone if it was to remove itself and its start was under way
+ *   any                      active, another invocation it was started, and we died before that was recorded: adopted now
+ *   any                      activating                 starting; the unit will say more
+ *   any                      never was active, failed   the start failed: as if it had not been tried
+ *   running                  active                     running
+ *   running                  ended                      its exit is taken from the unit, then the unit is released
+ *   running                  none                       ended, "lost" (someone took the unit away), or "reboot"
+ *   ended                    ended, same invocation     we died before the release: released now
+ *   none                     ours                       stopped and released: it was being removed
+ *
+ * The invocation id, which PID 1 makes anew for each start of a unit, tells whether row and unit speak of the same run. */
+
+#include "basic/log.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "container/bundle.h"
+#include "container/container-private.h"
+
+typedef enum UnitPhase {
+        UNIT_GONE,
+        UNIT_STARTING,
+        UNIT_RUNNING,
+        UNIT_BETWEEN, /* being stopped, or about to be started again by PID 1 */
+        UNIT_ENDED,
+} UnitPhase;
+
+static UnitPhase unit_phase(const UnitStatus *u) {
+        const char *active = strempty(u->active_state), *sub = strempty(u->sub_state);
+
+        if (!u->loaded)
+                return UNIT_GONE;
+        if (streq(active, "active"))
+                return streq(sub, "exited") ? UNIT_ENDED : UNIT_RUNNING;
+        if (streq(active, "activating"))
+                return startswith(sub, "auto-restart") ? UNIT_BETWEEN : UNIT_STARTING;
+        if (streq(active, "failed") || streq(active, "inactive"))
+                return UNIT_ENDED;
+        if (streq(active, "reloading") || streq(active, "refreshing"))
+                return UNIT_RUNNING;
+
+        return UNIT_BETWEEN;
+}
+
+static bool same_invocation(const Container *c, const UnitStatus *u) {
+        return u->invocation_id && streq_ptr(c->row.invocation_id, u->invocation_id);
+}
+
+static void start_failed_unwatched(Container *c, const UnitStatus *u) {
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        (void) error_set(&e, -EIO, "Failed", "Container %s did not start%s%s.", c->row.id, isempty(u->status_text) ? "" : ": ",
+                         strempty(u->status_text));
+        log_info("%s", error_message(&e));
+        container_start_failed(c, &e);
+}
+
+static const char *lost_result(const Container *c) {
+        return streq_ptr(c->row.boot_id, c->manager->boot_id) ? "lost" : "reboot";
+}
+
+/* Created, exited, or starting by the hand of a daemon that is no more. */
+static void idle_unit_changed(Container *c, const UnitStatus *u, UnitPhase phase) {
+        switch (phase) {
+
+        case UNIT_RUNNING:
+                log_debug("Adopting container %s, which runs.", c->row.id);
+                container_started(c, u);
+                break;
+
+        case UNIT_STARTING:
+                if (c->state != CONTAINER_STARTING)
+                        container_set_state(c, CONTAINER_STARTING);
+                break;
+
+        case UNIT_ENDED:
+                if (same_invocation(c, u) && c->row.finished_usec > 0)
+                        container_release_unit(c);
+                else if (u->active_enter_usec == 0) {
+                        if (c->state == CONTAINER_STARTING || (c->manager->recovering && c->work->run))
+                                start_failed_unwatched(c, u);
+                        else
+                                container_release_unit(c);
+                } else {
+                        container_record_start(c, u);
+                        container_record_exit(c, u, u->result);
+                }
+                break;
+
+        case UNIT_GONE:
+                if (c->state == CONTAINER_STARTING)
+                        start_failed_unwatched(c, u);
+                break;
+
+        case UNIT_BETWEEN:
+                break;
+        }
+}
+
+static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase phase) {
+        switch (phase) {
+
+        case UNIT_RUNNING:
+                if (u->invocation_id && !same_invocation(c, u)) /* Restart= of the user's */
+                        container_record_start(c, u);
+                else if (c->leader_pid != u->main_pid) {
+                        c->leader_pid = u->main_pid;
+                        container_set_state(c, c->state);
+                }
+                break;
+
+        case UNIT_ENDED:
+                container_record_exit(c, u, u->result);
+                break;
+
+        case UNIT_GONE:
+                container_record_exit(c, NULL, lost_result(c));
+                break;
+
+        case UNIT_STARTING:
+        case UNIT_BETWEEN:
+                break;
+        }
+}
+
+static void on_orphan_stopped(int r, const Error *error, void *userdata) {
+        if (r < 0 && r != -ECANCELED)
+                log_debug("Failed to stop a unit without a record, ignoring: %s", error_message(error));
+}
+
+/* Nobody else makes units of such names that run our launcher. */
+static void orphan_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *u, UnitPhase phase) {
+        if (!m->backend || !u->launcher || m->unreadable || phase == UNIT_GONE || phase == UNIT_BETWEEN)
+                return;
+
+        if (phase == UNIT_ENDED)
+                (void) m->backend->release(m->backend_userdata, unit);
+        else {
+                log_warning("Unit %s belongs to no container that is known, stopping it.", unit);
+                (void) m->backend->stop(m->backend_userdata, unit, on_orphan_stopped, NULL);
+        }
+}
+
+void container_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *status) {
+        UnitPhase phase = unit_phase(status);
+        Container *c;
+
+        if (phase == UNIT_GONE)
+                (void) hashmap_remove(m->units, unit);
+        else if (hashmap_replace(m->units, unit, m) < 0)
+                (void) log_oom();
+
+        c = container_find_by_unit(m, unit);
+        if (!c) {
+                orphan_unit_changed(m, unit, status, phase);
+                return;
+        }
+
+        if (c->work->start_waits) {
+                /* The last run's unit: it only has to go. */
+                if (phase == UNIT_ENDED)
+                        container_release_unit(c);
+        } else if (c->work->start_pending)
+                return;
+        else if (c->state == CONTAINER_RUNNING || c->state == CONTAINER_STOPPING)
+                running_unit_changed(c, status, phase);
+        else
+                idle_unit_changed(c, status, phase);
+
+        if (phase == UNIT_GONE) {
+                c = container_find_by_unit(m, unit);
+                if (c)
+                        container_unit_gone(c);
+        }
+}
+
+/* -- at the start of the daemon --------------------------------------------------------------------------------------- */
+
+static int copy_row(const ContainerRow *row, ContainerRow *ret) {
+        _cleanup_(container_row_done) ContainerRow copy = *row;
+        const struct {
+                char **to;
+                const char *from;
+        } strings[] = {
+                { &copy.ns, row->ns },
+                { &copy.id, row->id },
+                { &copy.image, row->image },
+                { &copy.image_digest, row->image_digest },
+                { &copy.options, row->options },
+                { &copy.boot_id, row->boot_id },
+                { &copy.invocation_id, row->invocation_id },
+                { &copy.exit_signal, row->exit_signal },
+                { &copy.result, row->result },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(strings); i++)
+                *strings[i].to = NULL;
+        for (size_t i = 0; i < ELEMENTSOF(strings); i++)
+                if (free_and_strdup(strings[i].to, strings[i].from) < 0)
+                        return -ENOMEM;
+
+        *ret = copy;
+        copy = (ContainerRow) {};
+        return 0;
+}
+
+static int load_row(const ContainerRow *row, void *userdata) {
+        _cleanup_(container_options_done) ContainerOptions options = { .stop_timeout_usec = UINT64_MAX };
+        _cleanup_(container_process_done) ContainerProcess process = {};
+        _cleanup_(container_row_done) ContainerRow copy = {};
+        _cleanup_(container_freep) Container *c = NULL;
+        _cleanup_error_ Error error = ERROR_NULL;
+        ContainerManager *m = userdata;
+        int r;
+
+        r = container_options_from_json(strempty(row->options), &options, &process, &error);
+        if (r >= 0)
+                r = copy_row(row, &copy);
+        if (r >= 0)
+                r = container_new(m, &copy, &options, &process, &c, &error);
+        if (r < 0) {
+                /* One unreadable record must not keep the others from their owners. */
+                log_warning("The record of container %s in namespace %s cannot be read, ignoring it: %s", row->id, row->ns,
+                            error_is_set(&error) ? error_message(&error) : strerror(-r));
+                m->unreadable = true;
+                return r == -ENOMEM ? r : 0;
+        }
+        copy = (ContainerRow) {};
+        options = (ContainerOptions) {};
+        process = (ContainerProcess) {};
+        /* A boot id without a start says that container_run() was at it. */
+        c->work->run = c->state == CONTAINER_CREATED && c->row.boot_id;
+
+        r = container_link(c);
+        if (r < 0)
+                return r;
+        (void) TAKE_PTR(c);
+        return 0;
+}
+
+int container_manager_load(ContainerManager *m, Error *reterr_error) {
+        int r;
+
+        m->recovering = true;
+        r = store_container_foreach(m->store, NULL, load_row, m);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to read the records of containers: %m");
+
+        return 0;
+}
+
+static void recover_container(Container *c) {
+        bool unit = hashmap_get(c->manager->units, c->unit);
+
+        if ((c->state == CONTAINER_RUNNING || c->state == CONTAINER_STOPPING) && !unit)
+                container_record_exit(c, NULL, lost_result(c));
+
+        if (c->state == CONTAINER_EXITED && c->row.auto_remove)
+                c->work->remove = true;
+        else if (c->state == CONTAINER_CREATED && c->row.auto_remove && c->work->run)
+                c->work->remove = true;
+        else if (c->state == CONTAINER_CREATED)
+                c->work->run = false; /* it stays, and is an ordinary container from now on */
+        if (c->work->remove)
+                container_schedule_drop(c);
+}
+
+static void drop_bundle(const char *ns, const char *id, void *userdata) {
+        ContainerManager *m = userdata;
+
+        if (!container_find(m, ns, id, NULL)) {
+                log_debug("Removing the bundle of %s/%s, which is no container.", ns, id);
+                (void) bundle_remove(m->containers_fd, ns, id);
+        }
+}
+
+typedef struct StraySnapshots {
+        ContainerManager *manager;
+        uint64_t *ids;
+        size_t n;
+} StraySnapshots;
+
+static int collect_stray_snapshot(const SnapshotRow *row, void *userdata) {
+        StraySnapshots *s = userdata;
+        uint64_t *ids;
+        Container *c;
+
+        if (row->kind != SNAPSHOT_WRITABLE)
+                return 0;
+        HASHMAP_FOREACH(c, s->manager->containers)
+                if (c->row.snapshot == row->id)
+                        return 0;
+
+        ids = reallocarray(s->ids, s->n + 1, sizeof(*ids));
+        if (!ids)
+                return -ENOMEM;
+        s->ids = ids;
+        s->ids[s->n++] = row->id;
+        return 0;
+}
+
+static int drop_stray_snapshots(ContainerManager *m) {
+        StraySnapshots s = { .manager = m };
+        int r;
+
+        r = store_snapshot_foreach(m->store, collect_stray_snapshot, &s);
+        for (size_t i = 0; r >= 0 && i < s.n; i++)
+                r = snapshot_remove(m->snapshots, s.ids[i]);
+        if (s.n > 0)
+                image_schedule_trash(m->images);
+        free(s.ids);
+        return r;
+}
+
+int container_manager_recovered(ContainerManager *m) {
+        Container *c;
+        int r;
+
+        m->recovering = false;
+        HASHMAP_FOREACH(c, m->containers)
+                recover_container(c);
+
+        if (m->unreadable)
+                return 0;
+        r = bundle_foreach(m->containers_fd, drop_bundle, m);
+        if (r < 0)
+                log_debug_errno(r, "Failed to look through the bundles, ignoring: %m");
+
+        return drop_stray_snapshots(m);
+}
