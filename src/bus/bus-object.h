@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The tree of objects: one table from which they are registered on the bus and from which `moored --bus-introspect` is served.
+ * Shared by the files of bus/ alone. */
+
+#include <systemd/sd-bus.h>
+
+#include "bus/bus-auth.h"
+#include "bus/bus.h"
+
+#define BUS_PATH "/org/moored1"
+#define BUS_INTERFACE_MANAGER "org.moored1.Manager"
+#define BUS_INTERFACE_NAMESPACE "org.moored1.Namespace"
+#define BUS_INTERFACE_IMAGE "org.moored1.Image"
+#define BUS_INTERFACE_CONTAINER "org.moored1.Container"
+#define BUS_INTERFACE_JOB "org.moored1.Job"
+
+/* For sd_bus_path_encode_many() and sd_bus_path_decode_many(). */
+#define BUS_PATTERN_NAMESPACE BUS_PATH "/namespace/%"
+#define BUS_PATTERN_IMAGE BUS_PATTERN_NAMESPACE "/image/%"
+#define BUS_PATTERN_CONTAINER BUS_PATTERN_NAMESPACE "/container/%"
+#define BUS_PATTERN_JOB BUS_PATH "/job/%"
+
+/* What cannot be made with another runtime or snapshotter needs no list. */
+#define BUS_RUNTIME "mooring"
+#define BUS_SNAPSHOTTER "overlay"
+
+typedef struct BusCall BusCall;
+typedef struct BusWait BusWait;
+
+struct Bus {
+        BusContext context;
+        sd_bus *bus;
+        BusAuth *auth;
+        bool exporting;  /* the name has been asked for: signals go out */
+        BusCall *calls;  /* method calls that are answered later */
+        Hashmap *waits;  /* path → BusWait* */
+        size_t n_waiters;
+        sd_bus_slot *name_slot;
+        void (*name_func)(int r, void *userdata);
+        void *name_userdata;
+};
+
+typedef struct BusObject {
+        const char *interface;
+        const char *prefix;           /* where the vtable is registered; everything below it that find() accepts is such an object */
+        const char *pattern;          /* NULL: the prefix itself is the object */
+        const char *sample;           /* a path that such an object could have */
+        const sd_bus_vtable *vtable;
+        sd_bus_object_find_t find;    /* userdata is the Bus */
+        sd_bus_node_enumerator_t enumerate;
+} BusObject;
+
+extern const BusObject bus_manager_object;
+extern const BusObject bus_namespace_object;
+extern const BusObject bus_image_object;
+extern const BusObject bus_container_object;
+extern const BusObject bus_job_object;
+extern const sd_bus_vtable bus_log_control_vtable[]; /* at /org/freedesktop/LogControl1 */
+
+int bus_register_objects(Bus *b, Error *reterr_error);
+
+/* The Bus whose object a method or getter of an object below the root runs for. Only at its beginning: an emitted signal clears it. */
+Bus *bus_current(sd_bus *bus);
+
+/* NULL on OOM. */
+char *bus_namespace_path(const char *ns);
+char *bus_image_path(const char *ns, const char *name);
+char *bus_container_path(const char *ns, const char *id);
+char *bus_job_path(uint32_t id);
+
+/* One path as the only result of a method. */
+int bus_reply_path(sd_bus_message *m, const char *path);
+/* For getters: NULL is "". */
+int bus_append_string(sd_bus_message *reply, const char *s);

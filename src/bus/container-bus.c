@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "bus/bus-call.h"
+#include "bus/bus-error.h"
+#include "bus/bus-options.h"
+#include "basic/strv.h"
+#include "container/unit-name.h"
+
+/* org.moored1.Container. userdata of methods and getters is the Container. */
+
+static int method_start(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
+        _cleanup_error_ Error error = ERROR_NULL;
+        ContainerStdio stdio = CONTAINER_STDIO_NULL;
+
+        if (!call)
+                return -ENOMEM;
+        if (container_start(userdata, &stdio, bus_call_reply_empty, call, &error) < 0) {
+                bus_call_free(call);
+                return bus_error_set(ret_error, &error);
+        }
+        return 1;
+}
+
+static int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
+        _cleanup_error_ Error error = ERROR_NULL;
+        uint64_t timeout;
+        BusCall *call;
+        int r;
+
+        r = sd_bus_message_read(m, "t", &timeout);
+        if (r < 0)
+                return r;
+
+        call = bus_call_new(b, m);
+        if (!call)
+                return -ENOMEM;
+        r = container_stop(userdata, timeout, bus_call_reply_empty, call, &error);
+        if (r < 0) {
+                bus_call_free(call);
+                return bus_error_set(ret_error, &error);
+        }
+        return 1;
+}
+
+static int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
+        _cleanup_error_ Error error = ERROR_NULL;
+        const char *whom;
+        BusCall *call;
+        int32_t signo;
+        int r;
+
+        r = sd_bus_message_read(m, "si", &whom, &signo);
+        if (r < 0)
+                return r;
+
+        call = bus_call_new(b, m);
+        if (!call)
+                return -ENOMEM;
+        r = container_kill(userdata, whom, signo, bus_call_reply_empty, call, &error);
+        if (r < 0) {
+                bus_call_free(call);
+                return bus_error_set(ret_error, &error);
+        }
+        return 1;
+}
+
+static int method_restart(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
+        _cleanup_error_ Error error = ERROR_NULL;
+
+        if (!call)
+                return -ENOMEM;
+        if (container_restart(userdata, bus_call_reply_empty, call, &error) < 0) {
+                bus_call_free(call);
+                return bus_error_set(ret_error, &error);
+        }
+        return 1;
+}
+
+static int method_wait(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_error_ Error error = ERROR_NULL;
+
+        if (bus_wait_container(bus_current(sd_bus_message_get_bus(m)), m, userdata, &error) < 0)
+                return bus_error_set(ret_error, &error);
+        return 1;
+}
+
+static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
+        _cleanup_error_ Error error = ERROR_NULL;
+        bool force;
+        BusCall *call;
+        int r;
+
+        r = bus_options_parse_force(m, &force, &error);
+        if (r < 0)
+                return bus_error_set(ret_error, &error);
+
+        call = bus_call_new(b, m);
+        if (!call)
+                return -ENOMEM;
+        r = container_remove(userdata, force, bus_call_reply_empty, call, &error);
+        if (r < 0) {
+                bus_call_free(call);
+                return bus_error_set(ret_error, &error);
+        }
+        return 1;
+}
+
+static int send_processes(sd_bus_message *m, const uint32_t *pids, char *const *commands, size_t n) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "(us)");
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = sd_bus_message_append(reply, "(us)", pids[i], strempty(commands[i]));
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static void on_processes(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata) {
+        _cleanup_(bus_call_freep) BusCall *call = userdata;
+        _cleanup_error_ Error error = ERROR_NULL;
+
+        if (r >= 0)
+                r = send_processes(call->message, pids, commands, n);
+        if (r < 0) {
+                (void) error_set_errno(&error, r, "The processes cannot be listed: %m");
+                (void) bus_error_reply(call->message, &error);
+        }
+}
+
+static int method_list_processes(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
+        _cleanup_error_ Error error = ERROR_NULL;
+        Container *c = userdata;
+        int r;
+
+        if (!call)
+                return -ENOMEM;
+        r = container_list_processes(c, on_processes, call);
+        if (r < 0) {
+                bus_call_free(call);
+                (void) error_set_errno(&error, r, "The processes of container %s cannot be listed: %m", c->row.id);
+                return bus_error_set(ret_error, &error);
+        }
+        return 1;
+}
+
+static int property_get_state(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                              void *userdata, sd_bus_error *ret_error) {
+        const Container *c = userdata;
+
+        return bus_append_string(reply, container_state_to_string(c->state));
+}
+
+static int property_get_unit_path(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                                  void *userdata, sd_bus_error *ret_error) {
+        const Container *c = userdata;
+        _cleanup_free_ char *unit_path = unit_object_path(c->unit);
+
+        return unit_path ? sd_bus_message_append(reply, "o", unit_path) : -ENOMEM;
+}
+
+static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                               void *userdata, sd_bus_error *ret_error) {
+        const Container *c = userdata;
+
+        return bus_append_labels(reply, c->options.labels);
+}
+
+static int property_get_auto_remove(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                    sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        const Container *c = userdata;
+
+        return sd_bus_message_append(reply, "b", (int) c->row.auto_remove);
+}
+
+static int property_get_network(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                                void *userdata, sd_bus_error *ret_error) {
+        const Container *c = userdata;
+
+        return bus_append_string(reply, isempty(c->options.network) ? "none" : c->options.network);
+}
+
+static int property_get_backend(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                                void *userdata, sd_bus_error *ret_error) {
+        return bus_append_string(reply, streq(property, "Runtime") ? BUS_RUNTIME : BUS_SNAPSHOTTER);
+}
+
+static int property_get_spec(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
+                             void *userdata, sd_bus_error *ret_error) {
+        _cleanup_error_ Error error = ERROR_NULL;
+        _cleanup_free_ char *spec = NULL;
+        int r;
+
+        r = container_get_spec(userdata, &spec, &error);
+        if (r < 0)
+                return bus_error_set(ret_error, &error);
+
+        return bus_append_string(reply, spec);
+}
+
+static int container_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
+                                 sd_bus_error *ret_error) {
+        _cleanup_free_ char *ns = NULL, *id = NULL;
+        Bus *b = userdata;
+        int r;
+
+        r = sd_bus_path_decode_many(path, BUS_PATTERN_CONTAINER, &ns, &id);
+        if (r <= 0)
+                return r;
+
+        *ret_found = container_find(b->context.containers, ns, id, NULL);
+        return !!*ret_found;
+}
+
+static int container_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *ret_error) {
+        size_t n = 0;
+        Bus *b = userdata;
+        _cleanup_strv_free_ char **nodes = calloc(container_count(b->context.containers, NULL) + 1, sizeof(*nodes));
+        HashmapIterator i = 0;
+        Container *c;
+
+        if (!nodes)
+                return -ENOMEM;
+        while (container_iterate(b->context.containers, &i, &c)) {
+                nodes[n] = bus_container_path(c->row.ns, c->row.id);
+                if (!nodes[n++])
+                        return -ENOMEM;
+        }
+
+        *ret_nodes = TAKE_PTR(nodes);
+        return 0;
+}
+
+static const sd_bus_vtable container_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("Start", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_start, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("t", timeout_usec), SD_BUS_NO_RESULT, method_stop, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Kill", SD_BUS_ARGS("s", whom, "i", signal), SD_BUS_NO_RESULT, method_kill,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Restart", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_restart, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Wait", SD_BUS_NO_ARGS, SD_BUS_RESULT("i", exit_code, "s", exit_signal), method_wait,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_remove,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(us)", processes), method_list_processes,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_PROPERTY("Id", "s", NULL, offsetof(Container, row.id), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Namespace", "s", NULL, offsetof(Container, row.ns), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Image", "s", NULL, offsetof(Container, row.image), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("ImageDigest", "s", NULL, offsetof(Container, row.image_digest), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Command", "as", NULL, offsetof(Container, command), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("State", "s", property_get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Unit", "s", NULL, offsetof(Container, unit), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("UnitPath", "o", property_get_unit_path, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("LeaderPID", "u", NULL, offsetof(Container, leader_pid), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("ExitCode", "i", NULL, offsetof(Container, row.exit_code), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("ExitSignal", "s", NULL, offsetof(Container, row.exit_signal), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Result", "s", NULL, offsetof(Container, row.result), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(Container, row.created_usec), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("StartedUSec", "t", NULL, offsetof(Container, row.started_usec), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("FinishedUSec", "t", NULL, offsetof(Container, row.finished_usec), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("AutoRemove", "b", property_get_auto_remove, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Network", "s", property_get_network, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Runtime", "s", property_get_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Snapshotter", "s", property_get_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Snapshot", "t", NULL, offsetof(Container, row.snapshot), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("ControlGroup", "s", NULL, offsetof(Container, control_group), 0),
+        SD_BUS_PROPERTY("Spec", "s", property_get_spec, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),
+        SD_BUS_VTABLE_END,
+};
+
+const BusObject bus_container_object = {
+        .interface = BUS_INTERFACE_CONTAINER,
+        .prefix = BUS_PATH "/namespace",
+        .pattern = BUS_PATTERN_CONTAINER,
+        .sample = BUS_PATH "/namespace/default/container/web",
+        .vtable = container_vtable,
+        .find = container_object_find,
+        .enumerate = container_enumerate,
+};

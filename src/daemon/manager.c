@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-id128.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/manager.h"
+#include "basic/fd-util.h"
+#include "basic/log.h"
+#include "basic/time-util.h"
+#include "bus/bus.h"
+#include "container/container.h"
+#include "daemon/namespace.h"
+#include "oci/manifest.h"
+#include "unit/unit.h"
+
+/* From start to ready:
+ *
+ *   lock the state directory → store → content, snapshots, images brought in line with it → containers loaded
+ *     → PID 1 asked for the units (unit/) ──▶ manager_on_units(): containers brought in line with their units
+ *     → the name org.moored1 asked for ──▶ manager_on_name(): READY=1
+ *
+ * Whoever finds the name finds everything recovered; a call that started the daemon waits for the name at the broker.
+ *
+ * The lock is flock()'s: it goes with the process, however that ends. Descriptors are not inherited by helpers, so no helper that
+ * outlives a killed daemon for a moment holds it. */
+
+#define LOCK_NAME "lock"
+#define DATABASE MOORED_STATE_DIR "/moored.db"
+
+struct Manager {
+        sd_event *event;
+        const Config *config; /* weak */
+        uint64_t begin_usec;
+        bool recovered;
+        int state_fd, lock_fd;
+        Store *store;
+        Events *events;
+        Content *content;
+        SnapshotManager *snapshots;
+        JobManager *jobs;
+        ImageManager *images;
+        ContainerManager *containers;
+        NamespaceTable *namespaces;
+        Bus *bus;
+        UnitManager *units;
+        char *platform;
+};
+
+Manager *manager_free(Manager *m) {
+        if (!m)
+                return NULL;
+
+        unit_manager_free(m->units);
+        container_manager_free(m->containers);
+        image_manager_free(m->images);
+        job_manager_free(m->jobs);
+        bus_free(m->bus); /* after those whose callbacks it gave, and while the events that they emit at their end can still be sent */
+        namespace_table_free(m->namespaces);
+        snapshot_manager_free(m->snapshots);
+        content_free(m->content);
+        events_free(m->events);
+        store_free(m->store);
+        safe_close(m->lock_fd);
+        safe_close(m->state_fd);
+        free(m->platform);
+        sd_event_unref(m->event);
+        free(m);
+        return NULL;
+}
+
+static int make_directory(const char *path, Error *reterr_error) {
+        if (mkdir(path, 0700) < 0 && errno != EEXIST)
+                return error_set_errno(reterr_error, -errno, "The directory %s cannot be made: %m", path);
+        return 0;
+}
+
+static int manager_open_state(Manager *m, Error *reterr_error) {
+        int r;
+
+        r = make_directory(MOORED_STATE_DIR, reterr_error);
+        if (r >= 0)
+                r = make_directory(MOORED_RUNTIME_DIR, reterr_error);
+        if (r < 0)
+                return r;
+
+        m->state_fd = open(MOORED_STATE_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (m->state_fd < 0)
+                return error_set_errno(reterr_error, -errno, "The state directory %s cannot be opened: %m", MOORED_STATE_DIR);
+
+        m->lock_fd = openat(m->state_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (m->lock_fd < 0)
+                return error_set_errno(reterr_error, -errno, "%s/" LOCK_NAME " cannot be opened: %m", MOORED_STATE_DIR);
+        if (flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK ? error_set(reterr_error, -EBUSY, "Busy", "Another moored uses %s.", MOORED_STATE_DIR)
+                                            : error_set_errno(reterr_error, -errno, "%s cannot be locked: %m", MOORED_STATE_DIR);
+        return 0;
+}
+
+static int manager_open_store(Manager *m, Error *reterr_error) {
+        bool rebuilt = false;
+        sd_id128_t boot_id;
+        char boot[SD_ID128_STRING_MAX];
+        int r;
+
+        r = sd_id128_get_boot(&boot_id);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "The boot id cannot be read: %m");
+
+        r = store_open(DATABASE, &m->store, &rebuilt, reterr_error);
+        if (r < 0)
+                return r;
+        if (rebuilt)
+                log_warning("The database was damaged and has been set aside; a new one is made from images and units.");
+
+        r = events_new(m->store, m->config->events_max, &m->events);
+        if (r >= 0)
+                r = job_manager_new(m->event, m->events, &m->jobs);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "The tables cannot be made: %m");
+
+        r = content_open(m->state_fd, &m->content, reterr_error);
+        if (r >= 0)
+                r = snapshot_manager_new(m->state_fd, MOORED_STATE_DIR, m->store, &m->snapshots, reterr_error);
+        if (r >= 0)
+                r = snapshot_manager_recover(m->snapshots, sd_id128_to_string(boot_id, boot), reterr_error);
+        if (r >= 0)
+                r = image_manager_new(m->store, m->content, m->snapshots, m->jobs, m->events, &m->config->pull, &m->images,
+                                      reterr_error);
+        if (r >= 0)
+                r = image_manager_recover(m->images, rebuilt, reterr_error);
+        return r;
+}
+
+static int manager_load_containers(Manager *m, Error *reterr_error) {
+        int r;
+
+        r = container_manager_new(m->event, m->store, m->snapshots, m->images, m->events, MOORED_RUNTIME_DIR, &m->containers,
+                                  reterr_error);
+        if (r >= 0)
+                r = container_manager_load(m->containers, reterr_error);
+        if (r >= 0)
+                r = namespace_table_new(m->store, m->events, m->jobs, m->images, m->containers, &m->namespaces, reterr_error);
+        return r;
+}
+
+static int manager_open_bus(Manager *m, Error *reterr_error) {
+        _cleanup_(platform_done) Platform platform = {};
+        int r;
+
+        r = platform_host(&platform);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "This machine's platform is not known: %m");
+        m->platform = platform_to_string(&platform);
+        if (!m->platform)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+
+        BusContext context = {
+                .event = m->event,
+                .store = m->store,
+                .events = m->events,
+                .jobs = m->jobs,
+                .images = m->images,
+                .containers = m->containers,
+                .namespace_ops = &namespace_table_ops,
+                .namespaces = m->namespaces,
+                .state_dir = MOORED_STATE_DIR,
+                .platform = m->platform,
+                .default_network = m->config->network,
+                .default_stop_timeout_usec = m->config->stop_timeout_usec,
+        };
+
+        return bus_new(&context, &m->bus, reterr_error);
+}
+
+/* The caller has logged why. */
+static void manager_fail(Manager *m) {
+        (void) sd_event_exit(m->event, EXIT_FAILURE);
+}
+
+static void manager_on_name(int r, void *userdata) {
+        Manager *m = userdata;
+
+        if (r < 0) {
+                if (r == -EEXIST)
+                        log_error("Somebody else has the name " BUS_NAME " on the bus.");
+                else
+                        log_error_errno(r, "The name " BUS_NAME " was not given to us: %m");
+                manager_fail(m);
+                return;
+        }
+
+        /* What recovery needed and will not need again. */
+        (void) malloc_trim(0);
+        (void) sd_notifyf(false, "READY=1\nSTATUS=%zu containers, %zu images.", container_count(m->containers, NULL),
+                          image_count(m->images, NULL));
+        log_info("Ready after %u ms: %zu containers, %zu images.",
+                 (unsigned) ((now_usec(CLOCK_MONOTONIC) - m->begin_usec) / USEC_PER_MSEC), container_count(m->containers, NULL),
+                 image_count(m->images, NULL));
+}
+
+/* Also after each time that the connection to PID 1 was lost and made again; recovery is for the first time. */
+static void manager_on_units(void *userdata) {
+        _cleanup_error_ Error error = ERROR_NULL;
+        Manager *m = userdata;
+        int r;
+
+        if (m->recovered)
+                return;
+        m->recovered = true;
+
+        r = container_manager_recovered(m->containers);
+        if (r < 0) {
+                log_error_errno(r, "The containers cannot be recovered: %m");
+                manager_fail(m);
+                return;
+        }
+
+        r = bus_acquire_name(m->bus, manager_on_name, m, &error);
+        if (r < 0) {
+                log_error("%s", error_message(&error));
+                manager_fail(m);
+        }
+}
+
+int manager_new(sd_event *event, const Config *config, Manager **ret, Error *reterr_error) {
+        _cleanup_(manager_freep) Manager *m = NULL;
+        int r;
+
+        m = calloc(1, sizeof(*m));
+        if (!m)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        *m = (Manager) {
+                .event = sd_event_ref(event),
+                .config = config,
+                .begin_usec = now_usec(CLOCK_MONOTONIC),
+                .state_fd = -EBADF,
+                .lock_fd = -EBADF,
+        };
+
+        r = manager_open_state(m, reterr_error);
+        if (r >= 0)
+                r = manager_open_store(m, reterr_error);
+        if (r >= 0)
+                r = manager_load_containers(m, reterr_error);
+        if (r >= 0)
+                r = manager_open_bus(m, reterr_error);
+        if (r >= 0)
+                r = unit_manager_new(event, m->containers, manager_on_units, m, &m->units, reterr_error);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(m);
+        return 0;
+}
