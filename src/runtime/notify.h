@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The service manager's notification socket (sd_notify(3)), by hand: libsystemd's loading would cost more than all the rest of a
+ * launch. */
+
+#include "basic/macro.h"
+
+/* Sends one message to $NOTIFY_SOCKET. 0 without that variable, 1 when sent, else a negative errno. */
+int notify_send(const char *message);

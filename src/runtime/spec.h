@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The OCI runtime specification's config.json as C structs: bounded, typed, pure. What the specification defines and this program
+ * does not do is listed in `unsupported`, so that the plan can refuse it by name; what the specification does not define is
+ * ignored, as it demands. */
+
+#include <sys/stat.h>
+
+#include "basic/error.h"
+#include "basic/json.h"
+#include "runtime/caps.h"
+#include "runtime/namespaces.h"
+
+#define SPEC_SIZE_MAX (4U * 1024U * 1024U)
+#define SPEC_MOUNTS_MAX 1024U
+#define SPEC_DEVICES_MAX 1024U
+#define SPEC_PATHS_MAX 1024U /* of masked and of read-only paths */
+#define SPEC_GROUPS_MAX 1024U
+#define SPEC_SYSCTLS_MAX 1024U
+#define SPEC_ANNOTATIONS_MAX 4096U
+#define SPEC_SECCOMP_RULES_MAX 4096U
+#define SPEC_SECCOMP_ARGS_MAX 6U /* a system call has no more */
+#define SPEC_SECCOMP_ARCHITECTURES_MAX 32U
+
+#define SPEC_UMASK_DEFAULT 0022
+
+typedef struct SpecMount {
+        char *destination;
+        char *type;
+        char *source;
+        char **options;
+} SpecMount;
+
+typedef struct SpecDevice {
+        char *path;
+        mode_t mode; /* with S_IFCHR, S_IFBLK or S_IFIFO */
+        uint32_t major;
+        uint32_t minor;
+        uid_t uid;
+        gid_t gid;
+} SpecDevice;
+
+typedef struct SpecNamespace {
+        bool wanted;
+        char *path; /* to join; NULL: a new one */
+} SpecNamespace;
+
+typedef struct SpecRlimit {
+        bool wanted;
+        uint64_t soft;
+        uint64_t hard;
+} SpecRlimit;
+
+#define SPEC_RLIMITS_MAX 16U /* RLIM_NLIMITS */
+
+typedef struct SpecPair {
+        char *name;
+        char *value;
+} SpecPair;
+
+typedef struct SeccompArg {
+        uint64_t index;
+        uint64_t value;
+        uint64_t value_two;
+        char *op;
+} SeccompArg;
+
+typedef struct SeccompRule {
+        char **names;
+        char *action;
+        uint64_t errno_ret; /* UINT64_MAX: not given */
+        SeccompArg *args;
+        size_t n_args;
+} SeccompRule;
+
+typedef struct SeccompSpec {
+        char *default_action;
+        uint64_t default_errno_ret; /* UINT64_MAX: not given */
+        char **architectures;
+        char **flags;
+        SeccompRule *rules;
+        size_t n_rules;
+} SeccompSpec;
+
+typedef struct RuntimeSpec {
+        char *oci_version;
+        char *hostname;
+        char *domainname;
+
+        char *root_path; /* NULL: no root given */
+        bool root_readonly;
+
+        bool has_process;
+        uid_t uid;
+        gid_t gid;
+        gid_t *groups;
+        size_t n_groups;
+        mode_t umask;
+        char **args;
+        char **env;
+        char *cwd;
+        CapSets caps;
+        bool no_new_privileges;
+        SpecRlimit rlimits[SPEC_RLIMITS_MAX];
+        bool has_oom_score_adj;
+        int64_t oom_score_adj;
+
+        SpecMount *mounts;
+        size_t n_mounts;
+        SpecDevice *devices;
+        size_t n_devices;
+        SpecNamespace namespaces[_NAMESPACE_TYPE_MAX];
+        SpecPair *sysctls;
+        size_t n_sysctls;
+        char **masked_paths;
+        char **readonly_paths;
+        char *rootfs_propagation;
+        SeccompSpec *seccomp; /* NULL: none */
+
+        SpecPair *annotations;
+        size_t n_annotations;
+
+        char **unsupported; /* "linux.intelRdt", "hooks", … */
+} RuntimeSpec;
+
+/* Text of n bytes. Errors: -EBADMSG and the like with name InvalidArgument, naming the member. */
+int runtime_spec_parse(const char *text, size_t n, RuntimeSpec **ret, Error *reterr_error);
+RuntimeSpec *runtime_spec_free(RuntimeSpec *s);
+DEFINE_CLEANUP_FUNC(RuntimeSpec *, runtime_spec_free)
+
+/* The annotation's value, or NULL. */
+const char *runtime_spec_annotation(const RuntimeSpec *s, const char *name);
+
+/* RLIMIT_… of "RLIMIT_NOFILE", -EINVAL; and back. */
+int rlimit_from_string(const char *s);
+const char *rlimit_to_string(int resource);
