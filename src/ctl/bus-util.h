@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The connection to moored, calls on it, and errors as people read them. */
+
+#include <jansson.h>
+#include <systemd/sd-bus.h>
+
+#include "basic/error.h"
+#include "basic/json.h"
+#include "ctl/ctl.h"
+
+#define BUS_NAME "org.moored1"
+#define BUS_PATH "/org/moored1"
+#define BUS_MANAGER "org.moored1.Manager"
+#define BUS_NAMESPACE "org.moored1.Namespace"
+#define BUS_IMAGE "org.moored1.Image"
+#define BUS_CONTAINER "org.moored1.Container"
+#define BUS_JOB "org.moored1.Job"
+#define BUS_PROPERTIES "org.freedesktop.DBus.Properties"
+
+#define BUS_CALLS_MAX 64U /* under way at once: dbus-daemon allows 128 a connection */
+
+#define _cleanup_message_ _cleanup_(sd_bus_message_unrefp)
+#define _cleanup_bus_error_ _cleanup_(sd_bus_error_free)
+
+/* Connects once, to the bus of this host, of -H or of -M. c->bus is set after. */
+int ctl_connect(Ctl *c, Error *reterr_error);
+/* Before a call that may need authentication: lets polkit ask on this terminal (as systemctl does). Never
+ * fails. */
+void ctl_start_agent(Ctl *c);
+
+/* NULL on OOM; free(). */
+char *namespace_path(const char *ns);
+char *container_path(const char *ns, const char *id);
+
+/* A reply that is an error, or a call that failed (e not set, r negative), as a sentence with the remedy.
+ * Returns its errno. */
+int bus_error_to_error(const sd_bus_error *e, int r, Error *reterr_error);
+/* moored went away before it answered: what was asked for may or may not have been done. */
+bool bus_error_is_lost(const sd_bus_error *e);
+/* There is no such object (any more). */
+bool bus_error_is_unknown_object(const sd_bus_error *e);
+
+/* A method call with interactive authorization allowed, unless --no-ask-password. Connects. */
+int ctl_new_call(Ctl *c, const char *path, const char *interface, const char *member, sd_bus_message **ret,
+                 Error *reterr_error);
+/* Sends it and waits for the answer as long as it takes. ret may be NULL. */
+int ctl_call_message(Ctl *c, sd_bus_message *m, sd_bus_message **ret, Error *reterr_error);
+int ctl_call(Ctl *c, const char *path, const char *interface, const char *member, sd_bus_message **ret,
+             Error *reterr_error, const char *types, ...);
+
+/* All properties of an interface as an object. */
+int ctl_get_all(Ctl *c, const char *path, const char *interface, json_t **ret, Error *reterr_error);
+/* The same of many objects, BUS_CALLS_MAX at a time: an array in that order, without those that have gone
+ * meanwhile. */
+int ctl_get_all_many(Ctl *c, char *const *paths, const char *interface, json_t **ret, Error *reterr_error);
+
+/* Many calls side by side. make() makes the i-th; done() is called for each, with the reply or an error. */
+typedef struct BusBatch {
+        size_t n;
+        int (*make)(Ctl *c, size_t i, sd_bus_message **ret, void *userdata, Error *reterr_error);
+        /* A negative errno ends the batch. */
+        int (*done)(Ctl *c, size_t i, sd_bus_message *reply, void *userdata, Error *reterr_error);
+        void *userdata;
+} BusBatch;
+int ctl_batch(Ctl *c, const BusBatch *batch, Error *reterr_error);

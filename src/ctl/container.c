@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* start, stop, restart, kill, rm, wait: one call for each container named, all side by side, so that
+ * stopping thirty takes as long as stopping the slowest. ps: a list, then the properties of those that are
+ * shown. */
+
+#include <limits.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "basic/time-util.h"
+#include "ctl/bus-util.h"
+#include "ctl/terminal.h"
+
+typedef struct ContainerCalls {
+        const char *member;
+        char **ids;
+        int (*append)(sd_bus_message *m, const struct ContainerCalls *calls);
+        bool ignore_missing;
+        /* arguments */
+        uint64_t timeout_usec;
+        const char *whom;
+        int signo;
+        bool force;
+        /* results */
+        int *codes;
+        json_t *json;
+        size_t n_failed;
+} ContainerCalls;
+
+static int calls_make(Ctl *c, size_t i, sd_bus_message **ret, void *userdata, Error *reterr_error) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+        _cleanup_free_ char *path = NULL;
+        ContainerCalls *calls = userdata;
+        int r;
+
+        path = container_path(c->ns, calls->ids[i]);
+        if (!path)
+                return ctl_oom(reterr_error);
+        r = ctl_new_call(c, path, BUS_CONTAINER, calls->member, &m, reterr_error);
+        if (r < 0)
+                return r;
+        r = calls->append ? calls->append(m, calls) : 0;
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+/* The object of a container that does not exist is an unknown object: says it in other words. */
+static int container_error(Ctl *c, const char *id, const sd_bus_error *e, Error *reterr_error) {
+        if (sd_bus_error_has_names(e, SD_BUS_ERROR_UNKNOWN_OBJECT, SD_BUS_ERROR_UNKNOWN_METHOD,
+                                   SD_BUS_ERROR_UNKNOWN_INTERFACE))
+                return error_set(reterr_error, -ENOENT, "NoSuchContainer",
+                                 "There is no container '%s' in the namespace %s; moorctl ps -a lists them.",
+                                 id, c->ns);
+        return bus_error_to_error(e, 0, reterr_error);
+}
+
+/* An error of one does not end the others: it is printed, and the exit status tells. */
+static int calls_done(Ctl *c, size_t i, sd_bus_message *reply, void *userdata, Error *reterr_error) {
+        const sd_bus_error *e = sd_bus_message_get_error(reply);
+        _cleanup_error_ Error error = ERROR_NULL;
+        ContainerCalls *calls = userdata;
+        const char *signal_name;
+        int r;
+
+        if (e) {
+                if (calls->ignore_missing && bus_error_is_unknown_object(e))
+                        return 0;
+                calls->n_failed++;
+                (void) container_error(c, calls->ids[i], e, &error);
+                if (strv_length(calls->ids) == 1)
+                        return error_move(reterr_error, &error);
+                fprintf(stderr, "moorctl: %s: %s\n", calls->ids[i], error_message(&error));
+                return 0;
+        }
+        if (calls->codes) {
+                r = sd_bus_message_read(reply, "is", &calls->codes[i], &signal_name);
+                if (r < 0)
+                        return bus_error_to_error(NULL, r, reterr_error);
+        }
+        return 0;
+}
+
+static int calls_run(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
+        BusBatch batch = {
+                .n = strv_length(calls->ids), .make = calls_make, .done = calls_done, .userdata = calls
+        };
+        int r;
+
+        ctl_start_agent(c);
+        r = ctl_batch(c, &batch, reterr_error);
+        if (r < 0)
+                return r;
+        return calls->n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* -- start, stop, restart, kill, rm -- */
+
+static int start_main(Ctl *c, char **argv, Error *reterr_error) {
+        ContainerCalls calls = { .member = "Start" };
+        _cleanup_free_ char **args = NULL;
+        int r;
+
+        r = ctl_parse(c, argv, NULL, &args, reterr_error);
+        if (r <= 0)
+                return r;
+        calls.ids = args;
+        return calls_run(c, &calls, reterr_error);
+}
+
+const Verb verb_start = {
+        .name = "start",
+        .group = VERB_GROUP_CONTAINERS,
+        .arguments = "CONTAINER…",
+        .summary = "Start containers that were made or have ended",
+        .description = "Starts them in the background and returns when their commands run; output goes to the journal.\n\n"
+                       "Example:\n"
+                       "  moorctl start web db\n",
+        .min_args = 1,
+        .max_args = UINT_MAX,
+        .run = start_main,
+};
+
+static int apply_time(const char *value, void *target, Error *reterr_error) {
+        ContainerCalls *calls = target;
+
+        if (parse_sec(value, &calls->timeout_usec) < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--time=%s is not a time, such as 10, 500ms or 1min.", value);
+        return 0;
+}
+
+static int append_timeout(sd_bus_message *m, const ContainerCalls *calls) {
+        return sd_bus_message_append(m, "t", calls->timeout_usec);
+}
+
+static int stop_main(Ctl *c, char **argv, Error *reterr_error) {
+        ContainerCalls calls = { .member = "Stop", .append = append_timeout, .timeout_usec = UINT64_MAX };
+        _cleanup_free_ char **args = NULL;
+        int r;
+
+        r = ctl_parse(c, argv, &calls, &args, reterr_error);
+        if (r <= 0)
+                return r;
+        calls.ids = args;
+        return calls_run(c, &calls, reterr_error);
+}
+
+static const Option stop_options[] = {
+        { 't', "time", "TIME", OPTION_CUSTOM, .apply = apply_time,
+          .help = "Until SIGKILL (default: the container's own)" },
+        OPTION_END,
+};
+
+const Verb verb_stop = {
+        .name = "stop",
+        .group = VERB_GROUP_CONTAINERS,
+        .arguments = "[OPTION…] CONTAINER…",
+        .summary = "Stop containers: their stop signal, then SIGKILL",
+        .description = "All at once; returns when all have ended.\n\n"
+                       "Example:\n"
+                       "  moorctl stop -t 2 web db\n",
+        .options = stop_options,
+        .min_args = 1,
+        .max_args = UINT_MAX,
+        .run = stop_main,
+};
+
+static int restart_main(Ctl *c, char **argv, Error *reterr_error) {
+        ContainerCalls calls = { .member = "Restart" };
+        _cleanup_free_ char **args = NULL;
+        int r;
+
+        r = ctl_parse(c, argv, NULL, &args, reterr_error);
+        if (r <= 0)
+                return r;
+        calls.ids = args;
+        return calls_run(c, &calls, reterr_error);
+}
+
+const Verb verb_restart = {
+        .name = "restart",
+        .group = VERB_GROUP_CONTAINERS,
+        .arguments = "CONTAINER…",
+        .summary = "Stop containers and start them again",
+        .description = "With the same root file system: what they had written is still there.\n\n"
+                       "Example:\n"
+                       "  moorctl restart web\n",
+        .min_args = 1,
+        .max_args = UINT_MAX,
+        .run = restart_main,
+};
+
+static int apply_signal(const char *value, void *target, Error *reterr_error) {
+        ContainerCalls *calls = target;
+        int n = signal_from_string(value);
+
+        if (n <= 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "'%s' is not a signal, such as TERM, SIGHUP or 9.", value);
+        calls->signo = n;
+        return 0;
+}
+
+static int append_kill(sd_bus_message *m, const ContainerCalls *calls) {
+        return sd_bus_message_append(m, "si", calls->whom, calls->signo);
+}
+
+static int kill_main(Ctl *c, char **argv, Error *reterr_error) {
+        ContainerCalls calls = { .member = "Kill", .append = append_kill, .whom = "main", .signo = SIGKILL };
+        _cleanup_free_ char **args = NULL;
+        int r;
+
+        r = ctl_parse(c, argv, &calls, &args, reterr_error);
+        if (r <= 0)
+                return r;
+        if (!streq(calls.whom, "main") && !streq(calls.whom, "all"))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--whom= is main or all, not '%s'.", calls.whom);
+        calls.ids = args;
+        return calls_run(c, &calls, reterr_error);
+}
+
+static const Option kill_options[] = {
+        { 's', "signal", "SIGNAL", OPTION_CUSTOM, .apply = apply_signal,
+          .help = "Signal by name or number (default: KILL)" },
+        { 0, "whom", "main|all", OPTION_STRING, offsetof(ContainerCalls, whom),
+          .help = "The container's init or all processes (default: main)" },
+        OPTION_END,
+};
+
+const Verb verb_kill = {
+        .name = "kill",
+        .group = VERB_GROUP_CONTAINERS,
+        .arguments = "[OPTION…] CONTAINER…",
+        .summary = "Send a signal to containers",
+        .description = "SIGKILL where none is named. The init of a container gets no signal that it has no handler for,\n"
+                       "but for SIGKILL and SIGSTOP.\n\n"
+                       "Example:\n"
+                       "  moorctl kill -s HUP web\n",
+        .options = kill_options,
+        .min_args = 1,
+        .max_args = UINT_MAX,
+        .run = kill_main,
+};
+
+static int append_force(sd_bus_message *m, const ContainerCalls *calls) {
+        return calls->force ? sd_bus_message_append(m, "a{sv}", 1, "Force", "b", 1)
+                            : sd_bus_message_append(m, "a{sv}", 0);
+}
+
+static int rm_main(Ctl *c, char **argv, Error *reterr_error) {
+        ContainerCalls calls = { .member = "Remove", .append = append_force };
+        _cleanup_free_ char **args = NULL;
+        int r;
+
+        r = ctl_parse(c, argv, &calls, &args, reterr_error);
+        if (r <= 0)
+                return r;
+        calls.ids = args;
+        calls.ignore_missing = calls.force;
+        return calls_run(c, &calls, reterr_error);
+}
+
+static const Option rm_options[] = {
+        { 'f', "force", NULL, OPTION_FLAG, offsetof(ContainerCalls, force),
+          .help = "Running ones too (SIGKILL); one that does\nnot exist is no error" },
+        OPTION_END,
+};
+
+const Verb verb_rm = {
+        .name = "rm",
+        .group = VERB_GROUP_CONTAINERS,
+        .arguments = "[OPTION…] CONTAINER…",
+        .summary = "Remove containers and what they have written",
+        .description = "Their logs stay in the journal.\n\n"
+                       "Examples:\n"
+                       "  moorctl rm job\n"
+                       "  moorctl rm -f $(moorctl ps -aq)\n",
+        .options = rm_options,
+        .min_args = 1,
+        .max_args = UINT_MAX,
+        .run = rm_main,
+};
+
+static int wait_main(Ctl *c, char **argv, Error *reterr_error) {
+        ContainerCalls calls = { .member = "Wait" };
+        _cleanup_free_ char **args = NULL;
+        _cleanup_free_ int *codes = NULL;
+        int r;
+
+        r = ctl_parse(c, argv, NULL, &args, reterr_error);
+        if (r <= 0)
+                return r;
+        codes = calloc(strv_length(args) + 1, sizeof(int));
+        if (!codes)
+                return ctl_oom(reterr_error);
+        for (size_t i = 0; args[i]; i++)
+                codes[i] = -1;
+        calls.ids = args;
+        calls.codes = codes;
+        r = calls_run(c, &calls, reterr_error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; args[i]; i++)
+                if (codes[i] >= 0)
+                        printf("%i\n", codes[i]);
+        return r;
+}
+
+const Verb verb_wait = {
+        .name = "wait",
+        .group = VERB_GROUP_CONTAINERS,
+        .arguments = "CONTAINER…",
+        .summary = "Wait until containers have ended, print their exit codes",
+        .description = "One line each, in the order of the arguments; at once for those that do not run.\n\n"
+                       "Example:\n"
+                       "  moorctl wait job\n",
+        .min_args = 1,
+        .max_args = UINT_MAX,
+        .run = wait_main,
+};
+
+/* -- ps -- */
+
+typedef struct PsOptions {
+        bool all;
+        char **filters;
+} PsOptions;
+
+static bool state_is_live(const char *state) {
+        return streq(state, "running") || streq(state, "starting") || streq(state, "stopping");
+}
+
+/* label=NAME or label=NAME=VALUE */
+static bool label_matches(json_t *labels, const char *wanted) {
+        size_t l = strcspn(wanted, "=");
+        _cleanup_free_ char *name = strndup(wanted, l);
+        const char *have = name ? json_get_string(labels, name) : NULL;
+
+        return have && (wanted[l] == 0 || streq(have, wanted + l + 1));
+}
+
+static bool filter_matches(json_t *container, const char *filter) {
+        const char *value = strchr(filter, '=') + 1;
+
+        if (startswith(filter, "state="))
+                return streq(strempty(json_get_string(container, "State")), value);
+        if (startswith(filter, "image="))
+                return strstr(strempty(json_get_string(container, "Image")), value);
+        if (startswith(filter, "id="))
+                return startswith(strempty(json_get_string(container, "Id")), value);
+        return label_matches(json_object_get(container, "Labels"), value);
+}
+
+static int apply_filter(const char *value, void *target, Error *reterr_error) {
+        PsOptions *o = target;
+
+        if (!startswith(value, "state=") && !startswith(value, "image=") && !startswith(value, "id=") &&
+            !startswith(value, "label="))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--filter= knows state=, image=, id= and label=NAME[=VALUE], not '%s'.",
+                                 value);
+        return strv_extend(&o->filters, value) < 0 ? ctl_oom(reterr_error) : 0;
+}
+
+/* Ids and states of the namespace's containers: paths of those that may be shown. */
+static int ps_list(Ctl *c, const PsOptions *o, char ***ret, Error *reterr_error) {
+        _cleanup_free_ char *path = namespace_path(c->ns);
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        _cleanup_strv_free_ char **paths = NULL;
+        const char *id, *object, *state;
+        int r;
+
+        if (!path)
+                return ctl_oom(reterr_error);
+        r = ctl_call(c, path, BUS_NAMESPACE, "ListContainers", &reply, reterr_error, NULL);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_enter_container(reply, SD_BUS_TYPE_ARRAY, "(sos)");
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        while ((r = sd_bus_message_read(reply, "(sos)", &id, &object, &state)) > 0)
+                if ((o->all || state_is_live(state)) && strv_extend(&paths, object) < 0)
+                        return ctl_oom(reterr_error);
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        *ret = TAKE_PTR(paths);
+        return 0;
+}
+
+static const char *state_color(const char *state) {
+        if (streq(state, "running"))
+                return ANSI_GREEN;
+        return state_is_live(state) ? ANSI_YELLOW : ANSI_GREY;
+}
+
+static char *ps_state(json_t *container) {
+        const char *state = strempty(json_get_string(container, "State"));
+        const char *key = streq(state, "exited")    ? "FinishedUSec"
+                          : streq(state, "created") ? "CreatedUSec"
+                                                    : "StartedUSec";
+        json_int_t usec = json_integer_value(json_object_get(container, key));
+        char since[64];
+
+        if (usec <= 0)
+                return strdup(state);
+        return strjoin(state, " (", format_relative(since, sizeof since, (uint64_t) usec), ")");
+}
+
+static int ps_row(Table *t, json_t *container) {
+        const char *state = strempty(json_get_string(container, "State"));
+        json_int_t pid = json_integer_value(json_object_get(container, "LeaderPID"));
+        json_int_t code = json_integer_value(json_object_get(container, "ExitCode"));
+        _cleanup_free_ char *command = NULL, *shown = ps_state(container);
+        _cleanup_strv_free_ char **words = NULL;
+        json_t *word;
+        size_t i;
+        int r;
+
+        json_array_foreach(json_object_get(container, "Command"), i, word)
+                if (strv_extend(&words, strempty(json_string_value(word))) < 0)
+                        return -ENOMEM;
+        command = strv_join(words, " ");
+        if (!command || !shown)
+                return -ENOMEM;
+
+        r = table_add(t, json_get_string(container, "Id"));
+        if (r >= 0)
+                r = table_add(t, json_get_string(container, "Image"));
+        if (r >= 0)
+                r = table_add(t, command);
+        if (r >= 0)
+                r = table_add(t, shown);
+        if (r >= 0) {
+                table_color(t, state_color(state));
+                r = streq(state, "exited") ? table_addf(t, "%lli", (long long) code) : table_add(t, NULL);
+        }
+        if (r >= 0) {
+                if (streq(state, "exited") && code != 0)
+                        table_color(t, ANSI_RED);
+                r = pid > 0 ? table_addf(t, "%lli", (long long) pid) : table_add(t, NULL);
+        }
+        return r < 0 ? r : table_add(t, json_get_string(container, "Unit"));
+}
+
+static int ps_print(Ctl *c, json_t *containers, Error *reterr_error) {
+        static const TableColumn columns[] = {
+                { "ID", TABLE_SHRINK },      { "IMAGE", TABLE_SHRINK },
+                { "COMMAND", TABLE_SHRINK }, { "STATE", 0 },
+                { "EXIT", TABLE_RIGHT },     { "PID", TABLE_RIGHT },
+                { "UNIT", TABLE_SHRINK },    {},
+        };
+        _cleanup_(table_freep) Table *t = table_new(columns);
+        json_t *container;
+        size_t i;
+
+        if (!t)
+                return ctl_oom(reterr_error);
+        json_array_foreach(containers, i, container)
+                if (ps_row(t, container) < 0)
+                        return ctl_oom(reterr_error);
+        return ctl_output(c, t, containers, reterr_error);
+}
+
+static int ps_show(Ctl *c, const PsOptions *o, Error *reterr_error) {
+        _cleanup_json_ json_t *containers = NULL;
+        _cleanup_strv_free_ char **paths = NULL;
+        json_t *container;
+        size_t i;
+        int r;
+
+        r = ps_list(c, o, &paths, reterr_error);
+        if (r < 0)
+                return r;
+        r = ctl_get_all_many(c, paths, BUS_CONTAINER, &containers, reterr_error);
+        if (r < 0)
+                return r;
+
+        for (i = json_array_size(containers); i > 0; i--) {
+                bool show = true;
+
+                container = json_array_get(containers, i - 1);
+                STRV_FOREACH(f, o->filters)
+                        show = show && filter_matches(container, f);
+                /* As large as all the rest; inspect shows it. */
+                (void) json_object_del(container, "Spec");
+                if (!show)
+                        (void) json_array_remove(containers, i - 1);
+        }
+        if (c->quiet && c->json == OUTPUT_OFF) {
+                json_array_foreach(containers, i, container)
+                        printf("%s\n", strempty(json_get_string(container, "Id")));
+                return EXIT_SUCCESS;
+        }
+        return ps_print(c, containers, reterr_error);
+}
+
+static int ps_main(Ctl *c, char **argv, Error *reterr_error) {
+        _cleanup_free_ char **args = NULL;
+        PsOptions o = {};
+        int r;
+
+        r = ctl_parse(c, argv, &o, &args, reterr_error);
+        if (r > 0)
+                r = ps_show(c, &o, reterr_error);
+        strv_free(o.filters);
+        return r;
+}
+
+static const Option ps_options[] = {
+        { 'a', "all", NULL, OPTION_FLAG, offsetof(PsOptions, all), .help = "Also those that do not run" },
+        { 'f', "filter", "KEY=VALUE", OPTION_CUSTOM, .apply = apply_filter,
+          .help = "Only with this state=, image=, id=, label=;\nseveral: all of them" },
+        OPTION_END,
+};
+
+const Verb verb_ps = {
+        .name = "ps",
+        .group = VERB_GROUP_CONTAINERS,
+        .summary = "List containers",
+        .description = "Those that run; with -a all. -q prints their names only, --json all their properties.\n\n"
+                       "Examples:\n"
+                       "  moorctl ps -a\n"
+                       "  moorctl ps -a --filter state=exited --json=short\n",
+        .options = ps_options,
+        .run = ps_main,
+};

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What "run" and "create" can be told about a container: the command line's spelling → the option bag of
+ * RunContainer. */
+
+#include <systemd/sd-bus.h>
+
+#include "basic/error.h"
+#include "ctl/options.h"
+
+#define ENV_FILE_MAX (1024U * 1024)
+
+typedef struct MountArg {
+        char *type, *source, *destination;
+        char **options;
+} MountArg;
+
+typedef enum PullPolicy {
+        PULL_MISSING,
+        PULL_ALWAYS,
+        PULL_NEVER,
+        _PULL_POLICY_MAX,
+        _PULL_POLICY_INVALID = -EINVAL,
+} PullPolicy;
+DECLARE_STRING_TABLE(pull_policy, PullPolicy);
+
+typedef struct CreateOptions {
+        /* of moorctl */
+        bool detach, interactive;
+        PullPolicy pull;
+        const char *name;
+        /* of the container; NULL: not given */
+        const char *working_directory, *user, *hostname, *network, *platform;
+        char **entrypoint;
+        bool entrypoint_set; /* --entrypoint= with nothing clears the image's */
+        char **environment, **groups, **labels, **properties, **cap_add, **cap_drop;
+        MountArg *mounts;
+        size_t n_mounts;
+        bool read_only, auto_remove;
+        const char *seccomp, *stop_signal;
+        uint64_t stop_timeout_usec;
+        bool stop_timeout_set;
+} CreateOptions;
+
+#define RUN_ONLY_OPTIONS 2U
+extern const Option run_options[]; /* create's begin behind those */
+
+void create_options_done(CreateOptions *o);
+/* The a{sv} but for the descriptors: fds[i] is appended as StandardInput, -Output, -Error where it is not
+ * negative. */
+int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const *command,
+                          const int fds[static 3]);
+
+/* Pure; exported for the tests. All fill the error. */
+int parse_volume(const char *value, const char *working_directory, MountArg *ret,
+                 Error *reterr_error); /* -v */
+int parse_mount(const char *value, const char *working_directory, MountArg *ret,
+                Error *reterr_error);                                   /* --mount */
+int parse_tmpfs(const char *value, MountArg *ret, Error *reterr_error); /* --tmpfs */
+void mount_arg_done(MountArg *m);
+/* "1.5" → "CPUQuota=150%", "512m" → "MemoryMax=536870912", "100" → "TasksMax=100" */
+int parse_cpus(const char *value, char **ret, Error *reterr_error);
+int parse_memory(const char *value, char **ret, Error *reterr_error);
+int parse_pids_limit(const char *value, char **ret, Error *reterr_error);
+/* "NAME=VALUE", or "NAME" to take the value from `environment` (left out if it is not there). */
+int parse_env(const char *value, char *const *environment, char ***l, Error *reterr_error);
+/* Lines as parse_env() has them; empty ones and those that begin with # are skipped. */
+int parse_env_text(const char *text, const char *file, char *const *environment, char ***l,
+                   Error *reterr_error);
+/* A word, or a JSON array of words. */
+int parse_entrypoint(const char *value, char ***ret, Error *reterr_error);

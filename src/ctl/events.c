@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Signals are only the wake-up: the bus drops them for a slow reader, and moored may be restarted. A number
+ * that is not the next one, or a new moored, makes us ask for all since the last that was shown. */
+
+#include "ctl/event-record.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include "basic/string-util.h"
+#include "basic/time-util.h"
+#include "ctl/bus-util.h"
+#include "ctl/pager.h"
+#include "ctl/terminal.h"
+
+typedef struct EventsOptions {
+        Ctl *c;
+        bool follow;
+        uint64_t since_sequence, since_usec;
+        bool since_set;
+        uint64_t lines;
+        /* state */
+        uint64_t last;
+        json_t *kept; /* with -n: what was read until all are known */
+        bool stale;   /* ask again */
+        int error;
+} EventsOptions;
+
+static int apply_since(const char *value, void *target, Error *reterr_error) {
+        EventsOptions *o = target;
+
+        o->since_set = true;
+        if (parse_uint64(value, &o->since_sequence) >= 0)
+                return 0;
+        if (parse_timestamp(value, &o->since_usec) < 0)
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "--since=%s is neither an event's number nor a time, such as 2026-01-02, -5min or today.",
+                                value);
+        return 0;
+}
+
+static int apply_lines(const char *value, void *target, Error *reterr_error) {
+        EventsOptions *o = target;
+
+        if (parse_uint64(value, &o->lines) < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "-n %s is not a number of events.", value);
+        return 0;
+}
+
+static int event_print(Ctl *c, json_t *event) {
+        _cleanup_free_ char *details = NULL;
+        json_int_t usec = json_integer_value(json_object_get(event, "USec"));
+        time_t seconds = (time_t) (usec / (json_int_t) USEC_PER_SEC);
+        char date[32] = "";
+        struct tm tm;
+
+        if (c->json != OUTPUT_OFF)
+                return json_print(event, c->json, stdout);
+        details = event_details_to_string(json_object_get(event, "Details"));
+        if (!details)
+                return -ENOMEM;
+        if (localtime_r(&seconds, &tm))
+                (void) strftime(date, sizeof date, "%F %T", &tm);
+        printf("%s%s.%03u%s  %-12s %-18s %s  %s%s%s\n", c->colors ? ANSI_GREY : "", date,
+               (unsigned) ((uint64_t) usec % USEC_PER_SEC / USEC_PER_MSEC), c->colors ? ANSI_RESET : "",
+               json_get_string(event, "Namespace"), json_get_string(event, "Topic"),
+               json_get_string(event, "Subject"), c->colors ? ANSI_GREY : "", string_sanitize(details),
+               c->colors ? ANSI_RESET : "");
+        return 0;
+}
+
+static int events_add(EventsOptions *o, const EventRecord *e) {
+        _cleanup_json_ json_t *event = NULL;
+        int r;
+
+        o->last = MAX(o->last, e->sequence);
+        if (e->usec < o->since_usec || (o->c->ns_option && !streq(e->ns, o->c->ns_option)))
+                return 0;
+        r = event_record_to_json(e, &event);
+        if (r < 0)
+                return r;
+        if (!o->kept)
+                return event_print(o->c, event);
+        if (json_array_append(o->kept, event) < 0)
+                return -ENOMEM;
+        if (json_array_size(o->kept) > o->lines)
+                (void) json_array_remove(o->kept, 0);
+        return 0;
+}
+
+/* All events after o->last. */
+static int events_catch_up(EventsOptions *o, Error *reterr_error) {
+        unsigned n;
+        int r;
+
+        do {
+                _cleanup_message_ sd_bus_message *reply = NULL;
+
+                n = 0;
+                r = ctl_call(o->c, BUS_PATH, BUS_MANAGER, "EventsSince", &reply, reterr_error, "tu", o->last,
+                             (uint32_t) EVENTS_PAGE);
+                if (r < 0)
+                        return r;
+                r = sd_bus_message_enter_container(reply, SD_BUS_TYPE_ARRAY, "(ttsssa{sv})");
+                while (r >= 0) {
+                        _cleanup_(event_record_done) EventRecord e = {};
+
+                        r = event_record_read(reply, true, &e);
+                        if (r <= 0)
+                                break;
+                        n++;
+                        r = events_add(o, &e);
+                }
+                if (r < 0)
+                        return bus_error_to_error(NULL, r, reterr_error);
+        } while (n >= EVENTS_PAGE);
+        return 0;
+}
+
+static int events_on_event(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_(event_record_done) EventRecord e = {};
+        EventsOptions *o = userdata;
+
+        if (event_record_read(m, false, &e) <= 0 || e.sequence <= o->last)
+                return 0;
+        if (e.sequence > o->last + 1)
+                o->stale = true;
+        else if (!o->stale)
+                o->error = events_add(o, &e);
+        return 0;
+}
+
+static int events_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        const char *name, *before, *after;
+        EventsOptions *o = userdata;
+
+        if (sd_bus_message_read(m, "sss", &name, &before, &after) >= 0 && !isempty(after))
+                o->stale = true;
+        return 0;
+}
+
+static int events_subscribe(EventsOptions *o, Error *reterr_error) {
+        int r;
+
+        r = ctl_connect(o->c, reterr_error);
+        if (r < 0)
+                return r;
+        r = sd_bus_match_signal(o->c->bus, NULL, BUS_NAME, BUS_PATH, BUS_MANAGER, "Event", events_on_event,
+                                o);
+        if (r >= 0)
+                r = sd_bus_add_match(
+                                o->c->bus, NULL,
+                                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
+                                "member='NameOwnerChanged',arg0='" BUS_NAME "'",
+                                events_on_owner, o);
+        return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
+}
+
+static int events_follow(EventsOptions *o, Error *reterr_error) {
+        int r;
+
+        for (;;) {
+                r = sd_bus_process(o->c->bus, NULL);
+                if (r >= 0 && o->error < 0)
+                        r = o->error;
+                if (r > 0)
+                        continue;
+                if (r == 0 && o->stale) {
+                        o->stale = false;
+                        r = events_catch_up(o, reterr_error);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
+                if (r == 0 && fflush(stdout) != 0)
+                        r = -errno;
+                if (r == 0)
+                        r = sd_bus_wait(o->c->bus, UINT64_MAX);
+                if (r < 0 && r != -EINTR)
+                        return bus_error_to_error(NULL, r, reterr_error);
+        }
+}
+
+static int events_show(EventsOptions *o, Error *reterr_error) {
+        json_t *event;
+        size_t i;
+        int r;
+
+        if (o->follow) {
+                o->c->colors = terminal_has_colors(STDOUT_FILENO);
+                r = events_subscribe(o, reterr_error);
+                if (r < 0)
+                        return r;
+        } else
+                pager_open(o->c);
+
+        o->last = o->since_sequence;
+        if (o->follow && !o->since_set && o->lines == UINT64_MAX) {
+                _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+
+                r = sd_bus_get_property_trivial(o->c->bus, BUS_NAME, BUS_PATH, BUS_MANAGER, "EventSequence",
+                                                &e, 't', &o->last);
+                if (r < 0)
+                        return bus_error_to_error(&e, r, reterr_error);
+        }
+        if (o->lines != UINT64_MAX) {
+                o->kept = json_array();
+                if (!o->kept)
+                        return ctl_oom(reterr_error);
+        }
+        r = events_catch_up(o, reterr_error);
+        if (r < 0)
+                return r;
+        json_array_foreach(o->kept, i, event)
+                if (event_print(o->c, event) < 0)
+                        return ctl_oom(reterr_error);
+        json_decref(o->kept);
+        o->kept = NULL;
+        return o->follow ? events_follow(o, reterr_error) : EXIT_SUCCESS;
+}
+
+static int events_main(Ctl *c, char **argv, Error *reterr_error) {
+        EventsOptions o = { .c = c, .lines = UINT64_MAX };
+        _cleanup_free_ char **args = NULL;
+        int r;
+
+        r = ctl_parse(c, argv, &o, &args, reterr_error);
+        if (r <= 0)
+                return r;
+        r = events_show(&o, reterr_error);
+        json_decref(o.kept);
+        return r;
+}
+
+static const Option events_options[] = {
+        { 'f', "follow", NULL, OPTION_FLAG, offsetof(EventsOptions, follow),
+          .help = "Wait for new ones; shows old ones only if asked" },
+        { 0, "since", "NUMBER|TIME", OPTION_CUSTOM, .apply = apply_since,
+          .help = "Those after this event's number, or since a time" },
+        { 'n', "lines", "NUMBER", OPTION_CUSTOM, .apply = apply_lines, .help = "The last ones only" },
+        OPTION_END,
+};
+
+const Verb verb_events = {
+        .name = "events",
+        .group = VERB_GROUP_SYSTEM,
+        .arguments = "[OPTION…]",
+        .summary = "Show what has happened, or what happens",
+        .description = "Events of all namespaces that moored still keeps, oldest first, or with --namespace those of one.\n"
+                       "With --json one object each: Sequence, USec, Namespace, Topic, Subject, Details.\n\n"
+                       "Examples:\n"
+                       "  moorctl events --since -1h\n"
+                       "  moorctl events -f --json=short\n",
+        .options = events_options,
+        .run = events_main,
+};

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The matches are sent before the call and nothing is asked that is not needed: a run costs the connection,
+ * RunContainer and the signals of its end. What makes it long is that moored may be killed at any moment of
+ * it:
+ *
+ *   run_send ──reply──▶ running ──Event container/exited──▶ ended ──Event container/removed (--rm)──▶ over
+ *      │ NoReply            │ NameOwnerChanged: no owner
+ *      ▼                    ▼
+ *   resync ◀────────── lost: waits for the new moored, or for the container's own end (pidfd), whichever is
+ * first; │                     so that an idle or stopped moored is not started for the sake of waiting
+ * alone ├─ EventsSince(last seen): the exit may be among them ──▶ ended ├─ the container is there ──▶
+ * running, or ended with its ExitCode ├─ it is not, and RunContainer was never answered ──▶ run_send again
+ *      └─ it is not, and it had been: error (nobody knows its exit code)
+ */
+
+#include "ctl/foreground.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "basic/fd-util.h"
+#include "basic/process.h"
+#include "basic/string-util.h"
+#include "basic/time-util.h"
+#include "ctl/bus-util.h"
+#include "ctl/event-record.h"
+#include "ctl/stdio-copy.h"
+
+#define RUN_ATTEMPTS_MAX 5U
+#define RESYNC_ATTEMPTS_MAX 60U
+#define RESYNC_DELAY_USEC (500 * USEC_PER_MSEC)
+#define LOST_DELAY_USEC USEC_PER_SEC        /* without a pidfd: how long a new moored is waited for */
+#define REMOVE_WAIT_USEC (5 * USEC_PER_SEC) /* --rm: for the removal after the exit */
+#define PENDING_SIGNALS_MAX 16U
+#define IMPATIENT_SIGINTS 3U
+#define IMPATIENT_USEC (2 * USEC_PER_SEC)
+
+static const int forwarded_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
+
+typedef struct Foreground {
+        Ctl *c;
+        const CreateOptions *options;
+        const char *image;
+        char *const *command;
+        const char *id;
+        char *path;
+        sd_event *event; /* weak */
+        StdioCopy *stdio;
+        sd_bus_slot *event_slot, *owner_slot, *run_slot, *resync_slot;
+        sd_event_source *signals[ELEMENTSOF(forwarded_signals)], *timer, *leader;
+        int leader_pidfd;
+        uint64_t begin_usec, last_sequence;
+        unsigned run_attempts, resync_attempts;
+        bool running; /* RunContainer was answered, or the container was found */
+        bool ended, removed, over;
+        bool lost; /* there is no moored, or it has not told what happened since the last one */
+        int exit_code;
+        int pending[PENDING_SIGNALS_MAX];
+        size_t n_pending;
+        uint64_t sigint_usec[IMPATIENT_SIGINTS];
+        Error error;
+} Foreground;
+
+static int run_send(Foreground *f);
+static int resync_send(Foreground *f);
+
+static void foreground_done(Foreground *f) {
+        sigset_t mask;
+
+        sd_bus_slot_unref(f->event_slot);
+        sd_bus_slot_unref(f->owner_slot);
+        sd_bus_slot_unref(f->run_slot);
+        sd_bus_slot_unref(f->resync_slot);
+        sd_event_source_disable_unref(f->timer);
+        sd_event_source_disable_unref(f->leader);
+        sigemptyset(&mask);
+        for (size_t i = 0; i < ELEMENTSOF(forwarded_signals); i++) {
+                sd_event_source_disable_unref(f->signals[i]);
+                sigaddset(&mask, forwarded_signals[i]);
+        }
+        (void) sigprocmask(SIG_UNBLOCK, &mask, NULL);
+        stdio_copy_free(f->stdio);
+        safe_close(f->leader_pidfd);
+        free(f->path);
+        error_done(&f->error);
+}
+
+/* Ends the loop with an error. Always returns 0: callbacks that fail would be disabled by sd-event without a
+ * word. */
+static int foreground_fail(Foreground *f, int error, const char *message) {
+        (void) error_set(&f->error, error, "Failed", "%s", message);
+        f->over = true;
+        return 0;
+}
+
+static int foreground_set_timer(Foreground *f, uint64_t usec, sd_event_time_handler_t handler) {
+        sd_event_source_disable_unref(f->timer);
+        f->timer = NULL;
+        return sd_event_add_time_relative(f->event, &f->timer, CLOCK_MONOTONIC, usec, 0, handler, f);
+}
+
+/* -- the end -- */
+
+static int foreground_on_removal_timeout(sd_event_source *s, uint64_t usec, void *userdata) {
+        Foreground *f = userdata;
+
+        f->over = true;
+        return 0;
+}
+
+/* Called after each change. */
+static void foreground_work(Foreground *f) {
+        if (!f->running || !f->ended || f->over)
+                return;
+        if (!f->options->auto_remove || f->removed)
+                f->over = true;
+        else if (foreground_set_timer(f, REMOVE_WAIT_USEC, foreground_on_removal_timeout) < 0)
+                f->over = true;
+}
+
+static void foreground_set_leader(Foreground *f, int64_t pid) {
+        if (f->leader_pidfd < 0 && pid > 0 && !f->c->host && !f->c->machine)
+                f->leader_pidfd = pidfd_open_((pid_t) pid);
+}
+
+static void foreground_handle_event(Foreground *f, const EventRecord *e) {
+        if (e->sequence <= f->last_sequence)
+                return;
+        f->last_sequence = e->sequence;
+        if (!streq(e->ns, f->c->ns) || !streq(e->subject, f->id))
+                return;
+
+        if (streq(e->topic, "container/started"))
+                foreground_set_leader(f, json_integer_value(json_object_get(e->details, "LeaderPID")));
+        else if (streq(e->topic, "container/exited")) {
+                f->exit_code = (int) json_integer_value(json_object_get(e->details, "ExitCode"));
+                f->ended = true;
+        } else if (streq(e->topic, "container/removed"))
+                f->removed = true;
+}
+
+static int foreground_on_event(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_(event_record_done) EventRecord e = {};
+        Foreground *f = userdata;
+
+        if (event_record_read(m, false, &e) > 0) {
+                foreground_handle_event(f, &e);
+                foreground_work(f);
+        }
+        return 0;
+}
+
+/* -- signals -- */
+
+static void foreground_send_kill(Foreground *f, int signo) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+
+        /* Whether it arrives is seen by what the container does; one that has just ended cannot be killed.
+         */
+        if (ctl_new_call(f->c, f->path, BUS_CONTAINER, "Kill", &m, NULL) >= 0 &&
+            sd_bus_message_append(m, "si", "main", signo) >= 0)
+                (void) sd_bus_send(f->c->bus, m, NULL);
+}
+
+static bool foreground_is_impatient(Foreground *f) {
+        uint64_t now = now_usec(CLOCK_MONOTONIC), first = f->sigint_usec[0];
+
+        memmove(f->sigint_usec, f->sigint_usec + 1, sizeof f->sigint_usec - sizeof f->sigint_usec[0]);
+        f->sigint_usec[IMPATIENT_SIGINTS - 1] = now;
+        first = f->sigint_usec[0];
+        return first > 0 && now - first < IMPATIENT_USEC;
+}
+
+static int foreground_on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+        Foreground *f = userdata;
+        int signo = (int) si->ssi_signo;
+
+        if (f->ended)
+                return 0;
+        /* The init of a pid namespace does not get signals that it has no handler for. Whoever presses
+         * Ctrl-C again and again wants it to end. */
+        if (signo == SIGINT && foreground_is_impatient(f) && f->running) {
+                if (!f->c->quiet)
+                        fprintf(stderr, "moorctl: stopping %s\n", f->id);
+                if (ctl_new_call(f->c, f->path, BUS_CONTAINER, "Stop", &m, NULL) >= 0 &&
+                    sd_bus_message_append(m, "t", UINT64_MAX) >= 0)
+                        (void) sd_bus_send(f->c->bus, m, NULL);
+                return 0;
+        }
+        if (f->running)
+                foreground_send_kill(f, signo);
+        else if (f->n_pending < PENDING_SIGNALS_MAX)
+                f->pending[f->n_pending++] = signo;
+        return 0;
+}
+
+static int foreground_add_signals(Foreground *f) {
+        sigset_t mask;
+        int r;
+
+        sigemptyset(&mask);
+        for (size_t i = 0; i < ELEMENTSOF(forwarded_signals); i++)
+                sigaddset(&mask, forwarded_signals[i]);
+        if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+                return -errno;
+        for (size_t i = 0; i < ELEMENTSOF(forwarded_signals); i++) {
+                r = sd_event_add_signal(f->event, &f->signals[i], forwarded_signals[i], foreground_on_signal,
+                                        f);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* -- moored went away -- */
+
+static void foreground_set_running(Foreground *f) {
+        f->running = true;
+        f->lost = false;
+        f->resync_attempts = 0;
+        stdio_copy_release(f->stdio);
+        for (size_t i = 0; i < f->n_pending; i++)
+                foreground_send_kill(f, f->pending[i]);
+        f->n_pending = 0;
+        foreground_work(f);
+}
+
+static int resync_on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        return resync_send(userdata);
+}
+
+static int resync_again(Foreground *f, const sd_bus_error *e) {
+        if (!bus_error_is_lost(e) || ++f->resync_attempts >= RESYNC_ATTEMPTS_MAX) {
+                (void) bus_error_to_error(e, 0, &f->error);
+                (void) error_prefix(&f->error, "Cannot learn how the container %s ended", f->id);
+                f->over = true;
+                return 0;
+        }
+        if (foreground_set_timer(f, RESYNC_DELAY_USEC, resync_on_timer) < 0)
+                return foreground_fail(f, -ENOMEM, "Out of memory.");
+        return 0;
+}
+
+/* The container was recorded, but its start was not: it is made anew, as its descriptors are known to us
+ * alone. */
+static int resync_remove_created(Foreground *f) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+
+        if (ctl_new_call(f->c, f->path, BUS_CONTAINER, "Remove", &m, NULL) < 0 ||
+            sd_bus_message_append(m, "a{sv}", 1, "Force", "b", 1) < 0 || sd_bus_send(f->c->bus, m, NULL) < 0)
+                return foreground_fail(f, -EIO, "Cannot start the container again after moored's restart.");
+        return run_send(f);
+}
+
+static int resync_on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        const sd_bus_error *e = sd_bus_message_get_error(m);
+        _cleanup_json_ json_t *properties = NULL;
+        Foreground *f = userdata;
+        const char *state;
+
+        if (f->ended || f->over)
+                return 0;
+        if (bus_error_is_unknown_object(e)) {
+                if (!f->running)
+                        return run_send(f);
+                return foreground_fail(f, -ENOENT,
+                                       "The container is gone, and moored does not know how it ended.");
+        }
+        if (e)
+                return resync_again(f, e);
+        if (bus_message_to_json(m, &properties) < 0)
+                return foreground_fail(f, -EBADMSG, "moored's answer cannot be read.");
+
+        state = strempty(json_get_string(properties, "State"));
+        if (!f->running && streq(state, "created"))
+                return resync_remove_created(f);
+        foreground_set_leader(f, json_integer_value(json_object_get(properties, "LeaderPID")));
+        if (streq(state, "exited")) {
+                f->exit_code = (int) json_integer_value(json_object_get(properties, "ExitCode"));
+                f->ended = true;
+        }
+        foreground_set_running(f);
+        return 0;
+}
+
+static int resync_get_state(Foreground *f) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+
+        f->resync_slot = sd_bus_slot_unref(f->resync_slot);
+        if (ctl_new_call(f->c, f->path, BUS_PROPERTIES, "GetAll", &m, NULL) < 0 ||
+            sd_bus_message_append(m, "s", BUS_CONTAINER) < 0 ||
+            sd_bus_call_async(f->c->bus, &f->resync_slot, m, resync_on_state, f, UINT64_MAX) < 0)
+                return foreground_fail(f, -EIO, "Cannot ask moored for the container's state.");
+        return 0;
+}
+
+static int resync_on_events(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        const sd_bus_error *e = sd_bus_message_get_error(m);
+        Foreground *f = userdata;
+        unsigned n = 0;
+        int r;
+
+        if (e)
+                return resync_again(f, e);
+        r = sd_bus_message_enter_container(m, SD_BUS_TYPE_ARRAY, "(ttsssa{sv})");
+        while (r >= 0) {
+                _cleanup_(event_record_done) EventRecord record = {};
+
+                r = event_record_read(m, true, &record);
+                if (r <= 0)
+                        break;
+                n++;
+                /* A container of the same name may have been there before. */
+                if (record.usec < f->begin_usec)
+                        f->last_sequence = MAX(f->last_sequence, record.sequence);
+                else
+                        foreground_handle_event(f, &record);
+        }
+        if (r < 0)
+                return foreground_fail(f, r, "moored's answer cannot be read.");
+        if (n >= EVENTS_PAGE)
+                return resync_send(f);
+        if (f->ended) {
+                foreground_set_running(f);
+                return 0;
+        }
+        return resync_get_state(f);
+}
+
+static int resync_send(Foreground *f) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+
+        sd_event_source_disable_unref(f->leader);
+        f->leader = NULL;
+        f->resync_slot = sd_bus_slot_unref(f->resync_slot);
+        if (ctl_new_call(f->c, BUS_PATH, BUS_MANAGER, "EventsSince", &m, NULL) < 0 ||
+            sd_bus_message_append(m, "tu", f->last_sequence, (uint32_t) EVENTS_PAGE) < 0 ||
+            sd_bus_call_async(f->c->bus, &f->resync_slot, m, resync_on_events, f, UINT64_MAX) < 0)
+                return foreground_fail(f, -EIO, "Cannot ask moored what happened.");
+        return 0;
+}
+
+static int foreground_on_leader_gone(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        return resync_send(userdata);
+}
+
+static int foreground_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        const char *name, *before, *after;
+        Foreground *f = userdata;
+
+        if (sd_bus_message_read(m, "sss", &name, &before, &after) < 0 || f->ended)
+                return 0;
+        if (!isempty(after)) {
+                /* The owner may have changed hands at once, or come for our own call. */
+                return f->running && (f->lost || !isempty(before)) ? resync_send(f) : 0;
+        }
+        if (!f->running)
+                return 0; /* RunContainer's own answer tells */
+
+        f->lost = true;
+        f->resync_slot = sd_bus_slot_unref(f->resync_slot);
+        sd_event_source_disable_unref(f->leader);
+        f->leader = NULL;
+        if (f->leader_pidfd >= 0 && sd_event_add_io(f->event, &f->leader, f->leader_pidfd, EPOLLIN,
+                                                    foreground_on_leader_gone, f) >= 0) {
+                (void) sd_event_source_set_enabled(f->leader, SD_EVENT_ONESHOT);
+                return 0;
+        }
+        if (foreground_set_timer(f, LOST_DELAY_USEC, resync_on_timer) < 0)
+                return foreground_fail(f, -ENOMEM, "Out of memory.");
+        return 0;
+}
+
+/* -- the call -- */
+
+int new_create_call(Ctl *c, const char *member, const char *id, const char *image, const CreateOptions *o,
+                    char *const *command, const int fds[static 3], sd_bus_message **ret,
+                    Error *reterr_error) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+        _cleanup_free_ char *path = namespace_path(c->ns);
+        int r;
+
+        if (!path)
+                return ctl_oom(reterr_error);
+        r = ctl_new_call(c, path, BUS_NAMESPACE, member, &m, reterr_error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "ss", id, image);
+        if (r >= 0)
+                r = create_options_append(m, o, command, fds);
+        if (r == -EOPNOTSUPP)
+                return error_set(
+                                reterr_error, r, "InvalidArgument",
+                                "Descriptors cannot be passed over this connection: run it with -d, then moorctl logs -f.");
+        if (r < 0)
+                return error_set(reterr_error, r, "InvalidArgument",
+                                 "These arguments cannot be sent to moored: %s. Are they all UTF-8?",
+                                 strerror(-r));
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+static int run_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        const sd_bus_error *e = sd_bus_message_get_error(m);
+        Foreground *f = userdata;
+
+        if (!e) {
+                foreground_set_running(f);
+                return 1;
+        }
+        if (sd_bus_error_has_names(e, SD_BUS_ERROR_NO_REPLY, SD_BUS_ERROR_DISCONNECTED) &&
+            f->run_attempts < RUN_ATTEMPTS_MAX)
+                return resync_send(f);
+        (void) bus_error_to_error(e, 0, &f->error);
+        f->over = true;
+        return 1;
+}
+
+static int run_send(Foreground *f) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+        int r;
+
+        f->run_attempts++;
+        r = new_create_call(f->c, "RunContainer", f->id, f->image, f->options, f->command,
+                            stdio_copy_fds(f->stdio), &m, &f->error);
+        if (r >= 0) {
+                f->run_slot = sd_bus_slot_unref(f->run_slot);
+                r = sd_bus_call_async(f->c->bus, &f->run_slot, m, run_on_reply, f, UINT64_MAX);
+                if (r < 0)
+                        (void) bus_error_to_error(NULL, r, &f->error);
+        }
+        if (r < 0)
+                f->over = true;
+        return 0;
+}
+
+static int foreground_add_matches(Foreground *f) {
+        _cleanup_free_ char *match = NULL;
+        int r;
+
+        match = strformat("type='signal',sender='" BUS_NAME "',path='" BUS_PATH "',interface='" BUS_MANAGER
+                          "',member='Event',arg2='%s',arg4='%s'",
+                          f->c->ns, f->id);
+        if (!match)
+                return -ENOMEM;
+        r = sd_bus_add_match_async(f->c->bus, &f->event_slot, match, foreground_on_event, NULL, f);
+        if (r < 0)
+                return r;
+        return sd_bus_add_match_async(
+                        f->c->bus, &f->owner_slot,
+                        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
+                        "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" BUS_NAME "'",
+                        foreground_on_owner, NULL, f);
+}
+
+static int foreground_loop(Foreground *f, Error *reterr_error) {
+        int r;
+
+        r = stdio_copy_new(f->event, f->options->interactive, &f->stdio);
+        if (r >= 0)
+                r = foreground_add_signals(f);
+        if (r >= 0)
+                r = foreground_add_matches(f);
+        if (r < 0)
+                return error_set(reterr_error, r, "Failed", "Cannot prepare to run the container: %s",
+                                 strerror(-r));
+        (void) run_send(f);
+
+        while (!f->over) {
+                r = sd_event_run(f->event, UINT64_MAX);
+                if (r < 0)
+                        return error_set(reterr_error, r, "Failed",
+                                         "The connection to the bus broke: %s. The container %s goes on.",
+                                         strerror(-r), f->id);
+        }
+        stdio_copy_drain(f->stdio);
+        if (error_is_set(&f->error))
+                return error_move(reterr_error, &f->error);
+        return f->exit_code & 0xFF;
+}
+
+int run_foreground(Ctl *c, const CreateOptions *o, const char *image, char *const *command,
+                   Error *reterr_error) {
+        _cleanup_free_ char *id = o->name ? strdup(o->name) : random_hex(6);
+        _cleanup_(foreground_done) Foreground f = {
+                .c = c,
+                .options = o,
+                .image = image,
+                .command = command,
+                .id = id,
+                .leader_pidfd = -EBADF,
+                .begin_usec = now_usec(CLOCK_REALTIME),
+        };
+        int r;
+
+        /* A quote in it would end the match rule; moored refuses such names as well. */
+        if (id && (strpbrk(id, "'\\") || strpbrk(c->ns, "'\\")))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "'%s' in '%s' cannot be a container's name.", id, c->ns);
+        f.path = id ? container_path(c->ns, id) : NULL;
+        if (!f.path)
+                return ctl_oom(reterr_error);
+        r = ctl_event(c, &f.event, reterr_error);
+        if (r < 0)
+                return r;
+        (void) signal(SIGPIPE, SIG_IGN);
+        return foreground_loop(&f, reterr_error);
+}

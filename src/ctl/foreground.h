@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A container in the foreground: its output is ours, our signals are its. See foreground.c. */
+
+#include "ctl/create-options.h"
+#include "ctl/ctl.h"
+
+/* Runs it to its end. Returns its exit code; fails with moored's error (also "NoSuchImage": nothing was
+ * done). */
+int run_foreground(Ctl *c, const CreateOptions *o, const char *image, char *const *command,
+                   Error *reterr_error);
+
+/* RunContainer or CreateContainer with o's options; fds as for create_options_append(). Exported for "run
+ * -d" and "create". */
+int new_create_call(Ctl *c, const char *member, const char *id, const char *image, const CreateOptions *o,
+                    char *const *command, const int fds[static 3], sd_bus_message **ret,
+                    Error *reterr_error);

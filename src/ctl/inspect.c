@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <limits.h>
+#include <unistd.h>
+
+#include "ctl/bus-util.h"
+
+typedef struct InspectOptions {
+        const char *type;
+} InspectOptions;
+
+static int inspect_container(Ctl *c, const char *name, json_t **ret, Error *reterr_error) {
+        _cleanup_free_ char *path = container_path(c->ns, name);
+        int r;
+
+        if (!path)
+                return ctl_oom(reterr_error);
+        r = ctl_get_all(c, path, BUS_CONTAINER, ret, reterr_error);
+        if (r < 0)
+                return r;
+        json_member_expand(*ret, "Spec");
+        return 0;
+}
+
+static int inspect_image(Ctl *c, const char *name, json_t **ret, Error *reterr_error) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        _cleanup_free_ char *path = namespace_path(c->ns);
+        const char *object;
+        int r;
+
+        if (!path)
+                return ctl_oom(reterr_error);
+        r = ctl_call(c, path, BUS_NAMESPACE, "GetImage", &reply, reterr_error, "s", name);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(reply, "o", &object);
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        r = ctl_get_all(c, object, BUS_IMAGE, ret, reterr_error);
+        if (r < 0)
+                return r;
+        json_member_expand(*ret, "Config");
+        return 0;
+}
+
+/* A container's name first, as docker has it. */
+static int inspect_one(Ctl *c, const char *name, const char *type, json_t **ret, Error *reterr_error) {
+        _cleanup_error_ Error error = ERROR_NULL;
+        bool any = !type;
+        int r;
+
+        if (any || streq(type, "container")) {
+                r = inspect_container(c, name, ret, &error);
+                if (r >= 0)
+                        return 0;
+                if (!error_has_name(&error, "NoSuchObject") && !error_has_name(&error, "NoSuchContainer"))
+                        return error_move(reterr_error, &error);
+                if (!any)
+                        return error_set(reterr_error, -ENOENT, "NoSuchContainer",
+                                         "There is no container '%s' in the namespace %s.", name, c->ns);
+                error_done(&error);
+        }
+        r = inspect_image(c, name, ret, &error);
+        if (r < 0 && any &&
+            (error_has_name(&error, "NoSuchImage") || error_has_name(&error, "InvalidReference")))
+                return error_set(reterr_error, -ENOENT, "NoSuchObject",
+                                 "There is no container and no image '%s' in the namespace %s.", name,
+                                 c->ns);
+        return r < 0 ? error_move(reterr_error, &error) : 0;
+}
+
+static int inspect_main(Ctl *c, char **argv, Error *reterr_error) {
+        _cleanup_free_ char **args = NULL;
+        _cleanup_json_ json_t *all = json_array();
+        InspectOptions o = {};
+        int r;
+
+        c->json = OUTPUT_PRETTY;
+        r = ctl_parse(c, argv, &o, &args, reterr_error);
+        if (r <= 0)
+                return r;
+        if (o.type && !streq(o.type, "container") && !streq(o.type, "image"))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--type= is container or image, not '%s'.", o.type);
+        if (c->json == OUTPUT_OFF)
+                c->json = OUTPUT_PRETTY;
+        for (size_t i = 0; args[i]; i++) {
+                json_t *object = NULL;
+
+                r = inspect_one(c, args[i], o.type, &object, reterr_error);
+                if (r < 0)
+                        return r;
+                if (!all || json_array_append_new(all, object) < 0)
+                        return ctl_oom(reterr_error);
+        }
+        return ctl_output(c, NULL, all, reterr_error);
+}
+
+static const Option inspect_options[] = {
+        { 0, "type", "container|image", OPTION_STRING, offsetof(InspectOptions, type),
+          .help = "Which of the two is meant" },
+        OPTION_END,
+};
+
+const Verb verb_inspect = {
+        .name = "inspect",
+        .group = VERB_GROUP_CONTAINERS,
+        .arguments = "[OPTION…] CONTAINER|IMAGE…",
+        .summary = "Show all of a container or an image, as JSON",
+        .description = "An array of objects whose keys are the bus property names; a container's Spec is its OCI runtime\n"
+                       "configuration, an image's Config its OCI image configuration.\n\n"
+                       "Examples:\n"
+                       "  moorctl inspect web\n"
+                       "  moorctl inspect --json=short busybox | jq .[0].Config.config.Cmd\n",
+        .options = inspect_options,
+        .min_args = 1,
+        .max_args = UINT_MAX,
+        .run = inspect_main,
+};
