@@ -57,6 +57,8 @@ void image_manager_unpin_all(ImageManager *m, char **l);
 /* A verified small blob. */
 int image_manager_read_manifest(ImageManager *m, const char *digest, const char *media_type, Manifest **ret, Error *reterr_error);
 int image_manager_read_config(ImageManager *m, const char *digest, const ImageConfig **ret, Error *reterr_error);
+/* "InvalidImageConfig" */
+int image_check_layer_count(const Manifest *manifest, const ImageConfig *config, Error *reterr_error);
 /* Top chain id of diff_ids; "" for none. */
 int image_chain_id(char *const *diff_ids, char ret[static DIGEST_STRING_MAX]);
 /* Row, edges and table entry for a name: one durable transaction, which also drops the lease (or NULL). row is moved from. */
@@ -65,6 +67,8 @@ int image_manager_set_name(ImageManager *m, ImageRow *row, const Manifest *manif
 /* Fills digests, sizes and times of a row from a target that is in the store. target: index or manifest. */
 int image_manager_describe(ImageManager *m, const Descriptor *target, const Platform *platform, ImageRow *ret, Manifest **ret_manifest,
                            const ImageConfig **ret_config, Error *reterr_error);
+/* The same of an image that is recorded. config: borrowed until the next that is read. */
+int image_manager_describe_image(ImageManager *m, Image *i, Manifest **ret_manifest, const ImageConfig **ret_config, Error *reterr_error);
 void image_refresh_unpacked(Image *i);
 
 /* unpack.c: the layers of one image, unpacked in any order, made ready from the bottom up, shared between all who want them. */
@@ -72,6 +76,8 @@ typedef void (*UnpackDoneFunc)(const Error *error, void *userdata);
 /* func is called once, from the loop, never from within unpack_set_new(). job: gets progress of its parts. */
 int unpack_set_new(ImageManager *m, Job *job, const Manifest *manifest, const ImageConfig *config, UnpackDoneFunc func, void *userdata,
                    UnpackSet **ret, Error *reterr_error);
+/* The digest of a blob that is not here, so that a layer waits for it; NULL if there is none. */
+const char *unpack_set_missing(const UnpackSet *u);
 UnpackSet *unpack_set_free(UnpackSet *u);
 DEFINE_CLEANUP_FUNC(UnpackSet *, unpack_set_free)
 /* A blob has been committed: layers that waited for it are queued. */
@@ -89,3 +95,5 @@ void image_manager_schedule_index(ImageManager *m);
 
 /* recover.c */
 int image_manager_rebuild(ImageManager *m);
+int image_manager_drop_unknown_blobs(ImageManager *m);
+int image_manager_find_unsynced(ImageManager *m);

@@ -72,6 +72,12 @@ ImageManager *image_manager_free(ImageManager *m) {
                 return NULL;
 
         assert(m->n_pulls == 0); /* the jobs are freed first */
+        if (m->index_source) {
+                int r = image_manager_write_index(m);
+
+                if (r < 0)
+                        log_warning_errno(r, "Failed to write index.json, ignoring: %m");
+        }
         helper_free(m->remover);
         helper_free(m->syncer);
         sd_event_source_disable_unref(m->garbage_source);
@@ -111,10 +117,13 @@ void image_manager_unpin(ImageManager *m, const char *digest) {
 int image_manager_pin_in(ImageManager *m, const char *digest, char ***l) {
         int r;
 
-        r = strv_extend(l, digest);
+        r = image_manager_pin(m, digest);
         if (r < 0)
                 return r;
-        return image_manager_pin(m, digest);
+        r = strv_extend(l, digest);
+        if (r < 0)
+                image_manager_unpin(m, digest);
+        return r;
 }
 
 void image_manager_unpin_all(ImageManager *m, char **l) {
@@ -294,6 +303,13 @@ int image_manager_set_name(ImageManager *m, ImageRow *row, const Manifest *manif
         return 0;
 }
 
+int image_check_layer_count(const Manifest *manifest, const ImageConfig *config, Error *reterr_error) {
+        if (strv_length(config->diff_ids) == manifest->n_layers)
+                return 0;
+        return error_set(reterr_error, -EBADMSG, "InvalidImageConfig", "The manifest has %zu layers, but its configuration %s has %zu DiffIDs.",
+                         manifest->n_layers, manifest->config.digest, strv_length(config->diff_ids));
+}
+
 static int describe_manifest(ImageManager *m, const Descriptor *target, const Platform *platform, ImageRow *row, Manifest **ret_manifest,
                              Error *reterr_error) {
         _cleanup_(index_freep) Index *index = NULL;
@@ -342,10 +358,9 @@ int image_manager_describe(ImageManager *m, const Descriptor *target, const Plat
         r = image_manager_read_config(m, manifest->config.digest, &config, reterr_error);
         if (r < 0)
                 return r;
-        if (strv_length(config->diff_ids) != manifest->n_layers)
-                return error_set(reterr_error, -EBADMSG, "InvalidImageConfig",
-                                 "The manifest %s has %zu layers, but its configuration %s has %zu DiffIDs.", row.manifest_digest,
-                                 manifest->n_layers, row.config_digest, strv_length(config->diff_ids));
+        r = image_check_layer_count(manifest, config, reterr_error);
+        if (r < 0)
+                return r;
 
         row.total_size = row.size + manifest->config.size;
         for (size_t i = 0; i < manifest->n_layers; i++)
@@ -359,6 +374,26 @@ int image_manager_describe(ImageManager *m, const Descriptor *target, const Plat
 
         *ret = row;
         row = (ImageRow) {};
+        *ret_manifest = TAKE_PTR(manifest);
+        *ret_config = config;
+        return 0;
+}
+
+int image_manager_describe_image(ImageManager *m, Image *i, Manifest **ret_manifest, const ImageConfig **ret_config, Error *reterr_error) {
+        _cleanup_(manifest_freep) Manifest *manifest = NULL;
+        const ImageConfig *config;
+        int r;
+
+        r = image_manager_read_manifest(m, i->row.manifest_digest, NULL, &manifest, reterr_error);
+        if (r < 0)
+                return r;
+        r = image_get_config(m, i, &config, reterr_error);
+        if (r < 0)
+                return r;
+        r = image_check_layer_count(manifest, config, reterr_error);
+        if (r < 0)
+                return r;
+
         *ret_manifest = TAKE_PTR(manifest);
         *ret_config = config;
         return 0;
@@ -453,10 +488,7 @@ int image_tag(ImageManager *m, const char *ns, const char *source, const char *t
         if (!row.name)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
 
-        r = image_manager_read_manifest(m, row.manifest_digest, NULL, &manifest, reterr_error);
-        if (r < 0)
-                return r;
-        r = image_get_config(m, i, &config, reterr_error);
+        r = image_manager_describe_image(m, i, &manifest, &config, reterr_error);
         if (r < 0)
                 return r;
 
@@ -573,7 +605,15 @@ int image_manager_recover(ImageManager *m, bool rebuild, Error *reterr_error) {
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to load the images: %m");
 
+        r = image_manager_drop_unknown_blobs(m);
+        if (r < 0)
+                log_warning_errno(r, "Failed to drop what an interrupted collection has left, ignoring: %m");
+        r = image_manager_find_unsynced(m);
+        if (r < 0)
+                log_warning_errno(r, "Failed to look for layers that are not synced, ignoring: %m");
         (void) content_ingest_clean(m->content, INGEST_AGE_MAX_USEC);
+        image_manager_schedule_index(m); /* the last change of a name may not have reached it */
+        image_manager_schedule_sync(m);
         image_schedule_garbage(m);
         image_schedule_trash(m);
         return 0;

@@ -13,7 +13,6 @@
 #include "basic/log.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
-#include "basic/time-util.h"
 #include "image/image-internal.h"
 
 #define IMPORT_IMAGES_MAX 256U
@@ -36,15 +35,16 @@ typedef struct Import {
         size_t n_blobs;
         char **ingests;        /* keys that are open */
         UnpackSet *set;
-        char *lease;
         char **pins;
 } Import;
 
 static void import_free(void *work) {
+        ImageManager *m;
         Import *p = work;
 
         if (!p)
                 return;
+        m = p->manager;
         helper_free(p->helper);
         unpack_set_free(p->set);
         image_manager_unpin_all(p->manager, p->pins);
@@ -58,15 +58,13 @@ static void import_free(void *work) {
         free(p->images);
         platform_done(&p->platform);
         free(p->name);
-        free(p->lease);
         free(p);
+        image_schedule_garbage(m); /* blobs of the archive that no image needs */
 }
 
 static void import_stop(Import *p) {
         p->helper = helper_free(p->helper);
         p->set = unpack_set_free(p->set);
-        (void) store_lease_remove(p->manager->store, p->lease);
-        image_schedule_garbage(p->manager);
 }
 
 static void import_cancel(Job *j, void *work) {
@@ -117,6 +115,7 @@ static int import_on_want_ingest(Import *p, ProtoMessage *msg, Error *reterr_err
 static int import_on_blob_done(Import *p, ProtoMessage *msg, Error *reterr_error) {
         const char *digest = strempty(proto_get(msg, "DIGEST")), *key = strempty(proto_get(msg, "KEY"));
         _cleanup_free_ char *ingest = import_ingest_key(p, key);
+        _cleanup_transaction_ StoreTransaction t = {};
         ImageManager *m = p->manager;
         uint64_t size;
         JobPart *part;
@@ -131,18 +130,16 @@ static int import_on_blob_done(Import *p, ProtoMessage *msg, Error *reterr_error
         r = content_ingest_commit(m->content, ingest, digest, size, size <= MANIFEST_SIZE_MAX, reterr_error);
         if (r < 0)
                 return r;
-        r = store_begin(m->store, false);
+        /* No lease: an import that is interrupted begins anew, and the pins last as long as it does. */
+        r = store_transaction_begin(&t, m->store, false);
         if (r >= 0)
                 r = store_blob_add(m->store, digest, size, strempty(proto_get(msg, "MEDIA_TYPE")));
         if (r >= 0)
-                r = store_lease_add(m->store, p->lease, digest, now_usec(CLOCK_REALTIME) + LEASE_USEC);
-        if (r < 0) {
-                (void) store_rollback(m->store);
-                return error_set_errno(reterr_error, r, "Failed to record blob %s: %m", digest);
-        }
-        r = store_commit(m->store);
+                r = store_transaction_commit(&t);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to record blob %s: %m", digest);
+        unpack_blob_ready(m, digest);
+        pulls_blob_settled(m, digest);
 
         part = job_add_part(p->job, digest, size);
         if (part) {
@@ -222,7 +219,7 @@ static int import_name_current(Import *p, Error *reterr_error) {
         row.name = strdup(i->name);
         if (!row.ns || !row.name)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
-        r = image_manager_set_name(m, &row, manifest, config, p->current + 1 == p->n_images ? p->lease : NULL, reterr_error);
+        r = image_manager_set_name(m, &row, manifest, config, NULL, reterr_error);
         if (r < 0)
                 return r;
 
@@ -252,16 +249,24 @@ static int import_unpack_current(Import *p, Error *reterr_error) {
         _cleanup_(manifest_freep) Manifest *manifest = NULL;
         _cleanup_(image_row_done) ImageRow row = {};
         const ImageConfig *config;
+        const char *missing;
         int r;
 
         r = image_manager_describe(p->manager, &p->images[p->current].target, &p->platform, &row, &manifest, &config, reterr_error);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < manifest->n_layers; i++)
+        r = unpack_set_new(p->manager, p->job, manifest, config, import_on_unpacked, p, &p->set, reterr_error);
+        if (r < 0)
+                return r;
+
+        missing = unpack_set_missing(p->set);
+        for (size_t i = 0; !missing && i < manifest->n_layers; i++) /* unpacked already, but to be kept nevertheless */
                 if (!content_has_blob(p->manager->content, manifest->layers[i].digest, NULL))
-                        return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive lacks layer %s of image %s.",
-                                         manifest->layers[i].digest, p->images[p->current].name);
-        return unpack_set_new(p->manager, p->job, manifest, config, import_on_unpacked, p, &p->set, reterr_error);
+                        missing = manifest->layers[i].digest;
+        if (missing)
+                return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive lacks layer %s of image %s.", missing,
+                                 p->images[p->current].name);
+        return 0;
 }
 
 static void import_next(Import *p) {
@@ -274,7 +279,6 @@ static void import_next(Import *p) {
         }
 
         image_manager_schedule_sync(p->manager);
-        image_schedule_garbage(p->manager); /* blobs of the archive that no image needs */
         job_finish(p->job, NULL);
 }
 
@@ -310,12 +314,10 @@ static int import_start(Import *p, int fd, const ImportOptions *o, Error *reterr
         r = o->platform ? platform_parse(o->platform, &p->platform, reterr_error) : platform_host(&p->platform);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to find out the platform: %m");
-        p->lease = strformat("import:%" PRIu32, p->job->id);
         request = json_pack("{s:I}", "maxBytes", (json_int_t) IMPORT_BYTES_MAX);
-        if (!p->lease || !request)
+        if (!request)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
 
-        (void) store_lease_remove(p->manager->store, p->lease); /* of a daemon that is no more: numbers begin anew */
         return helper_start(p->manager->jobs, "import", request, &fd, 1, &import_ops, p, &p->helper, reterr_error);
 }
 

@@ -84,6 +84,7 @@ static Pull *pull_free(Pull *p) {
         free(p->name);
         free(p->lease);
         free(p);
+        image_schedule_garbage(m); /* what it had pinned and no name reaches; what its name pointed at before */
         return NULL;
 }
 DEFINE_CLEANUP_FUNC(Pull *, pull_free)
@@ -110,16 +111,44 @@ void pulls_blob_settled(ImageManager *m, const char *digest) {
                         }
 }
 
-/* The files of partial downloads: dropped when asking again would not help, kept (resumable) after a fault of the network. */
-static void pull_drop_ingests(Pull *p) {
-        for (size_t i = 0; i < p->n_blobs; i++) {
-                const char *digest = p->blobs[i].descriptor.digest;
+static bool blob_is_wanted_by_others(const Pull *p, const char *digest) {
+        for (size_t i = 0; i < p->manager->n_pulls; i++) {
+                const Pull *other = p->manager->pulls[i];
 
-                if (p->blobs[i].state != BLOB_HERE && !blob_is_fetched_by(p->manager, p, digest))
-                        (void) content_ingest_abort(p->manager->content, digest);
+                for (size_t k = 0; other != p && other->job->state == JOB_RUNNING && k < other->n_blobs; k++)
+                        if (other->blobs[k].state != BLOB_HERE && streq(other->blobs[k].descriptor.digest, digest))
+                                return true;
         }
-        (void) store_lease_remove(p->manager->store, p->lease);
-        image_schedule_garbage(p->manager);
+        return false;
+}
+
+static bool lease_is_shared(const Pull *p) {
+        for (size_t i = 0; i < p->manager->n_pulls; i++) {
+                const Pull *other = p->manager->pulls[i];
+
+                if (other != p && other->job->state == JOB_RUNNING && streq(other->lease, p->lease))
+                        return true;
+        }
+        return false;
+}
+
+/* Ends the work. keep: partial downloads can be resumed; otherwise only others that want the same blob keep them. One that a dying helper may
+ * still write to (stuck in I/O) is never kept: whoever comes next starts with a file of its own. */
+static void pull_stop(Pull *p, bool keep) {
+        bool gone = !p->fetch || helper_stop(p->fetch) >= 0;
+
+        p->fetch = helper_free(p->fetch);
+        p->set = unpack_set_free(p->set);
+        for (size_t i = 0; i < p->n_blobs; i++) {
+                const PullBlob *b = p->blobs + i;
+
+                if (b->state == BLOB_HERE ||
+                    ((gone || b->state != BLOB_FETCHING) && (keep || blob_is_wanted_by_others(p, b->descriptor.digest))))
+                        continue;
+                (void) content_ingest_abort(p->manager->content, b->descriptor.digest);
+        }
+        if (!keep && !lease_is_shared(p))
+                (void) store_lease_remove(p->manager->store, p->lease);
 }
 
 static bool error_is_transient(const Error *e) {
@@ -134,19 +163,12 @@ static void pull_fail(Pull *p, const Error *error) {
 
         (void) error_copy(&e, error); /* before the helper that may own it goes */
         (void) error_prefix(&e, "Pulling %s", p->name);
-        p->fetch = helper_free(p->fetch);
-        p->set = unpack_set_free(p->set);
-        if (!error_is_transient(&e))
-                pull_drop_ingests(p);
+        pull_stop(p, error_is_transient(&e));
         job_finish(p->job, &e);
 }
 
 static void pull_cancel(Job *j, void *work) {
-        Pull *p = work;
-
-        p->fetch = helper_free(p->fetch);
-        p->set = unpack_set_free(p->set);
-        pull_drop_ingests(p);
+        pull_stop(work, false);
 }
 
 /* A blob is in the store: from now on the lease keeps it if we do not live to record the name. */
@@ -204,8 +226,12 @@ static void pull_finish(Pull *p) {
                 return;
         }
 
+        for (size_t i = 0; i < p->job->n_parts; i++) {
+                p->job->parts[i].phase = "done";
+                p->job->parts[i].done = p->job->parts[i].total;
+        }
+        job_progress(p->job, true);
         image_manager_schedule_sync(m);
-        image_schedule_garbage(m); /* what the name pointed at before */
         job_finish(p->job, NULL);
 }
 
@@ -227,10 +253,9 @@ static int pull_begin_unpack(Pull *p, Error *reterr_error) {
         r = image_manager_read_config(p->manager, p->manifest->config.digest, &config, reterr_error);
         if (r < 0)
                 return r;
-        if (strv_length(config->diff_ids) != p->manifest->n_layers)
-                return error_set(reterr_error, -EBADMSG, "InvalidImageConfig",
-                                 "The manifest has %zu layers, but its configuration %s has %zu DiffIDs.", p->manifest->n_layers,
-                                 p->manifest->config.digest, strv_length(config->diff_ids));
+        r = image_check_layer_count(p->manifest, config, reterr_error);
+        if (r < 0)
+                return r;
         return unpack_set_new(p->manager, p->job, p->manifest, config, pull_on_unpacked, p, &p->set, reterr_error);
 }
 
@@ -250,6 +275,11 @@ static int pull_ask_for_blob(Pull *p, PullBlob *b, Error *reterr_error) {
         int r;
 
         r = content_ingest_open(p->manager->content, b->descriptor.digest, &fd, &have, reterr_error);
+        if (r >= 0 && have > b->descriptor.size) { /* what a registry sent that lied about the size */
+                fd = safe_close(fd);
+                (void) content_ingest_abort(p->manager->content, b->descriptor.digest);
+                r = content_ingest_open(p->manager->content, b->descriptor.digest, &fd, &have, reterr_error);
+        }
         if (r < 0)
                 return r;
         r = proto_send(helper_socket(p->fetch), &fd, 1, "get-blob", "DIGEST", b->descriptor.digest, "SIZE",
@@ -290,10 +320,12 @@ static int pull_work_blobs(Pull *p, Error *reterr_error) {
 
         for (size_t i = 0; i < p->n_blobs; i++) {
                 PullBlob *b = p->blobs + i;
+                uint64_t size;
 
                 if (b->state != BLOB_WANTED)
                         continue;
-                if (content_has_blob(p->manager->content, b->descriptor.digest, NULL)) {
+                /* One of another size is damaged, or the manifest wrong: either way the registry decides. */
+                if (content_has_blob(p->manager->content, b->descriptor.digest, &size) && size == b->descriptor.size) {
                         r = pull_blob_here(p, b, true, reterr_error);
                         if (r < 0)
                                 return r;
@@ -355,10 +387,24 @@ static int pull_add_blob(Pull *p, const Descriptor *d, Error *reterr_error) {
         return 0;
 }
 
+static int pull_check_sizes(const Manifest *manifest, Error *reterr_error) {
+        if (manifest->config.size > IMAGE_CONFIG_SIZE_MAX) /* it is hashed and parsed by us */
+                return error_set(reterr_error, -EFBIG, "LimitExceeded", "The image configuration %s has %" PRIu64 " bytes; at most %u are allowed.",
+                                 manifest->config.digest, manifest->config.size, IMAGE_CONFIG_SIZE_MAX);
+        for (size_t i = 0; i < manifest->n_layers; i++)
+                if (manifest->layers[i].size > BLOB_SIZE_MAX)
+                        return error_set(reterr_error, -EFBIG, "LimitExceeded", "The layer %s has %" PRIu64 " bytes; at most %" PRIu64 " are allowed.",
+                                         manifest->layers[i].digest, manifest->layers[i].size, BLOB_SIZE_MAX);
+        return 0;
+}
+
 static int pull_set_manifest(Pull *p, Manifest *manifest, Error *reterr_error) {
         int r;
 
         p->manifest = manifest;
+        r = pull_check_sizes(manifest, reterr_error);
+        if (r < 0)
+                return r;
         p->blobs = calloc(manifest->n_layers + 1, sizeof(PullBlob));
         if (!p->blobs)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A lost database, rebuilt from the image layout: every blob file becomes a row again, every entry of index.json a name. Unpacked layers have no
+/* What a crash has left between database and disk, and a lost database, rebuilt from the image layout: every blob file becomes a row again, every entry of index.json a name. Unpacked layers have no
  * record of their chain on disk: they are dropped by snapshot_manager_recover() and unpacked again on demand. */
 
 #include "basic/json.h"
@@ -73,8 +73,10 @@ int image_manager_rebuild(ImageManager *m) {
         r = content_read_index(m->content, &text, &n);
         if (r >= 0)
                 r = json_parse(text, n, JSON_TEXT_MAX, &index, NULL);
-        if (r < 0)
-                return log_warning_errno(r, "Failed to read index.json; the names of images are lost: %m");
+        if (r < 0) {
+                log_warning_errno(r, "Failed to read index.json; the names of images are lost: %m");
+                return 0;
+        }
 
         json_array_foreach(json_object_get(index, "manifests"), i, entry) {
                 _cleanup_error_ Error e = ERROR_NULL;
@@ -84,4 +86,43 @@ int image_manager_rebuild(ImageManager *m) {
         }
         log_notice("Brought back %zu images from the image layout.", hashmap_size(m->images));
         return 0;
+}
+
+static int note_digest(const char *digest, uint64_t size, void *userdata) {
+        return hashmap_put(userdata, digest, userdata);
+}
+
+typedef struct Sweep {
+        Content *content;
+        const Hashmap *known;
+} Sweep;
+
+static int drop_unknown(const char *digest, uint64_t size, void *userdata) {
+        const Sweep *s = userdata;
+
+        return hashmap_get(s->known, digest) ? 0 : content_remove_blob(s->content, digest);
+}
+
+/* Files without a row: a collection was killed before it unlinked them, or a download before it was recorded. */
+int image_manager_drop_unknown_blobs(ImageManager *m) {
+        _cleanup_(hashmap_freep) Hashmap *known = hashmap_new();
+        int r;
+
+        if (!known)
+                return -ENOMEM;
+        r = store_blob_foreach(m->store, note_digest, known);
+        if (r < 0)
+                return r;
+
+        Sweep s = { .content = m->content, .known = known };
+        return content_foreach_blob(m->content, drop_unknown, &s);
+}
+
+static int note_unsynced(const SnapshotRow *row, void *userdata) {
+        return row->kind == SNAPSHOT_LAYER && row->ready && !row->synced ? image_manager_layer_ready(userdata, row->id) : 0;
+}
+
+/* Layers that were ready, but whose sync did not end before the last daemon did: without this they were unpacked again after the next boot. */
+int image_manager_find_unsynced(ImageManager *m) {
+        return store_snapshot_foreach(m->store, note_unsynced, m);
 }

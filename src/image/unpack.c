@@ -31,6 +31,7 @@ typedef enum LayerState {
 struct LayerWork {
         ImageManager *manager;   /* weak */
         char *chain_id, *diff_id, *blob, *media_type;
+        uint64_t blob_size;
         LayerWork *parent;       /* weak; NULL if the parent is ready or there is none */
         LayerState state;
         uint64_t snapshot;
@@ -48,9 +49,10 @@ struct UnpackSet {
         UnpackDoneFunc func;
         void *userdata;
         size_t n_left;           /* layers that are not ready */
+        bool finished;           /* func was called, or is about to be */
         sd_event_source *done_source;
         Error error;
-        char **pins;             /* chain ids */
+        char **pins;             /* chain ids, and the blobs they come from */
 };
 
 LayerWork *layer_work_free(LayerWork *w) {
@@ -84,8 +86,9 @@ static int set_on_done(sd_event_source *s, void *userdata) {
 static void set_finish(UnpackSet *u, const Error *error) {
         int r;
 
-        if (u->done_source)
+        if (u->finished)
                 return;
+        u->finished = true;
         if (error)
                 (void) error_copy(&u->error, error);
         r = sd_event_add_defer(job_manager_event(u->manager->jobs), &u->done_source, set_on_done, u);
@@ -98,10 +101,18 @@ static void set_phase(UnpackSet *u, const char *digest, const char *phase, uint6
 
         if (!p)
                 return;
-        p->done = done;
         bool changed = !streq(p->phase, phase);
+        p->done = done;
         p->phase = phase;
         job_progress(u->job, changed);
+}
+
+/* A layer that is unpacked already: its blob may still have to be fetched. */
+static void set_ready_phase(UnpackSet *u, const Descriptor *layer) {
+        uint64_t size;
+
+        if (content_has_blob(u->manager->content, layer->digest, &size) && size == layer->size)
+                set_phase(u, layer->digest, "done", layer->size);
 }
 
 static void layer_phase(LayerWork *w, const char *phase, uint64_t done) {
@@ -157,16 +168,16 @@ static void layer_complete(LayerWork *w) {
         int r;
 
         r = snapshot_layer_complete(m->snapshots, w->snapshot, w->size, &e);
-        if (r >= 0)
-                r = image_manager_layer_ready(m, w->snapshot);
         if (r < 0) {
-                (void) error_set_errno(&e, r, "Failed to record layer %s: %m", w->diff_id);
                 layer_fail(w, &e);
                 return;
         }
+        r = image_manager_layer_ready(m, w->snapshot);
+        if (r < 0)
+                log_debug_errno(r, "Failed to note that a layer is to be synced, ignoring: %m");
 
         for (size_t i = 0; i < w->n_sets; i++) {
-                set_phase(w->sets[i], w->blob, "done", 0);
+                set_phase(w->sets[i], w->blob, "done", w->blob_size);
                 if (--w->sets[i]->n_left == 0)
                         set_finish(w->sets[i], NULL);
         }
@@ -303,6 +314,39 @@ void unpack_blob_ready(ImageManager *m, const char *digest) {
         layers_work(m);
 }
 
+typedef struct Unfinished {
+        const char *chain_id;
+        uint64_t id;
+} Unfinished;
+
+static int find_unfinished(const SnapshotRow *row, void *userdata) {
+        Unfinished *u = userdata;
+
+        if (!row->ready && streq_ptr(row->chain_id, u->chain_id))
+                u->id = row->id;
+        return 0;
+}
+
+/* Another row of this chain that is neither ready nor in our table is what an abort that failed has left. */
+static int layer_begin(LayerWork *w, uint64_t parent_snapshot, Error *reterr_error) {
+        Unfinished u = { .chain_id = w->chain_id };
+        _cleanup_error_ Error e = ERROR_NULL;
+        ImageManager *m = w->manager;
+        int r;
+
+        r = snapshot_layer_begin(m->snapshots, w->chain_id, w->diff_id, parent_snapshot, &w->snapshot, &w->dir_fd, &e);
+        if (r != -EEXIST)
+                return r < 0 ? error_move(reterr_error, &e) : 0;
+
+        r = store_snapshot_foreach(m->store, find_unfinished, &u);
+        if (r >= 0)
+                r = u.id > 0 ? snapshot_layer_abort(m->snapshots, u.id) : -EEXIST;
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to drop what is left of layer %s: %m", w->diff_id);
+        image_schedule_trash(m);
+        return snapshot_layer_begin(m->snapshots, w->chain_id, w->diff_id, parent_snapshot, &w->snapshot, &w->dir_fd, reterr_error);
+}
+
 static int layer_new(ImageManager *m, const char *chain, const char *diff_id, const Descriptor *blob, uint64_t parent_snapshot,
                      LayerWork **ret, Error *reterr_error) {
         _cleanup_(layer_work_freep) LayerWork *w = NULL;
@@ -317,10 +361,11 @@ static int layer_new(ImageManager *m, const char *chain, const char *diff_id, co
         w->diff_id = strdup(diff_id);
         w->blob = strdup(blob->digest);
         w->media_type = strdup(blob->media_type);
+        w->blob_size = blob->size;
         if (!w->chain_id || !w->diff_id || !w->blob || !w->media_type)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
 
-        r = snapshot_layer_begin(m->snapshots, chain, diff_id, parent_snapshot, &w->snapshot, &w->dir_fd, reterr_error);
+        r = layer_begin(w, parent_snapshot, reterr_error);
         if (r < 0)
                 return r;
         r = hashmap_put(m->layers, chain, w);
@@ -353,6 +398,7 @@ static int unpack_set_add_layers(UnpackSet *u, const Manifest *manifest, const I
 
         for (size_t i = 0; i < manifest->n_layers; i++) {
                 char chain[DIGEST_STRING_MAX];
+                uint64_t size;
                 LayerWork *w;
 
                 r = chain_id(isempty(parent_chain) ? NULL : parent_chain, config->diff_ids[i], chain);
@@ -360,12 +406,14 @@ static int unpack_set_add_layers(UnpackSet *u, const Manifest *manifest, const I
                         return error_set_errno(reterr_error, r, "Failed to compute a chain id: %m");
                 memcpy(parent_chain, chain, sizeof(parent_chain));
                 r = image_manager_pin_in(m, chain, &u->pins);
+                if (r >= 0)
+                        r = image_manager_pin_in(m, manifest->layers[i].digest, &u->pins);
                 if (r < 0)
                         return error_set_errno(reterr_error, r, "Out of memory");
 
                 if (snapshot_find_layer(m->snapshots, chain, &parent_snapshot) >= 0) {
                         parent = NULL;
-                        set_phase(u, manifest->layers[i].digest, "done", 0);
+                        set_ready_phase(u, manifest->layers + i);
                         continue;
                 }
 
@@ -375,9 +423,9 @@ static int unpack_set_add_layers(UnpackSet *u, const Manifest *manifest, const I
                         if (r < 0)
                                 return r;
                         w->parent = parent;
-                        if (content_has_blob(m->content, w->blob, NULL))
-                                w->state = LAYER_QUEUED;
                 }
+                if (w->state == LAYER_WAITING && content_has_blob(m->content, w->blob, &size) && size == w->blob_size)
+                        w->state = LAYER_QUEUED;
                 r = layer_add_set(w, u);
                 if (r < 0)
                         return error_set_errno(reterr_error, r, "Out of memory");
@@ -393,6 +441,16 @@ static LayerWork *layers_find_unwanted(ImageManager *m) {
         HASHMAP_FOREACH(w, m->layers)
                 if (w->n_sets == 0)
                         return w;
+        return NULL;
+}
+
+const char *unpack_set_missing(const UnpackSet *u) {
+        const LayerWork *w;
+
+        HASHMAP_FOREACH(w, u->manager->layers)
+                for (size_t i = 0; w->state == LAYER_WAITING && i < w->n_sets; i++)
+                        if (w->sets[i] == u)
+                                return w->blob;
         return NULL;
 }
 
@@ -454,10 +512,13 @@ typedef struct UnpackJob {
 static void unpack_job_free(void *work) {
         UnpackJob *w = work;
 
+        ImageManager *m = w->manager;
+
         unpack_set_free(w->set);
         free(w->ns);
         free(w->name);
         free(w);
+        image_schedule_garbage(m); /* the image may have been removed meanwhile */
 }
 
 static void unpack_job_cancel(Job *j, void *work) {
@@ -480,47 +541,55 @@ static void unpack_job_on_done(const Error *error, void *userdata) {
         job_finish(w->job, error);
 }
 
-int image_unpack(ImageManager *m, Image *i, Job **ret, Error *reterr_error) {
+static int unpack_job_start(UnpackJob *w, Image *i, Error *reterr_error) {
         _cleanup_(manifest_freep) Manifest *manifest = NULL;
         const ImageConfig *config;
+        const char *missing;
+        int r;
+
+        r = image_manager_describe_image(w->manager, i, &manifest, &config, reterr_error);
+        if (r < 0)
+                return r;
+        for (size_t k = 0; k < manifest->n_layers; k++)
+                (void) job_add_part(w->job, manifest->layers[k].digest, manifest->layers[k].size);
+        r = unpack_set_new(w->manager, w->job, manifest, config, unpack_job_on_done, w, &w->set, reterr_error);
+        if (r < 0)
+                return r;
+
+        missing = unpack_set_missing(w->set);
+        if (missing)
+                return error_set(reterr_error, -ENOENT, "NoSuchBlob", "Layer %s of image %s is not in the store; pull the image again.", missing,
+                                 w->name);
+        return 0;
+}
+
+int image_unpack(ImageManager *m, Image *i, Job **ret, Error *reterr_error) {
+        _cleanup_error_ Error e = ERROR_NULL;
         UnpackJob *w;
         Job *j;
         int r;
 
         assert(m && i && ret);
 
-        r = image_manager_read_manifest(m, i->row.manifest_digest, NULL, &manifest, reterr_error);
-        if (r < 0)
-                return r;
-        r = image_get_config(m, i, &config, reterr_error);
-        if (r < 0)
-                return r;
-        r = job_new(m->jobs, i->row.ns, "unpack", i->row.name, &j, reterr_error);
-        if (r < 0)
-                return r;
-
         w = calloc(1, sizeof(UnpackJob));
-        if (w) {
-                *w = (UnpackJob) { .manager = m, .job = j, .ns = strdup(i->row.ns), .name = strdup(i->row.name) };
-                j->work = w;
-                j->work_cancel = unpack_job_cancel;
-                j->work_free = unpack_job_free;
-        }
-        if (!w || !w->ns || !w->name)
-                r = error_set_errno(reterr_error, -ENOMEM, "Out of memory");
-        else {
-                (void) free_and_strdup(&j->result_object, i->row.name);
-                for (size_t k = 0; k < manifest->n_layers; k++)
-                        (void) job_add_part(j, manifest->layers[k].digest, manifest->layers[k].size);
-                r = unpack_set_new(m, j, manifest, config, unpack_job_on_done, w, &w->set, reterr_error);
-        }
+        if (!w)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        *w = (UnpackJob) { .manager = m, .ns = strdup(i->row.ns), .name = strdup(i->row.name) };
+        r = w->ns && w->name ? job_new(m->jobs, w->ns, "unpack", w->name, &j, reterr_error)
+                             : error_set_errno(reterr_error, -ENOMEM, "Out of memory");
         if (r < 0) {
-                _cleanup_error_ Error e = ERROR_NULL;
-
-                (void) error_copy(&e, reterr_error);
-                (void) error_set_errno(&e, r, "Failed to unpack: %m");
-                job_finish(j, &e);
+                unpack_job_free(w);
                 return r;
+        }
+        w->job = j;
+        j->work = w;
+        j->work_cancel = unpack_job_cancel;
+        j->work_free = unpack_job_free;
+        (void) free_and_strdup(&j->result_object, w->name);
+
+        if (unpack_job_start(w, i, &e) < 0) { /* the job is there: it tells */
+                w->set = unpack_set_free(w->set);
+                job_finish(j, &e);
         }
 
         *ret = j;

@@ -3,6 +3,7 @@
 /* A helper process seen from the daemon: its socket has a higher priority in the loop than its end, and what is left in the socket is
  * read before on_exit is called, so that no message is lost and nothing is heard after the end. */
 
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "job/job.h"
 
 #define MESSAGES_PER_WAKEUP_MAX 64U
+#define STOP_WAIT_MSEC 100
 
 struct HelperProcess {
         sd_event *event;
@@ -24,6 +26,7 @@ struct HelperProcess {
         sd_event_source *socket_source;
         sd_event_source *exit_source;
         Error error; /* from TYPE=error */
+        bool silent; /* nothing more is heard: it closed the socket, or sent what is no message */
         bool *freed; /* set by helper_free() while we are calling ops */
 };
 
@@ -31,7 +34,7 @@ static int helper_on_killed_exit(sd_event_source *s, int fd, uint32_t revents, v
         int code, status;
 
         (void) pidfd_reap(fd, &code, &status);
-        sd_event_source_disable_unref(s); /* and closes the descriptor */
+        (void) sd_event_source_set_floating(s, false); /* the last reference: goes after this call, and closes the descriptor */
         return 0;
 }
 
@@ -51,6 +54,27 @@ static void helper_kill(HelperProcess *h) {
         }
         (void) sd_event_source_set_io_fd_own(s, true);
         h->pidfd = -EBADF;
+        (void) sd_event_source_set_floating(s, true); /* where the loop ends earlier, the source goes with it */
+        sd_event_source_unref(s);
+}
+
+int helper_stop(HelperProcess *h) {
+        struct pollfd p = { .fd = h->pidfd, .events = POLLIN };
+        int code, status, r;
+
+        h->socket_source = sd_event_source_disable_unref(h->socket_source);
+        h->exit_source = sd_event_source_disable_unref(h->exit_source);
+        if (h->pidfd < 0)
+                return 0;
+
+        (void) pidfd_kill(h->pidfd, SIGKILL);
+        (void) poll(&p, 1, STOP_WAIT_MSEC);
+        r = pidfd_reap(h->pidfd, &code, &status);
+        if (r == -EAGAIN)
+                return r;
+
+        h->pidfd = safe_close(h->pidfd);
+        return 0;
 }
 
 HelperProcess *helper_free(HelperProcess *h) {
@@ -81,6 +105,16 @@ void helper_hang_up(HelperProcess *h) {
         (void) shutdown(h->socket, SHUT_WR);
 }
 
+/* Whoever closes the socket is about to end, and whoever sends rubbish was taken over by what it read: neither may stay. A process that is in
+ * exit() already keeps its exit status. */
+static void helper_silence(HelperProcess *h, int error) {
+        h->silent = true;
+        h->socket_source = sd_event_source_disable_unref(h->socket_source);
+        if (error < 0)
+                (void) error_set(&h->error, error, "HelperDied", "moored-helper %s sent what is no message: %m", h->verb);
+        (void) pidfd_kill(h->pidfd, SIGKILL);
+}
+
 /* 1: a message was handled; 0: end of messages, or nothing there now; -ESTALE: h is gone. */
 static int helper_read_one(HelperProcess *h) {
         _cleanup_proto_message_ ProtoMessage m = {};
@@ -88,13 +122,13 @@ static int helper_read_one(HelperProcess *h) {
         const char *type;
         int r;
 
+        if (h->silent)
+                return 0;
         r = proto_receive(h->socket, &m, false);
         if (r == -EAGAIN)
                 return 0;
         if (r <= 0) {
-                h->socket_source = sd_event_source_disable_unref(h->socket_source);
-                if (r < 0)
-                        (void) error_set(&h->error, r, "Failed", "Bad message from moored-helper %s: %m", h->verb);
+                helper_silence(h, r);
                 return 0;
         }
 
@@ -205,7 +239,7 @@ int helper_start(JobManager *m, const char *verb, json_t *request, const int *fd
                 return error_set_errno(reterr_error, r, "Failed to set up the socket of moored-helper %s: %m", verb);
 
         SpawnSpec spec = {
-                .path = MOORED_HELPER_PATH,
+                .path = job_manager_helper_path(m),
                 .argv = (char *[]) { (char *) "moored-helper", (char *) verb, NULL },
                 .envp = environ,
                 .fds = { stdin_fd, -EBADF, STDERR_FILENO, pair[1] },

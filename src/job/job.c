@@ -40,6 +40,7 @@ struct JobManager {
         Events *events; /* weak */
         Hashmap *jobs;  /* id in decimal → JobPrivate, owned */
         uint32_t last_id;
+        char *helper_path; /* NULL: MOORED_HELPER_PATH */
 };
 
 static const char *const job_state_table[_JOB_STATE_MAX] = {
@@ -61,14 +62,20 @@ static void job_free_work(Job *j) {
                 j->work_free(work);
 }
 
+/* It may be held by others for longer than its manager keeps it: then nothing calls back any more. */
+static void job_detach(JobPrivate *p) {
+        p->expire = sd_event_source_disable_unref(p->expire);
+        p->free_work = sd_event_source_disable_unref(p->free_work);
+        p->progress_timer = sd_event_source_disable_unref(p->progress_timer);
+        p->job.manager = NULL;
+}
+
 static JobPrivate *job_free(JobPrivate *p) {
         if (!p)
                 return NULL;
 
         job_free_work(&p->job);
-        sd_event_source_disable_unref(p->expire);
-        sd_event_source_disable_unref(p->free_work);
-        sd_event_source_disable_unref(p->progress_timer);
+        job_detach(p);
         for (size_t i = 0; i < p->job.n_parts; i++)
                 free(p->job.parts[i].digest);
         free(p->job.parts);
@@ -125,19 +132,33 @@ JobManager *job_manager_free(JobManager *m) {
         if (!m)
                 return NULL;
 
+        /* First of all nobody works on: when one job's work goes, those that waited for what it did would take over. */
+        HASHMAP_FOREACH(j, m->jobs)
+                if (j->state == JOB_RUNNING)
+                        j->state = JOB_CANCELED;
         HASHMAP_FOREACH(j, m->jobs) {
                 job_free_work(j);
-                j->manager = NULL;
-                job_unref(j);
+                job_detach((JobPrivate *) j);
         }
+        HASHMAP_FOREACH(j, m->jobs)
+                job_unref(j);
         hashmap_free(m->jobs);
         sd_event_unref(m->event);
+        free(m->helper_path);
         free(m);
         return NULL;
 }
 
 sd_event *job_manager_event(JobManager *m) {
         return m->event;
+}
+
+int job_manager_set_helper_path(JobManager *m, const char *path) {
+        return free_and_strdup(&m->helper_path, path);
+}
+
+const char *job_manager_helper_path(const JobManager *m) {
+        return m->helper_path ?: MOORED_HELPER_PATH;
 }
 
 Job *job_manager_get(JobManager *m, uint32_t id) {
@@ -214,6 +235,8 @@ static int job_on_expired(sd_event_source *s, uint64_t usec, void *userdata) {
         if (m->events)
                 events_notify(m->events, NOTIFY_JOB_GONE, j->ns, key, j);
         hashmap_remove(m->jobs, key);
+        job_free_work(j);
+        job_detach((JobPrivate *) j);
         job_unref(j);
         return 0;
 }
@@ -224,12 +247,13 @@ static int job_on_free_work(sd_event_source *s, void *userdata) {
 }
 
 static void job_run_waiters(JobPrivate *p) {
-        _cleanup_free_ JobWaiter *waiters = TAKE_PTR(p->waiters);
-        size_t n = p->n_waiters;
+        /* One may remove another, which is then not called. */
+        while (p->n_waiters > 0) {
+                JobWaiter w = p->waiters[0];
 
-        p->n_waiters = 0;
-        for (size_t i = 0; i < n; i++)
-                waiters[i].func(&p->job, waiters[i].userdata);
+                memmove(p->waiters, p->waiters + 1, --p->n_waiters * sizeof(JobWaiter));
+                w.func(&p->job, w.userdata);
+        }
 }
 
 void job_finish(Job *j, const Error *error) {
@@ -315,7 +339,7 @@ void job_remove_waiter(Job *j, void (*func)(Job *j, void *userdata), void *userd
 
         for (size_t i = 0; i < p->n_waiters; i++)
                 if (p->waiters[i].func == func && p->waiters[i].userdata == userdata) {
-                        p->waiters[i] = p->waiters[--p->n_waiters];
+                        memmove(p->waiters + i, p->waiters + i + 1, (--p->n_waiters - i) * sizeof(JobWaiter));
                         return;
                 }
 }

@@ -63,6 +63,9 @@ int job_manager_new(sd_event *event, Events *events, JobManager **ret);
 JobManager *job_manager_free(JobManager *m); /* kills all helpers */
 DEFINE_CLEANUP_FUNC(JobManager *, job_manager_free)
 sd_event *job_manager_event(JobManager *m);
+/* Another program in place of MOORED_HELPER_PATH: tests run the one that was just built. */
+int job_manager_set_helper_path(JobManager *m, const char *path);
+const char *job_manager_helper_path(const JobManager *m);
 Job *job_manager_get(JobManager *m, uint32_t id);
 size_t job_manager_n_running(JobManager *m);
 bool job_manager_iterate(JobManager *m, HashmapIterator *i, Job **ret);
@@ -98,6 +101,9 @@ int helper_start(JobManager *m, const char *verb, json_t *request, const int *fd
 int helper_socket(HelperProcess *h); /* for proto_send() */
 /* Closes the daemon's end of the socket: a helper that waits for work ends with 0. */
 void helper_hang_up(HelperProcess *h);
+/* Kills it and waits for a moment until it is gone: then it writes to nothing that it was given any more. -EAGAIN if it is still there (stuck
+ * in I/O). ops are not called any more; helper_free() is to follow. */
+int helper_stop(HelperProcess *h);
 /* Kills it; ops are not called any more. */
 HelperProcess *helper_free(HelperProcess *h);
 DEFINE_CLEANUP_FUNC(HelperProcess *, helper_free)
