@@ -319,7 +319,7 @@ int parse_entrypoint(const char *value, char ***ret, Error *reterr_error) {
         text = strjoin("{\"e\":", value, "}");
         if (!text)
                 return oom(reterr_error);
-        if (json_parse(text, strlen(text), ENTRYPOINT_MAX, &j, NULL) < 0)
+        if (json_parse(text, strlen(text), ENTRYPOINT_MAX, &j, NULL) < 0 || json_object_size(j) != 1)
                 return error_set(
                                 reterr_error, -EINVAL, "InvalidArgument",
                                 "--entrypoint='%s' begins like a JSON array but is none: --entrypoint='[\"/bin/sh\",\"-c\"]'",
