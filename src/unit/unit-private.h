@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Shared by the files of unit/ only. */
+
+#include "basic/hashmap.h"
+#include "unit/unit.h"
+
+#define SYSTEMD_NAME "org.freedesktop.systemd1"
+#define SYSTEMD_PATH "/org/freedesktop/systemd1"
+#define SYSTEMD_MANAGER SYSTEMD_NAME ".Manager"
+#define SYSTEMD_UNIT_PATH SYSTEMD_PATH "/unit"
+#define UNIT_PATTERN "moored-*.service"
+#define UNIT_RECONNECT_MIN_USEC UINT64_C(100000)
+
+typedef struct Unit {
+        UnitManager *manager; /* weak */
+        char *name;
+        UnitStatus status;    /* as PID 1 told it last */
+        uint64_t generation;  /* of the enumeration that it was last seen in, or made in */
+        bool syncing;         /* its properties have been asked for: nothing is told before they are here */
+        bool start_pending;
+        bool job_lost;        /* the connection broke during the start: its end is judged by the unit's state */
+        char *job;            /* object path */
+        UnitStartFunc start_func;
+        void *start_userdata;
+} Unit;
+
+/* A method call under way. The handler is called once: with the reply, with an error, or with -ECANCELED when the manager goes. */
+typedef struct UnitCall UnitCall;
+typedef void (*UnitCallHandler)(UnitCall *c, sd_bus_message *reply /* NULL if r < 0 */, int r, const Error *error);
+typedef void (*UnitDoneFunc)(int r, const Error *error, void *userdata);
+typedef void (*UnitProcessesFunc)(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata);
+struct UnitCall {
+        UnitManager *manager; /* weak */
+        UnitCall *prev, *next;
+        sd_bus_slot *slot;
+        char *unit;           /* or NULL */
+        uint64_t generation;
+        UnitCallHandler handler;
+        UnitDoneFunc done;
+        UnitProcessesFunc processes;
+        void *userdata;
+};
+
+struct UnitManager {
+        sd_event *event;
+        ContainerManager *containers; /* weak */
+        void (*ready)(void *userdata);
+        void *userdata;
+        bool ready_told;
+        sd_bus *bus;
+        Hashmap *units;           /* name → Unit, owns them */
+        UnitCall *calls;
+        sd_event_source *reconnect_timer;
+        uint64_t reconnect_usec;  /* the next delay */
+        bool reloading;           /* PID 1 takes all units away and makes them anew: that says nothing */
+        uint64_t generation;      /* of the last enumeration that was begun */
+        char **sync_queue;        /* names of the units to ask for */
+        size_t sync_next;
+        size_t sync_inflight;
+};
+
+/* unit.c */
+Unit *unit_get(UnitManager *m, const char *name);
+int unit_new(UnitManager *m, const char *name, Unit **ret);
+void unit_tell(Unit *u);   /* what is known now, unless a start or an enumeration is under way */
+void unit_gone(Unit *u);   /* tells, and frees it */
+void unit_settle_start(Unit *u); /* a start whose job nobody will report */
+void unit_manager_reconnect_later(UnitManager *m);
+int unit_call(UnitManager *m, sd_bus_message *message, const UnitCall *template);
+int unit_manager_message(UnitManager *m, const char *method, sd_bus_message **ret);
+/* The same with arguments, in one. */
+int unit_call_method(UnitManager *m, const UnitCall *template, const char *method, const char *types, ...);
+
+/* unit-spec.c */
+int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, Error *reterr_error);
+/* What systemd answered, in moored's terms. */
+int unit_error_from_message(sd_bus_message *reply, Error *ret);
+/* "Name: sentence", as the launcher's STATUS= has it. */
+int unit_error_from_status(const UnitStatus *status, const char *unit, const char *job_result, Error *ret);
+
+/* unit-sync.c */
+int unit_status_read(UnitStatus *s, sd_bus_message *m); /* a{sv}; members that are not there stay as they are */
+int unit_manager_sync(UnitManager *m);

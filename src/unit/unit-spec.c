@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A UnitSpec as the properties of StartTransientUnit(), and systemd's errors as moored's. The properties that the hand-over
+ * rests on come first; the user's follow, and unit_property_append() refuses those among them that would undo it.
+ *
+ * DevicePolicy=closed: a container has CAP_MKNOD, as everywhere, and a node that it makes must not open the host's disks. */
+
+#include <sys/wait.h>
+
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "unit/unit-private.h"
+#include "unit/unit-properties.h"
+
+#define STATUS_NAME_MAX 64U
+
+static int append_exec_start(sd_bus_message *m, char *const *argv) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'r', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', "ExecStart");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "a(sasb)");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "(sasb)");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'r', "sasb");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', argv[0]);
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, (char **) argv);
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 'b', &(int) { false });
+        for (unsigned i = 0; r >= 0 && i < 4; i++)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
+/* An array of byte arrays: fields of the journal need not be text. */
+static int append_log_fields(sd_bus_message *m, char *const *fields) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'r', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', "LogExtraFields");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "aay");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "ay");
+        if (r < 0)
+                return r;
+        STRV_FOREACH(f, fields) {
+                r = sd_bus_message_append_array(m, 'y', f, strlen(f));
+                if (r < 0)
+                        return r;
+        }
+        for (unsigned i = 0; r >= 0 && i < 3; i++)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
+static int append_stdio(sd_bus_message *m, const ContainerStdio *stdio) {
+        const struct {
+                int fd;
+                const char *descriptor, *name, *otherwise;
+        } streams[] = {
+                { stdio->in, "StandardInputFileDescriptor", "StandardInput", "null" },
+                { stdio->out, "StandardOutputFileDescriptor", "StandardOutput", "journal" },
+                { stdio->err, "StandardErrorFileDescriptor", "StandardError", "journal" },
+        };
+        int r;
+
+        for (size_t i = 0; i < ELEMENTSOF(streams); i++) {
+                r = streams[i].fd >= 0 ? sd_bus_message_append(m, "(sv)", streams[i].descriptor, "h", streams[i].fd) :
+                                         sd_bus_message_append(m, "(sv)", streams[i].name, "s", streams[i].otherwise);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int append_environment(sd_bus_message *m, char *const *environment) {
+        int r;
+
+        if (strv_length(environment) == 0)
+                return 0;
+        r = sd_bus_message_open_container(m, 'r', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', "Environment");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "as");
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, (char **) environment);
+        for (unsigned i = 0; r >= 0 && i < 2; i++)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
+static int append_fixed(sd_bus_message *m, const UnitSpec *spec) {
+        return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
+                                     "Description", "s", spec->description,
+                                     "Slice", "s", spec->slice,
+                                     "Type", "s", "notify",
+                                     "NotifyAccess", "s", "all",
+                                     "Delegate", "b", true,
+                                     "RemainAfterExit", "b", true,
+                                     "KillMode", "s", "mixed",
+                                     "KillSignal", "i", (int32_t) spec->kill_signal,
+                                     "SendSIGKILL", "b", true,
+                                     "TimeoutStopUSec", "t", spec->timeout_stop_usec,
+                                     "TimeoutStartUSec", "t", spec->timeout_start_usec,
+                                     "SyslogIdentifier", "s", spec->syslog_identifier,
+                                     "DevicePolicy", "s", "closed");
+}
+
+int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, Error *reterr_error) {
+        int r;
+
+        r = sd_bus_message_append(m, "ss", spec->name, "fail");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "(sv)");
+        if (r >= 0)
+                r = append_fixed(m, spec);
+        if (r >= 0)
+                r = append_exec_start(m, spec->exec_start);
+        if (r >= 0)
+                r = append_log_fields(m, spec->log_extra_fields);
+        if (r >= 0)
+                r = append_environment(m, spec->environment);
+        if (r >= 0)
+                r = append_stdio(m, &spec->stdio);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to describe unit %s: %m", spec->name);
+
+        STRV_FOREACH(p, spec->properties) {
+                r = unit_property_append(m, p, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+
+        r = sd_bus_message_close_container(m);
+        if (r < 0)
+                return r;
+        /* Auxiliary units: none. */
+        return sd_bus_message_append(m, "a(sa(sv))", 0);
+}
+
+int unit_error_from_message(sd_bus_message *reply, Error *ret) {
+        static const struct {
+                const char *bus;
+                int error;
+                const char *name;
+        } names[] = {
+                { SYSTEMD_NAME ".NoSuchUnit", -ENOENT, "NoSuchUnit" },
+                { SYSTEMD_NAME ".UnitExists", -EEXIST, "UnitExists" },
+                { SYSTEMD_NAME ".NoSuchProcess", -ESRCH, "NotRunning" },
+                { SYSTEMD_NAME ".BadUnitSetting", -EINVAL, "InvalidArgument" },
+                { SD_BUS_ERROR_INVALID_ARGS, -EINVAL, "InvalidArgument" },
+                { SD_BUS_ERROR_PROPERTY_READ_ONLY, -EINVAL, "InvalidArgument" },
+                { SD_BUS_ERROR_UNKNOWN_PROPERTY, -EINVAL, "InvalidArgument" },
+        };
+        const sd_bus_error *e = sd_bus_message_get_error(reply);
+        int r;
+
+        if (!e)
+                return 0;
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                if (streq(e->name, names[i].bus))
+                        return error_set(ret, names[i].error, names[i].name, "systemd: %s", strempty(e->message));
+
+        r = -sd_bus_error_get_errno(e);
+        return error_set(ret, r < 0 ? r : -EIO, "Failed", "systemd: %s", e->message ?: e->name);
+}
+
+static int errno_from_name(const char *name) {
+        static const struct {
+                const char *name;
+                int error;
+        } names[] = {
+                { "CommandNotFound", -ENOENT },
+                { "CommandNotExecutable", -EACCES },
+                { "NoSuchUser", -ENOENT },
+                { "NoSuchGroup", -ENOENT },
+                { "NoSuchSource", -ENOENT },
+                { "InvalidArgument", -EINVAL },
+                { "NoSpace", -ENOSPC },
+                { "NoMemory", -ENOMEM },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                if (streq(names[i].name, name))
+                        return names[i].error;
+        return -EIO;
+}
+
+int unit_error_from_status(const UnitStatus *status, const char *unit, const char *job_result, Error *ret) {
+        const char *text = strempty(status->status_text), *colon = strstr(text, ": ");
+        _cleanup_free_ char *name = NULL;
+        size_t n = colon ? (size_t) (colon - text) : 0;
+
+        if (n > 0 && n <= STATUS_NAME_MAX && strspn(text, LOWERCASE UPPERCASE) == n && colon[2]) {
+                name = strndup(text, n);
+                if (!name)
+                        return error_set(ret, -ENOMEM, "NoMemory", "Out of memory.");
+                return error_set(ret, errno_from_name(name), name, "%s", colon + 2);
+        }
+
+        if (streq_ptr(job_result, "timeout") || streq_ptr(status->result, "timeout"))
+                return error_set(ret, -ETIMEDOUT, "Failed", "Unit %s did not start in time.", unit);
+        if (streq_ptr(job_result, "canceled"))
+                return error_set(ret, -ECONNABORTED, "Failed", "The start of unit %s was canceled by somebody else.", unit);
+        if (streq_ptr(job_result, "dependency"))
+                return error_set(ret, -EIO, "Failed", "Unit %s did not start because one that it needs did not; see systemctl status.", unit);
+
+        return error_set(ret, -EIO, "Failed", "Unit %s did not start (job: %s, result: %s, %s %i); see journalctl -u '%s'.", unit,
+                         job_result ?: "unknown", isempty(status->result) ? "unknown" : status->result,
+                         status->exec_main_code == CLD_EXITED ? "exit code" : "signal", status->exec_main_status, unit);
+}
