@@ -182,7 +182,8 @@ int http_client_new(sd_event *event, const HttpConfig *config, HttpClient **ret,
         c->config.user_agent = c->user_agent;
         c->config.ca = c->ca;
 
-        r = sd_event_add_time_relative(event, &c->timer, CLOCK_BOOTTIME, 0, 0, on_timer, c);
+        /* Accuracy 0 would mean 250 ms, and curl wakes itself by this timer at each step. */
+        r = sd_event_add_time_relative(event, &c->timer, CLOCK_BOOTTIME, 0, 1, on_timer, c);
         if (r >= 0)
                 r = sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
         if (r < 0)
