@@ -562,52 +562,6 @@ static int open_database(const char *path, sqlite3 **ret) {
         return 0;
 }
 
-/* -EBADMSG: damaged. */
-static int store_open_once(const char *path, Store **ret, Error *reterr_error) {
-        _cleanup_(store_freep) Store *s = NULL;
-        bool unclean = wal_exists(path);
-        int64_t version = 0;
-        int r;
-
-        s = calloc(1, sizeof(Store));
-        if (!s)
-                return -ENOMEM;
-
-        r = open_database(path, &s->db);
-        if (r < 0)
-                return r;
-
-        r = configure(s);
-        if (r < 0)
-                return r;
-
-        if (unclean) {
-                r = quick_check(s);
-                if (r < 0)
-                        return r;
-        }
-
-        r = get_integer(s, "PRAGMA user_version", &version);
-        if (r < 0)
-                return r;
-        if (version > SCHEMA_VERSION)
-                return error_set(reterr_error, -EOPNOTSUPP, "SchemaTooNew",
-                                 "The database %s was written by a newer version of moored (schema %lld, this one knows %i): install that version, or move the file away.",
-                                 path, (long long) version, SCHEMA_VERSION);
-        if (version == 0) {
-                r = create_schema(s);
-                if (r < 0)
-                        return r;
-        }
-
-        r = store_gc_setup(s);
-        if (r < 0)
-                return r;
-
-        *ret = TAKE_PTR(s);
-        return 0;
-}
-
 static int set_aside(const char *path) {
         _cleanup_free_ char *wal = strjoin(path, "-wal"), *shm = strjoin(path, "-shm"), *to = NULL, *to_wal = NULL;
 
@@ -663,28 +617,76 @@ static int needs_refill(Store *s, const char *path) {
         return namespaces == 0 && !streq(path, ":memory:") ? was_set_aside(path) : 0;
 }
 
+/* -EBADMSG: damaged. */
+static int store_open_once(const char *path, Store **ret, bool *ret_rebuilt, Error *reterr_error) {
+        _cleanup_(store_freep) Store *s = NULL;
+        bool unclean = wal_exists(path);
+        int64_t version = 0;
+        int r;
+
+        s = calloc(1, sizeof(Store));
+        if (!s)
+                return -ENOMEM;
+
+        r = open_database(path, &s->db);
+        if (r < 0)
+                return r;
+
+        r = configure(s);
+        if (r < 0)
+                return r;
+
+        if (unclean) {
+                r = quick_check(s);
+                if (r < 0)
+                        return r;
+        }
+
+        r = get_integer(s, "PRAGMA user_version", &version);
+        if (r < 0)
+                return r;
+        if (version > SCHEMA_VERSION)
+                return error_set(reterr_error, -EOPNOTSUPP, "SchemaTooNew",
+                                 "The database %s was written by a newer version of moored (schema %lld, this one knows %i): install that version, or move the file away.",
+                                 path, (long long) version, SCHEMA_VERSION);
+        if (version == 0) {
+                r = create_schema(s);
+                if (r < 0)
+                        return r;
+        }
+
+        r = store_gc_setup(s);
+        if (r < 0)
+                return r;
+
+        r = needs_refill(s, path);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(s);
+        *ret_rebuilt = r > 0;
+        return 0;
+}
+
 int store_open(const char *path, Store **ret, bool *ret_rebuilt, Error *reterr_error) {
         _cleanup_(store_freep) Store *s = NULL;
-        int r, k;
+        bool rebuilt = false;
+        int r;
 
-        r = store_open_once(path, &s, reterr_error);
+        r = store_open_once(path, &s, &rebuilt, reterr_error);
         if (r == -EBADMSG) {
                 r = set_aside(path);
                 if (r < 0)
                         return error_set_errno(reterr_error, r, "The database %s is damaged and cannot be set aside: %m", path);
 
                 log_debug("The database %s is damaged, it was set aside.", path);
-                r = store_open_once(path, &s, reterr_error);
+                r = store_open_once(path, &s, &rebuilt, reterr_error);
         }
         if (r < 0)
                 return error_set_errno(reterr_error, r, "The database %s cannot be opened: %m", path);
 
-        k = needs_refill(s, path);
-        if (k < 0)
-                return error_set_errno(reterr_error, k, "The database %s cannot be read: %m", path);
-
         *ret = TAKE_PTR(s);
         if (ret_rebuilt)
-                *ret_rebuilt = k > 0;
+                *ret_rebuilt = rebuilt;
         return 0;
 }
