@@ -9,22 +9,41 @@ typedef struct InspectOptions {
         const char *type;
 } InspectOptions;
 
+/* Large texts are not among the properties that GetAll() gives. One that cannot be had is left out. */
+static int add_text(Ctl *c, const char *path, const char *interface, const char *name, json_t *object,
+                    Error *reterr_error) {
+        _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+        _cleanup_free_ char *text = NULL;
+
+        if (sd_bus_get_property_string(c->bus, BUS_NAME, path, interface, name, &e, &text) < 0)
+                return 0;
+        if (json_object_set_new(object, name, json_string(text)) < 0)
+                return ctl_oom(reterr_error);
+        json_member_expand(object, name);
+        return 0;
+}
+
 static int inspect_container(Ctl *c, const char *name, json_t **ret, Error *reterr_error) {
         _cleanup_free_ char *path = container_path(c->ns, name);
+        _cleanup_json_ json_t *object = NULL;
         int r;
 
         if (!path)
                 return ctl_oom(reterr_error);
-        r = ctl_get_all(c, path, BUS_CONTAINER, ret, reterr_error);
+        r = ctl_get_all(c, path, BUS_CONTAINER, &object, reterr_error);
         if (r < 0)
                 return r;
-        json_member_expand(*ret, "Spec");
+        r = add_text(c, path, BUS_CONTAINER, "Spec", object, reterr_error);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(object);
         return 0;
 }
 
 static int inspect_image(Ctl *c, const char *name, json_t **ret, Error *reterr_error) {
         _cleanup_message_ sd_bus_message *reply = NULL;
         _cleanup_free_ char *path = namespace_path(c->ns);
+        _cleanup_json_ json_t *image = NULL;
         const char *object;
         int r;
 
@@ -36,10 +55,13 @@ static int inspect_image(Ctl *c, const char *name, json_t **ret, Error *reterr_e
         r = sd_bus_message_read(reply, "o", &object);
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
-        r = ctl_get_all(c, object, BUS_IMAGE, ret, reterr_error);
+        r = ctl_get_all(c, object, BUS_IMAGE, &image, reterr_error);
         if (r < 0)
                 return r;
-        json_member_expand(*ret, "Config");
+        r = add_text(c, object, BUS_IMAGE, "Config", image, reterr_error);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(image);
         return 0;
 }
 
