@@ -120,7 +120,7 @@ static int rule_resolve(json_t *rule, uint64_t capabilities, json_t **ret, Error
 
 int seccomp_profile_resolve(SeccompProfile *p, uint64_t capabilities, json_t **ret, Error *reterr_error) {
         _cleanup_json_ json_t *top = NULL;
-        json_t *rules, *rule, *resolved;
+        json_t *rules, *rule;
         size_t i;
         int r;
 
@@ -136,6 +136,8 @@ int seccomp_profile_resolve(SeccompProfile *p, uint64_t capabilities, json_t **r
                 return -ENOMEM;
         (void) json_object_del(top, "comment");
         json_array_foreach(json_object_get(p->json, "syscalls"), i, rule) {
+                json_t *resolved = NULL;
+
                 r = rule_resolve(rule, capabilities, &resolved, reterr_error);
                 if (r < 0)
                         return r;
