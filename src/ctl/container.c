@@ -487,8 +487,6 @@ static int ps_show(Ctl *c, const PsOptions *o, Error *reterr_error) {
                 container = json_array_get(containers, i - 1);
                 STRV_FOREACH(f, o->filters)
                         show = show && filter_matches(container, f);
-                /* As large as all the rest; inspect shows it. */
-                (void) json_object_del(container, "Spec");
                 if (!show)
                         (void) json_array_remove(containers, i - 1);
         }

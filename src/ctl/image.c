@@ -28,7 +28,6 @@ static int print_made(Ctl *c, const char *path, uint64_t begin_usec, const char 
         r = ctl_get_all(c, path, BUS_IMAGE, &image, reterr_error);
         if (r < 0)
                 return r;
-        (void) json_object_del(image, "Config");
         if (c->json != OUTPUT_OFF)
                 return ctl_output(c, NULL, image, reterr_error);
         if (!c->quiet)
@@ -237,11 +236,9 @@ static int images_show(Ctl *c, json_t *images, Error *reterr_error) {
 
         if (!t)
                 return ctl_oom(reterr_error);
-        json_array_foreach(images, i, image) {
-                (void) json_object_del(image, "Config");
+        json_array_foreach(images, i, image)
                 if (images_row(t, image) < 0)
                         return ctl_oom(reterr_error);
-        }
         return ctl_output(c, t, images, reterr_error);
 }
 
