@@ -245,8 +245,7 @@ int content_write_blob(Content *c, const void *p, size_t n, const char *expected
                         return error_set_errno(reterr_error, r, "The blob %s cannot be written: %m", digest);
         }
 
-        if (ret_digest)
-                strcpy(ret_digest, digest);
+        strcpy(ret_digest, digest);
         return 0;
 }
 

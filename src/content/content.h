@@ -30,6 +30,7 @@ int content_read_blob(Content *c, const char *digest, size_t max, char **ret, si
 /* A small blob from memory: hashed, written, synced, renamed. expected may be NULL. */
 int content_write_blob(Content *c, const void *p, size_t n, const char *expected, char ret_digest[static DIGEST_STRING_MAX],
                        Error *reterr_error);
+/* 1: removed, 0: it was not there. */
 int content_remove_blob(Content *c, const char *digest);
 /* Calls back for each blob file; a negative result ends it. */
 int content_foreach_blob(Content *c, int (*cb)(const char *digest, uint64_t size, void *userdata), void *userdata);
