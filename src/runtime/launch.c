@@ -27,6 +27,7 @@
 #include "runtime/init.h"
 #include "runtime/launch.h"
 #include "runtime/notify.h"
+#include "runtime/self.h"
 
 typedef struct Launch {
         RuntimeSpec *spec;
@@ -195,20 +196,23 @@ static void report(const Error *e) {
                 dprintf(STDERR_FILENO, "mooring: %s\n", error_message(e));
 }
 
-int launch(const char *bundle) {
+int launch(char *argv[], const char *bundle) {
         _cleanup_(launch_done) Launch l = {};
         _cleanup_error_ Error e = ERROR_NULL;
         _cleanup_free_ char *path = NULL;
-        int r = 0;
+        int r;
 
         for (size_t i = 0; i < _NAMESPACE_TYPE_MAX; i++)
                 l.namespace_fds[i] = -EBADF;
 
-        path = realpath(bundle, NULL);
-        if (!path)
-                r = error_set_errno(&e, -errno, "Cannot find the bundle \"%s\": %m", bundle);
-        if (r >= 0)
-                r = launch_run(&l, path, &e);
+        r = self_protect(argv);
+        if (r < 0)
+                r = error_set_errno(&e, r, "Cannot run from a read-only mount: %m");
+        if (r >= 0) {
+                path = realpath(bundle, NULL);
+                r = path ? launch_run(&l, path, &e) :
+                           error_set_errno(&e, -errno, "Cannot find the bundle \"%s\": %m", bundle);
+        }
         if (r >= 0)
                 return 0;
 

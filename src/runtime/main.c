@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <getopt.h>
-#include <unistd.h>
 
 #include "runtime/init.h"
 #include "runtime/launch.h"
-#include "runtime/self.h"
 
 typedef struct Verb {
         const char *name;
         int n_args;
-        int (*run)(char *argv[]);
+        int (*run)(char *argv[], char *args[]); /* main()'s argv, and what stands behind the verb */
 } Verb;
 
-static int verb_launch(char *argv[]) {
-        return launch(argv[0]);
+static int verb_launch(char *argv[], char *args[]) {
+        return launch(argv, args[0]);
 }
 
 static void help(FILE *f) {
@@ -42,7 +40,7 @@ int main(int argc, char *argv[]) {
         static const Verb verbs[] = {
                 { "launch", 1, verb_launch },
         };
-        int c, r;
+        int c;
 
         /* "+": what stands behind the verb is the verb's own. */
         while ((c = getopt_long(argc, argv, "+h", options, NULL)) >= 0)
@@ -70,12 +68,7 @@ int main(int argc, char *argv[]) {
                                 verbs[i].n_args);
                         return EXIT_LAUNCH_FAILED;
                 }
-                r = self_protect(argv);
-                if (r < 0) {
-                        fprintf(stderr, "mooring: cannot run from a read-only mount: %s\n", strerror(-r));
-                        return EXIT_LAUNCH_FAILED;
-                }
-                return verbs[i].run(argv + optind + 1);
+                return verbs[i].run(argv, argv + optind + 1);
         }
 
         fprintf(stderr, "mooring: unknown command \"%s\". See mooring --help.\n", argv[optind]);

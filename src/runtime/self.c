@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -19,8 +20,11 @@ int self_protect(char *argv[]) {
                 return -errno;
         if (fstatvfs(fd, &st) < 0)
                 return -errno;
-        if (st.f_flag & ST_RDONLY)
+        if (st.f_flag & ST_RDONLY) {
+                /* execveat() names the process after the descriptor's number. */
+                (void) prctl(PR_SET_NAME, program_invocation_short_name);
                 return 0;
+        }
 
         mount_fd = mount_clone(fd, "", false);
         if (mount_fd < 0)

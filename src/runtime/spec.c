@@ -583,10 +583,10 @@ static int parse_root(RuntimeSpec *s, json_t *root, Error *reterr_error) {
 }
 
 static int check_version(const char *version, Error *reterr_error) {
-        /* All of 1.x is one contract, of which later versions add members. */
-        if (!startswith(version, "1."))
+        /* All of 1.x is one contract, of which later versions add members; what came before differs in nothing used here. */
+        if (!startswith(version, "1.") && !startswith(version, "0."))
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
-                                 "ociVersion: \"%s\" is not a version 1 of the runtime specification.", version);
+                                 "ociVersion: \"%s\" is not version 1 of the runtime specification.", version);
         return 0;
 }
 

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The filters run for real: a child installs one and makes system calls. No privileges are needed with no_new_privs. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "basic/fd-util.h"
+#include "basic/fs-util.h"
+#include "basic/json.h"
+#include "basic/string-util.h"
+#include "runtime/seccomp-filter.h"
+#include "runtime/spec-seccomp.h"
+
+#define PROFILE TEST_DATA_DIR "/../../src/runtime/seccomp-default.json"
+
+static SeccompSpec *spec_from_json(json_t *j) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        SeccompSpec *s = NULL;
+
+        if (seccomp_spec_parse(j, &s, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        return s;
+}
+
+static SeccompSpec *spec_from(const char *text) {
+        _cleanup_json_ json_t *j = NULL;
+
+        assert_int_equal(json_parse(text, strlen(text), SIZE_MAX, &j, NULL), 0);
+        return spec_from_json(j);
+}
+
+static bool names_cap(json_t *condition, const char *cap) {
+        json_t *v;
+        size_t i;
+
+        json_array_foreach(json_object_get(condition, "caps"), i, v)
+                if (cap && streq(json_string_value(v), cap))
+                        return true;
+        return false;
+}
+
+/* The vendor's profile as it is for a container with that capability, or with none. */
+static SeccompSpec *default_profile(const char *cap) {
+        _cleanup_json_ json_t *j = NULL, *rules = json_array();
+        _cleanup_free_ char *text = NULL;
+        json_t *rule;
+        size_t size, i;
+
+        assert_int_equal(read_file_at(AT_FDCWD, PROFILE, SPEC_SIZE_MAX, &text, &size), 0);
+        assert_int_equal(json_parse(text, size, SIZE_MAX, &j, NULL), 0);
+        json_array_foreach(json_object_get(j, "syscalls"), i, rule) {
+                json_t *includes = json_object_get(rule, "includes");
+
+                if ((!includes || names_cap(includes, cap)) && !names_cap(json_object_get(rule, "excludes"), cap))
+                        assert_int_equal(json_array_append(rules, rule), 0);
+        }
+        assert_int_equal(json_object_set(j, "syscalls", rules), 0);
+        return spec_from_json(j);
+}
+
+static SeccompProgram compile(const SeccompSpec *s) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        SeccompProgram p = {};
+
+        if (seccomp_compile(s, &p, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        return p;
+}
+
+/* What call() gives (0 or an errno) in a process with the filter. */
+static int under(const SeccompProgram *p, int (*call)(void)) {
+        int status;
+        pid_t pid = fork();
+
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_install(p) < 0)
+                        _exit(255);
+                _exit(call());
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_not_equal(WEXITSTATUS(status), 255);
+        return WEXITSTATUS(status);
+}
+
+#define RESULT(call) ((call) < 0 ? errno : 0)
+
+static int call_getppid(void) {
+        return RESULT(syscall(SYS_getppid)); /* the C library thinks that it cannot fail */
+}
+
+static int call_unshare(void) {
+        return RESULT(unshare(CLONE_NEWUTS));
+}
+
+static int call_clone3(void) {
+        return RESULT(syscall(SYS_clone3, NULL, 0));
+}
+
+static int call_clone_newuser(void) {
+        return RESULT(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, 0));
+}
+
+static int call_fork(void) {
+        pid_t pid = fork();
+
+        if (pid == 0)
+                _exit(0);
+        return pid < 0 ? errno : 0;
+}
+
+static int call_io_uring(void) {
+        return RESULT(syscall(SYS_io_uring_setup, 1, NULL));
+}
+
+static int call_keyctl(void) {
+        return RESULT(syscall(SYS_keyctl, 0, 0, 0, 0, 0));
+}
+
+static int call_unknown(void) {
+        return RESULT(syscall(900));
+}
+
+static int call_socket_unix(void) {
+        return RESULT(socket(AF_UNIX, SOCK_STREAM, 0));
+}
+
+static int call_socket_alg(void) {
+        return RESULT(socket(AF_ALG, SOCK_SEQPACKET, 0));
+}
+
+static int call_socket_vsock(void) {
+        return RESULT(socket(AF_VSOCK, SOCK_STREAM, 0));
+}
+
+static int call_personality_get(void) {
+        return RESULT(personality(0xffffffff));
+}
+
+static int call_personality_random(void) {
+        return RESULT(personality(ADDR_NO_RANDOMIZE));
+}
+
+static void test_default_profile(void **state) {
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s = default_profile(NULL);
+        _cleanup_(seccomp_program_done) SeccompProgram p = compile(s);
+
+        assert_true(p.n > 100 && p.n <= SECCOMP_INSTRUCTIONS_MAX);
+        assert_int_equal(under(&p, call_getppid), 0);
+        assert_int_equal(under(&p, call_fork), 0);
+        assert_int_equal(under(&p, call_unshare), EPERM);
+        assert_int_equal(under(&p, call_clone3), ENOSYS);
+        assert_int_equal(under(&p, call_clone_newuser), EPERM);
+        assert_int_equal(under(&p, call_io_uring), EPERM);
+        assert_int_equal(under(&p, call_keyctl), EPERM);
+        assert_int_equal(under(&p, call_socket_unix), 0);
+        assert_int_equal(under(&p, call_socket_alg), EPERM);
+        assert_int_equal(under(&p, call_socket_vsock), EPERM);
+        assert_int_equal(under(&p, call_personality_get), 0);
+        assert_int_equal(under(&p, call_personality_random), EPERM);
+        /* Newer than everything the profile knows. */
+        assert_int_equal(under(&p, call_unknown), ENOSYS);
+}
+
+static void test_default_profile_with_admin(void **state) {
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s = default_profile("CAP_SYS_ADMIN");
+        _cleanup_(seccomp_program_done) SeccompProgram p = compile(s);
+
+        /* The kernel's own answers: EINVAL for no arguments at all. */
+        assert_int_equal(under(&p, call_clone3), EINVAL);
+        assert_int_equal(under(&p, call_io_uring), EPERM);
+}
+
+static void test_no_enosys_without_errno(void **state) {
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s =
+                spec_from("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"getppid\"],\"action\":\"SCMP_ACT_ERRNO\","
+                          "\"errnoRet\":99},{\"names\":[\"no_such_system_call\"],\"action\":\"SCMP_ACT_ERRNO\"}]}");
+        _cleanup_(seccomp_program_done) SeccompProgram p = compile(s);
+
+        assert_int_equal(under(&p, call_getppid), 99);
+        assert_int_equal(under(&p, call_socket_unix), 0);
+}
+
+static int call_socket_2(void) {
+        return RESULT(socket(2, SOCK_DGRAM, 0));
+}
+
+static void test_repeated_arguments_are_alternatives(void **state) {
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s =
+                spec_from("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"socket\"],\"action\":\"SCMP_ACT_ERRNO\","
+                          "\"errnoRet\":98,\"args\":[{\"index\":0,\"value\":1,\"op\":\"SCMP_CMP_EQ\"},"
+                          "{\"index\":0,\"value\":2,\"op\":\"SCMP_CMP_EQ\"}]}]}");
+        _cleanup_(seccomp_program_done) SeccompProgram p = compile(s);
+
+        assert_int_equal(under(&p, call_socket_unix), 98);
+        assert_int_equal(under(&p, call_socket_2), 98);
+        assert_int_not_equal(under(&p, call_socket_alg), 98);
+}
+
+static void check_fails(const char *text, const char *in_message) {
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s = spec_from(text);
+        _cleanup_(seccomp_program_done) SeccompProgram p = {};
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        assert_true(seccomp_compile(s, &p, &e) < 0);
+        if (!strstr(error_message(&e), in_message))
+                fail_msg("\"%s\" is not in \"%s\"", in_message, error_message(&e));
+}
+
+static void test_errors(void **state) {
+        check_fails("{\"defaultAction\":\"SCMP_ACT_NONE\"}", "SCMP_ACT_NONE");
+        check_fails("{\"defaultAction\":\"SCMP_ACT_NOTIFY\"}", "SCMP_ACT_NOTIFY");
+        check_fails("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":65536}", "65536");
+        check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_PDP11\"]}", "SCMP_ARCH_PDP11");
+        check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"X86\"]}", "X86");
+        check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"X\"}]}", "\"X\"");
+        check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\","
+                    "\"args\":[{\"index\":0,\"value\":0,\"op\":\"SCMP_CMP_X\"}]}]}", "SCMP_CMP_X");
+}
+
+/* ---- the cache ---- */
+
+static int count_files(const char *path, char *ret_name, size_t l) {
+        _cleanup_free_ char *command = strformat("ls %s | tail -n 1", path);
+        _cleanup_free_ char *count = strformat("ls %s | wc -l", path);
+        FILE *f;
+        int n = -1;
+
+        f = popen(count, "re");
+        assert_non_null(f);
+        assert_int_equal(fscanf(f, "%d", &n), 1);
+        pclose(f);
+        f = popen(command, "re");
+        assert_non_null(f);
+        if (!fgets(ret_name, (int) l, f))
+                ret_name[0] = 0;
+        ret_name[strcspn(ret_name, "\n")] = 0;
+        pclose(f);
+        return n;
+}
+
+static void get(const SeccompSpec *s, const char *dir, SeccompProgram *ret) {
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        seccomp_program_done(ret);
+        if (seccomp_get(s, dir, ret, &e) < 0)
+                fail_msg("%s", error_message(&e));
+}
+
+static void test_cache(void **state) {
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s = default_profile(NULL), *admin = default_profile("CAP_SYS_ADMIN");
+        _cleanup_(seccomp_program_done) SeccompProgram p = {}, q = {};
+        char dir[] = "/tmp/test-seccomp-XXXXXX", name[64];
+        _cleanup_free_ char *cache = NULL, *file = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct stat before, after;
+        char byte;
+
+        assert_non_null(mkdtemp(dir));
+        cache = strjoin(dir, "/cache");
+
+        get(s, cache, &p);
+        assert_int_equal(count_files(cache, name, sizeof(name)), 1);
+        file = strjoin(cache, "/", name);
+        assert_int_equal(stat(file, &before), 0);
+        assert_int_equal(before.st_mode & 07777, 0600);
+
+        /* The second time it comes from the file, unchanged. */
+        get(s, cache, &q);
+        assert_int_equal(q.n, p.n);
+        assert_memory_equal(q.filter, p.filter, p.n * sizeof(struct sock_filter));
+        assert_int_equal(stat(file, &after), 0);
+        assert_true(before.st_ino == after.st_ino);
+
+        /* Another profile, another file. */
+        get(admin, cache, &q);
+        assert_int_equal(count_files(cache, name, sizeof(name)), 2);
+
+        /* A damaged file is not believed: truncated, then with another profile's bytes in it. */
+        assert_int_equal(truncate(file, 100), 0);
+        get(s, cache, &q);
+        assert_int_equal(q.n, p.n);
+        fd = open(file, O_WRONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, "\1", 1, 40), 1);
+        fd = safe_close(fd);
+        get(s, cache, &q);
+        assert_memory_equal(q.filter, p.filter, p.n * sizeof(struct sock_filter));
+        fd = open(file, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(pread(fd, &byte, 1, 40), 1);
+        assert_int_not_equal(byte, 1);
+
+        /* A directory that others can write to is not used. */
+        assert_int_equal(rm_rf_at(AT_FDCWD, cache), 0);
+        assert_int_equal(mkdir(cache, 0700), 0);
+        assert_int_equal(chmod(cache, 0777), 0);
+        get(s, cache, &q);
+        assert_int_equal(q.n, p.n);
+        assert_int_equal(count_files(cache, name, sizeof(name)), 0);
+
+        assert_int_equal(rm_rf_at(AT_FDCWD, dir), 0);
+}
+
+static void test_flags(void **state) {
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s =
+                spec_from("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"]}");
+        _cleanup_(seccomp_spec_freep) SeccompSpec *bad =
+                spec_from("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_NEW_LISTENER\"]}");
+        _cleanup_(seccomp_program_done) SeccompProgram p = {};
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        get(s, "/nonexistent/cache", &p);
+        assert_int_equal(p.flags, 2);
+        assert_int_equal(under(&p, call_getppid), 0);
+        seccomp_program_done(&p);
+        assert_true(seccomp_get(bad, "/nonexistent/cache", &p, &e) < 0);
+        assert_string_equal(error_name(&e), "NotSupported");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_default_profile),
+                cmocka_unit_test(test_default_profile_with_admin),
+                cmocka_unit_test(test_no_enosys_without_errno),
+                cmocka_unit_test(test_repeated_arguments_are_alternatives),
+                cmocka_unit_test(test_errors),
+                cmocka_unit_test(test_cache),
+                cmocka_unit_test(test_flags),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
