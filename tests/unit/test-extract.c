@@ -1,0 +1,666 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <limits.h>
+#include <locale.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "basic/fd-util.h"
+#include "basic/fs-util.h"
+#include "basic/string-util.h"
+#include "helper/extract.h"
+#include "helper/tree-writer.h"
+#include "tar-builder.h"
+
+/* Owners, device nodes and trusted.* attributes are root's to set: without root these tests are skipped (and counted so). */
+
+typedef struct Fixture {
+        char path[PATH_MAX]; /* holds "outside" and "root" */
+        int dir;
+        int root;
+        TarBuilder tar;
+        Error error;
+        uint64_t entries;
+        bool devices;
+        uint64_t max_entries;
+        size_t chunk; /* how much of the tar a read gives */
+        size_t pos;
+} Fixture;
+
+static int setup(void **state) {
+        Fixture *f = calloc(1, sizeof(Fixture));
+        const char *tmp = getenv("TMPDIR");
+
+        (void) setlocale(LC_CTYPE, "C.UTF-8");
+        (void) snprintf(f->path, sizeof(f->path), "%s/test-extract-XXXXXX", tmp ?: "/tmp");
+        if (!mkdtemp(f->path))
+                return -1;
+        f->dir = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        f->root = mkdirat_open(f->dir, "root", 0755);
+        f->max_entries = 1000;
+        f->chunk = 1000;
+        *state = f;
+        return f->root < 0 || write_file_atomic_at(f->dir, "outside", "safe", 4, 0644, false) < 0 ? -1 : 0;
+}
+
+static int teardown(void **state) {
+        Fixture *f = *state;
+        int r;
+
+        safe_close(f->root);
+        safe_close(f->dir);
+        tar_builder_done(&f->tar);
+        error_done(&f->error);
+        r = rm_rf_at(AT_FDCWD, f->path);
+        free(f);
+        return r;
+}
+
+#define NEED_ROOT()                                                                           \
+        do {                                                                                  \
+                if (geteuid() != 0) {                                                         \
+                        print_message("needs root: owners and trusted.* attributes\n");       \
+                        skip();                                                               \
+                }                                                                             \
+        } while (0)
+
+static int on_read(void *userdata, const void **ret, size_t *ret_size, Error *reterr_error) {
+        Fixture *f = userdata;
+        size_t n = MIN(f->chunk, f->tar.size - f->pos);
+
+        *ret = f->tar.data + f->pos;
+        *ret_size = n;
+        f->pos += n;
+        return n > 0;
+}
+
+static int extract(Fixture *f) {
+        ExtractSpec spec = {
+                .root_fd = f->root, .max_entries = f->max_entries, .devices = f->devices, .read = on_read, .userdata = f
+        };
+        char *outside;
+        size_t n;
+        int r;
+
+        error_done(&f->error);
+        f->pos = 0;
+        r = extract_tar(&spec, &f->entries, &f->error);
+        if (r < 0)
+                print_message("%s: %s\n", error_name(&f->error), error_message(&f->error));
+        else
+                assert_false(error_is_set(&f->error));
+
+        /* Whatever the archive says, nothing beside the root has changed. */
+        assert_int_equal(read_file_at(f->dir, "outside", 100, &outside, &n), 0);
+        assert_string_equal(outside, "safe");
+        free(outside);
+        assert_int_equal(faccessat(f->dir, "escaped", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+        return r;
+}
+
+static void finish_ok(Fixture *f) {
+        tar_end(&f->tar);
+        assert_int_equal(extract(f), 0);
+}
+
+static void finish_refused(Fixture *f, const char *name) {
+        tar_end(&f->tar);
+        assert_true(extract(f) < 0);
+        assert_string_equal(error_name(&f->error), name);
+}
+
+/* Empties the root and the tar. */
+static void reset(Fixture *f) {
+        tar_builder_done(&f->tar);
+        safe_close(f->root);
+        assert_int_equal(rm_rf_at(f->dir, "root"), 0);
+        f->root = mkdirat_open(f->dir, "root", 0755);
+        assert_true(f->root >= 0);
+}
+
+static struct stat stat_of(Fixture *f, const char *path) {
+        struct stat st;
+
+        assert_int_equal(fstatat(f->root, path, &st, AT_SYMLINK_NOFOLLOW), 0);
+        return st;
+}
+
+static bool exists(Fixture *f, const char *path) {
+        return faccessat(f->root, path, F_OK, AT_SYMLINK_NOFOLLOW) >= 0;
+}
+
+static void assert_content(Fixture *f, const char *path, const char *expected) {
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+
+        assert_int_equal(read_file_at(f->root, path, 1 << 20, &text, &n), 0);
+        assert_string_equal(text, expected);
+}
+
+static ssize_t get_xattr(Fixture *f, const char *path, const char *name, char *buf, size_t n) {
+        _cleanup_close_ int fd = open_beneath_nofollow(f->root, path, O_RDONLY, 0);
+
+        assert_true(fd >= 0);
+        return fgetxattr(fd, name, buf, n);
+}
+
+static bool is_opaque(Fixture *f, const char *path) {
+        char c;
+
+        return get_xattr(f, path, "trusted.overlay.opaque", &c, 1) == 1 && c == 'y';
+}
+
+static bool is_whiteout(Fixture *f, const char *path) {
+        struct stat st = stat_of(f, path);
+
+        return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0);
+}
+
+#define FILE_(n, text) .name = (n), .data = (text), .size = strlen(text)
+#define DIR_(n) .name = (n), .type = '5'
+#define PAX(...) .pax = (const char *const[]) { __VA_ARGS__, NULL }
+
+static void test_tree(void **state) {
+        Fixture *f = *state;
+        char target[16] = {};
+        struct stat st;
+
+        NEED_ROOT();
+        TAR_ADD(&f->tar, DIR_("./"), .mode = 0711, .uid = 5, .gid = 6, .mtime = 1000);
+        TAR_ADD(&f->tar, DIR_("d/"), .mode = 0555, .mtime = 2000);
+        TAR_ADD(&f->tar, FILE_("d/file", "hello"), .mode = 0640, .uid = 1000, .gid = 1001, .mtime = 3000, PAX("mtime", "3000.123456789"));
+        TAR_ADD(&f->tar, .name = "d/empty", .mtime = 4000);
+        TAR_ADD(&f->tar, FILE_("d/suid", "x"), .mode = 06755, .uid = 1000, .gid = 1000);
+        TAR_ADD(&f->tar, .name = "d/link", .type = '2', .linkname = "../../../x", .uid = 7, .gid = 8, .mtime = 5000);
+        TAR_ADD(&f->tar, .name = "hard", .type = '1', .linkname = "./d/file");
+        TAR_ADD(&f->tar, .name = "hardlink-to-symlink", .type = '1', .linkname = "d/link");
+        TAR_ADD(&f->tar, .name = "fifo", .type = '6', .mode = 0622);
+        TAR_ADD(&f->tar, DIR_("sticky"), .mode = 01777);
+        TAR_ADD(&f->tar, DIR_("sgid"), .mode = 02755, .gid = 50);
+        TAR_ADD(&f->tar, .name = "sgid/file");
+        finish_ok(f);
+        assert_int_equal(f->entries, 12);
+
+        st = stat_of(f, ".");
+        assert_int_equal(st.st_mode, S_IFDIR | 0711);
+        assert_int_equal(st.st_uid, 5);
+        assert_int_equal(st.st_gid, 6);
+        assert_int_equal(st.st_mtim.tv_sec, 1000);
+        st = stat_of(f, "d");
+        assert_int_equal(st.st_mode, S_IFDIR | 0555);
+        assert_int_equal(st.st_mtim.tv_sec, 2000);
+        st = stat_of(f, "d/file");
+        assert_int_equal(st.st_mode, S_IFREG | 0640);
+        assert_int_equal(st.st_uid, 1000);
+        assert_int_equal(st.st_gid, 1001);
+        assert_int_equal(st.st_mtim.tv_sec, 3000);
+        assert_int_equal(st.st_mtim.tv_nsec, 123456789);
+        assert_int_equal(st.st_nlink, 2);
+        assert_int_equal(stat_of(f, "hard").st_ino, st.st_ino);
+        assert_content(f, "d/file", "hello");
+        assert_int_equal(stat_of(f, "d/empty").st_size, 0);
+        st = stat_of(f, "d/suid");
+        assert_int_equal(st.st_mode, S_IFREG | 06755);
+        assert_int_equal(st.st_uid, 1000);
+        st = stat_of(f, "d/link");
+        assert_true(S_ISLNK(st.st_mode));
+        assert_int_equal(st.st_uid, 7);
+        assert_int_equal(st.st_mtim.tv_sec, 5000);
+        assert_int_equal(readlinkat(f->root, "d/link", target, sizeof(target)), 10);
+        assert_string_equal(target, "../../../x");
+        assert_int_equal(stat_of(f, "hardlink-to-symlink").st_ino, st.st_ino);
+        assert_int_equal(stat_of(f, "fifo").st_mode, S_IFIFO | 0622);
+        assert_int_equal(stat_of(f, "sticky").st_mode, S_IFDIR | 01777);
+        assert_int_equal(stat_of(f, "sgid").st_mode, S_IFDIR | 02755);
+        assert_int_equal(stat_of(f, "sgid/file").st_gid, 0);
+}
+
+static void test_names(void **state) {
+        static const char *const bad[] = { "../escaped", "a/../../escaped", "a/..", "..", "/../escaped", "./../escaped" };
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                reset(f);
+                TAR_ADD(&f->tar, FILE_(bad[i], "x"));
+                finish_refused(f, "InvalidArchive");
+        }
+
+        /* Absolute names are taken relative to the layer, as everybody does. "..x" is a name like any other. */
+        reset(f);
+        TAR_ADD(&f->tar, FILE_("/abs/./file", "x"));
+        TAR_ADD(&f->tar, FILE_("//two//slashes", "y"));
+        TAR_ADD(&f->tar, FILE_("..x", "z"));
+        TAR_ADD(&f->tar, FILE_("...", "z"));
+        finish_ok(f);
+        assert_content(f, "abs/file", "x");
+        assert_content(f, "two/slashes", "y");
+        assert_content(f, "..x", "z");
+        assert_content(f, "...", "z");
+        assert_int_equal(stat_of(f, "abs").st_mode, S_IFDIR | 0755);
+        assert_int_equal(stat_of(f, "abs").st_uid, 0);
+
+        reset(f);
+        TAR_ADD(&f->tar, .name = ".", .type = '2', .linkname = "/etc");
+        finish_refused(f, "InvalidArchive");
+}
+
+static void test_long_names(void **state) {
+        Fixture *f = *state;
+        char component[300] = {}, path[5000] = {}, deep[2 * (TREE_DEPTH_MAX + 1) + 1] = {};
+
+        NEED_ROOT();
+        memset(component, 'n', TREE_COMPONENT_MAX);
+        TAR_ADD(&f->tar, FILE_("short", "x"), PAX("path", component));
+        /* As long as it may be: 15 components of 255 and one of what is left. */
+        for (size_t i = 0; i < TREE_PATH_MAX - 1; i++)
+                path[i] = i % 256 == 255 ? '/' : 'p';
+        TAR_ADD(&f->tar, FILE_("short", "y"), PAX("path", path));
+        for (size_t i = 0; i < 2 * TREE_DEPTH_MAX - 1; i++)
+                deep[i] = i % 2 ? '/' : 'd';
+        TAR_ADD(&f->tar, FILE_("short", "z"), PAX("path", deep));
+        TAR_ADD(&f->tar, FILE_("utf", "1"), PAX("path", "f\xc3\xbc\xc3\x9f/\xe6\xbc\xa2"));
+        TAR_ADD(&f->tar, FILE_("latin\xfc", "2"));
+        TAR_ADD(&f->tar, FILE_("bad", "3"), PAX("path", "pax\xfc\xff"));
+        finish_ok(f);
+        assert_content(f, component, "x");
+        assert_content(f, path, "y");
+        assert_content(f, deep, "z");
+        assert_content(f, "f\xc3\xbc\xc3\x9f/\xe6\xbc\xa2", "1");
+        assert_content(f, "latin\xfc", "2");
+        assert_content(f, "pax\xfc\xff", "3");
+
+        reset(f);
+        component[TREE_COMPONENT_MAX] = 'n';
+        TAR_ADD(&f->tar, FILE_("short", "x"), PAX("path", component));
+        finish_refused(f, "InvalidArchive");
+        reset(f);
+        path[TREE_PATH_MAX - 1] = path[TREE_PATH_MAX] = 'p';
+        TAR_ADD(&f->tar, FILE_("short", "x"), PAX("path", path));
+        finish_refused(f, "InvalidArchive");
+        reset(f);
+        deep[2 * TREE_DEPTH_MAX - 1] = '/';
+        deep[2 * TREE_DEPTH_MAX] = 'd';
+        TAR_ADD(&f->tar, FILE_("short", "x"), PAX("path", deep));
+        finish_refused(f, "InvalidArchive");
+}
+
+static void test_symlink_then_through(void **state) {
+        static const char *const targets[] = { "..", "/", ".", "real", "/proc/self/cwd" };
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        for (size_t i = 0; i < ELEMENTSOF(targets); i++) {
+                reset(f);
+                TAR_ADD(&f->tar, DIR_("real"));
+                TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = targets[i]);
+                TAR_ADD(&f->tar, FILE_("l/escaped", "x"));
+                finish_refused(f, "InvalidArchive");
+                assert_false(exists(f, "escaped"));
+        }
+
+        /* A file in place of a symlink replaces the link and does not write through it. */
+        reset(f);
+        TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "../outside");
+        TAR_ADD(&f->tar, FILE_("l", "overwritten"));
+        finish_ok(f);
+        assert_content(f, "l", "overwritten");
+
+        /* The time and mode of a directory that was replaced by a symlink do not go through it. */
+        reset(f);
+        TAR_ADD(&f->tar, DIR_("d"), .mode = 0700, .uid = 77);
+        TAR_ADD(&f->tar, DIR_("real"));
+        TAR_ADD(&f->tar, .name = "d", .type = '2', .linkname = "real");
+        finish_ok(f);
+        assert_int_equal(stat_of(f, "real").st_uid, 0);
+        assert_int_equal(stat_of(f, "real").st_mode, S_IFDIR | 0755);
+}
+
+static void test_hard_links(void **state) {
+        static const char *const bad[] = { "../outside", "/etc/passwd", "missing", "l/outside", "d", "a/../../outside", "." };
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                reset(f);
+                TAR_ADD(&f->tar, DIR_("d"));
+                TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "..");
+                TAR_ADD(&f->tar, .name = "hard", .type = '1', .linkname = bad[i]);
+                finish_refused(f, "InvalidArchive");
+                assert_false(exists(f, "hard"));
+        }
+
+        /* To itself; over a file; over another link to the same. */
+        reset(f);
+        TAR_ADD(&f->tar, FILE_("a", "A"));
+        TAR_ADD(&f->tar, .name = "./a", .type = '1', .linkname = "a");
+        TAR_ADD(&f->tar, FILE_("b", "B"));
+        TAR_ADD(&f->tar, .name = "b", .type = '1', .linkname = "a");
+        TAR_ADD(&f->tar, .name = "b", .type = '1', .linkname = "/a");
+        TAR_ADD(&f->tar, .name = "new/c", .type = '1', .linkname = "b");
+        finish_ok(f);
+        assert_content(f, "a", "A");
+        assert_content(f, "b", "A");
+        assert_int_equal(stat_of(f, "new/c").st_nlink, 3);
+}
+
+static void test_devices(void **state) {
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        TAR_ADD(&f->tar, .name = "null", .type = '3', .major = 1, .minor = 3, .mode = 0666);
+        finish_refused(f, "DeviceNotAllowed");
+        assert_int_equal(f->error.error, -EPERM);
+        assert_false(exists(f, "null"));
+
+        reset(f);
+        f->devices = true;
+        TAR_ADD(&f->tar, .name = "null", .type = '3', .major = 1, .minor = 3, .mode = 0666);
+        TAR_ADD(&f->tar, .name = "disk", .type = '4', .major = 8, .minor = 1, .mode = 0660, .gid = 6);
+        finish_ok(f);
+        assert_int_equal(stat_of(f, "null").st_mode, S_IFCHR | 0666);
+        assert_int_equal(stat_of(f, "null").st_rdev, makedev(1, 3));
+        assert_int_equal(stat_of(f, "disk").st_mode, S_IFBLK | 0660);
+        assert_int_equal(stat_of(f, "disk").st_rdev, makedev(8, 1));
+        assert_int_equal(stat_of(f, "disk").st_gid, 6);
+}
+
+static void test_whiteouts(void **state) {
+        static const char *const bad[] = { ".wh.", ".wh..", ".wh...", "d/.wh...", ".wh..wh.plnk", ".wh..wh.x/y", ".wh.dir/file" };
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        TAR_ADD(&f->tar, .name = ".wh.gone");
+        TAR_ADD(&f->tar, .name = "d/.wh.gone");
+        TAR_ADD(&f->tar, .name = "o/.wh..wh..opq");
+        TAR_ADD(&f->tar, FILE_("o/new", "new"));
+        TAR_ADD(&f->tar, .name = ".wh..hidden");
+        TAR_ADD(&f->tar, .name = ".wh....");
+        /* Together with the name itself, in either order: lower layers only are hidden. */
+        TAR_ADD(&f->tar, FILE_("kept", "kept"));
+        TAR_ADD(&f->tar, .name = ".wh.kept");
+        TAR_ADD(&f->tar, .name = ".wh.later");
+        TAR_ADD(&f->tar, FILE_("later", "later"));
+        TAR_ADD(&f->tar, FILE_("dir1/x", "x"));
+        TAR_ADD(&f->tar, .name = ".wh.dir1");
+        TAR_ADD(&f->tar, .name = ".wh.dir2");
+        TAR_ADD(&f->tar, DIR_("dir2"), .mode = 0700);
+        TAR_ADD(&f->tar, .name = ".wh.dir3");
+        TAR_ADD(&f->tar, FILE_("dir3/x", "x"));
+        finish_ok(f);
+        assert_true(is_whiteout(f, "gone"));
+        assert_true(is_whiteout(f, "d/gone"));
+        assert_true(is_whiteout(f, ".hidden"));
+        assert_true(is_whiteout(f, "..."));
+        assert_true(is_opaque(f, "o"));
+        assert_false(is_opaque(f, "d"));
+        assert_content(f, "o/new", "new");
+        assert_false(exists(f, "o/.wh..wh..opq"));
+        assert_content(f, "kept", "kept");
+        assert_content(f, "later", "later");
+        assert_content(f, "dir1/x", "x");
+        assert_true(is_opaque(f, "dir1"));
+        assert_true(is_opaque(f, "dir2"));
+        assert_int_equal(stat_of(f, "dir2").st_mode, S_IFDIR | 0700);
+        assert_true(is_opaque(f, "dir3"));
+        assert_content(f, "dir3/x", "x");
+
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                reset(f);
+                TAR_ADD(&f->tar, .name = bad[i]);
+                finish_refused(f, "InvalidArchive");
+        }
+}
+
+static void test_replacing(void **state) {
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        TAR_ADD(&f->tar, FILE_("file-file", "old content that is longer"), .mode = 04755, .uid = 1);
+        TAR_ADD(&f->tar, FILE_("file-file", "new"), .mode = 0600);
+        TAR_ADD(&f->tar, FILE_("file-dir", "x"));
+        TAR_ADD(&f->tar, DIR_("file-dir"), .mode = 0750);
+        TAR_ADD(&f->tar, FILE_("dir-file/a/b/c", "x"));
+        TAR_ADD(&f->tar, FILE_("dir-file", "file"));
+        TAR_ADD(&f->tar, DIR_("dir-dir"), .mode = 0700, .mtime = 1);
+        TAR_ADD(&f->tar, FILE_("dir-dir/kept", "kept"));
+        TAR_ADD(&f->tar, DIR_("dir-dir"), .mode = 0711, .mtime = 2);
+        TAR_ADD(&f->tar, DIR_("dir-link"));
+        TAR_ADD(&f->tar, .name = "dir-link", .type = '2', .linkname = "file-file");
+        TAR_ADD(&f->tar, .name = "link-dir", .type = '2', .linkname = "..");
+        TAR_ADD(&f->tar, DIR_("link-dir"));
+        /* A directory with metadata goes, another of that name comes without an entry of its own. */
+        TAR_ADD(&f->tar, DIR_("again"), .mode = 0700, .uid = 9);
+        TAR_ADD(&f->tar, .name = "again", .type = '2', .linkname = "x");
+        TAR_ADD(&f->tar, DIR_("again"));
+        TAR_ADD(&f->tar, FILE_("again/x", "x"));
+        finish_ok(f);
+        assert_content(f, "file-file", "new");
+        assert_int_equal(stat_of(f, "file-file").st_mode, S_IFREG | 0600);
+        assert_int_equal(stat_of(f, "file-file").st_uid, 0);
+        assert_int_equal(stat_of(f, "file-dir").st_mode, S_IFDIR | 0750);
+        assert_content(f, "dir-file", "file");
+        assert_content(f, "dir-dir/kept", "kept");
+        assert_int_equal(stat_of(f, "dir-dir").st_mode, S_IFDIR | 0711);
+        assert_int_equal(stat_of(f, "dir-dir").st_mtim.tv_sec, 2);
+        assert_true(S_ISLNK(stat_of(f, "dir-link").st_mode));
+        assert_true(S_ISDIR(stat_of(f, "link-dir").st_mode));
+        assert_int_equal(stat_of(f, "again").st_mode, S_IFDIR | 0755);
+        assert_int_equal(stat_of(f, "again").st_uid, 0);
+
+        /* A file cannot be used as a directory. */
+        reset(f);
+        TAR_ADD(&f->tar, FILE_("f", "x"));
+        TAR_ADD(&f->tar, FILE_("f/g", "x"));
+        finish_refused(f, "InvalidArchive");
+}
+
+static void test_xattrs(void **state) {
+        /* VFS_CAP_REVISION_2, cap_net_raw+ep. */
+        static const char cap[20] = { 1, 0, 0, 2, 0, 0x20 };
+        Fixture *f = *state;
+        TarBuilder records = {};
+        char value[64], head[64];
+        ssize_t n;
+        int l;
+
+        NEED_ROOT();
+        TAR_ADD(&f->tar, FILE_("file", "x"),
+                PAX("SCHILY.xattr.user.note", "hello", "SCHILY.xattr.user.overlay.opaque", "y", "SCHILY.xattr.trusted.overlay.redirect", "/etc",
+                    "SCHILY.xattr.trusted.x", "y", "SCHILY.xattr.security.selinux", "label"));
+        TAR_ADD(&f->tar, DIR_("dir"), PAX("SCHILY.xattr.user.d", "1", "SCHILY.xattr.trusted.overlay.opaque", "y"));
+        l = snprintf(head, sizeof(head), "%zu SCHILY.xattr.security.capability=", 3 + strlen("SCHILY.xattr.security.capability=") + sizeof(cap) + 1);
+        tar_add_bytes(&records, head, (size_t) l);
+        tar_add_bytes(&records, cap, sizeof(cap));
+        tar_add_bytes(&records, "\n", 1);
+        TAR_ADD(&f->tar, .name = "x", .type = 'x', .data = records.data, .size = records.size);
+        TAR_ADD(&f->tar, FILE_("capable", "#!"), .mode = 0755, .uid = 1000);
+        tar_builder_done(&records);
+        finish_ok(f);
+
+        n = get_xattr(f, "file", "user.note", value, sizeof(value));
+        assert_int_equal(n, 5);
+        assert_memory_equal(value, "hello", 5);
+        assert_int_equal(get_xattr(f, "file", "user.overlay.opaque", value, sizeof(value)), -1);
+        assert_int_equal(get_xattr(f, "file", "trusted.overlay.redirect", value, sizeof(value)), -1);
+        assert_int_equal(get_xattr(f, "file", "trusted.x", value, sizeof(value)), -1);
+        assert_int_equal(get_xattr(f, "dir", "user.d", value, sizeof(value)), 1);
+        assert_false(is_opaque(f, "dir"));
+        assert_int_equal(get_xattr(f, "capable", "security.capability", value, sizeof(value)), (ssize_t) sizeof(cap));
+        assert_memory_equal(value, cap, sizeof(cap));
+}
+
+static void test_too_many_xattrs(void **state) {
+        static char names[EXTRACT_XATTRS_MAX + 1][40];
+        const char *pax[2 * (EXTRACT_XATTRS_MAX + 1) + 1] = {};
+        Fixture *f = *state;
+        char value[8];
+
+        NEED_ROOT();
+        for (size_t i = 0; i <= EXTRACT_XATTRS_MAX; i++) {
+                (void) snprintf(names[i], sizeof(names[i]), "SCHILY.xattr.user.a%zu", i);
+                pax[2 * i] = names[i];
+                pax[2 * i + 1] = "v";
+        }
+        TAR_ADD(&f->tar, FILE_("file", "x"), .pax = pax);
+        finish_refused(f, "InvalidArchive");
+
+        reset(f);
+        pax[2 * EXTRACT_XATTRS_MAX] = NULL;
+        TAR_ADD(&f->tar, FILE_("file", "x"), .pax = pax);
+        finish_ok(f);
+        assert_int_equal(get_xattr(f, "file", "user.a63", value, sizeof(value)), 1);
+}
+
+static void test_sparse(void **state) {
+        Fixture *f = *state;
+        char data[2048], byte;
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        NEED_ROOT();
+        memset(data, 'S', sizeof(data));
+        /* Two pieces of 1 KiB: at 1 MiB and at 8 MiB of 16 MiB. */
+        TAR_ADD(&f->tar, .name = "sparse", .data = data, .size = sizeof(data),
+                PAX("GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.size", "16777216", "GNU.sparse.numblocks", "2", "GNU.sparse.map",
+                    "1048576,1024,8388608,1024"));
+        TAR_ADD(&f->tar, FILE_("after", "after"));
+        finish_ok(f);
+        st = stat_of(f, "sparse");
+        assert_int_equal(st.st_size, 16777216);
+        assert_true(st.st_blocks * 512 < 1048576);
+        fd = open_beneath_nofollow(f->root, "sparse", O_RDONLY, 0);
+        assert_int_equal(pread(fd, &byte, 1, 1048576), 1);
+        assert_int_equal(byte, 'S');
+        assert_int_equal(pread(fd, &byte, 1, 8388608 + 1023), 1);
+        assert_int_equal(byte, 'S');
+        assert_int_equal(pread(fd, &byte, 1, 8388608 + 1024), 1);
+        assert_int_equal(byte, 0);
+        assert_content(f, "after", "after");
+
+        /* Larger than anybody needs. */
+        reset(f);
+        TAR_ADD(&f->tar, .name = "sparse", .data = data, .size = sizeof(data),
+                PAX("GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.size", "1099511627777", "GNU.sparse.numblocks", "1",
+                    "GNU.sparse.map", "0,2048"));
+        finish_refused(f, "InvalidArchive");
+}
+
+static void test_damaged(void **state) {
+        Fixture *f = *state;
+        char *huge;
+
+        NEED_ROOT();
+        TAR_ADD(&f->tar, FILE_("a", "x"));
+        TAR_ADD(&f->tar, FILE_("b", "x"), .bad_checksum = true);
+        finish_refused(f, "InvalidArchive");
+
+        /* Cut off in the data, and in a header. */
+        reset(f);
+        TAR_ADD(&f->tar, .name = "a", .data = "0123456789", .size = 10);
+        f->tar.size = TAR_BLOCK + 5;
+        assert_int_equal(extract(f), -EBADMSG);
+        f->tar.size = TAR_BLOCK - 100;
+        assert_int_equal(extract(f), -EBADMSG);
+
+        /* Says more than there is. */
+        reset(f);
+        TAR_ADD(&f->tar, .name = "a", .size = UINT64_C(1) << 33);
+        finish_refused(f, "InvalidArchive");
+        reset(f);
+        TAR_ADD(&f->tar, .name = "a", .size = (UINT64_C(1) << 40) + 1);
+        finish_refused(f, "InvalidArchive");
+
+        /* A pax header of 2 MiB. */
+        reset(f);
+        huge = calloc(1, (2 << 20) + 1);
+        memset(huge, 'h', 2 << 20);
+        TAR_ADD(&f->tar, FILE_("a", "x"), PAX("path", huge));
+        free(huge);
+        finish_refused(f, "InvalidArchive");
+
+        reset(f);
+        TAR_ADD(&f->tar, FILE_("a", "x"), .uid = UINT32_MAX);
+        finish_refused(f, "InvalidArchive");
+
+        reset(f);
+        tar_add_bytes(&f->tar, "This is no tar, but it is text.", 31);
+        assert_int_equal(extract(f), -EBADMSG);
+}
+
+static void test_empty(void **state) {
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        assert_int_equal(extract(f), 0);
+        assert_int_equal(f->entries, 0);
+        finish_ok(f);
+        assert_int_equal(f->entries, 0);
+}
+
+static void test_many_entries(void **state) {
+        Fixture *f = *state;
+        char name[64];
+
+        NEED_ROOT();
+        f->chunk = 256 * 1024;
+        f->max_entries = 100000;
+        for (unsigned i = 0; i < 100000; i++) {
+                (void) snprintf(name, sizeof(name), "d%u/e%u/f%u", i / 10000, i / 100, i);
+                TAR_ADD(&f->tar, .name = name);
+        }
+        finish_ok(f);
+        assert_int_equal(f->entries, 100000);
+        assert_true(exists(f, "d9/e999/f99999"));
+
+        f->max_entries = 99999;
+        reset(f);
+        for (unsigned i = 0; i < 100000; i++)
+                TAR_ADD(&f->tar, .name = "same");
+        finish_refused(f, "TooManyEntries");
+        assert_int_equal(f->error.error, -E2BIG);
+}
+
+/* The same in pieces of any size: what libarchive has to put together across reads. */
+static void test_pieces(void **state) {
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        for (f->chunk = 1; f->chunk < 3000; f->chunk = f->chunk * 2 + 1) {
+                reset(f);
+                TAR_ADD(&f->tar, FILE_("dir/file", "some text"), PAX("mtime", "1.5"));
+                TAR_ADD(&f->tar, .name = "hard", .type = '1', .linkname = "dir/file");
+                finish_ok(f);
+                assert_content(f, "hard", "some text");
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_tree, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_long_names, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_symlink_then_through, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_hard_links, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_devices, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_whiteouts, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_replacing, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_xattrs, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_too_many_xattrs, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_sparse, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_many_entries, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
