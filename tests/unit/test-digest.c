@@ -31,7 +31,7 @@ static void test_valid(void **state) {
         assert_true(digest_algorithm("sha384:00") < 0);
         assert_true(digest_algorithm("sha256") < 0);
         assert_true(digest_algorithm(NULL) < 0);
-        assert_string_equal(digest_hex(ABC_256), ABC_256 + 7);
+        assert_string_equal(digest_hex(ABC_256), &ABC_256[7]);
         assert_string_equal(digest_algorithm_to_string(DIGEST_SHA512), "sha512");
         assert_null(digest_algorithm_to_string(_DIGEST_ALGORITHM_MAX));
         assert_null(digest_algorithm_to_string(_DIGEST_ALGORITHM_INVALID));

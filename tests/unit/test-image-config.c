@@ -154,6 +154,7 @@ static void test_limits(void **state) {
                                     *more = with_list(table[i].before, table[i].format, table[i].max + 1, table[i].after);
                 _cleanup_(image_config_freep) ImageConfig *c = parse(most);
 
+                assert_non_null(c);
                 expect_bad(more);
         }
 }
