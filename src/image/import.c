@@ -107,7 +107,7 @@ static int import_on_want_ingest(Import *p, ProtoMessage *msg, Error *reterr_err
         if (r < 0)
                 return r;
         r = proto_send(helper_socket(p->helper), &fd, 1, "ingest", "KEY", key, NULL);
-        if (r < 0)
+        if (r < 0 && r != -EPIPE && r != -ECONNRESET) /* gone: import_on_exit() is about to hear why */
                 return error_set_errno(reterr_error, r, "Failed to talk to moored-helper import: %m");
         return 0;
 }

@@ -268,6 +268,13 @@ static void pull_phase(Pull *p, const char *digest, const char *phase) {
         }
 }
 
+/* A helper that is no more: why, pull_on_exit() is about to hear. */
+static int pull_check_sent(int r, Error *reterr_error) {
+        if (r >= 0 || r == -EPIPE || r == -ECONNRESET)
+                return 0;
+        return error_set_errno(reterr_error, r, "Failed to talk to moored-helper fetch: %m");
+}
+
 static int pull_ask_for_blob(Pull *p, PullBlob *b, Error *reterr_error) {
         char size[PROTO_U64_MAX], offset[PROTO_U64_MAX];
         _cleanup_close_ int fd = -EBADF;
@@ -284,8 +291,9 @@ static int pull_ask_for_blob(Pull *p, PullBlob *b, Error *reterr_error) {
                 return r;
         r = proto_send(helper_socket(p->fetch), &fd, 1, "get-blob", "DIGEST", b->descriptor.digest, "SIZE",
                        proto_u64(size, b->descriptor.size), "OFFSET", proto_u64(offset, have), NULL);
+        r = pull_check_sent(r, reterr_error);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to talk to moored-helper fetch: %m");
+                return r;
 
         b->state = BLOB_FETCHING;
         p->n_fetching++;
@@ -466,9 +474,7 @@ static int pull_take_document(Pull *p, const Descriptor *d, const char *text, si
 
         r = proto_send(helper_socket(p->fetch), NULL, 0, "get-manifest", "DIGEST", chosen->digest, "MEDIA_TYPE", chosen->media_type,
                        "SIZE", proto_u64(size, chosen->size), NULL);
-        if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to talk to moored-helper fetch: %m");
-        return 0;
+        return pull_check_sent(r, reterr_error);
 }
 
 static int pull_on_manifest(Pull *p, ProtoMessage *msg, Error *reterr_error) {

@@ -1,0 +1,967 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The daemon's side of pulls and unpacking, against helpers that do what a test wants: this program itself, started by the job manager in place of
+ * moored-helper. What the real helpers do with real registries is tested under tests/integration/.
+ *
+ * A "registry" is a directory: manifest-<tag or digest>, blob-<digest>, fault-<what> with the name of a fault, gate (ends the fault "hang"), and
+ * log, to which the helpers write a line for all that they were asked for. */
+
+#include <signal.h>
+
+#include "basic/process.h"
+#include "image-fixture.h"
+#include "store/store-internal.h"
+
+#define APP "docker.io/library/app:latest"
+
+/* -- the helpers ---------------------------------------------------------------------------------------------------------- */
+
+static char *registry_read(const char *kind, const char *name, size_t *ret_size) {
+        _cleanup_free_ char *path = strformat("%s/%s%s", getenv("TEST_REGISTRY"), kind, name);
+        char *text;
+
+        return read_file_at(AT_FDCWD, path, 1 << 20, &text, ret_size) < 0 ? NULL : text;
+}
+
+static void registry_log(const char *format, ...) _printf_(1, 2);
+static void registry_log(const char *format, ...) {
+        _cleanup_free_ char *path = strformat("%s/log", getenv("TEST_REGISTRY"));
+        char line[512];
+        va_list ap;
+        int fd, n;
+
+        va_start(ap, format);
+        n = vsnprintf(line, sizeof(line), format, ap);
+        va_end(ap);
+        fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0 || write(fd, line, (size_t) n) != n)
+                abort();
+        safe_close(fd);
+}
+
+static void wait_for_gate(void) {
+        for (;;) {
+                _cleanup_free_ char *gate = registry_read("", "gate", NULL);
+
+                if (gate)
+                        return;
+                usleep(2000);
+        }
+}
+
+/* What every verb can do wrong, each at a point of its own. */
+static void fault_common(const char *fault) {
+        const char *name = fault ? startswith(fault, "error:") : NULL;
+
+        if (!fault)
+                return;
+        if (streq(fault, "die"))
+                raise(SIGKILL);
+        else if (streq(fault, "exit"))
+                exit(0);
+        else if (streq(fault, "hang"))
+                wait_for_gate();
+        else if (streq(fault, "rubbish")) {
+                if (write(PROTO_SOCKET_FD, "rubbish", 7) != 7)
+                        abort();
+                pause();
+        } else if (streq(fault, "close")) {
+                close(PROTO_SOCKET_FD);
+                pause();
+        } else if (name) {
+                (void) proto_send(PROTO_SOCKET_FD, NULL, 0, "error", "NAME", name, "ERRNO", "5", "MESSAGE", "the test wants it so", NULL);
+                exit(1);
+        }
+}
+
+static void send_manifest(const char *reference) {
+        _cleanup_free_ char *text = registry_read("manifest-", reference, NULL), *fault = registry_read("fault-", "manifest", NULL);
+        char digest[DIGEST_STRING_MAX], size[PROTO_U64_MAX];
+        int fd;
+
+        registry_log("manifest %s\n", reference);
+        if (!text)
+                fault_common("error:NoSuchManifest");
+        fault_common(fault);
+        digest_text(streq_ptr(fault, "wrong-digest") ? "something else" : text, digest);
+        fd = memfd_new_sealed("manifest", text, strlen(text));
+        if (fd < 0 || proto_send(PROTO_SOCKET_FD, &fd, 1, "manifest", "DIGEST", digest, "SIZE", proto_u64(size, strlen(text)), "MEDIA_TYPE", "", NULL) < 0)
+                abort();
+        close(fd);
+}
+
+static void send_blob(const char *digest, uint64_t offset, int fd) {
+        _cleanup_free_ char *text = registry_read("blob-", digest, NULL), *fault = registry_read("fault-", digest, NULL);
+        size_t n = text ? strlen(text) : 0, half = n / 2;
+        char size[PROTO_U64_MAX];
+
+        registry_log("blob %s %llu\n", digest, (unsigned long long) offset);
+        if (streq_ptr(fault, "unasked")) {
+                (void) proto_send(PROTO_SOCKET_FD, NULL, 0, "blob-done", "DIGEST", "sha256:x", NULL);
+                pause();
+        }
+        if (fault && offset < half) {
+                if (pwrite_full(fd, text, half, 0) < 0)
+                        abort();
+                registry_log("half %s\n", digest);
+                fault_common(fault);
+        }
+        if (fault && startswith(fault, "fail:")) {
+                (void) proto_send(PROTO_SOCKET_FD, NULL, 0, "blob-failed", "DIGEST", digest, "NAME", fault + strlen("fail:"), "ERRNO", "5", "MESSAGE",
+                                  "the test wants it so", NULL);
+                return;
+        }
+        if (!text || pwrite_full(fd, text + offset, n - offset, offset) < 0)
+                abort();
+        if (streq_ptr(fault, "extra") && pwrite_full(fd, "x", 1, n) < 0)
+                abort();
+        if (!streq_ptr(fault, "busy"))
+                close(fd);
+        if (proto_send(PROTO_SOCKET_FD, NULL, 0, "blob-done", "DIGEST", digest, "SIZE", proto_u64(size, n), "REUSED", "0", NULL) < 0)
+                exit(1);
+}
+
+static int helper_fetch(json_t *request) {
+        send_manifest(json_get_string(request, "reference"));
+        for (;;) {
+                _cleanup_proto_message_ ProtoMessage m = {};
+                uint64_t offset = 0;
+                int r;
+
+                r = proto_receive(PROTO_SOCKET_FD, &m, true);
+                if (r <= 0)
+                        return -r;
+                if (streq(proto_get(&m, "TYPE"), "get-manifest"))
+                        send_manifest(proto_get(&m, "DIGEST"));
+                else {
+                        (void) proto_get_uint64(&m, "OFFSET", &offset);
+                        send_blob(proto_get(&m, "DIGEST"), offset, proto_take_fd(&m, 0));
+                }
+        }
+}
+
+static int helper_unpack(json_t *request) {
+        const char *diff_id = json_get_string(request, "diffId");
+        _cleanup_free_ char *fault = registry_read("fault-", diff_id, NULL);
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = openat(PROTO_FIRST_FD + 1, "file", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (fd < 0)
+                abort();
+        registry_log("unpack %s\n", diff_id);
+        fault_common(fault);
+        (void) proto_send(PROTO_SOCKET_FD, NULL, 0, "unpacked", "DIFF_ID", streq_ptr(fault, "wrong") ? "sha256:x" : diff_id, "SIZE", "10", "ENTRIES", "1",
+                          NULL);
+        return 0;
+}
+
+static int helper_main(const char *verb) {
+        _cleanup_json_ json_t *request = NULL;
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+
+        if (read_all(STDIN_FILENO, 1 << 20, &text, &n) < 0 || json_parse(text, n, 1 << 20, &request, NULL) < 0)
+                abort();
+        if (streq(verb, "fetch"))
+                return helper_fetch(request);
+        if (streq(verb, "unpack"))
+                return helper_unpack(request);
+        if (streq(verb, "remove"))
+                return fchdir(PROTO_FIRST_FD) < 0 || system("rm -rf -- *") != 0;
+        return !streq(verb, "sync");
+}
+
+/* -- the fixture ---------------------------------------------------------------------------------------------------------- */
+
+static char registry[128];
+
+static void registry_write(const char *kind, const char *name, const char *text) {
+        _cleanup_free_ char *path = strformat("%s/%s%s", registry, kind, name);
+
+        if (text)
+                assert_int_equal(write_file_atomic_at(AT_FDCWD, path, text, strlen(text), 0600, false), 0);
+        else
+                assert_int_equal(unlink(path), 0);
+}
+
+static void fault(const char *what, const char *kind) {
+        registry_write("fault-", what, kind);
+}
+
+static int setup(void **state) {
+        Fixture *f = fixture_new("/proc/self/exe");
+
+        /* Not within the state, which is looked through for leftovers. */
+        snprintf(registry, sizeof(registry), "%s-registry", f->path);
+        assert_int_equal(mkdir(registry, 0700), 0);
+        assert_int_equal(setenv("TEST_REGISTRY", registry, 1), 0);
+        *state = f;
+        return 0;
+}
+
+static int teardown(void **state) {
+        fixture_free(*state);
+        assert_int_equal(rm_rf_at(AT_FDCWD, registry), 0);
+        return 0;
+}
+
+static void publish(const TestImage *t, const char *tag) {
+        for (size_t i = 0; i < t->n_layers; i++)
+                registry_write("blob-", t->layer_digests[i], t->layers[i]);
+        registry_write("blob-", t->config_digest, t->config);
+        registry_write("manifest-", t->manifest_digest, t->manifest);
+        registry_write("manifest-", tag, t->manifest);
+}
+
+/* Lines of the log that begin with this. */
+static unsigned logged(const char *prefix) {
+        _cleanup_free_ char *path = strformat("%s/log", registry), *text = NULL;
+        _cleanup_strv_free_ char **lines = NULL;
+        unsigned n = 0;
+        size_t size;
+
+        if (read_file_at(AT_FDCWD, path, 1 << 20, &text, &size) < 0)
+                return 0;
+        lines = strv_split(text, "\n");
+        STRV_FOREACH(l, lines)
+                n += !!startswith(l, prefix);
+        return n;
+}
+
+static void clear_log(void) {
+        _cleanup_free_ char *path = strformat("%s/log", registry);
+
+        (void) unlink(path);
+}
+
+static unsigned logged_digest(const char *what, const char *digest) {
+        _cleanup_free_ char *prefix = strformat("%s %s", what, digest);
+
+        return logged(prefix);
+}
+
+static bool is_logged(Fixture *f, void *userdata) {
+        return logged(userdata) > 0;
+}
+
+static void run_until_logged(Fixture *f, const char *what, const char *digest) {
+        _cleanup_free_ char *prefix = strformat("%s %s", what, digest);
+
+        fixture_run_until(f, is_logged, prefix);
+}
+
+static bool has_ended(Fixture *f, void *userdata) {
+        return ((Job *) userdata)->state != JOB_RUNNING;
+}
+
+static void run_job(Fixture *f, Job *j) {
+        fixture_run_until(f, has_ended, j);
+}
+
+static Job *pull_with(Fixture *f, const char *name, const char *platform, bool unpack) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        Job *j;
+
+        assert_int_equal(image_pull(f->images, "default", name, &(PullOptions) { .platform = platform, .unpack = unpack }, &j, &e), 0);
+        return j;
+}
+
+static Job *pull(Fixture *f, const char *name) {
+        return pull_with(f, name, NULL, true);
+}
+
+static void assert_done(Fixture *f, Job *j) {
+        run_job(f, j);
+        if (j->state != JOB_DONE)
+                print_message("%s\n", error_message(&j->error));
+        assert_int_equal(j->state, JOB_DONE);
+}
+
+static void assert_failed(Fixture *f, Job *j, const char *name) {
+        run_job(f, j);
+        assert_int_equal(j->state, JOB_FAILED);
+        assert_string_equal(error_name(&j->error), name);
+}
+
+static uint64_t count_rows(Fixture *f, const char *table) {
+        _cleanup_free_ char *sql = strformat("SELECT count(*) FROM %s", table);
+        sqlite3_stmt *stmt;
+        uint64_t n;
+
+        assert_int_equal(sqlite3_prepare_v2(f->store->db, sql, -1, &stmt, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+        n = (uint64_t) sqlite3_column_int64(stmt, 0);
+        sqlite3_finalize(stmt);
+        return n;
+}
+
+static bool is_quiet(Fixture *f, void *userdata) {
+        const ImageManager *m = f->images;
+
+        return m->n_pulls == 0 && hashmap_size(m->pins) == 0 && hashmap_size(m->layers) == 0 && m->n_unpacking == 0 && !m->garbage_source &&
+               !m->trash_source && !m->remover && !m->syncer && count_entries(f, "snapshots/overlay/trash") == 0;
+}
+
+/* Nothing runs, nothing is pinned or leased, and nothing is there but what belongs to names. */
+static void assert_left(Fixture *f, unsigned n_blobs, unsigned n_layers, unsigned n_ingests) {
+        fixture_run_until(f, is_quiet, NULL);
+        assert_int_equal(count_entries(f, "content/blobs/sha256"), n_blobs);
+        assert_int_equal(count_rows(f, "blobs"), n_blobs);
+        assert_int_equal(count_rows(f, "snapshots"), n_layers);
+        assert_int_equal(count_entries(f, "snapshots/overlay"), n_layers + 1); /* and trash */
+        assert_int_equal(count_entries(f, "ingest"), n_ingests);
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no helper, no zombie */
+}
+
+/* -- pulls ---------------------------------------------------------------------------------------------------------------- */
+
+static void test_pull(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        uint64_t id;
+        Image *i;
+        Job *j;
+
+        make_image(&t, "first,second,third", "amd64", -1);
+        publish(&t, "latest");
+        j = pull(f, "app");
+        assert_int_equal(j->state, JOB_RUNNING);
+        assert_done(f, j);
+        assert_string_equal(j->result_object, APP);
+        assert_int_equal(j->n_parts, 4);
+        for (size_t k = 0; k < j->n_parts; k++) {
+                assert_string_equal(j->parts[k].phase, "done");
+                assert_int_equal(j->parts[k].done, j->parts[k].total);
+                assert_false(j->parts[k].reused);
+        }
+        assert_int_equal(j->bytes_done, strlen(t.config) + strlen("firstsecondthird"));
+        assert_int_equal(j->bytes_total, j->bytes_done);
+
+        i = image_find(f->images, "default", "app", NULL);
+        assert_non_null(i);
+        assert_true(i->unpacked);
+        assert_int_equal(image_get_snapshot(f->images, i, &id, NULL), 0);
+        assert_int_equal(count_rows(f, "snapshots WHERE ready = 1"), 3);
+        assert_int_equal(count_rows(f, "leases"), 0);
+        assert_left(f, 5, 3, 0);
+        assert_int_equal(count_rows(f, "snapshots WHERE synced = 1"), 3);
+        assert_int_equal(logged("manifest"), 1);
+        assert_int_equal(logged("blob"), 4);
+        assert_int_equal(logged("unpack"), 3);
+
+        /* Again: only the manifest is asked for. */
+        j = pull(f, "app");
+        assert_done(f, j);
+        assert_true(j->parts[0].reused && j->parts[3].reused);
+        assert_int_equal(logged("manifest"), 2);
+        assert_int_equal(logged("blob"), 4);
+        assert_int_equal(logged("unpack"), 3);
+
+        /* By digest. */
+        _cleanup_free_ char *by_digest = strjoin("app@", t.manifest_digest);
+        assert_done(f, pull(f, by_digest));
+        assert_int_equal(image_count(f->images, "default"), 2);
+        assert_int_equal(logged("blob"), 4);
+        assert_left(f, 5, 3, 0);
+}
+
+static void test_new_version(void **state) {
+        _cleanup_(test_image_done) TestImage t = {}, u = {};
+        Fixture *f = *state;
+
+        make_image(&t, "base,old", "amd64", -1);
+        make_image(&u, "base,new", "amd64", -1);
+        publish(&t, "latest");
+        assert_done(f, pull(f, "app"));
+        publish(&u, "latest");
+        assert_done(f, pull(f, "app"));
+        assert_string_equal(image_find(f->images, "default", "app", NULL)->row.digest, u.manifest_digest);
+        assert_int_equal(logged_digest("blob", t.layer_digests[0]), 1);
+        assert_left(f, 4, 2, 0);
+}
+
+static void test_platform(void **state) {
+        _cleanup_(test_image_done) TestImage a = {}, b = {};
+        _cleanup_free_ char *index = NULL;
+        Fixture *f = *state;
+
+        make_image(&a, "intel", "amd64", -1);
+        make_image(&b, "arm", "arm64", -1);
+        publish(&a, "a");
+        publish(&b, "b");
+        index = make_index(&a, "amd64", &b, "arm64");
+        registry_write("manifest-", "latest", index);
+
+        assert_done(f, pull_with(f, "app", "linux/arm64", true));
+        assert_string_equal(image_find(f->images, "default", "app", NULL)->row.manifest_digest, b.manifest_digest);
+        assert_int_equal(logged_digest("blob", a.layer_digests[0]), 0);
+        assert_left(f, 4, 1, 0);
+
+        assert_failed(f, pull_with(f, "app:latest", "linux/riscv64", true), "NoSuchPlatform");
+        assert_left(f, 4, 1, 0);
+
+        /* The manifest of the platform is here already: it is not asked for again. */
+        assert_int_equal(logged("manifest"), 3);
+        assert_done(f, pull_with(f, "app", "linux/arm64", true));
+        assert_int_equal(logged("manifest"), 4);
+}
+
+static void test_same_layer_twice(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+
+        make_image(&t, "same,same,other,same", "amd64", -1);
+        publish(&t, "latest");
+        assert_done(f, pull(f, "app"));
+        assert_int_equal(logged("blob"), 3);
+        assert_int_equal(logged("unpack"), 4);
+        assert_left(f, 4, 4, 0);
+}
+
+static void test_no_layers(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+
+        make_image(&t, "", "amd64", -1);
+        publish(&t, "latest");
+        assert_done(f, pull(f, "app"));
+        assert_true(image_find(f->images, "default", "app", NULL)->unpacked);
+        assert_left(f, 2, 0, 0);
+}
+
+/* -- several at once ------------------------------------------------------------------------------------------------------ */
+
+static void test_two_share(void **state) {
+        _cleanup_(test_image_done) TestImage a = {}, b = {};
+        Fixture *f = *state;
+        Job *j, *k;
+
+        make_image(&a, "shared base,only a", "amd64", -1);
+        make_image(&b, "shared base,only b", "amd64", -1);
+        publish(&a, "a");
+        publish(&b, "b");
+        fault(a.layer_digests[0], "hang");
+        j = pull(f, "app:a");
+        run_until_logged(f, "half", a.layer_digests[0]);
+        k = pull(f, "app:b");
+        run_until_logged(f, "unpack", b.diff_ids[1]); /* beside it */
+        assert_int_equal(j->state, JOB_RUNNING);
+        registry_write("", "gate", "");
+        assert_done(f, j);
+        assert_done(f, k);
+        assert_int_equal(logged_digest("blob", a.layer_digests[0]), 1);
+        assert_int_equal(logged_digest("unpack", a.diff_ids[0]), 1);
+        assert_int_equal(logged("blob"), 5);
+        assert_left(f, 7, 3, 0);
+}
+
+static void test_same_image_at_once(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        Job *j[4];
+
+        make_image(&t, "first,second", "amd64", -1);
+        publish(&t, "latest");
+        for (size_t i = 0; i < ELEMENTSOF(j); i++)
+                j[i] = pull(f, "app");
+        for (size_t i = 0; i < ELEMENTSOF(j); i++)
+                assert_done(f, j[i]);
+        assert_int_equal(logged("blob"), 3);
+        assert_int_equal(logged("unpack"), 2);
+        assert_left(f, 4, 2, 0);
+}
+
+/* Who fetches the shared blob is canceled in the middle: the other takes over where it was. */
+static void test_cancel_of_the_fetcher(void **state) {
+        _cleanup_(test_image_done) TestImage a = {}, b = {};
+        Fixture *f = *state;
+        Job *j, *k;
+
+        make_image(&a, "shared base,only a", "amd64", -1);
+        make_image(&b, "shared base,only b", "amd64", -1);
+        publish(&a, "a");
+        publish(&b, "b");
+        fault(a.layer_digests[0], "hang");
+        j = pull(f, "app:a");
+        run_until_logged(f, "half", a.layer_digests[0]);
+        k = pull(f, "app:b");
+        run_until_logged(f, "unpack", b.diff_ids[1]);
+
+        assert_int_equal(job_cancel(j), 0);
+        assert_done(f, k);
+        _cleanup_free_ char *resumed = strjoin(a.layer_digests[0], " 5");
+        assert_int_equal(logged_digest("blob", resumed), 1);
+        assert_null(image_find(f->images, "default", "app:a", NULL));
+        assert_left(f, 4, 2, 0);
+}
+
+static void test_cancel_of_the_waiter(void **state) {
+        _cleanup_(test_image_done) TestImage a = {}, b = {};
+        Fixture *f = *state;
+        Job *j, *k;
+
+        make_image(&a, "shared base,only a", "amd64", -1);
+        make_image(&b, "shared base,only b", "amd64", -1);
+        publish(&a, "a");
+        publish(&b, "b");
+        fault(a.layer_digests[0], "hang");
+        j = pull(f, "app:a");
+        run_until_logged(f, "half", a.layer_digests[0]);
+        k = pull(f, "app:b");
+        run_until_logged(f, "unpack", b.diff_ids[1]);
+
+        assert_int_equal(job_cancel(k), 0);
+        registry_write("", "gate", "");
+        assert_done(f, j);
+        assert_int_equal(logged_digest("blob", a.layer_digests[0]), 1);
+        assert_left(f, 4, 2, 0);
+}
+
+/* The layer that both want is being unpacked when one goes: it is not unpacked twice. */
+static void test_cancel_beside_unpacking(void **state) {
+        _cleanup_(test_image_done) TestImage a = {}, b = {};
+        Fixture *f = *state;
+        Job *j, *k;
+
+        make_image(&a, "shared base,only a", "amd64", -1);
+        make_image(&b, "shared base,only b", "amd64", -1);
+        publish(&a, "a");
+        publish(&b, "b");
+        fault(a.diff_ids[0], "hang");
+        j = pull(f, "app:a");
+        run_until_logged(f, "unpack", a.diff_ids[0]);
+        k = pull(f, "app:b");
+        run_until_logged(f, "unpack", b.diff_ids[1]);
+        assert_int_equal(job_cancel(j), 0);
+        fixture_run(f, 300 * USEC_PER_MSEC); /* a collection takes nothing of it */
+        assert_int_equal(k->state, JOB_RUNNING);
+        registry_write("", "gate", "");
+        assert_done(f, k);
+        assert_int_equal(logged_digest("unpack", a.diff_ids[0]), 1);
+        assert_left(f, 4, 2, 0);
+}
+
+/* -- the end at every point ----------------------------------------------------------------------------------------------- */
+
+static void test_cancel_everywhere(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        Job *j;
+
+        make_image(&t, "first,second", "amd64", -1);
+        publish(&t, "latest");
+        const struct {
+                const char *fault, *log;
+        } points[] = {
+                { "manifest", "manifest latest" },
+                { t.config_digest, "half" },
+                { t.layer_digests[0], "half" },
+                { t.layer_digests[1], "half" },
+                { t.diff_ids[0], "unpack" },
+                { t.diff_ids[1], "unpack" },
+        };
+
+        j = pull(f, "app"); /* before anything was said */
+        assert_int_equal(job_cancel(j), 0);
+        assert_left(f, 0, 0, 0);
+        for (size_t i = 0; i < ELEMENTSOF(points); i++) {
+                clear_log();
+                fault(points[i].fault, "hang");
+                j = pull(f, "app");
+                if (i == 0)
+                        fixture_run_until(f, is_logged, (void *) points[i].log);
+                else
+                        run_until_logged(f, points[i].log, points[i].fault);
+                assert_int_equal(job_cancel(j), 0);
+                assert_int_equal(j->state, JOB_CANCELED);
+                assert_left(f, 0, 0, 0);
+                fault(points[i].fault, NULL);
+        }
+        assert_int_equal(image_count(f->images, NULL), 0);
+        assert_done(f, pull(f, "app"));
+        assert_left(f, 4, 2, 0);
+}
+
+static void test_faults(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+
+        make_image(&t, "first,second", "amd64", -1);
+        publish(&t, "latest");
+        const struct {
+                const char *at, *kind, *error;
+                bool kept; /* what is here can be resumed */
+        } faults[] = {
+                { "manifest", "die", "HelperDied", true },
+                { "manifest", "exit", "HelperDied", true },
+                { "manifest", "rubbish", "HelperDied", true },
+                { "manifest", "close", "HelperDied", true },
+                { "manifest", "error:Unauthorized", "Unauthorized", false },
+                { "manifest", "wrong-digest", "DigestMismatch", false },
+                { t.config_digest, "die", "HelperDied", true },
+                { t.config_digest, "extra", "SizeMismatch", false },
+                { t.layer_digests[0], "die", "HelperDied", true },
+                { t.layer_digests[0], "exit", "HelperDied", true },
+                { t.layer_digests[0], "rubbish", "HelperDied", true },
+                { t.layer_digests[1], "close", "HelperDied", true },
+                { t.layer_digests[1], "error:NoSpace", "NoSpace", false },
+                { t.layer_digests[1], "fail:RegistryUnavailable", "RegistryUnavailable", true },
+                { t.layer_digests[1], "fail:DigestMismatch", "DigestMismatch", false },
+                { t.layer_digests[1], "extra", "SizeMismatch", false },
+                { t.layer_digests[1], "busy", "Busy", false },
+                { t.layer_digests[1], "unasked", "Failed", false },
+                { t.diff_ids[0], "die", "HelperDied", true },
+                { t.diff_ids[1], "exit", "HelperDied", true },
+                { t.diff_ids[1], "wrong", "HelperDied", true },
+                { t.diff_ids[1], "rubbish", "HelperDied", true },
+                { t.diff_ids[0], "error:DigestMismatch", "DigestMismatch", false },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(faults); i++) {
+                fault(faults[i].at, faults[i].kind);
+                assert_failed(f, pull(f, "app"), faults[i].error);
+                fault(faults[i].at, NULL);
+                fixture_run_until(f, is_quiet, NULL);
+                assert_int_equal(count_rows(f, "snapshots WHERE ready = 0"), 0);
+                assert_int_equal(image_count(f->images, NULL), 0);
+                if (!faults[i].kept)
+                        assert_left(f, 0, 0, 0);
+
+                /* It leaves nothing that disturbs the next. */
+                assert_done(f, pull(f, "app"));
+                assert_left(f, 4, 2, 0);
+                assert_int_equal(image_remove(f->images, "default", "app", false, NULL), 0);
+                assert_left(f, 0, 0, 0);
+        }
+}
+
+static void test_resume(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+
+        make_image(&t, "first layer,second layer", "amd64", -1);
+        publish(&t, "latest");
+        fault(t.layer_digests[1], "die");
+        assert_failed(f, pull(f, "app"), "HelperDied");
+        fixture_run_until(f, is_quiet, NULL);
+        assert_int_equal(count_entries(f, "ingest"), 1);
+        assert_true(count_rows(f, "leases") > 0);
+
+        /* The lease keeps what is complete, however often garbage is collected. */
+        fixture_stop(f);
+        fixture_start(f, false);
+        fixture_run(f, 500 * USEC_PER_MSEC);
+        fault(t.layer_digests[1], NULL);
+        assert_done(f, pull(f, "app"));
+        _cleanup_free_ char *resumed = strjoin(t.layer_digests[1], " 6");
+        assert_int_equal(logged_digest("blob", resumed), 1);
+        assert_int_equal(logged_digest("blob", t.layer_digests[0]), 1);
+        assert_int_equal(logged_digest("blob", t.config_digest), 1);
+        assert_int_equal(count_rows(f, "leases"), 0);
+        assert_left(f, 4, 2, 0);
+}
+
+static void test_daemon_ends(void **state) {
+        _cleanup_(test_image_done) TestImage a = {}, b = {};
+        Fixture *f = *state;
+
+        make_image(&a, "shared base,only a", "amd64", -1);
+        make_image(&b, "shared base,only b", "amd64", -1);
+        publish(&a, "a");
+        publish(&b, "b");
+        fault(a.layer_digests[0], "hang");
+        fault(b.diff_ids[1], "hang");
+        (void) pull(f, "app:a");
+        run_until_logged(f, "half", a.layer_digests[0]);
+        (void) pull(f, "app:b");
+        run_until_logged(f, "unpack", b.diff_ids[1]);
+        fixture_stop(f); /* the work goes without that one takes over for another */
+
+        fixture_start(f, false);
+        assert_int_equal(count_rows(f, "snapshots WHERE ready = 0"), 0);
+        fault(b.diff_ids[1], NULL);
+        fault(a.layer_digests[0], NULL);
+        assert_done(f, pull(f, "app:b"));
+        _cleanup_free_ char *resumed = strjoin(a.layer_digests[0], " 5");
+        assert_int_equal(logged_digest("blob", resumed), 1);
+        assert_int_equal(logged("blob"), 5); /* two of each before: one configuration, one layer */
+        assert_done(f, pull(f, "app:a"));
+        assert_left(f, 7, 3, 0);
+}
+
+static void test_helper_cannot_start(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        Job *j;
+
+        make_image(&t, "first,second", "amd64", -1);
+        publish(&t, "latest");
+        assert_int_equal(job_manager_set_helper_path(f->jobs, "/nonexistent/helper"), 0);
+        j = pull(f, "app");
+        assert_int_equal(j->state, JOB_FAILED);
+        assert_non_null(strstr(error_message(&j->error), "/nonexistent/helper"));
+        assert_left(f, 0, 0, 0);
+
+        /* Fetching works, unpacking does not. */
+        assert_int_equal(job_manager_set_helper_path(f->jobs, f->helper), 0);
+        fault("manifest", "hang");
+        j = pull(f, "app");
+        run_until_logged(f, "manifest", "latest");
+        assert_int_equal(job_manager_set_helper_path(f->jobs, "/nonexistent/helper"), 0);
+        registry_write("", "gate", "");
+        run_job(f, j);
+        assert_int_equal(j->state, JOB_FAILED);
+        assert_non_null(strstr(error_message(&j->error), "/nonexistent/helper"));
+        assert_int_equal(job_manager_set_helper_path(f->jobs, f->helper), 0);
+        assert_left(f, 0, 0, 0);
+}
+
+static void test_rejected_documents(void **state) {
+        _cleanup_(test_image_done) TestImage t = {}, wrong = {}, other = {};
+        _cleanup_free_ char *big = NULL, *by_digest = NULL, *index = NULL;
+        Fixture *f = *state;
+
+        make_image(&t, "first,second", "amd64", -1);
+        make_image(&wrong, "first,second", "amd64", 1);
+        make_image(&other, "other", "amd64", -1);
+        publish(&wrong, "wrong");
+        assert_failed(f, pull(f, "app:wrong"), "InvalidImageConfig");
+        assert_left(f, 0, 0, 0);
+
+        big = make_manifest(t.config_digest, IMAGE_CONFIG_SIZE_MAX + 1, &t);
+        registry_write("manifest-", "big", big);
+        assert_failed(f, pull(f, "app:big"), "LimitExceeded");
+        registry_write("manifest-", "rubbish", "{}");
+        assert_failed(f, pull(f, "app:rubbish"), "InvalidManifest");
+        assert_failed(f, pull(f, "app:nothing"), "NoSuchManifest");
+
+        /* Another manifest than the one that the digest names. */
+        by_digest = strjoin("app@", t.manifest_digest);
+        registry_write("manifest-", t.manifest_digest, other.manifest);
+        assert_failed(f, pull(f, by_digest), "DigestMismatch");
+        index = make_index(&t, "amd64", &wrong, "arm64");
+        registry_write("manifest-", "index", index);
+        assert_failed(f, pull_with(f, "app:index", "linux/amd64", true), "DigestMismatch");
+        assert_left(f, 0, 0, 0);
+        assert_int_equal(image_count(f->images, NULL), 0);
+}
+
+/* -- unpacking ------------------------------------------------------------------------------------------------------------ */
+
+/* Both helpers of one image fail: the second must not find the first's error in its way. */
+static void test_unpack_fails_twice(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        Job *j;
+
+        make_image(&t, "first,second", "amd64", -1);
+        publish(&t, "latest");
+        assert_done(f, pull_with(f, "app", NULL, false));
+        assert_int_equal(logged("unpack"), 0);
+        assert_left(f, 4, 0, 0);
+
+        fault(t.diff_ids[0], "die");
+        fault(t.diff_ids[1], "die");
+        for (unsigned i = 0; i < 5; i++) {
+                assert_int_equal(image_unpack(f->images, image_find(f->images, "default", "app", NULL), &j, NULL), 0);
+                assert_failed(f, j, "HelperDied");
+                assert_left(f, 4, 0, 0);
+        }
+
+        fault(t.diff_ids[0], NULL);
+        fault(t.diff_ids[1], NULL);
+        assert_int_equal(image_unpack(f->images, image_find(f->images, "default", "app", NULL), &j, NULL), 0);
+        assert_done(f, j);
+        assert_true(image_find(f->images, "default", "app", NULL)->unpacked);
+        assert_left(f, 4, 2, 0);
+}
+
+static void test_unpack_fails_for_both(void **state) {
+        _cleanup_(test_image_done) TestImage a = {}, b = {};
+        Fixture *f = *state;
+        Job *j, *k;
+
+        make_image(&a, "shared base,only a", "amd64", -1);
+        make_image(&b, "shared base,only b", "amd64", -1);
+        publish(&a, "a");
+        publish(&b, "b");
+        fault(a.layer_digests[0], "hang");
+        fault(a.diff_ids[0], "die");
+        j = pull(f, "app:a");
+        run_until_logged(f, "half", a.layer_digests[0]);
+        k = pull(f, "app:b");
+        run_until_logged(f, "unpack", b.diff_ids[1]);
+        registry_write("", "gate", "");
+        assert_failed(f, j, "HelperDied");
+        assert_failed(f, k, "HelperDied");
+        assert_int_equal(logged_digest("unpack", a.diff_ids[0]), 1);
+
+        fault(a.diff_ids[0], NULL);
+        assert_done(f, pull(f, "app:a"));
+        assert_done(f, pull(f, "app:b"));
+        assert_left(f, 7, 3, 0);
+}
+
+static void test_unpack_canceled(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        Job *j, *k;
+
+        make_image(&t, "first,second", "amd64", -1);
+        publish(&t, "latest");
+        assert_done(f, pull_with(f, "app", NULL, false));
+        fault(t.diff_ids[0], "hang");
+        assert_int_equal(image_unpack(f->images, image_find(f->images, "default", "app", NULL), &j, NULL), 0);
+        assert_int_equal(image_unpack(f->images, image_find(f->images, "default", "app", NULL), &k, NULL), 0);
+        run_until_logged(f, "unpack", t.diff_ids[0]);
+        assert_int_equal(job_cancel(j), 0);
+        fixture_run(f, 50 * USEC_PER_MSEC);
+        assert_int_equal(k->state, JOB_RUNNING);
+        assert_int_equal(job_cancel(k), 0);
+        assert_left(f, 4, 0, 0);
+}
+
+/* What a failed abort has left is not in the way. */
+static void test_unfinished_row(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        uint64_t id;
+        int fd;
+
+        make_image(&t, "first,second", "amd64", -1);
+        publish(&t, "latest");
+        assert_int_equal(snapshot_layer_begin(f->snapshots, t.chain_ids[0], t.diff_ids[0], 0, &id, &fd, NULL), 0);
+        safe_close(fd);
+        assert_int_equal(snapshot_layer_begin(f->snapshots, t.chain_ids[1], t.diff_ids[1], id, &id, &fd, NULL), 0);
+        safe_close(fd);
+        assert_done(f, pull(f, "app"));
+        assert_left(f, 4, 2, 0);
+}
+
+/* -- beside removal and collection ---------------------------------------------------------------------------------------- */
+
+static void test_collect_beside_pull(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        GarbageResult g;
+        Job *j;
+
+        make_image(&t, "first,second,third", "amd64", -1);
+        publish(&t, "latest");
+        fault(t.layer_digests[2], "hang");
+        j = pull(f, "app");
+        run_until_logged(f, "half", t.layer_digests[2]);
+        run_until_logged(f, "unpack", t.diff_ids[1]);
+        fixture_run(f, 300 * USEC_PER_MSEC);
+        assert_int_equal(image_collect_garbage(f->images, false, &g, NULL), 0);
+        assert_int_equal(g.blobs + g.snapshots, 0);
+        registry_write("", "gate", "");
+        assert_done(f, j);
+        assert_left(f, 5, 3, 0);
+}
+
+static void test_remove_beside_pull(void **state) {
+        _cleanup_(test_image_done) TestImage a = {}, b = {};
+        Fixture *f = *state;
+        Job *j;
+
+        make_image(&a, "shared base,only a", "amd64", -1);
+        make_image(&b, "shared base,only b", "amd64", -1);
+        publish(&a, "a");
+        publish(&b, "b");
+        assert_done(f, pull(f, "app:a"));
+        fault(b.layer_digests[1], "hang");
+        j = pull(f, "app:b");
+        run_until_logged(f, "half", b.layer_digests[1]);
+        assert_int_equal(image_remove(f->images, "default", "app:a", false, NULL), 0);
+        fixture_run(f, 400 * USEC_PER_MSEC);
+        registry_write("", "gate", "");
+        assert_done(f, j);
+        assert_int_equal(logged_digest("blob", a.layer_digests[0]), 1);
+        assert_int_equal(logged_digest("unpack", a.diff_ids[0]), 1);
+        assert_true(image_find(f->images, "default", "app:b", NULL)->unpacked);
+        assert_left(f, 4, 2, 0);
+}
+
+static void test_remove_while_pulled_again(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        Job *j;
+
+        make_image(&t, "first,second", "amd64", -1);
+        publish(&t, "latest");
+        assert_done(f, pull_with(f, "app", NULL, false));
+        fault(t.diff_ids[0], "hang");
+        j = pull(f, "app");
+        run_until_logged(f, "unpack", t.diff_ids[0]);
+        assert_int_equal(image_remove(f->images, "default", "app", false, NULL), 0);
+        fixture_run(f, 400 * USEC_PER_MSEC);
+        registry_write("", "gate", "");
+        assert_done(f, j);
+        assert_non_null(image_find(f->images, "default", "app", NULL));
+        assert_left(f, 4, 2, 0);
+
+        /* Of a mere unpacking nothing is left. */
+        assert_int_equal(image_remove(f->images, "default", "app", false, NULL), 0);
+        assert_left(f, 0, 0, 0);
+        registry_write("", "gate", NULL);
+        fault(t.diff_ids[0], NULL);
+        assert_done(f, pull_with(f, "app", NULL, false));
+        fault(t.diff_ids[0], "hang");
+        assert_int_equal(image_unpack(f->images, image_find(f->images, "default", "app", NULL), &j, NULL), 0);
+        fixture_run(f, 100 * USEC_PER_MSEC);
+        assert_int_equal(image_remove(f->images, "default", "app", false, NULL), 0);
+        fixture_run(f, 400 * USEC_PER_MSEC);
+        registry_write("", "gate", "");
+        assert_done(f, j);
+        assert_left(f, 0, 0, 0);
+}
+
+static void test_damaged_blob(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+
+        make_image(&t, "first,second", "amd64", -1);
+        publish(&t, "latest");
+        assert_done(f, pull_with(f, "app", NULL, false));
+        _cleanup_free_ char *path = strformat("%s/content/blobs/sha256/%s", f->path, digest_hex(t.layer_digests[0]));
+        assert_int_equal(truncate(path, 2), 0);
+        assert_done(f, pull(f, "app"));
+        assert_int_equal(logged_digest("blob", t.layer_digests[0]), 2);
+        assert_int_equal(logged_digest("blob", t.layer_digests[1]), 1);
+        assert_left(f, 4, 2, 0);
+}
+
+int main(int argc, char *argv[]) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_pull, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_new_version, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_platform, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_same_layer_twice, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_no_layers, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_two_share, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_same_image_at_once, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_cancel_of_the_fetcher, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_cancel_of_the_waiter, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_cancel_beside_unpacking, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_cancel_everywhere, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_resume, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_daemon_ends, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_helper_cannot_start, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_rejected_documents, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_unpack_fails_twice, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_unpack_fails_for_both, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_unpack_canceled, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_unfinished_row, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_collect_beside_pull, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_remove_beside_pull, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_remove_while_pulled_again, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_damaged_blob, setup, teardown),
+        };
+
+        if (argc == 2 && getenv("TEST_REGISTRY"))
+                return helper_main(argv[1]);
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
