@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Blobs are written once, under a temporary name or in an ingest, synced, and renamed; the directory is synced before anybody
- * is told. So a name that is there stands for whole and verified bytes, also after a power loss. Blobs are for root and for those
- * that get a descriptor. */
+/* Blobs are written once, under a temporary name or in an ingest, synced, and renamed; the directory is
+ * synced before anybody is told. So a name that is there stands for whole and verified bytes, also after a
+ * power loss. Blobs are for root and for those that get a descriptor. */
 
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -20,7 +20,8 @@
 #define BLOB_MODE 0600
 
 static const char layout_text[] = "{\"imageLayoutVersion\":\"1.0.0\"}\n";
-static const char empty_index[] = "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_TYPE_OCI_INDEX "\",\"manifests\":[]}\n";
+static const char empty_index[] =
+                "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_TYPE_OCI_INDEX "\",\"manifests\":[]}\n";
 
 Content *content_free(Content *c) {
         if (!c)
@@ -61,7 +62,8 @@ static int drop_temporary_files(int dirfd) {
                 return r;
 
         while ((errno = 0, e = readdir(d)))
-                if (startswith(e->d_name, TEMPORARY_PREFIX) && unlinkat(dirfd, e->d_name, 0) < 0 && errno != ENOENT)
+                if (startswith(e->d_name, TEMPORARY_PREFIX) && unlinkat(dirfd, e->d_name, 0) < 0 &&
+                    errno != ENOENT)
                         return -errno;
 
         return -errno;
@@ -84,12 +86,15 @@ static int check_layout(Content *c, Error *reterr_error) {
 
         r = read_file_at(c->content_fd, "oci-layout", LAYOUT_SIZE_MAX, &text, &n);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "The file oci-layout of the content store cannot be read: %m");
+                return error_set_errno(reterr_error, r,
+                                       "The file oci-layout of the content store cannot be read: %m");
 
         r = json_parse(text, n, LAYOUT_SIZE_MAX, &j, NULL);
         if (r < 0 || !streq_ptr(json_get_string(j, "imageLayoutVersion"), "1.0.0"))
-                return error_set(reterr_error, -EBADMSG, "UnsupportedLayout",
-                                 "The content store is not an OCI image layout of version 1.0.0: see its file oci-layout.");
+                return error_set(
+                                reterr_error, -EBADMSG, "UnsupportedLayout",
+                                "The content store is not an OCI image layout of version 1.0.0: see its "
+                                "file oci-layout.");
 
         return 0;
 }
@@ -165,7 +170,9 @@ bool content_has_blob(Content *c, const char *digest, uint64_t *ret_size) {
         struct stat st;
 
         if (!digest_is_valid(digest) ||
-            fstatat(c->blobs_fd[digest_algorithm(digest)], digest_hex(digest), &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+            fstatat(c->blobs_fd[digest_algorithm(digest)], digest_hex(digest), &st, AT_SYMLINK_NOFOLLOW) <
+                            0 ||
+            !S_ISREG(st.st_mode))
                 return false;
 
         if (ret_size)
@@ -180,7 +187,8 @@ int content_open_blob(Content *c, const char *digest, uint64_t *ret_size, Error 
         if (!digest_is_valid(digest))
                 return invalid_digest(reterr_error, digest);
 
-        fd = openat(c->blobs_fd[digest_algorithm(digest)], digest_hex(digest), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        fd = openat(c->blobs_fd[digest_algorithm(digest)], digest_hex(digest),
+                    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
         if (fd < 0 && errno == ENOENT)
                 return error_set(reterr_error, -ENOENT, "NoSuchBlob", "There is no blob %s.", digest);
         if (fd < 0 || fstat(fd, &st) < 0)
@@ -193,7 +201,8 @@ int content_open_blob(Content *c, const char *digest, uint64_t *ret_size, Error 
         return TAKE_FD(fd);
 }
 
-int content_read_blob(Content *c, const char *digest, size_t max, char **ret, size_t *ret_size, Error *reterr_error) {
+int content_read_blob(Content *c, const char *digest, size_t max, char **ret, size_t *ret_size,
+                      Error *reterr_error) {
         char actual[DIGEST_STRING_MAX];
         _cleanup_close_ int fd = -EBADF;
         _cleanup_free_ char *p = NULL;
@@ -206,15 +215,19 @@ int content_read_blob(Content *c, const char *digest, size_t max, char **ret, si
 
         r = read_all(fd, max, &p, &n);
         if (r == -EFBIG)
-                return error_set(reterr_error, r, "LimitExceeded", "The blob %s is larger than %zu bytes.", digest, max);
+                return error_set(reterr_error, r, "LimitExceeded", "The blob %s is larger than %zu bytes.",
+                                 digest, max);
         if (r >= 0)
                 r = digest_of_bytes(digest_algorithm(digest), p, n, actual);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "The blob %s cannot be read: %m", digest);
 
         if (!streq(actual, digest))
-                return error_set(reterr_error, -EBADMSG, "DigestMismatch",
-                                 "The blob %s is damaged on disk: remove the images that use it and pull them again.", digest);
+                return error_set(
+                                reterr_error, -EBADMSG, "DigestMismatch",
+                                "The blob %s is damaged on disk: remove the images that use it and pull "
+                                "them again.",
+                                digest);
 
         *ret = TAKE_PTR(p);
         if (ret_size)
@@ -222,8 +235,8 @@ int content_read_blob(Content *c, const char *digest, size_t max, char **ret, si
         return 0;
 }
 
-int content_write_blob(Content *c, const void *p, size_t n, const char *expected, char ret_digest[static DIGEST_STRING_MAX],
-                       Error *reterr_error) {
+int content_write_blob(Content *c, const void *p, size_t n, const char *expected,
+                       char ret_digest[static DIGEST_STRING_MAX], Error *reterr_error) {
         char digest[DIGEST_STRING_MAX];
         DigestAlgorithm a = expected ? digest_algorithm(expected) : DIGEST_SHA256;
         uint64_t size;
@@ -236,7 +249,8 @@ int content_write_blob(Content *c, const void *p, size_t n, const char *expected
         if (r < 0)
                 return error_set_errno(reterr_error, r, "A blob cannot be hashed: %m");
         if (expected && !streq(digest, expected))
-                return error_set(reterr_error, -EBADMSG, "DigestMismatch", "The blob is %s, not %s as expected.", digest, expected);
+                return error_set(reterr_error, -EBADMSG, "DigestMismatch",
+                                 "The blob is %s, not %s as expected.", digest, expected);
 
         /* One of another size is damaged. */
         if (!content_has_blob(c, digest, &size) || size != n) {
@@ -258,7 +272,9 @@ int content_remove_blob(Content *c, const char *digest) {
         return 1;
 }
 
-static int foreach_of_algorithm(Content *c, DigestAlgorithm a, int (*cb)(const char *digest, uint64_t size, void *userdata), void *userdata) {
+static int foreach_of_algorithm(Content *c, DigestAlgorithm a,
+                                int (*cb)(const char *digest, uint64_t size, void *userdata),
+                                void *userdata) {
         _cleanup_(closedirp) DIR *d = NULL;
         struct dirent *e;
         int r;
@@ -271,7 +287,8 @@ static int foreach_of_algorithm(Content *c, DigestAlgorithm a, int (*cb)(const c
                 char digest[DIGEST_STRING_MAX];
                 uint64_t size;
 
-                if (snprintf(digest, sizeof(digest), "%s:%.128s", digest_algorithm_to_string(a), e->d_name) >= (int) sizeof(digest) ||
+                if (snprintf(digest, sizeof(digest), "%s:%.128s", digest_algorithm_to_string(a),
+                             e->d_name) >= (int) sizeof(digest) ||
                     strlen(e->d_name) > 128 || !content_has_blob(c, digest, &size))
                         continue;
 
@@ -283,7 +300,8 @@ static int foreach_of_algorithm(Content *c, DigestAlgorithm a, int (*cb)(const c
         return -errno;
 }
 
-int content_foreach_blob(Content *c, int (*cb)(const char *digest, uint64_t size, void *userdata), void *userdata) {
+int content_foreach_blob(Content *c, int (*cb)(const char *digest, uint64_t size, void *userdata),
+                         void *userdata) {
         for (DigestAlgorithm a = 0; a < _DIGEST_ALGORITHM_MAX; a++) {
                 int r = foreach_of_algorithm(c, a, cb, userdata);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A directory for each ingest, <ingest>/<key>/data. The bytes are written by a helper that holds a descriptor; the daemon trusts
- * them only when nobody can change them any more: a read lease is granted only while no descriptor and no mapping anywhere allows
- * writing. The path is known to root alone, so nobody can open it for writing again before or after the rename. */
+/* A directory for each ingest, <ingest>/<key>/data. The bytes are written by a helper that holds a
+ * descriptor; the daemon trusts them only when nobody can change them any more: a read lease is granted only
+ * while no descriptor and no mapping anywhere allows writing. The path is known to root alone, so nobody can
+ * open it for writing again before or after the rename. */
 
 #include <time.h>
 #include <unistd.h>
@@ -31,7 +32,8 @@ static int key_to_name(const char *key, char ret[static NAME_MAX + 1]) {
         return 0;
 }
 
-int content_ingest_open(Content *c, const char *key, int *ret_fd, uint64_t *ret_offset, Error *reterr_error) {
+int content_ingest_open(Content *c, const char *key, int *ret_fd, uint64_t *ret_offset,
+                        Error *reterr_error) {
         _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
         char name[NAME_MAX + 1];
         struct stat st;
@@ -39,15 +41,19 @@ int content_ingest_open(Content *c, const char *key, int *ret_fd, uint64_t *ret_
 
         r = key_to_name(key, name);
         if (r < 0)
-                return error_set(reterr_error, r, "InvalidArgument", "\"%s\" cannot be the key of an ingest.", strempty(key));
+                return error_set(reterr_error, r, "InvalidArgument",
+                                 "\"%s\" cannot be the key of an ingest.", strempty(key));
 
         dir_fd = mkdirat_open(c->ingest_fd, name, 0700);
         if (dir_fd < 0)
-                return error_set_errno(reterr_error, dir_fd, "A place for the download of %s cannot be made: %m", key);
+                return error_set_errno(reterr_error, dir_fd,
+                                       "A place for the download of %s cannot be made: %m", key);
 
-        fd = openat(dir_fd, DATA_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
+        fd = openat(dir_fd, DATA_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK,
+                    0600);
         if (fd < 0 || fstat(fd, &st) < 0)
-                return error_set_errno(reterr_error, -errno, "A file for the download of %s cannot be made: %m", key);
+                return error_set_errno(reterr_error, -errno,
+                                       "A file for the download of %s cannot be made: %m", key);
         if (!S_ISREG(st.st_mode))
                 return error_set_errno(reterr_error, -EIO, "The download of %s is not a regular file.", key);
 
@@ -56,45 +62,55 @@ int content_ingest_open(Content *c, const char *key, int *ret_fd, uint64_t *ret_
         return 0;
 }
 
-/* Fails with -EBUSY while somebody could write. The lease is given back at once: what it proves stays true. */
+/* Fails with -EBUSY while somebody could write. The lease is given back at once: what it proves stays true.
+ */
 static int check_no_writer(int fd) {
         if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0) {
                 if (errno == EAGAIN)
                         return -EBUSY;
 
-                log_debug_errno(errno, "This file system has no leases, not checking whether a download is still written to: %m");
+                log_debug_errno(errno,
+                                "This file system has no leases, not checking whether a download is "
+                                "still written to: %m");
                 return 0;
         }
 
         return RET_NERRNO(fcntl(fd, F_SETLEASE, F_UNLCK));
 }
 
-static int check_bytes(int fd, const char *digest, uint64_t size, bool verify, uint64_t *ret_size, Error *reterr_error) {
+static int check_bytes(int fd, const char *digest, uint64_t size, bool verify, uint64_t *ret_size,
+                       Error *reterr_error) {
         char actual[DIGEST_STRING_MAX];
         struct stat st;
         int r;
 
         if (fstat(fd, &st) < 0)
-                return error_set_errno(reterr_error, -errno, "The download of %s cannot be read: %m", digest);
+                return error_set_errno(reterr_error, -errno, "The download of %s cannot be read: %m",
+                                       digest);
         if (!S_ISREG(st.st_mode))
-                return error_set_errno(reterr_error, -EIO, "The download of %s is not a regular file.", digest);
+                return error_set_errno(reterr_error, -EIO, "The download of %s is not a regular file.",
+                                       digest);
         if (size != UINT64_MAX && (uint64_t) st.st_size != size)
-                return error_set(reterr_error, -EBADMSG, "SizeMismatch", "%s has %llu bytes instead of %llu.", digest,
+                return error_set(reterr_error, -EBADMSG, "SizeMismatch",
+                                 "%s has %llu bytes instead of %llu.", digest,
                                  (unsigned long long) st.st_size, (unsigned long long) size);
 
         if (verify) {
                 r = digest_of_fd(digest_algorithm(digest), fd, actual);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "The download of %s cannot be read: %m", digest);
+                        return error_set_errno(reterr_error, r, "The download of %s cannot be read: %m",
+                                               digest);
                 if (!streq(actual, digest))
-                        return error_set(reterr_error, -EBADMSG, "DigestMismatch", "What was downloaded as %s is %s.", digest, actual);
+                        return error_set(reterr_error, -EBADMSG, "DigestMismatch",
+                                         "What was downloaded as %s is %s.", digest, actual);
         }
 
         *ret_size = (uint64_t) st.st_size;
         return 0;
 }
 
-int content_ingest_commit(Content *c, const char *key, const char *digest, uint64_t size, bool verify, Error *reterr_error) {
+int content_ingest_commit(Content *c, const char *key, const char *digest, uint64_t size, bool verify,
+                          Error *reterr_error) {
         _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
         uint64_t actual_size, present_size;
         char name[NAME_MAX + 1];
@@ -102,28 +118,33 @@ int content_ingest_commit(Content *c, const char *key, const char *digest, uint6
 
         r = digest_is_valid(digest) ? key_to_name(key, name) : -EINVAL;
         if (r < 0)
-                return error_set(reterr_error, r, "InvalidArgument", "\"%s\" is not a digest, or \"%s\" not a key.", strempty(digest),
+                return error_set(reterr_error, r, "InvalidArgument",
+                                 "\"%s\" is not a digest, or \"%s\" not a key.", strempty(digest),
                                  strempty(key));
 
         blobs_fd = c->blobs_fd[digest_algorithm(digest)];
 
         dir_fd = open_beneath_nofollow(c->ingest_fd, name, O_RDONLY | O_DIRECTORY, 0);
-        fd = dir_fd < 0 ? dir_fd : open_beneath_nofollow(dir_fd, DATA_NAME, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+        fd = dir_fd < 0 ? dir_fd
+                        : open_beneath_nofollow(dir_fd, DATA_NAME, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
         if (fd < 0)
                 return error_set_errno(reterr_error, fd, "There is no download of %s: %m", digest);
 
         r = check_no_writer(fd);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "The download of %s is still being written to.", digest);
+                return error_set_errno(reterr_error, r, "The download of %s is still being written to.",
+                                       digest);
 
         r = check_bytes(fd, digest, size, verify, &actual_size, reterr_error);
         if (r < 0)
                 return r;
 
-        /* One that is here is kept, so that readers of it and we share pages; one of another size is damaged. */
+        /* One that is here is kept, so that readers of it and we share pages; one of another size is
+         * damaged. */
         if (!content_has_blob(c, digest, &present_size) || present_size != actual_size) {
                 if (renameat(dir_fd, DATA_NAME, blobs_fd, digest_hex(digest)) < 0)
-                        return error_set_errno(reterr_error, -errno, "The blob %s cannot be put into the store: %m", digest);
+                        return error_set_errno(reterr_error, -errno,
+                                               "The blob %s cannot be put into the store: %m", digest);
 
                 r = fsync_dir(blobs_fd);
                 if (r < 0)
@@ -153,11 +174,13 @@ static bool is_older(Content *c, const char *name, uint64_t max_age_usec) {
         struct stat st;
 
         dir_fd = openat(c->ingest_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (dir_fd < 0 || (fstatat(dir_fd, DATA_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 && fstat(dir_fd, &st) < 0))
+        if (dir_fd < 0 ||
+            (fstatat(dir_fd, DATA_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 && fstat(dir_fd, &st) < 0))
                 return true; /* nothing that could be resumed */
 
         now = now_usec(CLOCK_REALTIME);
-        then = (uint64_t) MAX(st.st_mtim.tv_sec, (time_t) 0) * USEC_PER_SEC + (uint64_t) st.st_mtim.tv_nsec / 1000;
+        then = (uint64_t) MAX(st.st_mtim.tv_sec, (time_t) 0) * USEC_PER_SEC +
+               (uint64_t) st.st_mtim.tv_nsec / 1000;
         return now > then && now - then > max_age_usec;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A digest string is kept as it is written: it is compared, used as a file name and as a database key. So there is exactly one
- * spelling (known algorithm, lower-case hex, full length), and everything that reads one checks it by digest_is_valid() first. */
+/* A digest string is kept as it is written: it is compared, used as a file name and as a database key. So
+ * there is exactly one spelling (known algorithm, lower-case hex, full length), and everything that reads
+ * one checks it by digest_is_valid() first. */
 
 #include <openssl/evp.h>
 #include <unistd.h>

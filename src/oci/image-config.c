@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Strict about what decides which bytes run (platform, DiffIDs), lenient about what only describes: a date that cannot be read
- * is "not known". Docker's maps with empty values (Volumes, ExposedPorts) become lists of their keys. */
+/* Strict about what decides which bytes run (platform, DiffIDs), lenient about what only describes: a date
+ * that cannot be read is "not known". Docker's maps with empty values (Volumes, ExposedPorts) become lists
+ * of their keys. */
 
 #include <limits.h>
 
@@ -47,7 +48,8 @@ static int bad_json(Error *reterr_error, int error, const Error *e) {
         if (error == -ENOMEM)
                 return oom(reterr_error);
 
-        return error_set(reterr_error, -EBADMSG, "InvalidImageConfig", "The image configuration is invalid: %s", error_message(e));
+        return error_set(reterr_error, -EBADMSG, "InvalidImageConfig",
+                         "The image configuration is invalid: %s", error_message(e));
 }
 
 static int check_list(const char *name, size_t n, Error *reterr_error) {
@@ -55,15 +57,19 @@ static int check_list(const char *name, size_t n, Error *reterr_error) {
                 return 0;
 
         return error_set(reterr_error, -EBADMSG, "InvalidImageConfig",
-                         "The image configuration is invalid: %s has more than %u entries.", name, IMAGE_CONFIG_LIST_MAX);
+                         "The image configuration is invalid: %s has more than %u entries.", name,
+                         IMAGE_CONFIG_LIST_MAX);
 }
 
 static int check_text(const char *name, const char *s, size_t max, Error *reterr_error) {
         if (!s || (strlen(s) <= max && string_is_safe(s)))
                 return 0;
 
-        return error_set(reterr_error, -EBADMSG, "InvalidImageConfig",
-                         "The image configuration is invalid: %s is longer than %zu bytes or has control characters.", name, max);
+        return error_set(
+                        reterr_error, -EBADMSG, "InvalidImageConfig",
+                        "The image configuration is invalid: %s is longer than %zu bytes or has control "
+                        "characters.",
+                        name, max);
 }
 
 /* Room for n entries: strv_extend() would measure the list each time. */
@@ -140,7 +146,8 @@ static int take_labels(json_t *object, char ***ret, Error *reterr_error) {
         return 0;
 }
 
-/* Docker reads an entry without "=" as "remove it": there is nothing before the image's own environment, so it goes. */
+/* Docker reads an entry without "=" as "remove it": there is nothing before the image's own environment, so
+ * it goes. */
 static void drop_env_without_value(char **env) {
         size_t n = 0;
 
@@ -227,7 +234,7 @@ static int parse_rootfs(json_t *object, ImageConfig *c, Error *reterr_error) {
                 return error_set(reterr_error, -EBADMSG, "InvalidImageConfig",
                                  "The image configuration is invalid: more than %u layers.", LAYERS_MAX);
 
-        STRV_FOREACH(d, c->diff_ids)
+        STRV_FOREACH (d, c->diff_ids)
                 if (!digest_is_valid(d))
                         return bad(reterr_error, "a DiffID is not a digest");
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Documents of two families that differ in their media types only: OCI's and Docker's schema 2. They come from a registry, so each
- * list has a maximum, and a document that could be read as either a manifest or an index is refused: the two readings would name
- * different content under one digest (CVE-2021-41190). For the same reason the Content-Type must agree with what is inside. */
+/* Documents of two families that differ in their media types only: OCI's and Docker's schema 2. They come
+ * from a registry, so each list has a maximum, and a document that could be read as either a manifest or an
+ * index is refused: the two readings would name different content under one digest (CVE-2021-41190). For the
+ * same reason the Content-Type must agree with what is inside. */
 
 #include <strings.h>
 
@@ -58,12 +59,9 @@ static const struct {
         const char *type;
         MediaKind kind;
 } document_types[] = {
-        { MEDIA_TYPE_OCI_INDEX, MEDIA_INDEX },
-        { MEDIA_TYPE_OCI_MANIFEST, MEDIA_MANIFEST },
-        { MEDIA_TYPE_OCI_CONFIG, MEDIA_CONFIG },
-        { MEDIA_TYPE_DOCKER_LIST, MEDIA_INDEX },
-        { MEDIA_TYPE_DOCKER_MANIFEST, MEDIA_MANIFEST },
-        { MEDIA_TYPE_DOCKER_CONFIG, MEDIA_CONFIG },
+        { MEDIA_TYPE_OCI_INDEX, MEDIA_INDEX },          { MEDIA_TYPE_OCI_MANIFEST, MEDIA_MANIFEST },
+        { MEDIA_TYPE_OCI_CONFIG, MEDIA_CONFIG },        { MEDIA_TYPE_DOCKER_LIST, MEDIA_INDEX },
+        { MEDIA_TYPE_DOCKER_MANIFEST, MEDIA_MANIFEST }, { MEDIA_TYPE_DOCKER_CONFIG, MEDIA_CONFIG },
 };
 
 Compression media_compression(const char *media_type) {
@@ -99,11 +97,13 @@ void descriptor_done(Descriptor *d) {
 int descriptor_copy(Descriptor *dst, const Descriptor *src) {
         Descriptor d = { .size = src->size, .attestation = src->attestation };
 
-        if (free_and_strdup(&d.media_type, src->media_type) < 0 || free_and_strdup(&d.digest, src->digest) < 0 ||
+        if (free_and_strdup(&d.media_type, src->media_type) < 0 ||
+            free_and_strdup(&d.digest, src->digest) < 0 ||
             free_and_strdup(&d.platform.os, src->platform.os) < 0 ||
             free_and_strdup(&d.platform.architecture, src->platform.architecture) < 0 ||
             free_and_strdup(&d.platform.variant, src->platform.variant) < 0 ||
-            free_and_strdup(&d.ref_name, src->ref_name) < 0 || free_and_strdup(&d.image_name, src->image_name) < 0) {
+            free_and_strdup(&d.ref_name, src->ref_name) < 0 ||
+            free_and_strdup(&d.image_name, src->image_name) < 0) {
                 descriptor_done(&d);
                 return -ENOMEM;
         }
@@ -141,8 +141,8 @@ static int check_annotations(json_t *a, const char *where, Error *reterr_error) 
         if (!a)
                 return 0;
         if (json_object_size(a) > ANNOTATIONS_MAX)
-                return error_set(reterr_error, -EBADMSG, "InvalidManifest", "%s: more than %u annotations.", where,
-                                 ANNOTATIONS_MAX);
+                return error_set(reterr_error, -EBADMSG, "InvalidManifest", "%s: more than %u annotations.",
+                                 where, ANNOTATIONS_MAX);
 
         json_object_foreach(a, key, value)
                 if (!json_is_string(value))
@@ -151,15 +151,16 @@ static int check_annotations(json_t *a, const char *where, Error *reterr_error) 
         return 0;
 }
 
-static int take_annotation(json_t *a, const char *key, const char *where, char **target, Error *reterr_error) {
+static int take_annotation(json_t *a, const char *key, const char *where, char **target,
+                           Error *reterr_error) {
         const char *s = a ? json_get_string(a, key) : NULL;
 
         if (isempty(s))
                 return 0;
         if (strlen(s) > ANNOTATION_MAX || !string_is_safe(s))
                 return error_set(reterr_error, -EBADMSG, "InvalidManifest",
-                                 "%s: annotation %s is longer than %u bytes or has control characters.", where, key,
-                                 ANNOTATION_MAX);
+                                 "%s: annotation %s is longer than %u bytes or has control characters.",
+                                 where, key, ANNOTATION_MAX);
 
         return free_and_strdup(target, s) < 0 ? oom(reterr_error) : 0;
 }
@@ -185,7 +186,8 @@ static int platform_take_part(char **part, const char *where, Error *reterr_erro
         if (!*part)
                 return 0;
         if (strlen(*part) > PLATFORM_PART_MAX || !string_is_safe(*part))
-                return bad(reterr_error, where, "a part of the platform is too long or has control characters");
+                return bad(reterr_error, where,
+                           "a part of the platform is too long or has control characters");
 
         if (isempty(*part)) {
                 free(*part);
@@ -194,7 +196,8 @@ static int platform_take_part(char **part, const char *where, Error *reterr_erro
         return 0;
 }
 
-static int descriptor_take_platform(Descriptor *d, json_t *platform, const char *where, Error *reterr_error) {
+static int descriptor_take_platform(Descriptor *d, json_t *platform, const char *where,
+                                    Error *reterr_error) {
         static const JsonField table[] = {
                 { "os", JSON_FIELD_STRING, offsetof(Platform, os), false, NULL },
                 { "architecture", JSON_FIELD_STRING, offsetof(Platform, architecture), false, NULL },
@@ -250,8 +253,10 @@ static int descriptor_parse(json_t *j, const char *where, Descriptor *ret, Error
         if (r < 0)
                 return bad_json(reterr_error, r, &e);
 
-        if (isempty(ret->media_type) || strlen(ret->media_type) > MEDIA_TYPE_MAX || !string_is_safe(ret->media_type))
-                return bad(reterr_error, where, "the media type is empty, too long or has control characters");
+        if (isempty(ret->media_type) || strlen(ret->media_type) > MEDIA_TYPE_MAX ||
+            !string_is_safe(ret->media_type))
+                return bad(reterr_error, where,
+                           "the media type is empty, too long or has control characters");
         if (!digest_has_form(ret->digest))
                 return bad(reterr_error, where, "the digest is malformed");
 
@@ -259,11 +264,13 @@ static int descriptor_parse(json_t *j, const char *where, Descriptor *ret, Error
         if (r < 0)
                 return r;
 
-        r = take_annotation(t.annotations, "org.opencontainers.image.ref.name", where, &ret->ref_name, reterr_error);
+        r = take_annotation(t.annotations, "org.opencontainers.image.ref.name", where, &ret->ref_name,
+                            reterr_error);
         if (r < 0)
                 return r;
 
-        r = take_annotation(t.annotations, "io.containerd.image.name", where, &ret->image_name, reterr_error);
+        r = take_annotation(t.annotations, "io.containerd.image.name", where, &ret->image_name,
+                            reterr_error);
         if (r < 0)
                 return r;
 
@@ -331,11 +338,13 @@ static MediaKind document_shape(const Document *d) {
 }
 
 static int unsupported(Error *e, const char *what) {
-        return error_set(e, -EOPNOTSUPP, "UnsupportedMediaType", "%s is not an image manifest or index that moored can read.", what);
+        return error_set(e, -EOPNOTSUPP, "UnsupportedMediaType",
+                         "%s is not an image manifest or index that moored can read.", what);
 }
 
 /* Everything that holds for both kinds; leaves the media type in d->media_type. */
-static int document_check(Document *d, const char *hint, MediaKind wanted, const char *fallback, Error *reterr_error) {
+static int document_check(Document *d, const char *hint, MediaKind wanted, const char *fallback,
+                          Error *reterr_error) {
         MediaKind hinted = media_kind(hint);
         int r;
 
@@ -346,12 +355,14 @@ static int document_check(Document *d, const char *hint, MediaKind wanted, const
         if (d->media_type && (strlen(d->media_type) > MEDIA_TYPE_MAX || !string_is_safe(d->media_type)))
                 return bad(reterr_error, "manifest", "the media type is too long or has control characters");
 
-        if (isempty(d->media_type) && free_and_strdup(&d->media_type, hinted == wanted ? hint : fallback) < 0)
+        if (isempty(d->media_type) &&
+            free_and_strdup(&d->media_type, hinted == wanted ? hint : fallback) < 0)
                 return oom(reterr_error);
         if (media_kind(d->media_type) != wanted)
                 return unsupported(reterr_error, d->media_type);
         if ((hinted == MEDIA_INDEX || hinted == MEDIA_MANIFEST) && hinted != wanted)
-                return bad(reterr_error, "manifest", "it is of another kind than the registry's Content-Type says");
+                return bad(reterr_error, "manifest",
+                           "it is of another kind than the registry's Content-Type says");
         if (d->manifests && (d->config || d->layers))
                 return bad(reterr_error, "manifest", "it has the members of a manifest and of an index");
         if (document_shape(d) == MEDIA_OTHER)
@@ -377,7 +388,8 @@ Manifest *manifest_free(Manifest *m) {
         return NULL;
 }
 
-int manifest_parse(const char *text, size_t n, const char *media_type_hint, Manifest **ret, Error *reterr_error) {
+int manifest_parse(const char *text, size_t n, const char *media_type_hint, Manifest **ret,
+                   Error *reterr_error) {
         _cleanup_(manifest_freep) Manifest *m = NULL;
         _cleanup_(document_done) Document d = {};
         json_t *layer;
@@ -394,7 +406,8 @@ int manifest_parse(const char *text, size_t n, const char *media_type_hint, Mani
         if (!d.config || !d.layers)
                 return bad(reterr_error, "manifest", "config or layers is missing");
         if (json_array_size(d.layers) > LAYERS_MAX)
-                return error_set(reterr_error, -EBADMSG, "InvalidManifest", "The manifest has more than %u layers.", LAYERS_MAX);
+                return error_set(reterr_error, -EBADMSG, "InvalidManifest",
+                                 "The manifest has more than %u layers.", LAYERS_MAX);
 
         m = calloc(1, sizeof(Manifest));
         if (!m)
@@ -447,8 +460,8 @@ int index_parse(const char *text, size_t n, const char *media_type_hint, Index *
         if (r < 0)
                 return r;
         if (json_array_size(d.manifests) > INDEX_MANIFESTS_MAX)
-                return error_set(reterr_error, -EBADMSG, "InvalidManifest", "The index has more than %u manifests.",
-                                 INDEX_MANIFESTS_MAX);
+                return error_set(reterr_error, -EBADMSG, "InvalidManifest",
+                                 "The index has more than %u manifests.", INDEX_MANIFESTS_MAX);
 
         x = calloc(1, sizeof(Index));
         if (!x)
@@ -468,7 +481,8 @@ int index_parse(const char *text, size_t n, const char *media_type_hint, Index *
                 if (r < 0)
                         return r;
 
-                /* An entry with a digest of the future does not spoil the others; of a known algorithm it must be right. */
+                /* An entry with a digest of the future does not spoil the others; of a known algorithm it
+                 * must be right. */
                 if (!digest_is_valid(e->digest)) {
                         if (digest_algorithm(e->digest) >= 0)
                                 return bad(reterr_error, where, "the digest is malformed");
@@ -527,9 +541,11 @@ static void set_no_such_platform(const Index *x, const Platform *wanted, Error *
         if (r < 0 || !w || !list)
                 error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
         else if (isempty(list))
-                error_set(reterr_error, -ENOENT, "NoSuchPlatform", "There is no image for %s in the index.", w);
+                error_set(reterr_error, -ENOENT, "NoSuchPlatform", "There is no image for %s in the index.",
+                          w);
         else
-                error_set(reterr_error, -ENOENT, "NoSuchPlatform", "There is no image for %s; on offer: %s.", w, list);
+                error_set(reterr_error, -ENOENT, "NoSuchPlatform", "There is no image for %s; on offer: %s.",
+                          w, list);
 }
 
 const Descriptor *index_select(const Index *x, const Platform *wanted, Error *reterr_error) {
@@ -543,8 +559,10 @@ const Descriptor *index_select(const Index *x, const Platform *wanted, Error *re
                 if (!descriptor_is_image(d))
                         continue;
 
-                /* Without a platform it may be for any: layouts that skopeo and umoci write have one such entry. */
-                score = d->platform.os || d->platform.architecture ? platform_match(wanted, &d->platform) : 1;
+                /* Without a platform it may be for any: layouts that skopeo and umoci write have one such
+                 * entry. */
+                score = d->platform.os || d->platform.architecture ? platform_match(wanted, &d->platform)
+                                                                   : 1;
                 if (score > best_score) {
                         best = d;
                         best_score = score;

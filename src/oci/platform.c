@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Platforms are named as Go names them (image-spec, image-index.md, "platform"): that is what builders write. What people and
- * uname() write instead (x86_64, aarch64, armv7l) is translated when it is read and when it is compared. */
+/* Platforms are named as Go names them (image-spec, image-index.md, "platform"): that is what builders
+ * write. What people and uname() write instead (x86_64, aarch64, armv7l) is translated when it is read and
+ * when it is compared. */
 
 #include <sys/utsname.h>
 
@@ -12,7 +13,7 @@
 #define PLATFORM_STRING_MAX 128U
 
 static const char *const architectures[] = {
-        "386",  "amd64",    "arm",    "arm64", "loong64", "mips",    "mips64",
+        "386",      "amd64",  "arm",   "arm64",   "loong64", "mips",  "mips64",
         "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64", "s390x",
 };
 
@@ -20,20 +21,11 @@ static const char *const architectures[] = {
 static const struct {
         const char *alias, *architecture, *variant;
 } aliases[] = {
-        { "aarch64", "arm64", NULL },
-        { "armel", "arm", "v6" },
-        { "armhf", "arm", "v7" },
-        { "armv5l", "arm", "v5" },
-        { "armv6l", "arm", "v6" },
-        { "armv7l", "arm", "v7" },
-        { "armv8l", "arm", "v8" },
-        { "i386", "386", NULL },
-        { "i486", "386", NULL },
-        { "i586", "386", NULL },
-        { "i686", "386", NULL },
-        { "loongarch64", "loong64", NULL },
-        { "x86-64", "amd64", NULL },
-        { "x86_64", "amd64", NULL },
+        { "aarch64", "arm64", NULL }, { "armel", "arm", "v6" },    { "armhf", "arm", "v7" },
+        { "armv5l", "arm", "v5" },    { "armv6l", "arm", "v6" },   { "armv7l", "arm", "v7" },
+        { "armv8l", "arm", "v8" },    { "i386", "386", NULL },     { "i486", "386", NULL },
+        { "i586", "386", NULL },      { "i686", "386", NULL },     { "loongarch64", "loong64", NULL },
+        { "x86-64", "amd64", NULL },  { "x86_64", "amd64", NULL },
 };
 
 void platform_done(Platform *p) {
@@ -81,8 +73,11 @@ static int platform_set(Platform *ret, const char *os, const char *architecture,
 }
 
 static int platform_invalid(Error *e, const char *s) {
-        return error_set(e, -EINVAL, "InvalidArgument",
-                         "\"%.128s\" is not a platform: write os/architecture[/variant], such as linux/amd64 or linux/arm64/v8.", s);
+        return error_set(
+                        e, -EINVAL, "InvalidArgument",
+                        "\"%.128s\" is not a platform: write os/architecture[/variant], such as "
+                        "linux/amd64 or linux/arm64/v8.",
+                        s);
 }
 
 int platform_parse(const char *s, Platform *ret, Error *reterr_error) {
@@ -132,19 +127,23 @@ int platform_host(Platform *ret) {
 }
 
 char *platform_to_string(const Platform *p) {
-        return strjoin(strempty(p->os), "/", strempty(p->architecture), p->variant ? "/" : "", strempty(p->variant));
+        return strjoin(strempty(p->os), "/", strempty(p->architecture), p->variant ? "/" : "",
+                       strempty(p->variant));
 }
 
 /* "v5" … "v8" → 5 … 8, else 0. */
 static int arm_version(const char *variant) {
-        return variant && variant[0] == 'v' && variant[1] >= '5' && variant[1] <= '8' && variant[2] == 0 ? variant[1] - '0' : 0;
+        return variant && variant[0] == 'v' && variant[1] >= '5' && variant[1] <= '8' && variant[2] == 0
+                               ? variant[1] - '0'
+                               : 0;
 }
 
 int platform_match(const Platform *wanted, const Platform *offered) {
         const char *wanted_architecture, *offered_architecture, *wanted_variant, *offered_variant;
         int w, o;
 
-        if (!wanted->os || !offered->os || !streq(wanted->os, offered->os) || !wanted->architecture || !offered->architecture)
+        if (!wanted->os || !offered->os || !streq(wanted->os, offered->os) || !wanted->architecture ||
+            !offered->architecture)
                 return 0;
 
         wanted_architecture = normalize_architecture(wanted->architecture, &wanted_variant);

@@ -2,14 +2,18 @@
 
 /* The grammar is that of distribution/reference:
  *
- *   reference = name [":" tag] ["@" digest]           name = [domain "/"] path
- *   domain    = host [":" port]                       path = component *("/" component)
+ *   reference = name [":" tag] ["@" digest]
+ *   name      = [domain "/"] path
+ *   domain    = host [":" port]
+ *   host      = DNS name, IPv4 address, or IPv6 address in brackets
+ *   path      = component *("/" component)
  *   component = 1*[a-z0-9] *((["."/"_"] / "__" / 1*"-") 1*[a-z0-9])
- *   tag       = [A-Za-z0-9_] *127[A-Za-z0-9_.-]       host = DNS name, IPv4 address, or IPv6 address in brackets
+ *   tag       = [A-Za-z0-9_] *127[A-Za-z0-9_.-]
  *
- * Which of the two "a/b" begins with is decided as docker does: the first part is a domain if it is "localhost" or has a ".", a
- * ":" or an upper-case letter in it. Beyond the grammar we want what we could connect to: a port between 1 and 65535 and an IPv6
- * address that is one, and digests of the algorithms that we can compute. */
+ * Which of the two "a/b" begins with is decided as docker does: the first part is a domain if it is
+ * "localhost" or has a ".", a ":" or an upper-case letter in it. Beyond the grammar we want what we could
+ * connect to: a port between 1 and 65535 and an IPv6 address that is one, and digests of the algorithms that
+ * we can compute. */
 
 #include <arpa/inet.h>
 #include <strings.h>
@@ -153,7 +157,8 @@ static const char *path_check(const char *path) {
                 size_t n = strcspn(p, "/");
 
                 if (!path_component_is_valid(p, n))
-                        return "the name of the repository may have lower-case letters and digits only, with \".\", \"_\", \"__\" "
+                        return "the name of the repository may have lower-case letters and digits only, "
+                               "with \".\", \"_\", \"__\" "
                                "or dashes between them, and \"/\" between parts";
                 if (p[n] == 0)
                         return NULL;
@@ -165,7 +170,8 @@ static const char *path_check(const char *path) {
 static bool tag_is_valid(const char *s) {
         size_t n = strlen(s);
 
-        return n > 0 && n <= REFERENCE_TAG_MAX && *s != '.' && *s != '-' && string_in_charset(s, ALPHANUMERIC "_.-");
+        return n > 0 && n <= REFERENCE_TAG_MAX && *s != '.' && *s != '-' &&
+               string_in_charset(s, ALPHANUMERIC "_.-");
 }
 
 static bool is_domain(const char *s) {
@@ -188,7 +194,8 @@ static int name_split(char *name, char **ret_registry, char **ret_repository) {
         }
 
         registry = strdup(domain);
-        repository = strjoin(streq(domain, DEFAULT_REGISTRY) && !strchr(path, '/') ? OFFICIAL_PREFIX : "", path);
+        repository = strjoin(streq(domain, DEFAULT_REGISTRY) && !strchr(path, '/') ? OFFICIAL_PREFIX : "",
+                             path);
         if (!registry || !repository)
                 return -ENOMEM;
 
@@ -249,7 +256,8 @@ int reference_parse(const char *s, Reference **ret, Error *reterr_error) {
                 *digest++ = 0;
                 if (!digest_is_valid(digest))
                         return invalid(reterr_error, s,
-                                       "what follows \"@\" is not a digest (sha256: and 64, or sha512: and 128, lower-case hexadecimal digits)");
+                                       "what follows \"@\" is not a digest (sha256: and 64, or sha512: "
+                                       "and 128, lower-case hexadecimal digits)");
         }
 
         /* A ":" before the last "/" belongs to a port or an address. */
@@ -259,15 +267,18 @@ int reference_parse(const char *s, Reference **ret, Error *reterr_error) {
                 *tag++ = 0;
                 if (!tag_is_valid(tag))
                         return invalid(reterr_error, s,
-                                       "the tag must be 1 to 128 letters, digits, \"_\", \".\" or \"-\" and begin with a letter, digit or \"_\"");
+                                       "the tag must be 1 to 128 letters, digits, \"_\", \".\" or \"-\" "
+                                       "and begin with a letter, digit or \"_\"");
         }
 
         if (reference_set_parts(ref, copy, tag, digest) < 0)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
 
         if (strlen(ref->registry) + 1 + strlen(ref->repository) > REFERENCE_NAME_MAX)
-                return error_set(reterr_error, -EINVAL, "InvalidReference",
-                                 "The name of the registry and repository in \"%s\" is longer than %u bytes.", s, REFERENCE_NAME_MAX);
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidReference",
+                                "The name of the registry and repository in \"%s\" is longer than %u bytes.",
+                                s, REFERENCE_NAME_MAX);
 
         why = domain_check(ref->registry) ?: path_check(ref->repository);
         if (why)
@@ -276,15 +287,16 @@ int reference_parse(const char *s, Reference **ret, Error *reterr_error) {
         /* The complete form is what is stored, and must be readable again. */
         if (complete_length(ref) > REFERENCE_MAX)
                 return error_set(reterr_error, -EINVAL, "InvalidReference",
-                                 "The image reference is longer than %u bytes when completed.", REFERENCE_MAX);
+                                 "The image reference is longer than %u bytes when completed.",
+                                 REFERENCE_MAX);
 
         *ret = TAKE_PTR(ref);
         return 0;
 }
 
 static char *reference_join(const char *registry, const char *repository, const Reference *r) {
-        return strjoin(strempty(registry), registry ? "/" : "", repository, r->tag ? ":" : "", strempty(r->tag),
-                       r->digest ? "@" : "", strempty(r->digest));
+        return strjoin(strempty(registry), registry ? "/" : "", repository, r->tag ? ":" : "",
+                       strempty(r->tag), r->digest ? "@" : "", strempty(r->digest));
 }
 
 char *reference_to_string(const Reference *r) {
@@ -333,5 +345,6 @@ bool reference_is_loopback(const Reference *r) {
         if (ipv6)
                 return inet_pton(AF_INET6, host, &v6) > 0 && IN6_IS_ADDR_LOOPBACK(&v6);
 
-        return strcasecmp(host, "localhost") == 0 || (inet_pton(AF_INET, host, &v4) > 0 && (ntohl(v4.s_addr) >> 24) == 127);
+        return strcasecmp(host, "localhost") == 0 ||
+               (inet_pton(AF_INET, host, &v4) > 0 && (ntohl(v4.s_addr) >> 24) == 127);
 }

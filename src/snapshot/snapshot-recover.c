@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* After a crash rows and directories are made to agree: a plan (which rows are lost) from rows and directories, then the rows in one
- * transaction, then the directories. Being killed anywhere in between leaves something that the next recovery sees in the same way.
+/* After a crash rows and directories are made to agree: a plan (which rows are lost) from rows and
+ * directories, then the rows in one transaction, then the directories. Being killed anywhere in between
+ * leaves something that the next recovery sees in the same way.
  *
- * Lost is a row that is a layer and not ready, or a layer that was not synced in an earlier boot, or has no directory, or stands
- * on a row that is lost. */
+ * Lost is a row that is a layer and not ready, or a layer that was not synced in an earlier boot, or has no
+ * directory, or stands on a row that is lost. */
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -43,7 +44,8 @@ static bool has_directory(SnapshotManager *m, uint64_t id) {
 }
 
 static bool row_is_lost(SnapshotManager *m, const SnapshotRow *row) {
-        if (row->kind == SNAPSHOT_LAYER && (!row->ready || (!row->synced && !streq_ptr(row->boot_id, m->boot_id))))
+        if (row->kind == SNAPSHOT_LAYER &&
+            (!row->ready || (!row->synced && !streq_ptr(row->boot_id, m->boot_id))))
                 return true;
 
         return !has_directory(m, row->id);
@@ -92,7 +94,8 @@ static Entry *table_find(const Table *t, uint64_t id) {
         return t->n == 0 ? NULL : bsearch(&key, t->entries, t->n, sizeof(Entry), compare_id);
 }
 
-/* Up the chain: how deep it is, and whether anything in it is lost. A chain that is too long or not whole is lost, too. */
+/* Up the chain: how deep it is, and whether anything in it is lost. A chain that is too long or not whole is
+ * lost, too. */
 static void entry_follow(const Table *t, Entry *e) {
         for (const Entry *p = e; p->parent > 0;) {
                 p = table_find(t, p->parent);
@@ -165,7 +168,8 @@ static int drop_directories(SnapshotManager *m, const Table *t) {
         }
 
         while (r >= 0 && (errno = 0, e = readdir(d))) {
-                if (streq(e->d_name, ".") || streq(e->d_name, "..") || streq(e->d_name, "trash") || name_is_kept(t, e->d_name))
+                if (streq(e->d_name, ".") || streq(e->d_name, "..") || streq(e->d_name, "trash") ||
+                    name_is_kept(t, e->d_name))
                         continue;
 
                 r = snapshot_discard(m, e->d_name);
@@ -187,7 +191,8 @@ int snapshot_manager_recover(SnapshotManager *m, const char *boot_id, Error *ret
 
         r = store_snapshot_foreach(m->store, table_add, &t);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "The snapshots cannot be read from the database: %m");
+                return error_set_errno(reterr_error, r,
+                                       "The snapshots cannot be read from the database: %m");
 
         /* Rows come in the order of their ids, which table_find() relies on. */
         for (size_t i = 0; i < t.n; i++)
@@ -198,12 +203,16 @@ int snapshot_manager_recover(SnapshotManager *m, const char *boot_id, Error *ret
         if (any) {
                 r = drop_rows(m, &t);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "Incomplete snapshots cannot be dropped from the database: %m");
+                        return error_set_errno(
+                                        reterr_error, r,
+                                        "Incomplete snapshots cannot be dropped from the database: %m");
         }
 
         r = drop_directories(m, &t);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Incomplete snapshots in %s cannot be moved to the trash: %m", m->dir);
+                return error_set_errno(reterr_error, r,
+                                       "Incomplete snapshots in %s cannot be moved to the trash: %m",
+                                       m->dir);
 
         return snapshot_manager_trash_pending(m);
 }

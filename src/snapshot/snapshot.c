@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Rows (store/) and directories change one after the other, so a crash can fall between. The order is such that what is left is
- * always seen as incomplete by snapshot_manager_recover():
+/* Rows (store/) and directories change one after the other, so a crash can fall between. The order is such
+ * that what is left is always seen as incomplete by snapshot_manager_recover():
  *
  *   snapshot_layer_begin      row (not ready), then new-<id>         → row not ready
  *   snapshot_layer_complete   new-<id> becomes <id>, then row ready  → row not ready
  *   snapshot_layer_abort      new-<id> to the trash, then the row    → row not ready
- *   snapshot_prepare          row and <id> in one transaction        → directory without a row, or (power loss) the reverse
+ *   snapshot_prepare          row and <id> in one transaction        → directory without a row, or the
+ *                                                                      reverse (power loss)
  *   snapshot_remove           the row, then <id> to the trash        → directory without a row
  *
- * The bytes of layers are not synced one by one: a layer is trusted after a reboot only if a sync of the whole file system has
- * ended since (snapshot_layers_synced()). Deleting trees is a helper's work: here they are only renamed. */
+ * The bytes of layers are not synced one by one: a layer is trusted after a reboot only if a sync of the
+ * whole file system has ended since (snapshot_layers_synced()). Deleting trees is a helper's work: here they
+ * are only renamed. */
 
 #include <inttypes.h>
 #include <time.h>
@@ -52,7 +54,8 @@ static int open_directories(SnapshotManager *m, int state_fd) {
         return m->trash_fd < 0 ? m->trash_fd : 0;
 }
 
-int snapshot_manager_new(int state_fd, const char *state_path, Store *store, SnapshotManager **ret, Error *reterr_error) {
+int snapshot_manager_new(int state_fd, const char *state_path, Store *store, SnapshotManager **ret,
+                         Error *reterr_error) {
         _cleanup_(snapshot_manager_freep) SnapshotManager *m = NULL;
         int r;
 
@@ -71,7 +74,8 @@ int snapshot_manager_new(int state_fd, const char *state_path, Store *store, Sna
 
         r = open_directories(m, state_fd);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "The directory of the snapshots, %s, cannot be opened: %m", m->dir);
+                return error_set_errno(reterr_error, r,
+                                       "The directory of the snapshots, %s, cannot be opened: %m", m->dir);
 
         *ret = TAKE_PTR(m);
         return 0;
@@ -153,7 +157,8 @@ int snapshot_find_layer(SnapshotManager *m, const char *chain_id, uint64_t *ret_
 }
 
 /* Does the layer stand on this parent (0: on nothing)? *ret_ready: may it become ready now? */
-static int check_parent(SnapshotManager *m, const char *layer_chain_id, const char *diff_id, uint64_t parent, bool *ret_ready) {
+static int check_parent(SnapshotManager *m, const char *layer_chain_id, const char *diff_id, uint64_t parent,
+                        bool *ret_ready) {
         _cleanup_(snapshot_row_done) SnapshotRow row = {};
         char expected[DIGEST_STRING_MAX];
         int r;
@@ -197,8 +202,8 @@ static int make_layer_directory(SnapshotManager *m, uint64_t id, int *ret_fd) {
         return 0;
 }
 
-int snapshot_layer_begin(SnapshotManager *m, const char *layer_chain_id, const char *diff_id, uint64_t parent, uint64_t *ret_id,
-                         int *ret_fd, Error *reterr_error) {
+int snapshot_layer_begin(SnapshotManager *m, const char *layer_chain_id, const char *diff_id,
+                         uint64_t parent, uint64_t *ret_id, int *ret_fd, Error *reterr_error) {
         SnapshotRow row = {
                 .driver = (char *) SNAPSHOT_DRIVER,
                 .kind = SNAPSHOT_LAYER,
@@ -212,12 +217,15 @@ int snapshot_layer_begin(SnapshotManager *m, const char *layer_chain_id, const c
         int r;
 
         if (!digest_is_valid(layer_chain_id) || !digest_is_valid(diff_id))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "A layer's chain ID or DiffID is not a digest.");
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "A layer's chain ID or DiffID is not a digest.");
 
         if (parent > 0) {
                 r = check_parent(m, layer_chain_id, diff_id, parent, &parent_ready);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "The layer %s does not stand on snapshot %" PRIu64 ".", diff_id, parent);
+                        return error_set_errno(reterr_error, r,
+                                               "The layer %s does not stand on snapshot %" PRIu64 ".",
+                                               diff_id, parent);
         }
 
         /* Not durable: after a power loss a layer that was not ready is of no use anyway. */
@@ -227,22 +235,26 @@ int snapshot_layer_begin(SnapshotManager *m, const char *layer_chain_id, const c
 
         r = store_snapshot_add(m->store, &row);
         if (r < 0) {
-                (void) store_commit(m->store); /* Nothing was written; a rollback would doom the caller's transaction. */
-                return error_set_errno(reterr_error, r, "The layer %s cannot be recorded: %m", layer_chain_id);
+                (void) store_commit(m->store); /* Nothing was written; a rollback would doom the caller's
+                                                  transaction. */
+                return error_set_errno(reterr_error, r, "The layer %s cannot be recorded: %m",
+                                       layer_chain_id);
         }
 
         r = make_layer_directory(m, row.id, ret_fd);
         if (r < 0) {
                 (void) snapshot_discard_tree(m, row.id);
                 (void) store_rollback(m->store);
-                return error_set_errno(reterr_error, r, "A directory for the layer %s cannot be made: %m", layer_chain_id);
+                return error_set_errno(reterr_error, r, "A directory for the layer %s cannot be made: %m",
+                                       layer_chain_id);
         }
 
         r = store_commit(m->store);
         if (r < 0) {
                 *ret_fd = safe_close(*ret_fd);
                 (void) snapshot_discard_tree(m, row.id);
-                return error_set_errno(reterr_error, r, "The layer %s cannot be recorded: %m", layer_chain_id);
+                return error_set_errno(reterr_error, r, "The layer %s cannot be recorded: %m",
+                                       layer_chain_id);
         }
 
         *ret_id = row.id;
@@ -276,23 +288,32 @@ int snapshot_layer_complete(SnapshotManager *m, uint64_t id, uint64_t size, Erro
 
         r = store_snapshot_get(m->store, id, &row);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "The layer that was unpacked as snapshot %" PRIu64 " is not known any more.", id);
+                return error_set_errno(reterr_error, r,
+                                       "The layer that was unpacked as snapshot %" PRIu64
+                                       " is not known any more.",
+                                       id);
         if (row.kind != SNAPSHOT_LAYER || row.ready)
-                return error_set_errno(reterr_error, -EINVAL, "Snapshot %" PRIu64 " is not a layer that is being unpacked.", id);
+                return error_set_errno(reterr_error, -EINVAL,
+                                       "Snapshot %" PRIu64 " is not a layer that is being unpacked.", id);
 
         r = check_parent(m, row.chain_id, row.diff_id, row.parent, &parent_ready);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "The layer %s does not stand on snapshot %" PRIu64 ".", row.diff_id, row.parent);
+                return error_set_errno(reterr_error, r,
+                                       "The layer %s does not stand on snapshot %" PRIu64 ".", row.diff_id,
+                                       row.parent);
         if (!parent_ready)
-                return error_set_errno(reterr_error, -EAGAIN, "The layer below %s is not ready yet.", row.chain_id);
+                return error_set_errno(reterr_error, -EAGAIN, "The layer below %s is not ready yet.",
+                                       row.chain_id);
 
         /* Not durable: the layer counts only in this boot, until it is synced. */
         r = store_transaction_begin(&t, m->store, false);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "The layer %s cannot be recorded: %m", row.chain_id);
 
-        if (renameat2(m->dir_fd, format_name(from, "new-", id), m->dir_fd, format_name(to, "", id), RENAME_NOREPLACE) < 0)
-                return error_set_errno(reterr_error, -errno, "The layer %s cannot be put in its place: %m", row.chain_id);
+        if (renameat2(m->dir_fd, format_name(from, "new-", id), m->dir_fd, format_name(to, "", id),
+                      RENAME_NOREPLACE) < 0)
+                return error_set_errno(reterr_error, -errno, "The layer %s cannot be put in its place: %m",
+                                       row.chain_id);
 
         r = store_snapshot_set_ready(m->store, id, size);
         if (r >= 0)
@@ -344,7 +365,8 @@ int snapshot_layer_abort(SnapshotManager *m, uint64_t id) {
         if (r < 0)
                 return r;
 
-        /* What stands on it could never become ready. Chains have at most LAYERS_MAX layers: so deep is this recursion. */
+        /* What stands on it could never become ready. Chains have at most LAYERS_MAX layers: so deep is this
+         * recursion. */
         r = store_snapshot_foreach(m->store, collect_children, &children);
         ids = children.ids;
         for (size_t i = 0; r >= 0 && i < children.n; i++)
@@ -426,7 +448,8 @@ static int make_writable_directory(SnapshotManager *m, uint64_t id, uint64_t par
         return fsync_dir(m->dir_fd);
 }
 
-int snapshot_prepare(SnapshotManager *m, uint64_t parent, bool durable, uint64_t *ret_id, Error *reterr_error) {
+int snapshot_prepare(SnapshotManager *m, uint64_t parent, bool durable, uint64_t *ret_id,
+                     Error *reterr_error) {
         SnapshotRow row = {
                 .driver = (char *) SNAPSHOT_DRIVER,
                 .kind = SNAPSHOT_WRITABLE,
@@ -444,9 +467,11 @@ int snapshot_prepare(SnapshotManager *m, uint64_t parent, bool durable, uint64_t
 
                 r = store_snapshot_get(m->store, parent, &p);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "There is no snapshot %" PRIu64 " to start from.", parent);
+                        return error_set_errno(reterr_error, r,
+                                               "There is no snapshot %" PRIu64 " to start from.", parent);
                 if (p.kind != SNAPSHOT_LAYER || !p.ready)
-                        return error_set_errno(reterr_error, -EINVAL, "Snapshot %" PRIu64 " is not a layer that is ready.", parent);
+                        return error_set_errno(reterr_error, -EINVAL,
+                                               "Snapshot %" PRIu64 " is not a layer that is ready.", parent);
         }
 
         r = store_transaction_begin(&t, m->store, durable);
@@ -501,13 +526,16 @@ static int collect_lower(SnapshotManager *m, uint64_t id, char ***ret, Error *re
                 int r;
 
                 if (n >= LAYERS_MAX)
-                        return error_set_errno(reterr_error, -ELOOP, "The chain of layers is longer than %u.", LAYERS_MAX);
+                        return error_set_errno(reterr_error, -ELOOP,
+                                               "The chain of layers is longer than %u.", LAYERS_MAX);
 
                 r = store_snapshot_get(m->store, id, &row);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "The layer in snapshot %" PRIu64 " is missing.", id);
+                        return error_set_errno(reterr_error, r,
+                                               "The layer in snapshot %" PRIu64 " is missing.", id);
                 if (row.kind != SNAPSHOT_LAYER || !row.ready)
-                        return error_set_errno(reterr_error, -EINVAL, "Snapshot %" PRIu64 " is not a layer that is ready.", id);
+                        return error_set_errno(reterr_error, -EINVAL,
+                                               "Snapshot %" PRIu64 " is not a layer that is ready.", id);
 
                 r = strv_extendf(&lower, "%" PRIu64 "/fs", id);
                 if (r < 0)
@@ -529,7 +557,8 @@ int snapshot_get_mount(SnapshotManager *m, uint64_t id, SnapshotMount *ret, Erro
         if (r < 0)
                 return error_set_errno(reterr_error, r, "There is no snapshot %" PRIu64 ".", id);
         if (row.kind != SNAPSHOT_WRITABLE)
-                return error_set_errno(reterr_error, -EINVAL, "Snapshot %" PRIu64 " is a layer, not one to write to.", id);
+                return error_set_errno(reterr_error, -EINVAL,
+                                       "Snapshot %" PRIu64 " is a layer, not one to write to.", id);
 
         r = collect_lower(m, row.parent, &mount.lower, reterr_error);
         if (r < 0)

@@ -2,9 +2,11 @@
 
 #include "store/store-internal.h"
 
-#define CONTAINER_COLUMNS                                                                                                \
-        "ns, id, image, image_digest, options, snapshot, auto_remove, created_usec, started_usec, finished_usec, "      \
-        "boot_id, invocation_id, exit_code, exit_signal, result"
+/* clang-format off */
+#define CONTAINER_COLUMNS                                                                      \
+        "ns, id, image, image_digest, options, snapshot, auto_remove, created_usec, "          \
+        "started_usec, finished_usec, boot_id, invocation_id, exit_code, exit_signal, result"
+/* clang-format on */
 
 void container_row_done(ContainerRow *r) {
         if (!r)
@@ -36,8 +38,8 @@ static int container_row_read(Query *q, ContainerRow *ret) {
         if ((r = query_string(q, 0, &row.ns)) < 0 || (r = query_string(q, 1, &row.id)) < 0 ||
             (r = query_string(q, 2, &row.image)) < 0 || (r = query_string(q, 3, &row.image_digest)) < 0 ||
             (r = query_string(q, 4, &row.options)) < 0 || (r = query_string(q, 10, &row.boot_id)) < 0 ||
-            (r = query_string(q, 11, &row.invocation_id)) < 0 || (r = query_string(q, 13, &row.exit_signal)) < 0 ||
-            (r = query_string(q, 14, &row.result)) < 0) {
+            (r = query_string(q, 11, &row.invocation_id)) < 0 ||
+            (r = query_string(q, 13, &row.exit_signal)) < 0 || (r = query_string(q, 14, &row.result)) < 0) {
                 container_row_done(&row);
                 return r;
         }
@@ -52,9 +54,10 @@ int store_container_add(Store *s, const ContainerRow *row) {
         r = store_write(s, true,
                         "INSERT INTO containers (" CONTAINER_COLUMNS ") "
                         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-                        "sssssubuuussiss", row->ns, row->id, row->image, row->image_digest, row->options, row->snapshot,
-                        (int) row->auto_remove, row->created_usec, row->started_usec, row->finished_usec, row->boot_id,
-                        row->invocation_id, (int64_t) row->exit_code, row->exit_signal, row->result);
+                        "sssssubuuussiss", row->ns, row->id, row->image, row->image_digest, row->options,
+                        row->snapshot, (int) row->auto_remove, row->created_usec, row->started_usec,
+                        row->finished_usec, row->boot_id, row->invocation_id, (int64_t) row->exit_code,
+                        row->exit_signal, row->result);
         /* The foreign key: no such namespace. */
         return r == -ENOTEMPTY ? -ENOENT : r < 0 ? r : 0;
 }
@@ -63,12 +66,15 @@ int store_container_update(Store *s, const ContainerRow *row) {
         int r;
 
         r = store_write(s, true,
-                        "UPDATE containers SET image = ?3, image_digest = ?4, options = ?5, snapshot = ?6, auto_remove = ?7, "
-                        "created_usec = ?8, started_usec = ?9, finished_usec = ?10, boot_id = ?11, invocation_id = ?12, "
+                        "UPDATE containers SET image = ?3, image_digest = ?4, options = ?5, snapshot = "
+                        "?6, auto_remove = ?7, "
+                        "created_usec = ?8, started_usec = ?9, finished_usec = ?10, boot_id = ?11, "
+                        "invocation_id = ?12, "
                         "exit_code = ?13, exit_signal = ?14, result = ?15 WHERE ns = ?1 AND id = ?2",
-                        "sssssubuuussiss", row->ns, row->id, row->image, row->image_digest, row->options, row->snapshot,
-                        (int) row->auto_remove, row->created_usec, row->started_usec, row->finished_usec, row->boot_id,
-                        row->invocation_id, (int64_t) row->exit_code, row->exit_signal, row->result);
+                        "sssssubuuussiss", row->ns, row->id, row->image, row->image_digest, row->options,
+                        row->snapshot, (int) row->auto_remove, row->created_usec, row->started_usec,
+                        row->finished_usec, row->boot_id, row->invocation_id, (int64_t) row->exit_code,
+                        row->exit_signal, row->result);
         return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 
@@ -79,11 +85,15 @@ int store_container_remove(Store *s, const char *ns, const char *id) {
         return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 
-int store_container_foreach(Store *s, const char *ns, int (*cb)(const ContainerRow *r, void *userdata), void *userdata) {
+int store_container_foreach(Store *s, const char *ns, int (*cb)(const ContainerRow *r, void *userdata),
+                            void *userdata) {
         _cleanup_query_ Query q = {};
         int r;
 
-        r = query_begin(&q, s, "SELECT " CONTAINER_COLUMNS " FROM containers WHERE ?1 IS NULL OR ns = ?1 ORDER BY ns, id", "s", ns);
+        r = query_begin(&q, s,
+                        "SELECT " CONTAINER_COLUMNS
+                        " FROM containers WHERE ?1 IS NULL OR ns = ?1 ORDER BY ns, id",
+                        "s", ns);
         if (r < 0)
                 return r;
 

@@ -16,8 +16,9 @@ void event_row_done(EventRow *r) {
 int store_event_add(Store *s, EventRow *row) {
         int r;
 
-        r = store_write(s, false, "INSERT INTO events (usec, ns, topic, subject, details) VALUES (?1, ?2, ?3, ?4, ?5)", "ussss",
-                        row->usec, row->ns, row->topic, row->subject, row->details);
+        r = store_write(s, false,
+                        "INSERT INTO events (usec, ns, topic, subject, details) VALUES (?1, ?2, ?3, ?4, ?5)",
+                        "ussss", row->usec, row->ns, row->topic, row->subject, row->details);
         if (r < 0)
                 return r;
 
@@ -25,12 +26,14 @@ int store_event_add(Store *s, EventRow *row) {
         return 0;
 }
 
-int store_event_foreach_since(Store *s, uint64_t sequence, uint32_t max, int (*cb)(const EventRow *r, void *userdata), void *userdata) {
+int store_event_foreach_since(Store *s, uint64_t sequence, uint32_t max,
+                              int (*cb)(const EventRow *r, void *userdata), void *userdata) {
         _cleanup_query_ Query q = {};
         int r;
 
         r = query_begin(&q, s,
-                        "SELECT sequence, usec, ns, topic, subject, details FROM events WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
+                        "SELECT sequence, usec, ns, topic, subject, details FROM events WHERE sequence "
+                        "> ?1 ORDER BY sequence LIMIT ?2",
                         "uu", sequence, (uint64_t) max);
         if (r < 0)
                 return r;
@@ -42,7 +45,8 @@ int store_event_foreach_since(Store *s, uint64_t sequence, uint32_t max, int (*c
                 };
 
                 if ((r = query_string(&q, 2, &row.ns)) < 0 || (r = query_string(&q, 3, &row.topic)) < 0 ||
-                    (r = query_string(&q, 4, &row.subject)) < 0 || (r = query_string(&q, 5, &row.details)) < 0)
+                    (r = query_string(&q, 4, &row.subject)) < 0 ||
+                    (r = query_string(&q, 5, &row.details)) < 0)
                         return r;
 
                 r = cb(&row, userdata);
@@ -57,7 +61,8 @@ uint64_t store_event_last(Store *s) {
         _cleanup_query_ Query q = {};
 
         /* Of AUTOINCREMENT's own table: the last number stays known where all events were trimmed. */
-        if (query_begin(&q, s, "SELECT seq FROM sqlite_sequence WHERE name = 'events'", "") < 0 || query_step(&q) <= 0)
+        if (query_begin(&q, s, "SELECT seq FROM sqlite_sequence WHERE name = 'events'", "") < 0 ||
+            query_step(&q) <= 0)
                 return 0;
 
         return query_uint64(&q, 0);

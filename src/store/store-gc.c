@@ -2,11 +2,14 @@
 
 /* Mark and sweep over the tables; files are the caller's work, after the commit.
  *
- *   blobs      reached from: image names, containers' manifests, leases, pins; then along the edges (index → manifest → config, layers)
- *   snapshots  kept: layers of the chain of a reached manifest, leased or pinned chain ids, containers' writable snapshots,
- *              layers that are being unpacked (whoever unpacks them ends them, or recovery does); then along the parents
+ *   blobs      reached from image names, containers' manifests, leases and pins,
+ *              then along the edges: index, manifest, config and layers
+ *   snapshots  kept are layers of the chain of a reached manifest, leased or pinned chain ids, containers'
+ *              writable snapshots, layers that are being unpacked (whoever unpacks them ends them, or
+ *              recovery does); then along the parents
  *
- * What a crash between the commit and the deletion of files leaves has no row, and is found that way at the next start. */
+ * What a crash between the commit and the deletion of files leaves has no row, and is found that way at the
+ * next start. */
 
 #include "basic/strv.h"
 #include "store/store-internal.h"
@@ -30,11 +33,12 @@ static void sql_pinned(sqlite3_context *context, int n, sqlite3_value **values) 
 
 int store_gc_setup(Store *s) {
         static const char marks[] =
-                "CREATE TEMP TABLE reached (digest TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;"
-                "CREATE TEMP TABLE kept (id INTEGER PRIMARY KEY) STRICT;";
+                        "CREATE TEMP TABLE reached (digest TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;"
+                        "CREATE TEMP TABLE kept (id INTEGER PRIMARY KEY) STRICT;";
         int k;
 
-        k = sqlite3_create_function_v2(s->db, "pinned", 1, SQLITE_UTF8 | SQLITE_DIRECTONLY, s, sql_pinned, NULL, NULL, NULL);
+        k = sqlite3_create_function_v2(s->db, "pinned", 1, SQLITE_UTF8 | SQLITE_DIRECTONLY, s, sql_pinned,
+                                       NULL, NULL, NULL);
         if (k == SQLITE_OK)
                 k = sqlite3_exec(s->db, marks, NULL, NULL, NULL);
 
@@ -84,8 +88,10 @@ static int mark(Store *s, uint64_t now_usec) {
                         "  OR chain_id IN (SELECT chain_id FROM chains WHERE manifest IN temp.reached)"
                         "  OR chain_id IN (SELECT digest FROM leases WHERE expires_usec > ?1)"
                         "  OR pinned(chain_id))"
-                        " UNION SELECT snapshots.id FROM snapshots JOIN containers ON containers.snapshot = snapshots.id"
-                        " UNION SELECT parent FROM snapshots JOIN k ON snapshots.id = k.id WHERE parent IS NOT NULL) "
+                        " UNION SELECT snapshots.id FROM snapshots JOIN containers ON "
+                        "containers.snapshot = snapshots.id"
+                        " UNION SELECT parent FROM snapshots JOIN k ON snapshots.id = k.id WHERE parent "
+                        "IS NOT NULL) "
                         "SELECT id FROM k",
                         "u", now_usec);
         return r < 0 ? r : 0;
@@ -152,7 +158,8 @@ static int list_snapshots(Store *s, Garbage *g) {
         r = query_begin(&q, s,
                         "WITH RECURSIVE d (id, size, depth) AS ("
                         " SELECT id, size, 0 FROM snapshots WHERE parent IS NULL"
-                        " UNION ALL SELECT s.id, s.size, d.depth + 1 FROM snapshots s JOIN d ON s.parent = d.id) "
+                        " UNION ALL SELECT s.id, s.size, d.depth + 1 FROM snapshots s JOIN d ON "
+                        "s.parent = d.id) "
                         "SELECT id, size FROM d WHERE id NOT IN temp.kept ORDER BY depth DESC",
                         "");
         if (r < 0)
@@ -185,7 +192,8 @@ static int sweep(Store *s, uint64_t now_usec) {
 static int collect(Store *s, uint64_t now_usec, bool dry_run, Garbage *g) {
         int r;
 
-        if ((r = clear_marks(s)) < 0 || (r = mark(s, now_usec)) < 0 || (r = list_blobs(s, g)) < 0 || (r = list_snapshots(s, g)) < 0)
+        if ((r = clear_marks(s)) < 0 || (r = mark(s, now_usec)) < 0 || (r = list_blobs(s, g)) < 0 ||
+            (r = list_snapshots(s, g)) < 0)
                 return r;
 
         if (!dry_run) {
@@ -197,8 +205,8 @@ static int collect(Store *s, uint64_t now_usec, bool dry_run, Garbage *g) {
         return clear_marks(s);
 }
 
-int store_collect_garbage(Store *s, uint64_t now_usec, bool (*pinned)(const char *digest, void *userdata), void *userdata,
-                          bool dry_run, Garbage *ret) {
+int store_collect_garbage(Store *s, uint64_t now_usec, bool (*pinned)(const char *digest, void *userdata),
+                          void *userdata, bool dry_run, Garbage *ret) {
         _cleanup_transaction_ StoreTransaction t = {};
         _cleanup_(garbage_done) Garbage g = {};
         int r;

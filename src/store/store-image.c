@@ -24,8 +24,8 @@ int store_namespace_add(Store *s, const NamespaceRow *row) {
         if (r < 0)
                 return r;
 
-        r = store_write(s, true, "INSERT INTO namespaces (name, labels, created_usec) VALUES (?1, ?2, ?3)", "ssu", row->name,
-                        labels, row->created_usec);
+        r = store_write(s, true, "INSERT INTO namespaces (name, labels, created_usec) VALUES (?1, ?2, ?3)",
+                        "ssu", row->name, labels, row->created_usec);
         return r < 0 ? r : 0;
 }
 
@@ -62,8 +62,11 @@ int store_namespace_foreach(Store *s, int (*cb)(const NamespaceRow *r, void *use
 
 /* -- images -- */
 
-#define IMAGE_COLUMNS                                                                                                    \
-        "ns, name, digest, media_type, size, manifest_digest, config_digest, platform, total_size, created_usec, tagged_usec, labels"
+/* clang-format off */
+#define IMAGE_COLUMNS                                                                          \
+        "ns, name, digest, media_type, size, manifest_digest, config_digest, platform, "       \
+        "total_size, created_usec, tagged_usec, labels"
+/* clang-format on */
 
 void image_row_done(ImageRow *r) {
         if (!r)
@@ -91,7 +94,8 @@ static int image_row_read(Query *q, ImageRow *ret) {
 
         if ((r = query_string(q, 0, &row.ns)) < 0 || (r = query_string(q, 1, &row.name)) < 0 ||
             (r = query_string(q, 2, &row.digest)) < 0 || (r = query_string(q, 3, &row.media_type)) < 0 ||
-            (r = query_string(q, 5, &row.manifest_digest)) < 0 || (r = query_string(q, 6, &row.config_digest)) < 0 ||
+            (r = query_string(q, 5, &row.manifest_digest)) < 0 ||
+            (r = query_string(q, 6, &row.config_digest)) < 0 ||
             (r = query_string(q, 7, &row.platform)) < 0 || (r = query_labels(q, 11, &row.labels)) < 0) {
                 image_row_done(&row);
                 return r;
@@ -112,8 +116,9 @@ int store_image_set(Store *s, const ImageRow *row) {
         r = store_write(s, true,
                         "INSERT OR REPLACE INTO images (" IMAGE_COLUMNS ") "
                         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-                        "ssssusssuuus", row->ns, row->name, row->digest, row->media_type, row->size, row->manifest_digest,
-                        row->config_digest, row->platform, row->total_size, row->created_usec, row->tagged_usec, labels);
+                        "ssssusssuuus", row->ns, row->name, row->digest, row->media_type, row->size,
+                        row->manifest_digest, row->config_digest, row->platform, row->total_size,
+                        row->created_usec, row->tagged_usec, labels);
         /* The foreign key: no such namespace. */
         return r == -ENOTEMPTY ? -ENOENT : r < 0 ? r : 0;
 }
@@ -129,7 +134,8 @@ int store_image_get(Store *s, const char *ns, const char *name, ImageRow *ret) {
         _cleanup_query_ Query q = {};
         int r;
 
-        r = query_begin(&q, s, "SELECT " IMAGE_COLUMNS " FROM images WHERE ns = ?1 AND name = ?2", "ss", ns, name);
+        r = query_begin(&q, s, "SELECT " IMAGE_COLUMNS " FROM images WHERE ns = ?1 AND name = ?2", "ss", ns,
+                        name);
         if (r < 0)
                 return r;
 
@@ -140,11 +146,14 @@ int store_image_get(Store *s, const char *ns, const char *name, ImageRow *ret) {
         return r == 0 ? -ENOENT : image_row_read(&q, ret);
 }
 
-int store_image_foreach(Store *s, const char *ns, int (*cb)(const ImageRow *r, void *userdata), void *userdata) {
+int store_image_foreach(Store *s, const char *ns, int (*cb)(const ImageRow *r, void *userdata),
+                        void *userdata) {
         _cleanup_query_ Query q = {};
         int r;
 
-        r = query_begin(&q, s, "SELECT " IMAGE_COLUMNS " FROM images WHERE ?1 IS NULL OR ns = ?1 ORDER BY ns, name", "s", ns);
+        r = query_begin(&q, s,
+                        "SELECT " IMAGE_COLUMNS " FROM images WHERE ?1 IS NULL OR ns = ?1 ORDER BY ns, name",
+                        "s", ns);
         if (r < 0)
                 return r;
 
@@ -177,17 +186,20 @@ int store_blob_add(Store *s, const char *digest, uint64_t size, const char *medi
 bool store_blob_has(Store *s, const char *digest) {
         _cleanup_query_ Query q = {};
 
-        return query_begin(&q, s, "SELECT 1 FROM blobs WHERE digest = ?1", "s", digest) >= 0 && query_step(&q) > 0;
+        return query_begin(&q, s, "SELECT 1 FROM blobs WHERE digest = ?1", "s", digest) >= 0 &&
+               query_step(&q) > 0;
 }
 
 int store_blob_add_ref(Store *s, const char *parent, const char *child) {
         int r;
 
-        r = store_write(s, true, "INSERT OR IGNORE INTO refs (parent, child) VALUES (?1, ?2)", "ss", parent, child);
+        r = store_write(s, true, "INSERT OR IGNORE INTO refs (parent, child) VALUES (?1, ?2)", "ss", parent,
+                        child);
         return r < 0 ? r : 0;
 }
 
-int store_blob_foreach(Store *s, int (*cb)(const char *digest, uint64_t size, void *userdata), void *userdata) {
+int store_blob_foreach(Store *s, int (*cb)(const char *digest, uint64_t size, void *userdata),
+                       void *userdata) {
         _cleanup_query_ Query q = {};
         int r;
 
@@ -211,7 +223,8 @@ int store_blob_foreach(Store *s, int (*cb)(const char *digest, uint64_t size, vo
 int store_manifest_set_chain(Store *s, const char *manifest_digest, const char *chain_id) {
         int r;
 
-        r = store_write(s, true, "INSERT OR REPLACE INTO chains (manifest, chain_id) VALUES (?1, ?2)", "ss", manifest_digest, chain_id);
+        r = store_write(s, true, "INSERT OR REPLACE INTO chains (manifest, chain_id) VALUES (?1, ?2)", "ss",
+                        manifest_digest, chain_id);
         return r < 0 ? r : 0;
 }
 
@@ -220,8 +233,9 @@ int store_manifest_set_chain(Store *s, const char *manifest_digest, const char *
 int store_lease_add(Store *s, const char *lease, const char *digest, uint64_t expires_usec) {
         int r;
 
-        r = store_write(s, true, "INSERT OR REPLACE INTO leases (lease, digest, expires_usec) VALUES (?1, ?2, ?3)", "ssu", lease,
-                        digest, expires_usec);
+        r = store_write(s, true,
+                        "INSERT OR REPLACE INTO leases (lease, digest, expires_usec) VALUES (?1, ?2, ?3)",
+                        "ssu", lease, digest, expires_usec);
         return r < 0 ? r : 0;
 }
 

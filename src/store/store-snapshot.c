@@ -2,7 +2,8 @@
 
 #include "store/store-internal.h"
 
-#define SNAPSHOT_COLUMNS "id, driver, kind, chain_id, diff_id, parent, ready, synced, boot_id, size, created_usec"
+#define SNAPSHOT_COLUMNS                                                                                    \
+        "id, driver, kind, chain_id, diff_id, parent, ready, synced, boot_id, size, created_usec"
 
 void snapshot_row_done(SnapshotRow *r) {
         if (!r)
@@ -46,8 +47,9 @@ int store_snapshot_add(Store *s, SnapshotRow *row) {
         r = store_write(s, true,
                         "INSERT INTO snapshots (" SNAPSHOT_COLUMNS ") "
                         "VALUES (nullif(?1, 0), ?2, ?3, ?4, ?5, nullif(?6, 0), ?7, ?8, ?9, ?10, ?11)",
-                        "usissubbsuu", row->id, row->driver, (int64_t) row->kind, row->chain_id, row->diff_id, row->parent, (int) row->ready,
-                        (int) row->synced, row->boot_id, row->size, row->created_usec);
+                        "usissubbsuu", row->id, row->driver, (int64_t) row->kind, row->chain_id,
+                        row->diff_id, row->parent, (int) row->ready, (int) row->synced, row->boot_id,
+                        row->size, row->created_usec);
         if (r < 0)
                 return r == -ENOTEMPTY ? -ENOENT /* the foreign key: no such parent */ : r;
 
@@ -58,7 +60,8 @@ int store_snapshot_add(Store *s, SnapshotRow *row) {
 int store_snapshot_set_parent(Store *s, uint64_t id, uint64_t parent) {
         int r;
 
-        r = store_write(s, true, "UPDATE snapshots SET parent = nullif(?2, 0) WHERE id = ?1", "uu", id, parent);
+        r = store_write(s, true, "UPDATE snapshots SET parent = nullif(?2, 0) WHERE id = ?1", "uu", id,
+                        parent);
         return r < 0 ? r == -ENOTEMPTY ? -ENOENT : r : r == 0 ? -ENOENT : 0;
 }
 
@@ -98,8 +101,9 @@ int store_snapshot_get_chain(Store *s, const char *driver, const char *chain_id,
         _cleanup_query_ Query q = {};
         int r;
 
-        r = query_begin(&q, s, "SELECT " SNAPSHOT_COLUMNS " FROM snapshots WHERE driver = ?1 AND chain_id = ?2", "ss", driver,
-                        chain_id);
+        r = query_begin(&q, s,
+                        "SELECT " SNAPSHOT_COLUMNS " FROM snapshots WHERE driver = ?1 AND chain_id = ?2",
+                        "ss", driver, chain_id);
         return r < 0 ? r : get_one(&q, ret);
 }
 

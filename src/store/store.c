@@ -2,16 +2,19 @@
 
 /* One connection, used by one thread.
  *
- * 1. The file is in WAL mode. "synchronous" is FULL for a durable transaction (the WAL is synced when it commits, and with it all
- *    earlier ones) and NORMAL for the others; it can only change between transactions, so store_begin() does it.
- * 2. The outermost transaction decides. Where an inner one is rolled back the outermost cannot commit any more. A single
- *    statement that fails inside a transaction undoes itself only: -EEXIST and the like can be handled and the rest committed.
- * 3. SQLite rolls back by itself on some errors (no space, I/O). What comes after must not slip through as a transaction of its
- *    own: query_begin() refuses while our depth says "inside" and SQLite says "outside".
- * 4. A clean close removes the -wal file. If one is there at open the last process died: then, and when SQLite reported damage
- *    while it ran, the file is checked before it is trusted. A damaged one is set aside, never deleted.
- * 5. Statements are prepared once and found again by the address of their text. One that is in use (a callback that asks the same
- *    question again) gets a copy for that time. */
+ * 1. The file is in WAL mode. "synchronous" is FULL for a durable transaction (the WAL is synced when it
+ *    commits, and with it all earlier ones) and NORMAL for the others; it can only change between transactions,
+ *    so store_begin() does it.
+ * 2. The outermost transaction decides. Where an inner one is rolled back the outermost cannot commit any
+ *    more. A single statement that fails inside a transaction undoes itself only: -EEXIST and the like can be
+ *    handled and the rest committed.
+ * 3. SQLite rolls back by itself on some errors (no space, I/O). What comes after must not slip through as a
+ *    transaction of its own: query_begin() refuses while our depth says "inside" and SQLite says "outside".
+ * 4. A clean close removes the -wal file. If one is there at open the last process died: then, and when
+ *    SQLite reported damage while it ran, the file is checked before it is trusted. A damaged one is set aside,
+ *    never deleted.
+ * 5. Statements are prepared once and found again by the address of their text. One that is in use (a
+ *    callback that asks the same question again) gets a copy for that time. */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -39,30 +42,47 @@ enum {
         SYNCHRONOUS_FULL = 2,
 };
 
+/* clang-format off */
 static const char schema[] =
-        "CREATE TABLE namespaces (name TEXT PRIMARY KEY, labels TEXT NOT NULL, created_usec INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-        "CREATE TABLE images (ns TEXT NOT NULL REFERENCES namespaces (name), name TEXT NOT NULL, digest TEXT NOT NULL,"
-        " media_type TEXT, size INTEGER NOT NULL, manifest_digest TEXT, config_digest TEXT, platform TEXT,"
-        " total_size INTEGER NOT NULL, created_usec INTEGER NOT NULL, tagged_usec INTEGER NOT NULL, labels TEXT NOT NULL,"
+        "CREATE TABLE namespaces ("
+        " name TEXT PRIMARY KEY, labels TEXT NOT NULL,"
+        " created_usec INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE images ("
+        " ns TEXT NOT NULL REFERENCES namespaces (name), name TEXT NOT NULL,"
+        " digest TEXT NOT NULL, media_type TEXT, size INTEGER NOT NULL, manifest_digest TEXT,"
+        " config_digest TEXT, platform TEXT, total_size INTEGER NOT NULL,"
+        " created_usec INTEGER NOT NULL, tagged_usec INTEGER NOT NULL, labels TEXT NOT NULL,"
         " PRIMARY KEY (ns, name)) STRICT, WITHOUT ROWID;"
-        "CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, media_type TEXT) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE blobs ("
+        " digest TEXT PRIMARY KEY, size INTEGER NOT NULL, media_type TEXT) STRICT, WITHOUT ROWID;"
         /* No foreign keys: an index names manifests that are not here. */
-        "CREATE TABLE refs (parent TEXT NOT NULL, child TEXT NOT NULL, PRIMARY KEY (parent, child)) STRICT, WITHOUT ROWID;"
-        "CREATE TABLE chains (manifest TEXT PRIMARY KEY, chain_id TEXT NOT NULL) STRICT, WITHOUT ROWID;"
-        "CREATE TABLE leases (lease TEXT NOT NULL, digest TEXT NOT NULL, expires_usec INTEGER NOT NULL,"
+        "CREATE TABLE refs ("
+        " parent TEXT NOT NULL, child TEXT NOT NULL,"
+        " PRIMARY KEY (parent, child)) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE chains ("
+        " manifest TEXT PRIMARY KEY, chain_id TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE leases ("
+        " lease TEXT NOT NULL, digest TEXT NOT NULL, expires_usec INTEGER NOT NULL,"
         " PRIMARY KEY (lease, digest)) STRICT, WITHOUT ROWID;"
-        /* AUTOINCREMENT: an id names a directory that may still be waiting to be deleted, so it must not come back. */
-        "CREATE TABLE snapshots (id INTEGER PRIMARY KEY AUTOINCREMENT, driver TEXT NOT NULL, kind INTEGER NOT NULL,"
-        " chain_id TEXT, diff_id TEXT, parent INTEGER REFERENCES snapshots (id), ready INTEGER NOT NULL, synced INTEGER NOT NULL,"
-        " boot_id TEXT, size INTEGER NOT NULL, created_usec INTEGER NOT NULL, UNIQUE (driver, chain_id)) STRICT;"
+        /* AUTOINCREMENT: an id names a directory that may still wait to be deleted, it must not come back. */
+        "CREATE TABLE snapshots ("
+        " id INTEGER PRIMARY KEY AUTOINCREMENT, driver TEXT NOT NULL, kind INTEGER NOT NULL,"
+        " chain_id TEXT, diff_id TEXT, parent INTEGER REFERENCES snapshots (id),"
+        " ready INTEGER NOT NULL, synced INTEGER NOT NULL, boot_id TEXT, size INTEGER NOT NULL,"
+        " created_usec INTEGER NOT NULL, UNIQUE (driver, chain_id)) STRICT;"
         "CREATE INDEX snapshots_parent ON snapshots (parent);"
-        "CREATE TABLE containers (ns TEXT NOT NULL REFERENCES namespaces (name), id TEXT NOT NULL, image TEXT, image_digest TEXT,"
-        " options TEXT, snapshot INTEGER NOT NULL, auto_remove INTEGER NOT NULL, created_usec INTEGER NOT NULL,"
-        " started_usec INTEGER NOT NULL, finished_usec INTEGER NOT NULL, boot_id TEXT, invocation_id TEXT,"
-        " exit_code INTEGER NOT NULL, exit_signal TEXT, result TEXT, PRIMARY KEY (ns, id)) STRICT, WITHOUT ROWID;"
-        "CREATE TABLE events (sequence INTEGER PRIMARY KEY AUTOINCREMENT, usec INTEGER NOT NULL, ns TEXT, topic TEXT NOT NULL,"
-        " subject TEXT, details TEXT) STRICT;"
+        "CREATE TABLE containers ("
+        " ns TEXT NOT NULL REFERENCES namespaces (name), id TEXT NOT NULL, image TEXT,"
+        " image_digest TEXT, options TEXT, snapshot INTEGER NOT NULL,"
+        " auto_remove INTEGER NOT NULL, created_usec INTEGER NOT NULL,"
+        " started_usec INTEGER NOT NULL, finished_usec INTEGER NOT NULL, boot_id TEXT,"
+        " invocation_id TEXT, exit_code INTEGER NOT NULL, exit_signal TEXT, result TEXT,"
+        " PRIMARY KEY (ns, id)) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE events ("
+        " sequence INTEGER PRIMARY KEY AUTOINCREMENT, usec INTEGER NOT NULL, ns TEXT,"
+        " topic TEXT NOT NULL, subject TEXT, details TEXT) STRICT;"
         "PRAGMA user_version = " STRINGIFY(SCHEMA_VERSION) ";";
+/* clang-format on */
 
 /* -- statements -- */
 
@@ -84,9 +104,9 @@ int store_errno(Store *s, int code) {
         case SQLITE_READONLY:
                 return -EROFS;
         case SQLITE_CONSTRAINT:
-                return code == SQLITE_CONSTRAINT_FOREIGNKEY                                          ? -ENOTEMPTY
+                return code == SQLITE_CONSTRAINT_FOREIGNKEY ? -ENOTEMPTY
                        : code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY ? -EEXIST
-                                                                                                     : -EINVAL;
+                                                                                                  : -EINVAL;
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB: {
                 int on = 1;
@@ -104,7 +124,8 @@ int store_errno(Store *s, int code) {
 }
 
 static int prepare(Store *s, const char *sql, bool keep, sqlite3_stmt **ret) {
-        return store_errno(s, sqlite3_prepare_v3(s->db, sql, -1, keep ? SQLITE_PREPARE_PERSISTENT : 0, ret, NULL));
+        return store_errno(s, sqlite3_prepare_v3(s->db, sql, -1, keep ? SQLITE_PREPARE_PERSISTENT : 0, ret,
+                                                 NULL));
 }
 
 static int statement_get(Query *q, const char *sql) {
@@ -144,10 +165,12 @@ static int bind_arguments(Query *q, const char *types, va_list ap) {
                 switch (types[i - 1]) {
                 case 's':
                         text = va_arg(ap, const char *);
-                        k = text ? sqlite3_bind_text(q->stmt, i, text, -1, SQLITE_STATIC) : sqlite3_bind_null(q->stmt, i);
+                        k = text ? sqlite3_bind_text(q->stmt, i, text, -1, SQLITE_STATIC)
+                                 : sqlite3_bind_null(q->stmt, i);
                         break;
                 case 'u':
-                        k = sqlite3_bind_int64(q->stmt, i, (int64_t) MIN(va_arg(ap, uint64_t), (uint64_t) INT64_MAX));
+                        k = sqlite3_bind_int64(q->stmt, i,
+                                               (int64_t) MIN(va_arg(ap, uint64_t), (uint64_t) INT64_MAX));
                         break;
                 case 'i':
                         k = sqlite3_bind_int64(q->stmt, i, va_arg(ap, int64_t));
@@ -284,12 +307,13 @@ int labels_to_json(char *const *labels, char **ret) {
         if (!j)
                 return -ENOMEM;
 
-        STRV_FOREACH(l, labels) {
+        STRV_FOREACH (l, labels) {
                 const char *eq = strchr(l, '=');
                 _cleanup_free_ char *key = strndup(l, eq ? (size_t) (eq - l) : strlen(l));
                 json_t *value = json_string(eq ? eq + 1 : "");
 
-                /* jansson takes valid UTF-8 only: everything that labels come from (JSON, D-Bus) has nothing else. */
+                /* jansson takes valid UTF-8 only: everything that labels come from (JSON, D-Bus) has nothing
+                 * else. */
                 if (!key || json_object_set_new(j, key, value) < 0)
                         return key ? -EINVAL : -ENOMEM;
         }
@@ -370,7 +394,8 @@ int store_begin(Store *s, bool durable) {
                 if (r < 0)
                         return r;
 
-                /* IMMEDIATE: the lock is taken here, where waiting for it is harmless, and not in the middle. */
+                /* IMMEDIATE: the lock is taken here, where waiting for it is harmless, and not in the
+                 * middle. */
                 r = run(s, "BEGIN IMMEDIATE");
                 if (r < 0)
                         return r;
@@ -518,7 +543,8 @@ static int configure(Store *s) {
         (void) sqlite3_extended_result_codes(s->db, 1);
         (void) sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MSEC);
 
-        /* Names of an SQL text in double quotes are columns, never strings; views and triggers in the file do nothing odd. */
+        /* Names of an SQL text in double quotes are columns, never strings; views and triggers in the file
+         * do nothing odd. */
         (void) sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
         (void) sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
         s->synchronous = SYNCHRONOUS_FULL;
@@ -527,8 +553,9 @@ static int configure(Store *s) {
                        "PRAGMA journal_mode = WAL;"
                        "PRAGMA foreign_keys = ON;"
                        "PRAGMA cache_size = -" STRINGIFY(CACHE_KIB) ";"
-                       "PRAGMA temp_store = MEMORY;"
-                       "PRAGMA journal_size_limit = " STRINGIFY(WAL_SIZE_MAX) ";");
+                                                                    "PRAGMA temp_store = MEMORY;"
+                                                                    "PRAGMA journal_size_limit = " STRINGIFY(
+                                                                                    WAL_SIZE_MAX) ";");
 }
 
 static bool wal_exists(const char *path) {
@@ -543,14 +570,19 @@ static int open_database(const char *path, sqlite3 **ret) {
         int k;
 
         if (!in_memory) {
-                /* Made here because SQLite would make it readable for all; it gives -wal and -shm the same mode. */
-                _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+                /* Made here because SQLite would make it readable for all; it gives -wal and -shm the same
+                 * mode. */
+                _cleanup_close_ int fd =
+                                open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
 
                 if (fd < 0)
                         return -errno;
         }
 
-        k = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | (in_memory ? SQLITE_OPEN_MEMORY : 0) | SQLITE_OPEN_NOMUTEX, NULL);
+        k = sqlite3_open_v2(path, &db,
+                            SQLITE_OPEN_READWRITE | (in_memory ? SQLITE_OPEN_MEMORY : 0) |
+                                            SQLITE_OPEN_NOMUTEX,
+                            NULL);
         if (k != SQLITE_OK) {
                 int error = db ? sqlite3_system_errno(db) : 0;
 
@@ -563,7 +595,8 @@ static int open_database(const char *path, sqlite3 **ret) {
 }
 
 static int set_aside(const char *path) {
-        _cleanup_free_ char *wal = strjoin(path, "-wal"), *shm = strjoin(path, "-shm"), *to = NULL, *to_wal = NULL;
+        _cleanup_free_ char *wal = strjoin(path, "-wal"), *shm = strjoin(path, "-shm"), *to = NULL,
+                            *to_wal = NULL;
 
         to = strformat("%s.damaged-%llu", path, (unsigned long long) now_usec(CLOCK_REALTIME));
         to_wal = to ? strjoin(to, "-wal") : NULL;
@@ -605,7 +638,8 @@ static int was_set_aside(const char *path) {
         return r;
 }
 
-/* The caller refills in one transaction that also makes the first namespace: until then "rebuilt" is seen again at each start. */
+/* The caller refills in one transaction that also makes the first namespace: until then "rebuilt" is seen
+ * again at each start. */
 static int needs_refill(Store *s, const char *path) {
         int64_t namespaces = 0;
         int r;
@@ -646,9 +680,11 @@ static int store_open_once(const char *path, Store **ret, bool *ret_rebuilt, Err
         if (r < 0)
                 return r;
         if (version > SCHEMA_VERSION)
-                return error_set(reterr_error, -EOPNOTSUPP, "SchemaTooNew",
-                                 "The database %s was written by a newer version of moored (schema %lld, this one knows %i): install that version, or move the file away.",
-                                 path, (long long) version, SCHEMA_VERSION);
+                return error_set(
+                                reterr_error, -EOPNOTSUPP, "SchemaTooNew",
+                                "The database %s was written by a newer version of moored (schema %lld, "
+                                "this one knows %i): install that version, or move the file away.",
+                                path, (long long) version, SCHEMA_VERSION);
         if (version == 0) {
                 r = create_schema(s);
                 if (r < 0)
@@ -677,7 +713,9 @@ int store_open(const char *path, Store **ret, bool *ret_rebuilt, Error *reterr_e
         if (r == -EBADMSG) {
                 r = set_aside(path);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "The database %s is damaged and cannot be set aside: %m", path);
+                        return error_set_errno(reterr_error, r,
+                                               "The database %s is damaged and cannot be set aside: %m",
+                                               path);
 
                 log_debug("The database %s is damaged, it was set aside.", path);
                 r = store_open_once(path, &s, &rebuilt, reterr_error);

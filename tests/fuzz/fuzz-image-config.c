@@ -16,12 +16,13 @@ bool fuzz_accepts(const uint8_t *data, size_t size) {
 
         FUZZ_ASSERT(!isempty(c->platform.os) && !isempty(c->platform.architecture));
         FUZZ_ASSERT(strv_length(c->diff_ids) <= LAYERS_MAX);
-        FUZZ_ASSERT(strv_length(c->env) <= IMAGE_CONFIG_LIST_MAX && strv_length(c->labels) <= IMAGE_CONFIG_LIST_MAX);
-        STRV_FOREACH(d, c->diff_ids)
+        FUZZ_ASSERT(strv_length(c->env) <= IMAGE_CONFIG_LIST_MAX &&
+                    strv_length(c->labels) <= IMAGE_CONFIG_LIST_MAX);
+        STRV_FOREACH (d, c->diff_ids)
                 FUZZ_ASSERT(digest_is_valid(d));
-        STRV_FOREACH(v, c->env)
+        STRV_FOREACH (v, c->env)
                 FUZZ_ASSERT(strchr(v, '=') > v);
-        STRV_FOREACH(l, c->labels)
+        STRV_FOREACH (l, c->labels)
                 FUZZ_ASSERT(strchr(l, '=') > l);
         return true;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Runs a fuzz target without a fuzzer, so that each run of the tests does: every file of a corpus directory as it is, cut short
- * at each length, and with bytes changed (by a generator that starts from the same number each time). A file's name says whether
- * its bytes are to be taken: ok-*, should-fail-*.
+/* Runs a fuzz target without a fuzzer, so that each run of the tests does: every file of a corpus directory
+ * as it is, cut short at each length, and with bytes changed (by a generator that starts from the same
+ * number each time). A file's name says whether its bytes are to be taken: ok-*, should-fail-*.
  *
  *   fuzz-x CORPUS...        directories, or single files (to look at one that made a fuzzer stop) */
 

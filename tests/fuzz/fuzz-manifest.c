@@ -50,7 +50,8 @@ static bool try_index(const char *text, size_t size, const char *hint) {
 }
 
 bool fuzz_accepts(const uint8_t *data, size_t size) {
-        static const char *const hints[] = { NULL, MEDIA_TYPE_DOCKER_MANIFEST, MEDIA_TYPE_OCI_INDEX, "text/plain" };
+        static const char *const hints[] = { NULL, MEDIA_TYPE_DOCKER_MANIFEST, MEDIA_TYPE_OCI_INDEX,
+                                             "text/plain" };
         const char *text = (const char *) data;
         bool taken = false;
 
