@@ -105,7 +105,7 @@ static int apply_mount(Apply *a, const Operation *o, Error *reterr_error) {
 
 static int apply_bind(Apply *a, const Operation *o, Error *reterr_error) {
         _cleanup_close_ int tree = -EBADF, target = -EBADF;
-        struct stat st;
+        struct stat st, target_st;
         int r;
 
         tree = mount_clone(AT_FDCWD, o->source, o->recursive);
@@ -119,8 +119,12 @@ static int apply_bind(Apply *a, const Operation *o, Error *reterr_error) {
                 return error_set_errno(reterr_error, -errno, "Cannot look at \"%s\": %m", o->source);
 
         target = mount_target_open(a->root_fd, o->target, !S_ISDIR(st.st_mode));
-        if (target < 0)
-                return cannot(o, target, "make the mount point", reterr_error);
+        if (target < 0 || fstat(target, &target_st) < 0)
+                return cannot(o, target < 0 ? target : -errno, "make the mount point", reterr_error);
+        if (S_ISDIR(st.st_mode) != S_ISDIR(target_st.st_mode))
+                return error_set(reterr_error, -ENOTDIR, "InvalidArgument",
+                                 "Cannot mount \"%s\" on \"%s\": one is a directory, the other is not.", o->source,
+                                 o->target);
 
         r = mount_set_attributes(tree, true, o->attr_set_all, o->attr_clear_all, o->propagation_all ? o->propagation : 0);
         if (r >= 0)
@@ -131,10 +135,6 @@ static int apply_bind(Apply *a, const Operation *o, Error *reterr_error) {
                                        o->source, o->target);
 
         r = mount_attach(tree, target);
-        if (r == -ENOTDIR)
-                return error_set(reterr_error, r, "InvalidArgument",
-                                 "Cannot mount \"%s\" on \"%s\": one is a directory, the other is not.", o->source,
-                                 o->target);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot mount \"%s\" on \"%s\": %m", o->source, o->target);
         return 0;
