@@ -3,16 +3,16 @@
 /* One connection, used by one thread.
  *
  * 1. The file is in WAL mode. "synchronous" is FULL for a durable transaction (the WAL is synced when it
- *    commits, and with it all earlier ones) and NORMAL for the others; it can only change between transactions,
- *    so store_begin() does it.
+ *    commits, and with it all earlier ones) and NORMAL for the others; it can only change between
+ *    transactions, so store_begin() does it.
  * 2. The outermost transaction decides. Where an inner one is rolled back the outermost cannot commit any
- *    more. A single statement that fails inside a transaction undoes itself only: -EEXIST and the like can be
- *    handled and the rest committed.
+ *    more. A single statement that fails inside a transaction undoes itself only: -EEXIST and the like can
+ *    be handled and the rest committed.
  * 3. SQLite rolls back by itself on some errors (no space, I/O). What comes after must not slip through as a
  *    transaction of its own: query_begin() refuses while our depth says "inside" and SQLite says "outside".
  * 4. A clean close removes the -wal file. If one is there at open the last process died: then, and when
- *    SQLite reported damage while it ran, the file is checked before it is trusted. A damaged one is set aside,
- *    never deleted.
+ *    SQLite reported damage while it ran, the file is checked before it is trusted. A damaged one is set
+ *    aside, never deleted.
  * 5. Statements are prepared once and found again by the address of their text. One that is in use (a
  *    callback that asks the same question again) gets a copy for that time. */
 
@@ -64,7 +64,7 @@ static const char schema[] =
         "CREATE TABLE leases ("
         " lease TEXT NOT NULL, digest TEXT NOT NULL, expires_usec INTEGER NOT NULL,"
         " PRIMARY KEY (lease, digest)) STRICT, WITHOUT ROWID;"
-        /* AUTOINCREMENT: an id names a directory that may still wait to be deleted, it must not come back. */
+        /* AUTOINCREMENT: an id names a directory that may still wait to be deleted: never again. */
         "CREATE TABLE snapshots ("
         " id INTEGER PRIMARY KEY AUTOINCREMENT, driver TEXT NOT NULL, kind INTEGER NOT NULL,"
         " chain_id TEXT, diff_id TEXT, parent INTEGER REFERENCES snapshots (id),"
