@@ -68,7 +68,7 @@ int tree_writer_new(int root_fd, TreeWriter **ret, Error *reterr_error) {
 }
 
 static int refuse(Error *reterr_error, const char *name, const char *why) {
-        return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The layer has an entry \"%.128s\" %s: it is refused", name, why);
+        return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive has an entry \"%.128s\" %s: it is refused", name, why);
 }
 
 int tree_normalize(const char *name, char ret[static TREE_PATH_MAX + 1], Error *reterr_error) {
