@@ -19,6 +19,8 @@ static void *need(void *p) {
 }
 
 void tar_add_bytes(TarBuilder *t, const void *p, size_t n) {
+        if (n == 0)
+                return;
         if (t->allocated - t->size < n) {
                 t->allocated = (t->size + n) * 2;
                 t->data = need(realloc(t->data, t->allocated));

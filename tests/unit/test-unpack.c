@@ -296,7 +296,6 @@ static void test_abandoned(void **state) {
 
 static void test_remove(void **state) {
         Fixture *f = *state;
-        _cleanup_close_ int d = -EBADF;
 
         assert_int_equal(mkdirat_p(f->root, "a/b/c", 0000), 0);
         assert_int_equal(symlinkat("/", f->root, "link"), 0);
