@@ -32,8 +32,8 @@ static int mount_rootfs(const Operation *o) {
         const char *source = o->type == OPERATION_ROOT_OVERLAY ? "overlay" : o->source;
         unsigned long flags = o->type == OPERATION_ROOT_OVERLAY ? 0 : MS_BIND;
 
-        return RET_NERRNO(mount(source, RUNTIME_ROOTFS, o->type == OPERATION_ROOT_OVERLAY ? "overlay" : NULL, flags,
-                                o->data));
+        return RET_NERRNO(mount(source, RUNTIME_ROOTFS, o->type == OPERATION_ROOT_OVERLAY ? "overlay" : NULL,
+                                flags, o->data));
 }
 
 static int open_root(Apply *a, const char *path, Error *reterr_error) {
@@ -49,18 +49,21 @@ static int apply_root_managed(Apply *a, const Operation *o, Error *reterr_error)
         int r;
 
         if (chdir(dir) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot change to the directory of snapshots \"%s\": %m", dir);
+                return error_set_errno(reterr_error, -errno,
+                                       "Cannot change to the directory of snapshots \"%s\": %m", dir);
 
         r = mount_rootfs(o);
         if (r == -ENOENT && access(RUNTIME_ROOTFS, F_OK) < 0) {
                 /* Usually moored has made it. */
                 if ((mkdir(MOORED_RUNTIME_DIR, 0755) < 0 && errno != EEXIST) ||
                     (mkdir(RUNTIME_ROOTFS, 0700) < 0 && errno != EEXIST))
-                        return error_set_errno(reterr_error, -errno, "Cannot make \"%s\": %m", RUNTIME_ROOTFS);
+                        return error_set_errno(reterr_error, -errno, "Cannot make \"%s\": %m",
+                                               RUNTIME_ROOTFS);
                 r = mount_rootfs(o);
         }
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot mount the container's root below \"%s\" (%s): %m", dir,
+                return error_set_errno(reterr_error, r,
+                                       "Cannot mount the container's root below \"%s\" (%s): %m", dir,
                                        o->data ?: o->source);
         return open_root(a, RUNTIME_ROOTFS, reterr_error);
 }
@@ -82,21 +85,24 @@ static int apply_mount(Apply *a, const Operation *o, Error *reterr_error) {
         char path[PROC_FD_PATH_MAX];
         int r;
 
-        target = o->no_symlinks ? mount_target_open_nofollow(a->root_fd, o->target) :
-                                  mount_target_open(a->root_fd, o->target, false);
+        target = o->no_symlinks ? mount_target_open_nofollow(a->root_fd, o->target)
+                                : mount_target_open(a->root_fd, o->target, false);
         if (target == -ELOOP && o->no_symlinks)
                 return error_set(reterr_error, -ELOOP, "InvalidArgument",
-                                 "The image has a symbolic link in \"%s\": %s is not mounted there.", o->target, o->fstype);
+                                 "The image has a symbolic link in \"%s\": %s is not mounted there.",
+                                 o->target, o->fstype);
         if (target < 0)
                 return cannot(o, target, "make the mount point", reterr_error);
 
         if (mount(o->source, proc_fd_path(path, target), o->fstype, o->flags, o->data) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot mount %s on \"%s\": %m", o->fstype, o->target);
+                return error_set_errno(reterr_error, -errno, "Cannot mount %s on \"%s\": %m", o->fstype,
+                                       o->target);
 
         if (o->propagation != 0) {
                 safe_close(target);
                 target = open_in_root(a->root_fd, o->target, O_PATH, 0);
-                r = target < 0 ? target : mount_set_attributes(target, o->propagation_all, 0, 0, o->propagation);
+                r = target < 0 ? target
+                               : mount_set_attributes(target, o->propagation_all, 0, 0, o->propagation);
                 if (r < 0)
                         return cannot(o, r, "set the propagation of", reterr_error);
         }
@@ -110,11 +116,14 @@ static int apply_bind(Apply *a, const Operation *o, Error *reterr_error) {
 
         tree = mount_clone(AT_FDCWD, o->source, o->recursive);
         if (tree == -ENOENT || tree == -ENOTDIR)
-                return error_set(reterr_error, tree, "NoSuchSource",
-                                 "The source \"%s\" of the bind mount on \"%s\" does not exist: create it first.", o->source,
-                                 o->target);
+                return error_set(
+                                reterr_error, tree, "NoSuchSource",
+                                "The source \"%s\" of the bind mount on \"%s\" does not exist: "
+                                "create it first.",
+                                o->source, o->target);
         if (tree < 0)
-                return error_set_errno(reterr_error, tree, "Cannot use \"%s\" as the source of a bind mount: %m", o->source);
+                return error_set_errno(reterr_error, tree,
+                                       "Cannot use \"%s\" as the source of a bind mount: %m", o->source);
         if (fstat(tree, &st) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot look at \"%s\": %m", o->source);
 
@@ -123,20 +132,23 @@ static int apply_bind(Apply *a, const Operation *o, Error *reterr_error) {
                 return cannot(o, target < 0 ? target : -errno, "make the mount point", reterr_error);
         if (S_ISDIR(st.st_mode) != S_ISDIR(target_st.st_mode))
                 return error_set(reterr_error, -ENOTDIR, "InvalidArgument",
-                                 "Cannot mount \"%s\" on \"%s\": one is a directory, the other is not.", o->source,
-                                 o->target);
+                                 "Cannot mount \"%s\" on \"%s\": one is a directory, the other is not.",
+                                 o->source, o->target);
 
-        r = mount_set_attributes(tree, true, o->attr_set_all, o->attr_clear_all, o->propagation_all ? o->propagation : 0);
+        r = mount_set_attributes(tree, true, o->attr_set_all, o->attr_clear_all,
+                                 o->propagation_all ? o->propagation : 0);
         if (r >= 0)
                 r = mount_set_attributes(tree, false, o->attr_set, o->attr_clear,
                                          o->propagation_all ? 0 : o->propagation);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot set the options of the mount of \"%s\" on \"%s\": %m",
+                return error_set_errno(reterr_error, r,
+                                       "Cannot set the options of the mount of \"%s\" on \"%s\": %m",
                                        o->source, o->target);
 
         r = mount_attach(tree, target);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot mount \"%s\" on \"%s\": %m", o->source, o->target);
+                return error_set_errno(reterr_error, r, "Cannot mount \"%s\" on \"%s\": %m", o->source,
+                                       o->target);
         return 0;
 }
 
@@ -150,7 +162,8 @@ static int open_parent(Apply *a, const Operation *o, const char **ret_name, Erro
 
         assert(slash);
         if (!filename_is_valid(slash + 1))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" does not end in a file name.", o->target);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "\"%s\" does not end in a file name.", o->target);
         parent = strndup(o->target, (size_t) (slash - o->target) + 1);
         if (!parent)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
@@ -165,7 +178,8 @@ static int open_parent(Apply *a, const Operation *o, const char **ret_name, Erro
 static bool is_same_node(int parent, const char *name, const Operation *o) {
         struct stat st;
 
-        return fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && (st.st_mode & S_IFMT) == (o->mode & S_IFMT) &&
+        return fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 &&
+               (st.st_mode & S_IFMT) == (o->mode & S_IFMT) &&
                ((o->mode & S_IFMT) == S_IFIFO || st.st_rdev == makedev(o->major, o->minor));
 }
 
@@ -208,8 +222,8 @@ static int apply_directory(Apply *a, const Operation *o, Error *reterr_error) {
                 fd = -ENOTDIR;
         }
         if (fd < 0)
-                return error_set(reterr_error, fd, "InvalidArgument", "Cannot use \"%s\" as the working directory: %m",
-                                 o->target);
+                return error_set(reterr_error, fd, "InvalidArgument",
+                                 "Cannot use \"%s\" as the working directory: %m", o->target);
         return 0;
 }
 
@@ -222,7 +236,8 @@ static int apply_sysctl(const Operation *o, Error *reterr_error) {
         fd = dir < 0 ? -errno : open_beneath_nofollow(dir, o->target, O_WRONLY, 0);
         r = fd < 0 ? fd : write_full(fd, o->source, strlen(o->source));
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot set the sysctl \"%s\" to \"%s\": %m", o->target, o->source);
+                return error_set_errno(reterr_error, r, "Cannot set the sysctl \"%s\" to \"%s\": %m",
+                                       o->target, o->source);
         return 0;
 }
 
@@ -257,8 +272,8 @@ static int apply_readonly(Apply *a, const Operation *o, Error *reterr_error) {
         return 0;
 }
 
-/* A mount that hides a directory or a file. The first empty file system that is attached serves for the others as well: a
- * mount costs far less than a file system. */
+/* A mount that hides a directory or a file. The first empty file system that is attached serves for the
+ * others as well: a mount costs far less than a file system. */
 static int open_cover(Apply *a, bool directory) {
         int fd;
 
@@ -280,7 +295,8 @@ static int open_cover(Apply *a, bool directory) {
                 struct stat st;
 
                 a->null_fd = open_in_root(a->root_fd, "/dev/null", O_PATH, 0);
-                if (a->null_fd >= 0 && (fstat(a->null_fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)))
+                if (a->null_fd >= 0 &&
+                    (fstat(a->null_fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)))
                         a->null_fd = safe_close(a->null_fd);
                 if (a->null_fd < 0)
                         a->null_fd = RET_NERRNO(open("/dev/null", O_PATH | O_CLOEXEC));
@@ -348,7 +364,8 @@ int plan_apply(const Plan *p, int *ret_root_fd, Error *reterr_error) {
         int r;
 
         if (mount(NULL, "/", NULL, p->root_propagation | MS_REC, NULL) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot take the mount namespace off the host's: %m");
+                return error_set_errno(reterr_error, -errno,
+                                       "Cannot take the mount namespace off the host's: %m");
 
         for (size_t i = 0; i < p->n_operations; i++) {
                 r = apply_operation(&a, &p->operations[i], reterr_error);

@@ -8,10 +8,8 @@
 #include "runtime/caps.h"
 
 static const char *const cap_set_table[_CAP_SET_MAX] = {
-        [CAP_SET_BOUNDING] = "bounding",
-        [CAP_SET_EFFECTIVE] = "effective",
-        [CAP_SET_PERMITTED] = "permitted",
-        [CAP_SET_INHERITABLE] = "inheritable",
+        [CAP_SET_BOUNDING] = "bounding",   [CAP_SET_EFFECTIVE] = "effective",
+        [CAP_SET_PERMITTED] = "permitted", [CAP_SET_INHERITABLE] = "inheritable",
         [CAP_SET_AMBIENT] = "ambient",
 };
 

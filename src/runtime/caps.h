@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Capabilities: names, the five sets of a process, and giving up what is not in them. By system calls: libcap would
- * cost its loading at each start and adds nothing to capset(2) and prctl(2). */
+/* Capabilities: names, the five sets of a process, and giving up what is not in them. By system calls:
+ * libcap would cost its loading at each start and adds nothing to capset(2) and prctl(2). */
 
 #include "basic/error.h"
 #include "basic/macro.h"
@@ -32,8 +32,9 @@ const char *cap_name_from_number(unsigned cap);
 /* What this process may give at most: its own permitted and bounding sets. */
 int caps_available(uint64_t *ret);
 
-/* Takes from sets what is not available (which is returned in *ret_missing), then what the kernel would refuse anyway: no
- * ambient capability that is not permitted and inheritable, none effective that is not permitted. */
+/* Takes from sets what is not available (which is returned in *ret_missing), then what the kernel would
+ * refuse anyway: no ambient capability that is not permitted and inheritable, none effective that is not
+ * permitted. */
 void caps_limit(CapSets *sets, uint64_t available, uint64_t *ret_missing);
 
 /* Drops everything else from the bounding set; needs CAP_SETPCAP. */

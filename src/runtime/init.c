@@ -2,12 +2,13 @@
 
 /* Order matters:
  *   1. what needs the host's /proc (oom_score_adj), then the mounts, the user's name, the new root;
- *   2. every descriptor but 0, 1, 2 and the socket is closed before a path of the image's choice is used: neither a working
- *      directory nor a command can be reached through /proc/self/fd of the host;
- *   3. identity and capabilities, then the search for the command, so that it is found as the container will find it;
+ *   2. every descriptor but 0, 1, 2 and the socket is closed before a path of the image's choice is used:
+ *      neither a working directory nor a command can be reached through /proc/self/fd of the host;
+ *   3. identity and capabilities, then the search for the command, so that it is found as the container will
+ *      find it;
  *   4. "ready", the launcher hands over to the service manager, "go";
- *   5. the seccomp filter last, so that it need not allow what has been done before. Without no_new_privileges the kernel
- *      wants CAP_SYS_ADMIN for it, so then it comes before 3. */
+ *   5. the seccomp filter last, so that it need not allow what has been done before. Without
+ *      no_new_privileges the kernel wants CAP_SYS_ADMIN for it, so then it comes before 3. */
 
 #include <fcntl.h>
 #include <grp.h>
@@ -76,7 +77,8 @@ static int reset_signals(void) {
         sigset_t none;
 
         for (int signo = 1; signo < _NSIG; signo++)
-                if (signo != SIGKILL && signo != SIGSTOP && sigaction(signo, &action, NULL) < 0 && errno != EINVAL)
+                if (signo != SIGKILL && signo != SIGSTOP && sigaction(signo, &action, NULL) < 0 &&
+                    errno != EINVAL)
                         return -errno;
         sigemptyset(&none);
         return RET_NERRNO(sigprocmask(SIG_SETMASK, &none, NULL));
@@ -96,11 +98,11 @@ static int join_namespaces(const InitContext *c, Error *reterr_error) {
 
 static int set_names(const RuntimeSpec *s, Error *reterr_error) {
         if (!isempty(s->hostname) && sethostname(s->hostname, strlen(s->hostname)) < 0)
-                return error_set(reterr_error, -errno, "InvalidArgument", "Cannot set the host name to \"%s\": %m",
-                                 s->hostname);
+                return error_set(reterr_error, -errno, "InvalidArgument",
+                                 "Cannot set the host name to \"%s\": %m", s->hostname);
         if (!isempty(s->domainname) && setdomainname(s->domainname, strlen(s->domainname)) < 0)
-                return error_set(reterr_error, -errno, "InvalidArgument", "Cannot set the domain name to \"%s\": %m",
-                                 s->domainname);
+                return error_set(reterr_error, -errno, "InvalidArgument",
+                                 "Cannot set the domain name to \"%s\": %m", s->domainname);
         return 0;
 }
 
@@ -116,21 +118,25 @@ static int set_oom_score(Init *i, Error *reterr_error) {
         fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
         if (fd < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot open /proc/self/oom_score_adj: %m");
-        r = write_full(fd, value, (size_t) snprintf(value, sizeof(value), "%jd", (intmax_t) s->oom_score_adj));
+        r = write_full(fd, value,
+                       (size_t) snprintf(value, sizeof(value), "%jd", (intmax_t) s->oom_score_adj));
         if (r == -EACCES || r == -EPERM)
-                return add_note(i, strformat("oom_score_adj stays as it is: CAP_SYS_RESOURCE is missing here."),
+                return add_note(i,
+                                strformat("oom_score_adj stays as it is: CAP_SYS_RESOURCE is missing here."),
                                 reterr_error);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot set oom_score_adj to %jd: %m", (intmax_t) s->oom_score_adj);
+                return error_set_errno(reterr_error, r, "Cannot set oom_score_adj to %jd: %m",
+                                       (intmax_t) s->oom_score_adj);
         return 0;
 }
 
 static int new_session(Error *reterr_error) {
         if (setsid() < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot make a session: %m");
-        /* Keys of the service manager's session are not for the container. Not every kernel, and not every host that is itself a
-         * container, has keyrings. */
-        if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0 && errno != ENOSYS && errno != EPERM)
+        /* Keys of the service manager's session are not for the container. Not every kernel, and not every
+         * host that is itself a container, has keyrings. */
+        if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0 && errno != ENOSYS &&
+            errno != EPERM)
                 return error_set_errno(reterr_error, -errno, "Cannot make a session keyring: %m");
         return 0;
 }
@@ -204,7 +210,8 @@ static int find_user(Init *i, int root_fd, Error *reterr_error) {
 
 /* ---- 2. in the new root ---- */
 
-/* "/…", or "(unreachable)…" if the directory is not below the root: a path of /proc/self/fd's kind could lead there. */
+/* "/…", or "(unreachable)…" if the directory is not below the root: a path of /proc/self/fd's kind could
+ * lead there. */
 static int check_cwd(const char *cwd, Error *reterr_error) {
         _cleanup_free_ char *actual = getcwd(NULL, 0);
 
@@ -226,7 +233,8 @@ static int change_directory(Init *i, bool last, Error *reterr_error) {
                 i->cwd_pending = true;
                 return 0;
         }
-        return error_set(reterr_error, -errno, "InvalidArgument", "Cannot change to the working directory \"%s\": %m", cwd);
+        return error_set(reterr_error, -errno, "InvalidArgument",
+                         "Cannot change to the working directory \"%s\": %m", cwd);
 }
 
 /* ---- 3. identity ---- */
@@ -237,16 +245,20 @@ static int set_rlimit(Init *i, int resource, const SpecRlimit *l, Error *reterr_
         if (setrlimit((__rlimit_resource_t) resource, &wanted) >= 0)
                 return 0;
         if (errno != EPERM || getrlimit((__rlimit_resource_t) resource, &old) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot set %s: %m", rlimit_to_string(resource));
+                return error_set_errno(reterr_error, -errno, "Cannot set %s: %m",
+                                       rlimit_to_string(resource));
 
-        /* Raising the hard limit takes a capability that the host, itself a container perhaps, may not have: as much as
-         * there is then. */
+        /* Raising the hard limit takes a capability that the host, itself a container perhaps, may not have:
+         * as much as there is then. */
         wanted.rlim_max = MIN(wanted.rlim_max, old.rlim_max);
         wanted.rlim_cur = MIN(wanted.rlim_cur, wanted.rlim_max);
         if (setrlimit((__rlimit_resource_t) resource, &wanted) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot set %s: %m", rlimit_to_string(resource));
-        return add_note(i, strformat("%s is limited to %ju: CAP_SYS_RESOURCE is missing here.", rlimit_to_string(resource),
-                                     (uintmax_t) wanted.rlim_max), reterr_error);
+                return error_set_errno(reterr_error, -errno, "Cannot set %s: %m",
+                                       rlimit_to_string(resource));
+        return add_note(i,
+                        strformat("%s is limited to %ju: CAP_SYS_RESOURCE is missing here.",
+                                  rlimit_to_string(resource), (uintmax_t) wanted.rlim_max),
+                        reterr_error);
 }
 
 static int set_rlimits(Init *i, Error *reterr_error) {
@@ -294,7 +306,8 @@ static int become_user(Init *i, Error *reterr_error) {
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(u->n_groups, u->groups) < 0 ||
             setresgid(u->gid, u->gid, u->gid) < 0 || setresuid(u->uid, u->uid, u->uid) < 0 ||
             prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot become user %u, group %u: %m", u->uid, u->gid);
+                return error_set_errno(reterr_error, -errno, "Cannot become user %u, group %u: %m", u->uid,
+                                       u->gid);
 
         r = caps_apply(&i->caps);
         if (r < 0)
@@ -321,8 +334,10 @@ static int command_error(int r, const char *name, const char *path, Error *reter
                 return error_set(reterr_error, r, "CommandNotFound",
                                  "The command \"%s\" does not exist in the container.", name);
         if (r == -EISDIR)
-                return error_set(reterr_error, r, "CommandNotExecutable", "The command \"%s\" is a directory.", path);
-        return error_set(reterr_error, r, "CommandNotExecutable", "The command \"%s\" cannot be executed: %m", path);
+                return error_set(reterr_error, r, "CommandNotExecutable",
+                                 "The command \"%s\" is a directory.", path);
+        return error_set(reterr_error, r, "CommandNotExecutable",
+                         "The command \"%s\" cannot be executed: %m", path);
 }
 
 static int find_command(Init *i, Error *reterr_error) {
@@ -362,7 +377,8 @@ static int find_command(Init *i, Error *reterr_error) {
         if (denied < 0)
                 return command_error(denied, name, denied_path, reterr_error);
         return error_set(reterr_error, -ENOENT, "CommandNotFound",
-                         "The command \"%s\" is in no directory of the container's PATH (%s).", name, path ?: PATH_DEFAULT);
+                         "The command \"%s\" is in no directory of the container's PATH (%s).", name,
+                         path ?: PATH_DEFAULT);
 }
 
 /* ---- all of it ---- */

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The hand-over. The service manager has started this process as the unit's main process (Type=notify, NotifyAccess=all):
+/* The hand-over. The service manager has started this process as the unit's main process (Type=notify,
+ * NotifyAccess=all):
  *
- *   launcher                                      init (clone3 with CLONE_PARENT: a child of the service manager from birth)
+ *   launcher                                        init
+ *   ---------------------------------------------   ----------------------------------------------------
  *   parse, plan, seccomp filter
- *   clone3() ───────────────────────────────────▶ namespaces, mounts, user, capabilities, command found
- *   ◀─────────────────────────────────────────── "ready", or what went wrong
+ *   clone3(CLONE_PARENT) ------------------------>  is a child of the service manager from birth;
+ *                                                   namespaces, mounts, user, capabilities, command found
+ *   <---------------------------------------------  "ready", or what went wrong
  *   MAINPID=<init> READY=1 to the service manager
- *   "go" ───────────────────────────────────────▶ execve()
+ *   "go" ---------------------------------------->  execve()
  *   exit 0
  *
- * The service manager reads notifications before it looks at dead children, so it knows its new main process even if
- * that ends at once. If the launcher dies before "go", init reads the end of the socket and ends as well. */
+ * The service manager reads notifications before it looks at dead children, so it knows its new main process
+ * even if that ends at once. If the launcher dies before "go", init reads the end of the socket and ends as
+ * well. */
 
 #include <limits.h>
 #include <linux/sched.h>
@@ -93,7 +97,8 @@ static int prepare(Launch *l, const char *bundle, Error *reterr_error) {
 }
 
 static int start_init(Launch *l, pid_t *ret_pid, int *ret_sock, Error *reterr_error) {
-        /* No exit signal of its own: with CLONE_PARENT the child has this process's, SIGCHLD to the service manager. */
+        /* No exit signal of its own: with CLONE_PARENT the child has this process's, SIGCHLD to the service
+         * manager. */
         struct clone_args args = { .flags = l->plan->clone_flags | CLONE_PARENT };
         _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
         pid_t pid;
@@ -144,8 +149,8 @@ static int announce(pid_t pid, const char *notes, Error *reterr_error) {
         _cleanup_free_ char *message = NULL;
         int r;
 
-        message = notes[0] ? strformat("MAINPID=%d\nREADY=1\nSTATUS=%s", pid, notes) :
-                             strformat("MAINPID=%d\nREADY=1", pid);
+        message = notes[0] ? strformat("MAINPID=%d\nREADY=1\nSTATUS=%s", pid, notes)
+                           : strformat("MAINPID=%d\nREADY=1", pid);
         if (!message)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
         r = notify_send(message);
@@ -173,7 +178,8 @@ static int launch_run(Launch *l, const char *bundle, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (send(sock, "", 1, MSG_NOSIGNAL) != 1)
-                return error_set_errno(reterr_error, -errno, "Cannot let the container's first process go on: %m");
+                return error_set_errno(reterr_error, -errno,
+                                       "Cannot let the container's first process go on: %m");
         return 0;
 }
 
@@ -210,8 +216,8 @@ int launch(char *argv[], const char *bundle) {
                 r = error_set_errno(&e, r, "Cannot run from a read-only mount: %m");
         if (r >= 0) {
                 path = realpath(bundle, NULL);
-                r = path ? launch_run(&l, path, &e) :
-                           error_set_errno(&e, -errno, "Cannot find the bundle \"%s\": %m", bundle);
+                r = path ? launch_run(&l, path, &e)
+                         : error_set_errno(&e, -errno, "Cannot find the bundle \"%s\": %m", bundle);
         }
         if (r >= 0)
                 return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* `mooring launch BUNDLE`: a container unit's ExecStart=. Starts the container's init as a sibling (a child of the service
- * manager), tells the service manager so, and ends. Returns the exit code: 0, or 125, 126, 127 when there is no container;
- * why is in the unit's status text ("Name: sentence") and, unless a client reads it, on stderr. argv is main()'s, for
- * self_protect(). */
+/* `mooring launch BUNDLE`: a container unit's ExecStart=. Starts the container's init as a sibling (a child
+ * of the service manager), tells the service manager so, and ends. Returns the exit code: 0, or 125, 126,
+ * 127 when there is no container; why is in the unit's status text ("Name: sentence") and, unless a client
+ * reads it, on stderr. argv is main()'s, for self_protect(). */
 int launch(char *argv[], const char *bundle);

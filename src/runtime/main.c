@@ -22,7 +22,8 @@ static void help(FILE *f) {
                 "Starts containers for moored.\n"
                 "\n"
                 "Commands:\n"
-                "  launch BUNDLE   Become a container unit's main process; what moored puts into ExecStart=\n"
+                "  launch BUNDLE   Become a container unit's main process; what moored puts into "
+                "ExecStart=\n"
                 "\n"
                 "Options:\n"
                 "  -h --help       Show this help\n"
@@ -64,8 +65,8 @@ int main(int argc, char *argv[]) {
                 if (!streq(verbs[i].name, argv[optind]))
                         continue;
                 if (argc - optind - 1 != verbs[i].n_args) {
-                        fprintf(stderr, "mooring: \"%s\" takes %d argument(s). See mooring --help.\n", verbs[i].name,
-                                verbs[i].n_args);
+                        fprintf(stderr, "mooring: \"%s\" takes %d argument(s). See mooring --help.\n",
+                                verbs[i].name, verbs[i].n_args);
                         return EXIT_LAUNCH_FAILED;
                 }
                 return verbs[i].run(argv, argv + optind + 1);

@@ -5,8 +5,8 @@
 #include "basic/string-util.h"
 #include "runtime/mount-options.h"
 
-/* An option sets or clears one flag. The same flag is known to mount(2) by `flag` and to mount_setattr(2) by `attr`; the
- * three kinds of access time exclude each other and are one field of the latter. */
+/* An option sets or clears one flag. The same flag is known to mount(2) by `flag` and to mount_setattr(2) by
+ * `attr`; the three kinds of access time exclude each other and are one field of the latter. */
 typedef struct FlagOption {
         const char *name;
         unsigned long flag;
@@ -65,10 +65,9 @@ typedef struct PropagationOption {
 } PropagationOption;
 
 static const PropagationOption propagation_options[] = {
-        { "private", MS_PRIVATE },       { "rprivate", MS_PRIVATE, true },
-        { "rshared", MS_SHARED, true },  { "rslave", MS_SLAVE, true },
-        { "runbindable", MS_UNBINDABLE, true }, { "shared", MS_SHARED },
-        { "slave", MS_SLAVE },           { "unbindable", MS_UNBINDABLE },
+        { "private", MS_PRIVATE },    { "rprivate", MS_PRIVATE, true },       { "rshared", MS_SHARED, true },
+        { "rslave", MS_SLAVE, true }, { "runbindable", MS_UNBINDABLE, true }, { "shared", MS_SHARED },
+        { "slave", MS_SLAVE },        { "unbindable", MS_UNBINDABLE },
 };
 
 /* What other runtimes know and the file system would only answer with an EINVAL that says nothing. */

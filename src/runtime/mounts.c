@@ -88,7 +88,8 @@ static int target_open(int root_fd, const char *path, bool file, unsigned n_syml
         if (r < 0 && r != -EEXIST)
                 return r;
 
-        /* What is new, or what somebody else put there at the same time, as long as it is the thing itself. */
+        /* What is new, or what somebody else put there at the same time, as long as it is the thing itself.
+         */
         fd = RET_NERRNO(openat(parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
         if (fd < 0 || r == 0)
                 return fd;
@@ -124,8 +125,9 @@ int mount_target_open_nofollow(int root_fd, const char *path) {
 
 int mount_clone(int dir_fd, const char *path, bool recursive) {
         return RET_NERRNO(open_tree(dir_fd, path,
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (path[0] == 0 ? AT_EMPTY_PATH : 0) |
-                                            (recursive ? AT_RECURSIVE : 0)));
+                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
+                                                    (path[0] == 0 ? AT_EMPTY_PATH : 0) |
+                                                    (recursive ? AT_RECURSIVE : 0)));
 }
 
 int mount_set_attributes(int mount_fd, bool recursive, uint64_t set, uint64_t clear, uint64_t propagation) {
@@ -133,11 +135,13 @@ int mount_set_attributes(int mount_fd, bool recursive, uint64_t set, uint64_t cl
 
         if (set == 0 && clear == 0 && propagation == 0)
                 return 0;
-        return RET_NERRNO(mount_setattr(mount_fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr, sizeof(attr)));
+        return RET_NERRNO(mount_setattr(mount_fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr,
+                                        sizeof(attr)));
 }
 
 int mount_attach(int mount_fd, int target_fd) {
-        return RET_NERRNO(move_mount(mount_fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
+        return RET_NERRNO(move_mount(mount_fd, "", target_fd, "",
+                                     MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
 }
 
 int mount_new_empty(void) {
@@ -151,14 +155,15 @@ int mount_new_empty(void) {
             fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
                 return -errno;
         return RET_NERRNO(fsmount(fs, FSMOUNT_CLOEXEC,
-                                  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+                                  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                                  MOUNT_ATTR_NOEXEC));
 }
 
 int mount_pivot(int root_fd) {
         if (fchdir(root_fd) < 0)
                 return -errno;
-        /* pivot_root(2), "pivot_root(".", ".")": the old root ends on top of the new one, from where it can be
-         * taken off without there being a directory for it. */
+        /* pivot_root(2), "pivot_root(".", ".")": the old root ends on top of the new one, from where it can
+         * be taken off without there being a directory for it. */
         if (syscall(SYS_pivot_root, ".", ".") < 0)
                 return -errno;
         if (umount2(".", MNT_DETACH) < 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The service manager's notification socket (sd_notify(3)), by hand: libsystemd's loading would cost more than all the rest of a
- * launch. */
+/* The service manager's notification socket (sd_notify(3)), by hand: libsystemd's loading would cost more
+ * than all the rest of a launch. */
 
 #include "basic/macro.h"
 

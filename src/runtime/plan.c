@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Order: the root; the mounts as listed; what /dev needs; sysctls, while /proc/sys is still writable; the working directory, while
- * the root still is; then what takes access away: read-only paths, masks, the root itself. */
+/* Order: the root; the mounts as listed; what /dev needs; sysctls, while /proc/sys is still writable; the
+ * working directory, while the root still is; then what takes access away: read-only paths, masks, the root
+ * itself. */
 
 #include <sys/mount.h>
 
@@ -52,7 +53,8 @@ static Operation *plan_add(Plan *p, OperationType type, const char *target, cons
         Operation *o;
 
         if ((p->n_operations & (p->n_operations - 1)) == 0) {
-                o = reallocarray(p->operations, p->n_operations == 0 ? 1 : 2 * p->n_operations, sizeof(Operation));
+                o = reallocarray(p->operations, p->n_operations == 0 ? 1 : 2 * p->n_operations,
+                                 sizeof(Operation));
                 if (!o)
                         return NULL;
                 p->operations = o;
@@ -70,8 +72,8 @@ static Operation *plan_add(Plan *p, OperationType type, const char *target, cons
 
 /* Relative, without "..": a name below the directory of snapshots. Commas and colons would end it early. */
 static bool rootfs_name_is_valid(const char *name) {
-        return string_in_charset(name, DIGITS LOWERCASE UPPERCASE "._-/") && name[0] != 0 && name[0] != '/' &&
-               !strstr(name, "..");
+        return string_in_charset(name, DIGITS LOWERCASE UPPERCASE "._-/") && name[0] != 0 &&
+               name[0] != '/' && !strstr(name, "..");
 }
 
 static int plan_overlay(Plan *p, const RuntimeSpec *spec, const char *dir, Error *reterr_error) {
@@ -82,11 +84,11 @@ static int plan_overlay(Plan *p, const RuntimeSpec *spec, const char *dir, Error
         Operation *o;
 
         if (!path_is_normalized(dir))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "%s: \"%s\" is not an absolute path.",
-                                 ANNOTATION_ROOTFS_DIR, dir);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "%s: \"%s\" is not an absolute path.", ANNOTATION_ROOTFS_DIR, dir);
         if (!rootfs_name_is_valid(upper))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "%s: \"%s\" is not a relative name.",
-                                 ANNOTATION_ROOTFS_UPPER, upper);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "%s: \"%s\" is not a relative name.", ANNOTATION_ROOTFS_UPPER, upper);
 
         if (isempty(lower)) {
                 o = plan_add(p, OPERATION_ROOT_BIND, NULL, upper);
@@ -100,11 +102,12 @@ static int plan_overlay(Plan *p, const RuntimeSpec *spec, const char *dir, Error
                 return oom(reterr_error);
         STRV_FOREACH(layer, layers)
                 if (!rootfs_name_is_valid(layer))
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "%s: \"%s\" is not a relative name.",
-                                         ANNOTATION_ROOTFS_LOWER, layer);
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "%s: \"%s\" is not a relative name.", ANNOTATION_ROOTFS_LOWER,
+                                         layer);
         if (!rootfs_name_is_valid(work))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "%s: \"%s\" is not a relative name.",
-                                 ANNOTATION_ROOTFS_WORK, work);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "%s: \"%s\" is not a relative name.", ANNOTATION_ROOTFS_WORK, work);
 
         o = plan_add(p, OPERATION_ROOT_OVERLAY, NULL, dir);
         if (!o)
@@ -113,9 +116,11 @@ static int plan_overlay(Plan *p, const RuntimeSpec *spec, const char *dir, Error
         if (!o->data)
                 return oom(reterr_error);
         if (strlen(o->data) > ROOTFS_OPTIONS_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded",
-                                 "The image has too many layers for one overlay mount: their names take %zu bytes of %u.",
-                                 strlen(o->data), ROOTFS_OPTIONS_MAX);
+                return error_set(
+                                reterr_error, -E2BIG, "LimitExceeded",
+                                "The image has too many layers for one overlay mount: their names "
+                                "take %zu bytes of %u.",
+                                strlen(o->data), ROOTFS_OPTIONS_MAX);
         return 0;
 }
 
@@ -140,17 +145,18 @@ static bool is_bind(const SpecMount *m, const MountOptions *o) {
         return o->bind || streq_ptr(m->type, "bind");
 }
 
-static int plan_bind(Plan *p, const SpecMount *m, const MountOptions *options, const char *bundle, Error *reterr_error) {
+static int plan_bind(Plan *p, const SpecMount *m, const MountOptions *options, const char *bundle,
+                     Error *reterr_error) {
         _cleanup_free_ char *source = NULL;
         Operation *o;
 
         if (isempty(m->source))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "The bind mount on \"%s\" has no source.",
-                                 m->destination);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The bind mount on \"%s\" has no source.", m->destination);
         if (options->data)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "The bind mount on \"%s\" has options that mean nothing there: \"%s\".", m->destination,
-                                 options->data);
+                                 "The bind mount on \"%s\" has options that mean nothing there: \"%s\".",
+                                 m->destination, options->data);
 
         source = m->source[0] == '/' ? strdup(m->source) : path_join(bundle, m->source);
         o = source ? plan_add(p, OPERATION_BIND, m->destination, source) : NULL;
@@ -186,12 +192,14 @@ static int plan_mount(Plan *p, const SpecMount *m, const char *bundle, Error *re
                 return plan_bind(p, m, &options, bundle, reterr_error);
 
         if (isempty(m->type))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "The mount on \"%s\" has no type.",
-                                 m->destination);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The mount on \"%s\" has no type.", m->destination);
         if (options.attr_set_all != 0 || options.attr_clear_all != 0)
-                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
-                                 "The mount on \"%s\" has a recursive option, which only a bind mount can have.",
-                                 m->destination);
+                return error_set(
+                                reterr_error, -EOPNOTSUPP, "NotSupported",
+                                "The mount on \"%s\" has a recursive option, which only a bind "
+                                "mount can have.",
+                                m->destination);
 
         /* There is no other than the unified hierarchy. */
         fstype = streq(m->type, "cgroup") ? "cgroup2" : m->type;
@@ -201,8 +209,8 @@ static int plan_mount(Plan *p, const SpecMount *m, const char *bundle, Error *re
         o->flags = options.flags;
         o->propagation = options.propagation;
         o->propagation_all = options.propagation_all;
-        /* An image that has a symlink there would have the kernel's files appear in a place of its choice, and
-         * neither masks nor read-only paths cover them. */
+        /* An image that has a symlink there would have the kernel's files appear in a place of its choice,
+         * and neither masks nor read-only paths cover them. */
         o->no_symlinks = streq(fstype, "proc") || streq(fstype, "sysfs");
         return 0;
 }
@@ -246,8 +254,8 @@ static int plan_dev(Plan *p, const RuntimeSpec *spec, Error *reterr_error) {
         static char null_path[] = "/dev/null", zero_path[] = "/dev/zero", full_path[] = "/dev/full",
                     random_path[] = "/dev/random", urandom_path[] = "/dev/urandom", tty_path[] = "/dev/tty";
         static const SpecDevice defaults[] = {
-                { null_path, S_IFCHR | 0666, 1, 3 },   { zero_path, S_IFCHR | 0666, 1, 5 },
-                { full_path, S_IFCHR | 0666, 1, 7 },   { random_path, S_IFCHR | 0666, 1, 8 },
+                { null_path, S_IFCHR | 0666, 1, 3 },    { zero_path, S_IFCHR | 0666, 1, 5 },
+                { full_path, S_IFCHR | 0666, 1, 7 },    { random_path, S_IFCHR | 0666, 1, 8 },
                 { urandom_path, S_IFCHR | 0666, 1, 9 }, { tty_path, S_IFCHR | 0666, 5, 0 },
         };
         static const struct {
@@ -281,10 +289,12 @@ static int plan_dev(Plan *p, const RuntimeSpec *spec, Error *reterr_error) {
 
 /* ---- sysctls ---- */
 
-/* Which namespace a sysctl belongs to; _NAMESPACE_TYPE_INVALID: none, it is the host's. Names have slashes by then. */
+/* Which namespace a sysctl belongs to; _NAMESPACE_TYPE_INVALID: none, it is the host's. Names have slashes
+ * by then. */
 static NamespaceType sysctl_namespace(const char *name) {
-        static const char *const ipc[] = { "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall",
-                                           "kernel/shmmax", "kernel/shmmni", "kernel/shm_rmid_forced", NULL };
+        static const char *const ipc[] = { "kernel/msgmax", "kernel/msgmnb",          "kernel/msgmni",
+                                           "kernel/sem",    "kernel/shmall",          "kernel/shmmax",
+                                           "kernel/shmmni", "kernel/shm_rmid_forced", NULL };
 
         if (startswith(name, "net/"))
                 return NAMESPACE_NETWORK;
@@ -304,24 +314,26 @@ static int plan_sysctl(Plan *p, const RuntimeSpec *spec, const SpecPair *sysctl,
 
         if (!name)
                 return oom(reterr_error);
-        /* "net.ipv4.conf.eth0/1.x" is written with slashes throughout, as sysctl(8) has it: the first separator decides. */
+        /* "net.ipv4.conf.eth0/1.x" is written with slashes throughout, as sysctl(8) has it: the first
+         * separator decides. */
         if (!strchr(name, '/') || (strchr(name, '.') && strchr(name, '.') < strchr(name, '/')))
                 for (char *c = name; *c; c++)
                         *c = *c == '.' ? '/' : *c == '/' ? '.' : *c;
 
-        if (!string_in_charset(name, DIGITS LOWERCASE UPPERCASE "_-./@:") || name[0] == '/' || strstr(name, "..") ||
-            strstr(name, "//"))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "linux.sysctl: \"%s\" is not a name.",
-                                 sysctl->name);
+        if (!string_in_charset(name, DIGITS LOWERCASE UPPERCASE "_-./@:") || name[0] == '/' ||
+            strstr(name, "..") || strstr(name, "//"))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "linux.sysctl: \"%s\" is not a name.", sysctl->name);
 
         t = sysctl_namespace(name);
         if (t < 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "linux.sysctl: \"%s\" belongs to the host and not to a namespace.", sysctl->name);
+                                 "linux.sysctl: \"%s\" belongs to the host and not to a namespace.",
+                                 sysctl->name);
         if (!spec->namespaces[t].wanted)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "linux.sysctl: \"%s\" needs a %s namespace of the container's own.", sysctl->name,
-                                 namespace_type_to_string(t));
+                                 "linux.sysctl: \"%s\" needs a %s namespace of the container's own.",
+                                 sysctl->name, namespace_type_to_string(t));
         if (!plan_add(p, OPERATION_SYSCTL, name, sysctl->value))
                 return oom(reterr_error);
         return 0;
@@ -335,7 +347,8 @@ static int check_supported(const RuntimeSpec *spec, Error *reterr_error) {
         if (spec->unsupported) {
                 _cleanup_free_ char *names = strv_join(spec->unsupported, ", ");
 
-                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "Not supported: %s.", strempty(names));
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "Not supported: %s.",
+                                 strempty(names));
         }
         for (size_t i = 0; i < ELEMENTSOF(never); i++)
                 if (spec->namespaces[never[i]].wanted)
@@ -365,9 +378,11 @@ static int plan_propagation(Plan *p, const RuntimeSpec *spec, Error *reterr_erro
                 p->root_propagation = MS_PRIVATE;
                 return 0;
         }
-        return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
-                         "linux.rootfsPropagation: \"%s\" is not supported: no mount of a container may appear on the host.",
-                         s);
+        return error_set(
+                        reterr_error, -EOPNOTSUPP, "NotSupported",
+                        "linux.rootfsPropagation: \"%s\" is not supported: no mount of a container "
+                        "may appear on the host.",
+                        s);
 }
 
 static int plan_paths(Plan *p, OperationType type, char *const *paths, Error *reterr_error) {
@@ -430,7 +445,8 @@ int plan_new(const RuntimeSpec *spec, const char *bundle, Plan **ret, Error *ret
         for (NamespaceType t = 0; t < _NAMESPACE_TYPE_MAX; t++)
                 if (spec->namespaces[t].wanted && !spec->namespaces[t].path)
                         p->clone_flags |= namespace_clone_flag(t);
-        p->loopback = spec->namespaces[NAMESPACE_NETWORK].wanted && !spec->namespaces[NAMESPACE_NETWORK].path;
+        p->loopback = spec->namespaces[NAMESPACE_NETWORK].wanted &&
+                      !spec->namespaces[NAMESPACE_NETWORK].path;
 
         *ret = TAKE_PTR(p);
         return 0;

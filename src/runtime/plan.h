@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* From a specification to a checked list of typed operations. The plan is made before anything is changed and without
- * privileges; apply.h executes it. Everything that can be refused by looking at the specification is refused here. */
+/* From a specification to a checked list of typed operations. The plan is made before anything is changed
+ * and without privileges; apply.h executes it. Everything that can be refused by looking at the
+ * specification is refused here. */
 
 #include "basic/error.h"
 #include "basic/macro.h"
@@ -24,15 +25,16 @@
 
 typedef enum OperationType {
         OPERATION_ROOT_OVERLAY, /* overlay of data below the directory source, on RUNTIME_ROOTFS */
-        OPERATION_ROOT_BIND,    /* the tree source: on RUNTIME_ROOTFS (relative to directory base), or on itself without base */
-        OPERATION_MOUNT,        /* file system fstype, source, flags, data on target */
-        OPERATION_BIND,         /* tree or file source on target */
-        OPERATION_DEVICE,       /* node at target: mode, device, uid, gid */
-        OPERATION_SYMLINK,      /* target → source, unless there is something */
-        OPERATION_SYSCTL,       /* target is the name below /proc/sys, source the value */
-        OPERATION_DIRECTORY,    /* mkdir -p target */
-        OPERATION_READONLY,     /* target becomes read-only, if it is there */
-        OPERATION_MASK,         /* target becomes empty and read-only, if it is there */
+        OPERATION_ROOT_BIND, /* the tree source: on RUNTIME_ROOTFS (relative to directory base), or on itself
+                                without base */
+        OPERATION_MOUNT,     /* file system fstype, source, flags, data on target */
+        OPERATION_BIND,      /* tree or file source on target */
+        OPERATION_DEVICE,    /* node at target: mode, device, uid, gid */
+        OPERATION_SYMLINK,   /* target → source, unless there is something */
+        OPERATION_SYSCTL,    /* target is the name below /proc/sys, source the value */
+        OPERATION_DIRECTORY, /* mkdir -p target */
+        OPERATION_READONLY,  /* target becomes read-only, if it is there */
+        OPERATION_MASK,      /* target becomes empty and read-only, if it is there */
         OPERATION_ROOT_READONLY,
         _OPERATION_TYPE_MAX,
         _OPERATION_TYPE_INVALID = -EINVAL,
@@ -65,12 +67,13 @@ typedef struct Plan {
         Operation *operations;
         size_t n_operations;
         uint64_t clone_flags;           /* of the namespaces to be made */
-        unsigned long root_propagation; /* of the whole tree in the new mount namespace, before anything else */
+        unsigned long root_propagation; /* of the whole tree in the new mount namespace, before anything else
+                                         */
         bool loopback;                  /* a new network namespace: its lo is to be set up */
 } Plan;
 
-/* bundle: absolute path of the bundle, to which root.path is relative. Errors: NotSupported and InvalidArgument, naming the
- * member of the specification. */
+/* bundle: absolute path of the bundle, to which root.path is relative. Errors: NotSupported and
+ * InvalidArgument, naming the member of the specification. */
 int plan_new(const RuntimeSpec *spec, const char *bundle, Plan **ret, Error *reterr_error);
 Plan *plan_free(Plan *p);
 DEFINE_CLEANUP_FUNC(Plan *, plan_free)

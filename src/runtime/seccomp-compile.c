@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* libseccomp makes a filter of the profile, as a binary tree: the kernel asks a filter about every system call when it is
- * installed (to remember those that are always allowed), and a list of some hundred comparisons would make that slow.
+/* libseccomp makes a filter of the profile, as a binary tree: the kernel asks a filter about every system
+ * call when it is installed (to remember those that are always allowed), and a list of some hundred
+ * comparisons would make that slow.
  *
- * In front of it stand a few instructions of our own. A profile that answers EPERM to what it does not know breaks programs
- * built against a newer C library, which try a newer system call first and go on with an older one only on ENOSYS. So a system
- * call with a number higher than all that the profile names, on its architecture, is answered with ENOSYS. */
+ * In front of it stand a few instructions of our own. A profile that answers EPERM to what it does not know
+ * breaks programs built against a newer C library, which try a newer system call first and go on with an
+ * older one only on ENOSYS. So a system call with a number higher than all that the profile names, on its
+ * architecture, is answered with ENOSYS. */
 
 #include <linux/audit.h>
 #include <linux/seccomp.h>
@@ -28,7 +30,8 @@ typedef struct ActionName {
         uint32_t action;
 } ActionName;
 
-static int action_from(const char *name, uint64_t errno_ret, const char *member, uint32_t *ret, Error *reterr_error) {
+static int action_from(const char *name, uint64_t errno_ret, const char *member, uint32_t *ret,
+                       Error *reterr_error) {
         static const ActionName table[] = {
                 { "SCMP_ACT_ALLOW", SCMP_ACT_ALLOW },
                 { "SCMP_ACT_KILL", SCMP_ACT_KILL_THREAD },
@@ -40,8 +43,8 @@ static int action_from(const char *name, uint64_t errno_ret, const char *member,
         uint64_t value = errno_ret == UINT64_MAX ? EPERM : errno_ret;
 
         if (value > UINT16_MAX)
-                return error_set(reterr_error, -ERANGE, "InvalidArgument", "linux.seccomp: the errno %ju is out of range.",
-                                 (uintmax_t) value);
+                return error_set(reterr_error, -ERANGE, "InvalidArgument",
+                                 "linux.seccomp: the errno %ju is out of range.", (uintmax_t) value);
         if (streq(name, "SCMP_ACT_ERRNO")) {
                 *ret = SCMP_ACT_ERRNO(value);
                 return 0;
@@ -55,7 +58,8 @@ static int action_from(const char *name, uint64_t errno_ret, const char *member,
                         *ret = table[i].action;
                         return 0;
                 }
-        return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "%s: \"%s\" is not supported.", member, name);
+        return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "%s: \"%s\" is not supported.", member,
+                         name);
 }
 
 static int compare_from(const char *name, enum scmp_compare *ret, Error *reterr_error) {
@@ -63,9 +67,12 @@ static int compare_from(const char *name, enum scmp_compare *ret, Error *reterr_
                 const char *name;
                 enum scmp_compare op;
         } table[] = {
-                { "SCMP_CMP_NE", SCMP_CMP_NE }, { "SCMP_CMP_LT", SCMP_CMP_LT },
-                { "SCMP_CMP_LE", SCMP_CMP_LE }, { "SCMP_CMP_EQ", SCMP_CMP_EQ },
-                { "SCMP_CMP_GE", SCMP_CMP_GE }, { "SCMP_CMP_GT", SCMP_CMP_GT },
+                { "SCMP_CMP_NE", SCMP_CMP_NE },
+                { "SCMP_CMP_LT", SCMP_CMP_LT },
+                { "SCMP_CMP_LE", SCMP_CMP_LE },
+                { "SCMP_CMP_EQ", SCMP_CMP_EQ },
+                { "SCMP_CMP_GE", SCMP_CMP_GE },
+                { "SCMP_CMP_GT", SCMP_CMP_GT },
                 { "SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ },
         };
 
@@ -74,8 +81,8 @@ static int compare_from(const char *name, enum scmp_compare *ret, Error *reterr_
                         *ret = table[i].op;
                         return 0;
                 }
-        return error_set(reterr_error, -EINVAL, "InvalidArgument", "linux.seccomp.syscalls.args.op: \"%s\" is not known.",
-                         name);
+        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                         "linux.seccomp.syscalls.args.op: \"%s\" is not known.", name);
 }
 
 /* ---- architectures ---- */
@@ -95,8 +102,8 @@ static uint32_t arch_from(const char *name) {
         return seccomp_arch_resolve_name(lower);
 }
 
-/* What processes of the other families would do need not be filtered on this machine: there are none. So one profile serves
- * several machines without making the filter longer. */
+/* What processes of the other families would do need not be filtered on this machine: there are none. So one
+ * profile serves several machines without making the filter longer. */
 static bool arch_is_foreign(uint32_t token) {
         static const uint32_t families[][3] = {
                 { SCMP_ARCH_X86_64, SCMP_ARCH_X86, SCMP_ARCH_X32 },
@@ -122,7 +129,8 @@ typedef struct Architectures {
         size_t n;
 } Architectures;
 
-static int add_architectures(scmp_filter_ctx c, const SeccompSpec *s, Architectures *ret, Error *reterr_error) {
+static int add_architectures(scmp_filter_ctx c, const SeccompSpec *s, Architectures *ret,
+                             Error *reterr_error) {
         Architectures a = { .tokens = { seccomp_arch_native() }, .n = 1 };
 
         for (size_t i = 0; s->architectures && s->architectures[i]; i++) {
@@ -131,14 +139,16 @@ static int add_architectures(scmp_filter_ctx c, const SeccompSpec *s, Architectu
 
                 if (token == 0)
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "linux.seccomp.architectures: \"%s\" is not known.", s->architectures[i]);
+                                         "linux.seccomp.architectures: \"%s\" is not known.",
+                                         s->architectures[i]);
                 if (arch_is_foreign(token))
                         continue;
                 r = seccomp_arch_add(c, token);
                 if (r == -EEXIST)
                         continue;
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "linux.seccomp.architectures: cannot add \"%s\": %m",
+                        return error_set_errno(reterr_error, r,
+                                               "linux.seccomp.architectures: cannot add \"%s\": %m",
                                                s->architectures[i]);
                 a.tokens[a.n++] = token;
         }
@@ -157,25 +167,28 @@ static bool has_repeated_index(const SeccompRule *rule) {
         return false;
 }
 
-static int add_rule(scmp_filter_ctx c, uint32_t action, const char *name, const struct scmp_arg_cmp *args, unsigned n,
-                    Error *reterr_error) {
+static int add_rule(scmp_filter_ctx c, uint32_t action, const char *name, const struct scmp_arg_cmp *args,
+                    unsigned n, Error *reterr_error) {
         int number = seccomp_syscall_resolve_name(name), r;
 
         if (number == __NR_SCMP_ERROR)
                 return 0;
         r = seccomp_rule_add_array(c, action, number, n, args);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "linux.seccomp.syscalls: cannot add \"%s\": %m", name);
+                return error_set_errno(reterr_error, r, "linux.seccomp.syscalls: cannot add \"%s\": %m",
+                                       name);
         return 0;
 }
 
-static int add_rules(scmp_filter_ctx c, const SeccompRule *rule, uint32_t default_action, Error *reterr_error) {
+static int add_rules(scmp_filter_ctx c, const SeccompRule *rule, uint32_t default_action,
+                     Error *reterr_error) {
         struct scmp_arg_cmp args[SPEC_SECCOMP_ARGS_MAX];
         bool alternatives = has_repeated_index(rule);
         uint32_t action;
         int r;
 
-        r = action_from(rule->action, rule->errno_ret, "linux.seccomp.syscalls.action", &action, reterr_error);
+        r = action_from(rule->action, rule->errno_ret, "linux.seccomp.syscalls.action", &action,
+                        reterr_error);
         if (r < 0)
                 return r;
         /* libseccomp refuses what would change nothing. */
@@ -197,8 +210,8 @@ static int add_rules(scmp_filter_ctx c, const SeccompRule *rule, uint32_t defaul
                 size_t n_alternatives = alternatives ? rule->n_args : 1;
 
                 for (size_t k = 0; k < n_alternatives; k++) {
-                        r = add_rule(c, action, rule->names[i], args + k, alternatives ? 1 : (unsigned) rule->n_args,
-                                     reterr_error);
+                        r = add_rule(c, action, rule->names[i], args + k,
+                                     alternatives ? 1 : (unsigned) rule->n_args, reterr_error);
                         if (r < 0)
                                 return r;
                 }
@@ -241,7 +254,8 @@ static size_t prelude_make(const SeccompSpec *s, const Architectures *a, struct 
                         n_blocks++;
         }
 
-        buf[n++] = (struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+        buf[n++] = (struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                                                 offsetof(struct seccomp_data, arch));
         for (size_t i = 0; i < a->n; i++) {
                 uint32_t highest, x32;
                 size_t left;
@@ -252,13 +266,16 @@ static size_t prelude_make(const SeccompSpec *s, const Architectures *a, struct 
                 x32 = a->tokens[i] == SCMP_ARCH_X86_64 ? x32_highest : highest;
                 left = n_blocks - ++block;
 
-                buf[n++] = (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, audit_arch(a->tokens[i]), 0, 6);
-                buf[n++] = (struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+                buf[n++] = (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, audit_arch(a->tokens[i]),
+                                                         0, 6);
+                buf[n++] = (struct sock_filter) BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                                                         offsetof(struct seccomp_data, nr));
                 buf[n++] = (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_BIT, 1, 0);
                 buf[n++] = (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, highest, 1, 2);
                 buf[n++] = (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, x32, 0, 1);
                 buf[n++] = (struct sock_filter) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
-                buf[n++] = (struct sock_filter) BPF_STMT(BPF_JMP | BPF_JA, (uint32_t) (left * PRELUDE_BLOCK));
+                buf[n++] = (struct sock_filter) BPF_STMT(BPF_JMP | BPF_JA,
+                                                         (uint32_t) (left * PRELUDE_BLOCK));
         }
         return n;
 }
@@ -288,9 +305,11 @@ static int export_program(scmp_filter_ctx c, const SeccompSpec *s, const Archite
         n = size / sizeof(struct sock_filter);
         n_front = prelude ? prelude_make(s, a, front) : 0;
         if (n + n_front > SECCOMP_INSTRUCTIONS_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded",
-                                 "linux.seccomp: the profile compiles to %zu instructions, the kernel takes %u.", n + n_front,
-                                 SECCOMP_INSTRUCTIONS_MAX);
+                return error_set(
+                                reterr_error, -E2BIG, "LimitExceeded",
+                                "linux.seccomp: the profile compiles to %zu instructions, the "
+                                "kernel takes %u.",
+                                n + n_front, SECCOMP_INSTRUCTIONS_MAX);
 
         ret->filter = malloc((n + n_front) * sizeof(struct sock_filter));
         if (!ret->filter)
@@ -308,8 +327,8 @@ int seccomp_compile(const SeccompSpec *s, SeccompProgram *ret, Error *reterr_err
         bool prelude;
         int r;
 
-        r = action_from(s->default_action, s->default_errno_ret, "linux.seccomp.defaultAction", &default_action,
-                        reterr_error);
+        r = action_from(s->default_action, s->default_errno_ret, "linux.seccomp.defaultAction",
+                        &default_action, reterr_error);
         if (r < 0)
                 return r;
 
@@ -328,6 +347,7 @@ int seccomp_compile(const SeccompSpec *s, SeccompProgram *ret, Error *reterr_err
                         return r;
         }
 
-        prelude = (default_action & 0xffff0000U) == SCMP_ACT_ERRNO(0) && default_action != SCMP_ACT_ERRNO(ENOSYS);
+        prelude = (default_action & 0xffff0000U) == SCMP_ACT_ERRNO(0) &&
+                  default_action != SCMP_ACT_ERRNO(ENOSYS);
         return export_program(c, s, &a, prelude, ret, reterr_error);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The cache. A file's name is a 64 bit hash of the profile, which only finds the file: the file holds the whole profile in a
- * canonical form, and that is compared. So there is nothing to collide with, and no cryptographic library to load. Format:
- * CacheHeader, the profile, the instructions; whatever is odd about a file makes it a miss, and it is written anew. */
+/* The cache. A file's name is a 64 bit hash of the profile, which only finds the file: the file holds the
+ * whole profile in a canonical form, and that is compared. So there is nothing to collide with, and no
+ * cryptographic library to load. Format: CacheHeader, the profile, the instructions; whatever is odd about a
+ * file makes it a miss, and it is written anew. */
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
@@ -63,15 +64,17 @@ static int key_make(const SeccompSpec *s, char **ret, size_t *ret_size) {
         if (!f)
                 return -errno;
 
-        fprintf(f, "moored %s\n%s %ju\n", MOORED_VERSION, s->default_action, (uintmax_t) s->default_errno_ret);
+        fprintf(f, "moored %s\n%s %ju\n", MOORED_VERSION, s->default_action,
+                (uintmax_t) s->default_errno_ret);
         put_strv(f, s->architectures);
         for (size_t i = 0; i < s->n_rules; i++) {
                 const SeccompRule *rule = &s->rules[i];
 
                 fprintf(f, "%s %ju", rule->action, (uintmax_t) rule->errno_ret);
                 for (size_t k = 0; k < rule->n_args; k++)
-                        fprintf(f, " [%ju %ju %ju %s]", (uintmax_t) rule->args[k].index, (uintmax_t) rule->args[k].value,
-                                (uintmax_t) rule->args[k].value_two, rule->args[k].op);
+                        fprintf(f, " [%ju %ju %ju %s]", (uintmax_t) rule->args[k].index,
+                                (uintmax_t) rule->args[k].value, (uintmax_t) rule->args[k].value_two,
+                                rule->args[k].op);
                 put_strv(f, rule->names);
         }
 
@@ -108,15 +111,17 @@ static int cache_read(int dir, const char *name, const char *key, size_t key_siz
         size_t size;
         int r;
 
-        r = read_file_at(dir, name, sizeof(h) + CACHE_KEY_MAX + SECCOMP_INSTRUCTIONS_MAX * sizeof(struct sock_filter), &text,
-                         &size);
+        r = read_file_at(dir, name,
+                         sizeof(h) + CACHE_KEY_MAX + SECCOMP_INSTRUCTIONS_MAX * sizeof(struct sock_filter),
+                         &text, &size);
         if (r < 0)
                 return r;
         if (size < sizeof(h))
                 return -EBADMSG;
         memcpy(&h, text, sizeof(h));
         if (h.magic != CACHE_MAGIC || h.n_instructions == 0 || h.n_instructions > SECCOMP_INSTRUCTIONS_MAX ||
-            h.key_size != key_size || size != sizeof(h) + key_size + h.n_instructions * sizeof(struct sock_filter) ||
+            h.key_size != key_size ||
+            size != sizeof(h) + key_size + h.n_instructions * sizeof(struct sock_filter) ||
             memcmp(text + sizeof(h), key, key_size) != 0)
                 return -EBADMSG;
 
@@ -130,7 +135,8 @@ static int cache_read(int dir, const char *name, const char *key, size_t key_siz
         return 0;
 }
 
-static int cache_write(int dir, const char *name, const char *key, size_t key_size, const SeccompProgram *p) {
+static int cache_write(int dir, const char *name, const char *key, size_t key_size,
+                       const SeccompProgram *p) {
         CacheHeader h = { .magic = CACHE_MAGIC, .key_size = key_size, .n_instructions = p->n };
         size_t program_size = p->n * sizeof(struct sock_filter);
         _cleanup_free_ char *text = NULL;

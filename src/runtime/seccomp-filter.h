@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* From linux.seccomp to the kernel's filter. Compiling a profile of some hundred system calls for three architectures takes
- * many times as long as everything else in a start, so the result is kept by content. */
+/* From linux.seccomp to the kernel's filter. Compiling a profile of some hundred system calls for three
+ * architectures takes many times as long as everything else in a start, so the result is kept by content. */
 
 #include <linux/filter.h>
 
@@ -23,11 +23,12 @@ typedef struct SeccompProgram {
 
 void seccomp_program_done(SeccompProgram *p);
 
-/* Compiles with libseccomp. System calls it does not know are left out: on a kernel that has them they are answered as
- * unknown (ENOSYS) as long as the default is an errno. Errors name the member. */
+/* Compiles with libseccomp. System calls it does not know are left out: on a kernel that has them they are
+ * answered as unknown (ENOSYS) as long as the default is an errno. Errors name the member. */
 int seccomp_compile(const SeccompSpec *s, SeccompProgram *ret, Error *reterr_error);
 
-/* The same through the cache in directory cache_dir (made if its parent is there; where it cannot be used it is not). */
+/* The same through the cache in directory cache_dir (made if its parent is there; where it cannot be used it
+ * is not). */
 int seccomp_get(const SeccompSpec *s, const char *cache_dir, SeccompProgram *ret, Error *reterr_error);
 
 /* Installs it for this process and what it becomes. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "basic/strv.h"
 #include "runtime/spec-seccomp.h"
+#include "basic/strv.h"
 
 SeccompSpec *seccomp_spec_free(SeccompSpec *s) {
         if (!s)
@@ -42,19 +42,22 @@ static int parse_args(SeccompRule *rule, json_t *array, Error *reterr_error) {
                 return 0;
         if (json_array_size(array) > SPEC_SECCOMP_ARGS_MAX)
                 return error_set(reterr_error, -E2BIG, "LimitExceeded",
-                                 "linux.seccomp.syscalls.args has more than %u entries.", SPEC_SECCOMP_ARGS_MAX);
+                                 "linux.seccomp.syscalls.args has more than %u entries.",
+                                 SPEC_SECCOMP_ARGS_MAX);
         rule->args = calloc(json_array_size(array), sizeof(SeccompArg));
         if (!rule->args)
                 return oom(reterr_error);
 
-        json_array_foreach(array, i, item) {
+        json_array_foreach (array, i, item) {
                 rule->n_args = i + 1;
-                r = json_dispatch(item, table, &rule->args[i], "linux.seccomp.syscalls.args", false, reterr_error);
+                r = json_dispatch(item, table, &rule->args[i], "linux.seccomp.syscalls.args", false,
+                                  reterr_error);
                 if (r < 0)
                         return r;
                 if (rule->args[i].index >= SPEC_SECCOMP_ARGS_MAX)
                         return error_set(reterr_error, -ERANGE, "InvalidArgument",
-                                         "linux.seccomp.syscalls.args.index is more than %u.", SPEC_SECCOMP_ARGS_MAX - 1);
+                                         "linux.seccomp.syscalls.args.index is more than %u.",
+                                         SPEC_SECCOMP_ARGS_MAX - 1);
         }
         return 0;
 }
@@ -83,7 +86,8 @@ static int parse_rule(SeccompRule *rule, json_t *j, Error *reterr_error) {
 
 int seccomp_spec_parse(json_t *object, SeccompSpec **ret, Error *reterr_error) {
         static const JsonField table[] = {
-                { "defaultAction", JSON_FIELD_STRING, offsetof(SeccompSpec, default_action), .required = true },
+                { "defaultAction", JSON_FIELD_STRING, offsetof(SeccompSpec, default_action),
+                  .required = true },
                 { "defaultErrnoRet", JSON_FIELD_UINT64, offsetof(SeccompSpec, default_errno_ret) },
                 { "architectures", JSON_FIELD_STRV, offsetof(SeccompSpec, architectures) },
                 { "flags", JSON_FIELD_STRV, offsetof(SeccompSpec, flags) },
@@ -104,11 +108,13 @@ int seccomp_spec_parse(json_t *object, SeccompSpec **ret, Error *reterr_error) {
                 return r;
         if (strv_length(s->architectures) > SPEC_SECCOMP_ARCHITECTURES_MAX)
                 return error_set(reterr_error, -E2BIG, "LimitExceeded",
-                                 "linux.seccomp.architectures has more than %u entries.", SPEC_SECCOMP_ARCHITECTURES_MAX);
+                                 "linux.seccomp.architectures has more than %u entries.",
+                                 SPEC_SECCOMP_ARCHITECTURES_MAX);
 
         rules = json_object_get(object, "syscalls");
         if (rules && !json_is_null(rules) && !json_is_array(rules))
-                return error_set(reterr_error, -EBADMSG, "InvalidArgument", "linux.seccomp.syscalls: expected an array.");
+                return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                 "linux.seccomp.syscalls: expected an array.");
         if (json_array_size(rules) > SPEC_SECCOMP_RULES_MAX)
                 return error_set(reterr_error, -E2BIG, "LimitExceeded",
                                  "linux.seccomp.syscalls has more than %u entries.", SPEC_SECCOMP_RULES_MAX);
@@ -117,7 +123,7 @@ int seccomp_spec_parse(json_t *object, SeccompSpec **ret, Error *reterr_error) {
                 if (!s->rules)
                         return oom(reterr_error);
         }
-        json_array_foreach(rules, i, item) {
+        json_array_foreach (rules, i, item) {
                 s->n_rules = i + 1;
                 r = parse_rule(&s->rules[i], item, reterr_error);
                 if (r < 0)

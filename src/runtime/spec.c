@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One function an object of the specification, each a json_dispatch() table plus what a table cannot say. Arrays are
- * allocated once, at their JSON length, which JSON_VALUES_MAX and the limits of spec.h bound. */
+/* One function an object of the specification, each a json_dispatch() table plus what a table cannot say.
+ * Arrays are allocated once, at their JSON length, which JSON_VALUES_MAX and the limits of spec.h bound. */
 
 #include <sys/resource.h>
 
-#include "basic/strv.h"
 #include "basic/string-util.h"
+#include "basic/strv.h"
 #include "runtime/spec-seccomp.h"
 #include "runtime/spec.h"
 
@@ -93,7 +93,8 @@ static int too_many(const char *what, unsigned max, Error *reterr_error) {
 
 static int uint32_from(uint64_t v, const char *what, uint32_t *ret, Error *reterr_error) {
         if (v > UINT32_MAX)
-                return error_set(reterr_error, -ERANGE, "InvalidArgument", "%s: %ju is out of range.", what, (uintmax_t) v);
+                return error_set(reterr_error, -ERANGE, "InvalidArgument", "%s: %ju is out of range.", what,
+                                 (uintmax_t) v);
         *ret = (uint32_t) v;
         return 0;
 }
@@ -101,8 +102,8 @@ static int uint32_from(uint64_t v, const char *what, uint32_t *ret, Error *reter
 /* Ids: (uid_t) -1 means "leave as it is" to the kernel. */
 static int id_from(uint64_t v, const char *what, uint32_t *ret, Error *reterr_error) {
         if (v >= UINT32_MAX)
-                return error_set(reterr_error, -ERANGE, "InvalidArgument", "%s: %ju is not a user or group.", what,
-                                 (uintmax_t) v);
+                return error_set(reterr_error, -ERANGE, "InvalidArgument", "%s: %ju is not a user or group.",
+                                 what, (uintmax_t) v);
         *ret = (uint32_t) v;
         return 0;
 }
@@ -110,8 +111,10 @@ static int id_from(uint64_t v, const char *what, uint32_t *ret, Error *reterr_er
 /* ---- what is refused ---- */
 
 static bool is_empty_value(const json_t *v) {
-        return !v || json_is_null(v) || json_is_false(v) || (json_is_string(v) && json_string_length(v) == 0) ||
-               (json_is_array(v) && json_array_size(v) == 0) || (json_is_object(v) && json_object_size(v) == 0);
+        return !v || json_is_null(v) || json_is_false(v) ||
+               (json_is_string(v) && json_string_length(v) == 0) ||
+               (json_is_array(v) && json_array_size(v) == 0) ||
+               (json_is_object(v) && json_object_size(v) == 0);
 }
 
 /* Lists those of names (NULL-terminated) that object has with a value. prefix is "" or ends in a dot. */
@@ -148,13 +151,13 @@ static int parse_pairs(json_t *object, const char *what, unsigned max, SpecPair 
         if (!pairs)
                 return oom(reterr_error);
 
-        json_object_foreach(object, name, value) {
+        json_object_foreach (object, name, value) {
                 const char *text = json_get_string(object, name);
 
                 if (!text) {
                         free_pairs(pairs, n);
-                        return error_set(reterr_error, -EBADMSG, "InvalidArgument", "%s.%s: expected a string.", what,
-                                         name);
+                        return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                         "%s.%s: expected a string.", what, name);
                 }
                 pairs[n].name = strdup(name);
                 pairs[n].value = strdup(text);
@@ -175,8 +178,8 @@ static int check_paths(char *const *paths, const char *what, Error *reterr_error
                 return too_many(what, SPEC_PATHS_MAX, reterr_error);
         STRV_FOREACH(p, paths)
                 if (p[0] != '/')
-                        return error_set(reterr_error, -EBADMSG, "InvalidArgument", "%s: \"%s\" is not an absolute path.",
-                                         what, p);
+                        return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                         "%s: \"%s\" is not an absolute path.", what, p);
         return 0;
 }
 
@@ -212,7 +215,7 @@ static int parse_mounts(RuntimeSpec *s, json_t *array, Error *reterr_error) {
         if (!s->mounts)
                 return oom(reterr_error);
 
-        json_array_foreach(array, i, item) {
+        json_array_foreach (array, i, item) {
                 s->n_mounts = i + 1;
                 r = parse_mount(s, item, &s->mounts[i], reterr_error);
                 if (r < 0)
@@ -297,7 +300,7 @@ static int parse_devices(RuntimeSpec *s, json_t *array, Error *reterr_error) {
         if (!s->devices)
                 return oom(reterr_error);
 
-        json_array_foreach(array, i, item) {
+        json_array_foreach (array, i, item) {
                 s->n_devices = i + 1;
                 r = parse_device(item, &s->devices[i], reterr_error);
                 if (r < 0)
@@ -310,7 +313,7 @@ static int parse_namespaces(RuntimeSpec *s, json_t *array, Error *reterr_error) 
         json_t *item;
         size_t i;
 
-        json_array_foreach(array, i, item) {
+        json_array_foreach (array, i, item) {
                 const char *type = json_get_string(item, "type"), *path = json_get_string(item, "path");
                 json_t *path_value = json_object_get(item, "path");
                 NamespaceType t;
@@ -383,7 +386,8 @@ static int parse_user(RuntimeSpec *s, json_t *user, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (f.umask > 0777)
-                return error_set(reterr_error, -ERANGE, "InvalidArgument", "process.user.umask is more than 0777 (511).");
+                return error_set(reterr_error, -ERANGE, "InvalidArgument",
+                                 "process.user.umask is more than 0777 (511).");
         s->umask = (mode_t) f.umask;
 
         if (!f.groups || json_array_size(f.groups) == 0)
@@ -393,11 +397,12 @@ static int parse_user(RuntimeSpec *s, json_t *user, Error *reterr_error) {
         s->groups = calloc(json_array_size(f.groups), sizeof(gid_t));
         if (!s->groups)
                 return oom(reterr_error);
-        json_array_foreach(f.groups, i, item) {
+        json_array_foreach (f.groups, i, item) {
                 if (!json_is_integer(item) || json_integer_value(item) < 0)
                         return error_set(reterr_error, -EBADMSG, "InvalidArgument",
                                          "process.user.additionalGids: expected numbers.");
-                r = id_from((uint64_t) json_integer_value(item), "process.user.additionalGids", &s->groups[i], reterr_error);
+                r = id_from((uint64_t) json_integer_value(item), "process.user.additionalGids",
+                            &s->groups[i], reterr_error);
                 if (r < 0)
                         return r;
         }
@@ -416,7 +421,7 @@ static int parse_capabilities(RuntimeSpec *s, json_t *object, Error *reterr_erro
                         return error_set(reterr_error, -EBADMSG, "InvalidArgument",
                                          "process.capabilities.%s: expected an array of strings.",
                                          cap_set_to_string(set));
-                json_array_foreach(array, i, item) {
+                json_array_foreach (array, i, item) {
                         const char *name = json_string_value(item);
                         int cap = name ? cap_number_from_name(name) : -EINVAL;
 
@@ -430,7 +435,8 @@ static int parse_capabilities(RuntimeSpec *s, json_t *object, Error *reterr_erro
         return 0;
 }
 
-/* RLIM_INFINITY is written as the largest uint64, which jansson cannot read: -1 and any negative number mean it, too. */
+/* RLIM_INFINITY is written as the largest uint64, which jansson cannot read: -1 and any negative number mean
+ * it, too. */
 static bool rlimit_value(json_t *object, const char *name, uint64_t *ret) {
         json_t *v = json_object_get(object, name);
 
@@ -448,7 +454,7 @@ static int parse_rlimits(RuntimeSpec *s, json_t *array, Error *reterr_error) {
         json_t *item;
         size_t i;
 
-        json_array_foreach(array, i, item) {
+        json_array_foreach (array, i, item) {
                 const char *type = json_get_string(item, "type");
                 int resource = rlimit_from_string(strempty(type));
                 SpecRlimit l = { .wanted = true };
@@ -459,9 +465,13 @@ static int parse_rlimits(RuntimeSpec *s, json_t *array, Error *reterr_error) {
                 if (s->rlimits[resource].wanted)
                         return error_set(reterr_error, -EBADMSG, "InvalidArgument",
                                          "process.rlimits: %s is there twice.", type);
-                if (!rlimit_value(item, "soft", &l.soft) || !rlimit_value(item, "hard", &l.hard) || l.soft > l.hard)
-                        return error_set(reterr_error, -EBADMSG, "InvalidArgument",
-                                         "process.rlimits: %s needs two numbers, soft and hard, soft <= hard.", type);
+                if (!rlimit_value(item, "soft", &l.soft) || !rlimit_value(item, "hard", &l.hard) ||
+                    l.soft > l.hard)
+                        return error_set(
+                                        reterr_error, -EBADMSG, "InvalidArgument",
+                                        "process.rlimits: %s needs two numbers, soft and hard, soft "
+                                        "<= hard.",
+                                        type);
                 s->rlimits[resource] = l;
         }
         return 0;
@@ -479,8 +489,9 @@ static int parse_process(RuntimeSpec *s, json_t *process, Error *reterr_error) {
                 { "oomScoreAdj", JSON_FIELD_INT64, offsetof(ProcessFields, oom_score_adj) },
                 {},
         };
-        static const char *const unsupported[] = { "terminal",    "apparmorProfile", "selinuxLabel",
-                                                   "ioPriority",  "scheduler",       "execCPUAffinity", NULL };
+        static const char *const unsupported[] = { "terminal",   "apparmorProfile", "selinuxLabel",
+                                                   "ioPriority", "scheduler",       "execCPUAffinity",
+                                                   NULL };
         _cleanup_(process_fields_done) ProcessFields f = { .oom_score_adj = INT64_MIN };
         int r;
 
@@ -488,8 +499,8 @@ static int parse_process(RuntimeSpec *s, json_t *process, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (f.cwd[0] != '/')
-                return error_set(reterr_error, -EBADMSG, "InvalidArgument", "process.cwd: \"%s\" is not an absolute path.",
-                                 f.cwd);
+                return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                 "process.cwd: \"%s\" is not an absolute path.", f.cwd);
         STRV_FOREACH(e, f.env)
                 if (!strchr(e, '=') || e[0] == '=')
                         return error_set(reterr_error, -EBADMSG, "InvalidArgument",
@@ -534,9 +545,10 @@ static int parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
                 { "rootfsPropagation", JSON_FIELD_STRING, offsetof(RuntimeSpec, rootfs_propagation) },
                 {},
         };
-        static const char *const unsupported[] = { "uidMappings", "gidMappings", "timeOffsets", "resources",
-                                                   "intelRdt",    "personality", "mountLabel",  "netDevices",
-                                                   "memoryPolicy", NULL };
+        static const char *const unsupported[] = { "uidMappings", "gidMappings", "timeOffsets",
+                                                   "resources",   "intelRdt",    "personality",
+                                                   "mountLabel",  "netDevices",  "memoryPolicy",
+                                                   NULL };
         static const char *const unsupported_seccomp[] = { "listenerPath", "listenerMetadata", NULL };
         LinuxFields f = {};
         int r;
@@ -558,8 +570,8 @@ static int parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
                 return r;
         if (f.devices && (r = parse_devices(s, f.devices, reterr_error)) < 0)
                 return r;
-        if (f.sysctl && (r = parse_pairs(f.sysctl, "linux.sysctl", SPEC_SYSCTLS_MAX, &s->sysctls, &s->n_sysctls,
-                                         reterr_error)) < 0)
+        if (f.sysctl && (r = parse_pairs(f.sysctl, "linux.sysctl", SPEC_SYSCTLS_MAX, &s->sysctls,
+                                         &s->n_sysctls, reterr_error)) < 0)
                 return r;
         if (f.seccomp) {
                 r = seccomp_spec_parse(f.seccomp, &s->seccomp, reterr_error);
@@ -583,10 +595,12 @@ static int parse_root(RuntimeSpec *s, json_t *root, Error *reterr_error) {
 }
 
 static int check_version(const char *version, Error *reterr_error) {
-        /* All of 1.x is one contract, of which later versions add members; what came before differs in nothing used here. */
+        /* All of 1.x is one contract, of which later versions add members; what came before differs in
+         * nothing used here. */
         if (!startswith(version, "1.") && !startswith(version, "0."))
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
-                                 "ociVersion: \"%s\" is not version 1 of the runtime specification.", version);
+                                 "ociVersion: \"%s\" is not version 1 of the runtime specification.",
+                                 version);
         return 0;
 }
 
@@ -630,8 +644,8 @@ static int parse_all(RuntimeSpec *s, json_t *j, Error *reterr_error) {
                 return r;
         if (f.linux_ && (r = parse_linux(s, f.linux_, reterr_error)) < 0)
                 return r;
-        if (f.annotations && (r = parse_pairs(f.annotations, "annotations", SPEC_ANNOTATIONS_MAX, &s->annotations,
-                                              &s->n_annotations, reterr_error)) < 0)
+        if (f.annotations && (r = parse_pairs(f.annotations, "annotations", SPEC_ANNOTATIONS_MAX,
+                                              &s->annotations, &s->n_annotations, reterr_error)) < 0)
                 return r;
         return note_unsupported(s, j, "", unsupported, reterr_error);
 }

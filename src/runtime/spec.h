@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The OCI runtime specification's config.json as C structs: bounded, typed, pure. What the specification defines and this program
- * does not do is listed in `unsupported`, so that the plan can refuse it by name; what the specification does not define is
- * ignored, as it demands. */
+/* The OCI runtime specification's config.json as C structs: bounded, typed, pure. What the specification
+ * defines and this program does not do is listed in `unsupported`, so that the plan can refuse it by name;
+ * what the specification does not define is ignored, as it demands. */
 
 #include <sys/stat.h>
 

@@ -159,15 +159,16 @@ static int read_one(int root_fd, const char *path, char **ret, size_t *ret_size,
         if (fstat(fd, &st) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot look at the image's /%s: %m", path);
         if (!S_ISREG(st.st_mode))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "The image's /%s is not a regular file.", path);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The image's /%s is not a regular file.", path);
 
         readable = open(proc_fd_path(proc_path, fd), O_RDONLY | O_CLOEXEC | O_NOCTTY);
         if (readable < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot open the image's /%s: %m", path);
         r = read_all(readable, USER_DATABASE_SIZE_MAX, ret, ret_size);
         if (r == -EFBIG)
-                return error_set(reterr_error, r, "LimitExceeded", "The image's /%s is larger than %u bytes.", path,
-                                 USER_DATABASE_SIZE_MAX);
+                return error_set(reterr_error, r, "LimitExceeded",
+                                 "The image's /%s is larger than %u bytes.", path, USER_DATABASE_SIZE_MAX);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot read the image's /%s: %m", path);
         return 0;
@@ -202,8 +203,8 @@ static int add_gid(UserInfo *u, gid_t gid, Error *reterr_error) {
         if (is_member(u, gid))
                 return 0;
         if (u->n_groups >= USER_GROUPS_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded", "The user is in more than %u groups.",
-                                 USER_GROUPS_MAX);
+                return error_set(reterr_error, -E2BIG, "LimitExceeded",
+                                 "The user is in more than %u groups.", USER_GROUPS_MAX);
 
         p = reallocarray(u->groups, u->n_groups + 1, sizeof(gid_t));
         if (!p)
@@ -225,8 +226,11 @@ static int find_group(const UserDatabase *d, const char *group, gid_t *ret, Erro
                 }
 
         if (!slice_to_id((Slice) { group, strlen(group) }, &gid))
-                return error_set(reterr_error, -ESRCH, "NoSuchGroup",
-                                 "There is no group \"%s\" in the image's /etc/group, and it is not a number.", group);
+                return error_set(
+                                reterr_error, -ESRCH, "NoSuchGroup",
+                                "There is no group \"%s\" in the image's /etc/group, and it is not "
+                                "a number.",
+                                group);
         *ret = gid;
         return 0;
 }
@@ -270,7 +274,8 @@ char *user_home(const UserDatabase *d, uid_t uid) {
         return NULL;
 }
 
-static int take_user(const UserDatabase *d, const char *user, UserInfo *u, PasswdEntry *ret_entry, Error *reterr_error) {
+static int take_user(const UserDatabase *d, const char *user, UserInfo *u, PasswdEntry *ret_entry,
+                     Error *reterr_error) {
         uint32_t uid;
 
         if (find_user(d, user, ret_entry)) {
@@ -283,8 +288,11 @@ static int take_user(const UserDatabase *d, const char *user, UserInfo *u, Passw
         }
 
         if (!slice_to_id((Slice) { user, strlen(user) }, &uid))
-                return error_set(reterr_error, -ESRCH, "NoSuchUser",
-                                 "There is no user \"%s\" in the image's /etc/passwd, and it is not a number.", user);
+                return error_set(
+                                reterr_error, -ESRCH, "NoSuchUser",
+                                "There is no user \"%s\" in the image's /etc/passwd, and it is not "
+                                "a number.",
+                                user);
         u->uid = uid;
         u->gid = 0;
         return 0;
@@ -298,8 +306,8 @@ int user_resolve(const UserDatabase *d, const char *user, UserInfo *ret, Error *
         int found, r;
 
         if (strlen(user) >= sizeof(name))
-                return error_set(reterr_error, -E2BIG, "InvalidArgument", "The user \"%.32s…\" is longer than %zu bytes.",
-                                 user, sizeof(name) - 1);
+                return error_set(reterr_error, -E2BIG, "InvalidArgument",
+                                 "The user \"%.32s…\" is longer than %zu bytes.", user, sizeof(name) - 1);
         strcpy(name, isempty(user) ? "0" : user);
 
         group = strchr(name, ':');

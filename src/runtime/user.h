@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Who the container's process is: names looked up in the image's own /etc/passwd and /etc/group. These files are the
- * image's author's to write, so the parsers are bounded and take any bytes; a line that makes no sense is passed over. */
+/* Who the container's process is: names looked up in the image's own /etc/passwd and /etc/group. These files
+ * are the image's author's to write, so the parsers are bounded and take any bytes; a line that makes no
+ * sense is passed over. */
 
 #include "basic/error.h"
 #include "basic/macro.h"
@@ -16,7 +17,7 @@ typedef struct UserInfo {
         gid_t gid;
         gid_t *groups; /* owned; supplementary */
         size_t n_groups;
-        char *home;    /* owned; NULL if the user has no entry */
+        char *home; /* owned; NULL if the user has no entry */
 } UserInfo;
 
 void user_info_done(UserInfo *u);
@@ -25,18 +26,19 @@ void user_info_done(UserInfo *u);
 typedef struct UserDatabase {
         char *passwd; /* owned */
         size_t passwd_size;
-        char *group;  /* owned */
+        char *group; /* owned */
         size_t group_size;
 } UserDatabase;
 
 void user_database_done(UserDatabase *d);
 
-/* Reads both files below root (symlinks resolved inside it). A missing file is an empty one; what is no regular file or is
- * too large is an error. */
+/* Reads both files below root (symlinks resolved inside it). A missing file is an empty one; what is no
+ * regular file or is too large is an error. */
 int user_database_read(int root_fd, UserDatabase *ret, Error *reterr_error);
 
-/* "name", "uid", "name:group", "uid:gid", … as docker understands them: a name that is not in the database must be a number; without
- * a group the user's own and all that list the user. "" is "0". Errors NoSuchUser, NoSuchGroup, InvalidArgument. */
+/* "name", "uid", "name:group", "uid:gid", … as docker understands them: a name that is not in the database
+ * must be a number; without a group the user's own and all that list the user. "" is "0". Errors NoSuchUser,
+ * NoSuchGroup, InvalidArgument. */
 int user_resolve(const UserDatabase *d, const char *user, UserInfo *ret, Error *reterr_error);
 
 /* Adds one group by name or number to u->groups. */

@@ -16,7 +16,9 @@
 #include "runtime/mount-options.h"
 #include "runtime/plan.h"
 
-#define BASE "\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/\",\"args\":[\"sh\"]},\"root\":{\"path\":\"rootfs\"}"
+#define BASE                                                                                                \
+        "\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/\",\"args\":[\"sh\"]}," \
+        "\"root\":{\"path\":\"rootfs\"}"
 #define NAMESPACES(x) "\"namespaces\":[{\"type\":\"mount\"}" x "]"
 #define SPEC(top, linux_) "{" BASE top ",\"linux\":{" NAMESPACES("") linux_ "}}"
 
@@ -66,7 +68,8 @@ static void test_order(void **state) {
 
         p = plan_of("{\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/work\",\"args\":[\"sh\"]},"
                     "\"root\":{\"path\":\"rootfs\",\"readonly\":true},\"mounts\":["
-                    "{\"destination\":\"/proc\",\"type\":\"proc\"},{\"destination\":\"/dev\",\"type\":\"tmpfs\"}],"
+                    "{\"destination\":\"/proc\",\"type\":\"proc\"},{\"destination\":\"/dev\","
+                    "\"type\":\"tmpfs\"}],"
                     "\"linux\":{" NAMESPACES(",{\"type\":\"network\"}")
                     ",\"sysctl\":{\"net.ipv4.ip_forward\":\"1\"},\"maskedPaths\":[\"/proc/kcore\"],"
                     "\"readonlyPaths\":[\"/proc/sys\"]}}");
@@ -75,7 +78,8 @@ static void test_order(void **state) {
         assert_int_equal(index_of(p, OPERATION_MOUNT, "/proc"), 1);
         assert_int_equal(index_of(p, OPERATION_MOUNT, "/dev"), 2);
         assert_true(index_of(p, OPERATION_DEVICE, "/dev/null") > 2);
-        assert_true(index_of(p, OPERATION_SYSCTL, "net/ipv4/ip_forward") < index_of(p, OPERATION_READONLY, "/proc/sys"));
+        assert_true(index_of(p, OPERATION_SYSCTL, "net/ipv4/ip_forward") <
+                    index_of(p, OPERATION_READONLY, "/proc/sys"));
         assert_true(index_of(p, OPERATION_DIRECTORY, "/work") < index_of(p, OPERATION_ROOT_READONLY, NULL));
         assert_true(index_of(p, OPERATION_MASK, "/proc/kcore") < index_of(p, OPERATION_ROOT_READONLY, NULL));
         assert_int_equal(index_of(p, OPERATION_ROOT_READONLY, NULL), p->n_operations - 1);
@@ -91,14 +95,17 @@ static void test_root_bind(void **state) {
         assert_null(find(p, OPERATION_DIRECTORY, NULL)); /* "/" is there */
         assert_null(find(p, OPERATION_ROOT_READONLY, NULL));
 
-        q = plan_of("{\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/\",\"args\":[\"sh\"]},\"root\":{\"path\":\"/abs\"},"
+        q = plan_of("{\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/\",\"args\":[\"sh\"]},"
+                    "\"root\":{\"path\":\"/abs\"},"
                     "\"linux\":{" NAMESPACES("") "}}");
         assert_string_equal(find(q, OPERATION_ROOT_BIND, NULL)->source, "/abs");
 }
 
-#define OVERLAY(dir, lower, upper, work)                                                                          \
-        SPEC(",\"annotations\":{\"org.moored.rootfs.dir\":\"" dir "\",\"org.moored.rootfs.lower\":\"" lower "\"," \
-             "\"org.moored.rootfs.upper\":\"" upper "\",\"org.moored.rootfs.work\":\"" work "\"}", "")
+#define OVERLAY(dir, lower, upper, work)                                                                    \
+        SPEC(",\"annotations\":{\"org.moored.rootfs.dir\":\"" dir "\",\"org.moored.rootfs.lower\":\"" lower \
+             "\","                                                                                          \
+             "\"org.moored.rootfs.upper\":\"" upper "\",\"org.moored.rootfs.work\":\"" work "\"}",          \
+             "")
 
 static void test_root_overlay(void **state) {
         _cleanup_(plan_freep) Plan *p = plan_of(OVERLAY("/var/x", "2/fs:1/fs", "3/fs", "3/work")), *q = NULL;
@@ -137,9 +144,13 @@ static void test_root_overlay_limit(void **state) {
                 for (size_t i = 0; i < n; i++)
                         lower[i] = i % 8 == 7 && i + 1 < n ? ':' : 'a';
                 lower[n] = 0;
-                text = strjoin("{" BASE ",\"annotations\":{\"org.moored.rootfs.dir\":\"/x\",\"org.moored.rootfs.lower\":\"", lower,
-                               "\",\"org.moored.rootfs.upper\":\"3/fs\",\"org.moored.rootfs.work\":\"3/work\"},\"linux\":{"
-                               NAMESPACES("") "}}");
+                text = strjoin("{" BASE
+                               ",\"annotations\":{\"org.moored.rootfs.dir\":\"/x\","
+                               "\"org.moored.rootfs.lower\":\"",
+                               lower,
+                               "\",\"org.moored.rootfs.upper\":\"3/fs\","
+                               "\"org.moored.rootfs.work\":\"3/work\"},\"linux\":{" NAMESPACES(
+                                               "") "}}");
                 assert_non_null(text);
                 assert_int_equal(make(text, &p, &e), extra == 0 ? 0 : -E2BIG);
         }
@@ -149,10 +160,15 @@ static void test_bind(void **state) {
         _cleanup_(plan_freep) Plan *p = NULL;
         const Operation *o;
 
-        p = plan_of(SPEC(",\"mounts\":["
-                         "{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/src\",\"options\":[\"rbind\",\"ro\",\"nosuid\"]},"
-                         "{\"destination\":\"/b\",\"source\":\"rel\",\"options\":[\"bind\",\"rslave\",\"noatime\"]},"
-                         "{\"destination\":\"/c\",\"type\":\"none\",\"source\":\"/src\",\"options\":[\"rbind\",\"rro\"]}]", ""));
+        p = plan_of(SPEC(
+                        ",\"mounts\":["
+                        "{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/src\","
+                        "\"options\":[\"rbind\",\"ro\",\"nosuid\"]},"
+                        "{\"destination\":\"/b\",\"source\":\"rel\",\"options\":[\"bind\","
+                        "\"rslave\",\"noatime\"]},"
+                        "{\"destination\":\"/c\",\"type\":\"none\",\"source\":\"/src\","
+                        "\"options\":[\"rbind\",\"rro\"]}]",
+                        ""));
 
         o = find(p, OPERATION_BIND, "/a");
         assert_true(o->recursive);
@@ -177,23 +193,29 @@ static void test_mount_errors(void **state) {
         check_fails(ONE_MOUNT("\"destination\":\"//\",\"type\":\"tmpfs\""), "InvalidArgument", "root");
         check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"bind\""), "InvalidArgument", "no source");
         check_fails(ONE_MOUNT("\"destination\":\"/a\""), "InvalidArgument", "no type");
-        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/s\",\"options\":[\"size=1\"]"), "InvalidArgument",
-                    "size=1");
-        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"tmpcopyup\"]"), "NotSupported", "tmpcopyup");
-        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"rro\"]"), "NotSupported", "recursive");
-        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/s\",\"options\":[\"idmap\"]"), "NotSupported",
-                    "idmap");
+        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/s\","
+                              "\"options\":[\"size=1\"]"),
+                    "InvalidArgument", "size=1");
+        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"tmpcopyup\"]"),
+                    "NotSupported", "tmpcopyup");
+        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"rro\"]"),
+                    "NotSupported", "recursive");
+        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/s\","
+                              "\"options\":[\"idmap\"]"),
+                    "NotSupported", "idmap");
 }
 
 static void test_file_systems(void **state) {
         _cleanup_(plan_freep) Plan *p = NULL;
         const Operation *o;
 
-        p = plan_of(SPEC(",\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
-                         "{\"destination\":\"/sys\",\"type\":\"sysfs\",\"options\":[\"ro\",\"nosuid\"]},"
-                         "{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\"},"
-                         "{\"destination\":\"/t\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"size=1m\",\"noexec\",\"mode=700\",\"exec\"]}]",
-                         ""));
+        p = plan_of(SPEC(
+                        ",\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
+                        "{\"destination\":\"/sys\",\"type\":\"sysfs\",\"options\":[\"ro\",\"nosuid\"]},"
+                        "{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\"},"
+                        "{\"destination\":\"/t\",\"type\":\"tmpfs\",\"source\":\"tmpfs\","
+                        "\"options\":[\"size=1m\",\"noexec\",\"mode=700\",\"exec\"]}]",
+                        ""));
         assert_true(find(p, OPERATION_MOUNT, "/proc")->no_symlinks);
         o = find(p, OPERATION_MOUNT, "/sys");
         assert_true(o->no_symlinks);
@@ -206,7 +228,9 @@ static void test_file_systems(void **state) {
 }
 
 static void test_dev(void **state) {
-        _cleanup_(plan_freep) Plan *tmpfs = plan_of(ONE_MOUNT("\"destination\":\"/dev/\",\"type\":\"tmpfs\"")), *bind = NULL;
+        _cleanup_(plan_freep)
+                        Plan *tmpfs = plan_of(ONE_MOUNT("\"destination\":\"/dev/\",\"type\":\"tmpfs\"")),
+                             *bind = NULL;
         const Operation *o = find(tmpfs, OPERATION_DEVICE, "/dev/urandom");
 
         assert_int_equal(o->mode, S_IFCHR | 0666);
@@ -216,16 +240,19 @@ static void test_dev(void **state) {
 
         /* The host's /dev, or a directory of the user's, is left alone. */
         bind = plan_of(SPEC(",\"mounts\":[{\"destination\":\"/dev\",\"type\":\"tmpfs\"},"
-                            "{\"destination\":\"/dev\",\"source\":\"/dev\",\"options\":[\"rbind\"]}]", ""));
+                            "{\"destination\":\"/dev\",\"source\":\"/dev\",\"options\":[\"rbind\"]}]",
+                            ""));
         assert_null(find(bind, OPERATION_DEVICE, NULL));
         assert_null(find(bind, OPERATION_SYMLINK, NULL));
 }
 
-#define SYSCTL(name, namespaces) \
+#define SYSCTL(name, namespaces)                                                                            \
         "{" BASE ",\"linux\":{" NAMESPACES(namespaces) ",\"sysctl\":{\"" name "\":\"1\"}}}"
 
 static void test_sysctl(void **state) {
-        _cleanup_(plan_freep) Plan *p = plan_of(SYSCTL("net.ipv4.conf.eth0/1.rp_filter", ",{\"type\":\"network\"}")), *q = NULL;
+        _cleanup_(plan_freep) Plan *p = plan_of(SYSCTL("net.ipv4.conf.eth0/1.rp_filter",
+                                                       ",{\"type\":\"network\"}")),
+                                   *q = NULL;
 
         assert_non_null(find(p, OPERATION_SYSCTL, "net/ipv4/conf/eth0.1/rp_filter"));
         q = plan_of(SYSCTL("kernel/shmmax", ",{\"type\":\"ipc\"}"));
@@ -235,26 +262,33 @@ static void test_sysctl(void **state) {
         check_fails(SYSCTL("kernel.shmmax", ""), "InvalidArgument", "ipc namespace");
         check_fails(SYSCTL("kernel.core_pattern", ",{\"type\":\"ipc\"}"), "InvalidArgument", "host");
         check_fails(SYSCTL("vm.swappiness", ""), "InvalidArgument", "host");
-        check_fails(SYSCTL("net/../kernel/core_pattern", ",{\"type\":\"network\"}"), "InvalidArgument", "name");
+        check_fails(SYSCTL("net/../kernel/core_pattern", ",{\"type\":\"network\"}"), "InvalidArgument",
+                    "name");
         check_fails(SYSCTL("net..kernel", ",{\"type\":\"network\"}"), "InvalidArgument", "name");
 }
 
 static void test_refused(void **state) {
         check_fails("{" BASE "}", "NotSupported", "mount namespace");
-        check_fails("{" BASE ",\"linux\":{" NAMESPACES(",{\"type\":\"user\"}") "}}", "NotSupported", "user namespace");
-        check_fails("{" BASE ",\"hostname\":\"h\",\"linux\":{" NAMESPACES("") "}}", "InvalidArgument", "uts");
+        check_fails("{" BASE ",\"linux\":{" NAMESPACES(",{\"type\":\"user\"}") "}}", "NotSupported",
+                    "user namespace");
+        check_fails("{" BASE ",\"hostname\":\"h\",\"linux\":{" NAMESPACES("") "}}", "InvalidArgument",
+                    "uts");
         check_fails(SPEC(",\"hooks\":{\"prestart\":[{\"path\":\"/x\"}]}", ""), "NotSupported", "hooks");
         check_fails(SPEC("", ",\"resources\":{\"pids\":{\"limit\":1}}"), "NotSupported", "linux.resources");
         check_fails(SPEC("", ",\"rootfsPropagation\":\"shared\""), "NotSupported", "rootfsPropagation");
-        check_fails("{\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/\"},\"root\":{\"path\":\"r\"},\"linux\":{" NAMESPACES("") "}}",
+        check_fails("{\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/\"},"
+                    "\"root\":{\"path\":\"r\"},\"linux\":{" NAMESPACES(
+                                    "") "}}",
                     "InvalidArgument", "process.args");
-        check_fails("{\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/\",\"args\":[\"x\"]},\"linux\":{" NAMESPACES("") "}}",
+        check_fails("{\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/\",\"args\":[\"x\"]},"
+                    "\"linux\":{" NAMESPACES(
+                                    "") "}}",
                     "InvalidArgument", "root.path");
 }
 
 static void test_namespace_paths(void **state) {
         _cleanup_(plan_freep) Plan *p = plan_of("{" BASE ",\"linux\":{" NAMESPACES(
-                ",{\"type\":\"network\",\"path\":\"/run/netns/x\"},{\"type\":\"pid\"}") "}}");
+                        ",{\"type\":\"network\",\"path\":\"/run/netns/x\"},{\"type\":\"pid\"}") "}}");
 
         assert_false(p->loopback);
         assert_true(p->clone_flags == (CLONE_NEWNS | CLONE_NEWPID));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The filters run for real: a child installs one and makes system calls. No privileges are needed with no_new_privs. */
+/* The filters run for real: a child installs one and makes system calls. No privileges are needed with
+ * no_new_privs. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -48,7 +49,7 @@ static bool names_cap(json_t *condition, const char *cap) {
         json_t *v;
         size_t i;
 
-        json_array_foreach(json_object_get(condition, "caps"), i, v)
+        json_array_foreach (json_object_get(condition, "caps"), i, v)
                 if (cap && streq(json_string_value(v), cap))
                         return true;
         return false;
@@ -63,10 +64,11 @@ static SeccompSpec *default_profile(const char *cap) {
 
         assert_int_equal(read_file_at(AT_FDCWD, PROFILE, SPEC_SIZE_MAX, &text, &size), 0);
         assert_int_equal(json_parse(text, size, SIZE_MAX, &j, NULL), 0);
-        json_array_foreach(json_object_get(j, "syscalls"), i, rule) {
+        json_array_foreach (json_object_get(j, "syscalls"), i, rule) {
                 json_t *includes = json_object_get(rule, "includes");
 
-                if ((!includes || names_cap(includes, cap)) && !names_cap(json_object_get(rule, "excludes"), cap))
+                if ((!includes || names_cap(includes, cap)) &&
+                    !names_cap(json_object_get(rule, "excludes"), cap))
                         assert_int_equal(json_array_append(rules, rule), 0);
         }
         assert_int_equal(json_object_set(j, "syscalls", rules), 0);
@@ -188,9 +190,11 @@ static void test_default_profile_with_admin(void **state) {
 }
 
 static void test_no_enosys_without_errno(void **state) {
-        _cleanup_(seccomp_spec_freep) SeccompSpec *s =
-                spec_from("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"getppid\"],\"action\":\"SCMP_ACT_ERRNO\","
-                          "\"errnoRet\":99},{\"names\":[\"no_such_system_call\"],\"action\":\"SCMP_ACT_ERRNO\"}]}");
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s = spec_from(
+                        "{\"defaultAction\":\"SCMP_ACT_ALLOW\","
+                        "\"syscalls\":[{\"names\":[\"getppid\"],\"action\":\"SCMP_ACT_ERRNO\","
+                        "\"errnoRet\":99},{\"names\":[\"no_such_system_call\"],"
+                        "\"action\":\"SCMP_ACT_ERRNO\"}]}");
         _cleanup_(seccomp_program_done) SeccompProgram p = compile(s);
 
         assert_int_equal(under(&p, call_getppid), 99);
@@ -202,10 +206,11 @@ static int call_socket_2(void) {
 }
 
 static void test_repeated_arguments_are_alternatives(void **state) {
-        _cleanup_(seccomp_spec_freep) SeccompSpec *s =
-                spec_from("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"socket\"],\"action\":\"SCMP_ACT_ERRNO\","
-                          "\"errnoRet\":98,\"args\":[{\"index\":0,\"value\":1,\"op\":\"SCMP_CMP_EQ\"},"
-                          "{\"index\":0,\"value\":2,\"op\":\"SCMP_CMP_EQ\"}]}]}");
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s = spec_from(
+                        "{\"defaultAction\":\"SCMP_ACT_ALLOW\","
+                        "\"syscalls\":[{\"names\":[\"socket\"],\"action\":\"SCMP_ACT_ERRNO\","
+                        "\"errnoRet\":98,\"args\":[{\"index\":0,\"value\":1,\"op\":\"SCMP_CMP_EQ\"},"
+                        "{\"index\":0,\"value\":2,\"op\":\"SCMP_CMP_EQ\"}]}]}");
         _cleanup_(seccomp_program_done) SeccompProgram p = compile(s);
 
         assert_int_equal(under(&p, call_socket_unix), 98);
@@ -227,11 +232,16 @@ static void test_errors(void **state) {
         check_fails("{\"defaultAction\":\"SCMP_ACT_NONE\"}", "SCMP_ACT_NONE");
         check_fails("{\"defaultAction\":\"SCMP_ACT_NOTIFY\"}", "SCMP_ACT_NOTIFY");
         check_fails("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":65536}", "65536");
-        check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_PDP11\"]}", "SCMP_ARCH_PDP11");
+        check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_PDP11\"]}",
+                    "SCMP_ARCH_PDP11");
         check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"X86\"]}", "X86");
-        check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"X\"}]}", "\"X\"");
-        check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ERRNO\","
-                    "\"args\":[{\"index\":0,\"value\":0,\"op\":\"SCMP_CMP_X\"}]}]}", "SCMP_CMP_X");
+        check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],"
+                    "\"action\":\"X\"}]}",
+                    "\"X\"");
+        check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],"
+                    "\"action\":\"SCMP_ACT_ERRNO\","
+                    "\"args\":[{\"index\":0,\"value\":0,\"op\":\"SCMP_CMP_X\"}]}]}",
+                    "SCMP_CMP_X");
 }
 
 /* ---- the cache ---- */
@@ -264,7 +274,8 @@ static void get(const SeccompSpec *s, const char *dir, SeccompProgram *ret) {
 }
 
 static void test_cache(void **state) {
-        _cleanup_(seccomp_spec_freep) SeccompSpec *s = default_profile(NULL), *admin = default_profile("CAP_SYS_ADMIN");
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s = default_profile(NULL),
+                                                  *admin = default_profile("CAP_SYS_ADMIN");
         _cleanup_(seccomp_program_done) SeccompProgram p = {}, q = {};
         char dir[] = "/tmp/test-seccomp-XXXXXX", name[64];
         _cleanup_free_ char *cache = NULL, *file = NULL;
@@ -318,10 +329,11 @@ static void test_cache(void **state) {
 }
 
 static void test_flags(void **state) {
-        _cleanup_(seccomp_spec_freep) SeccompSpec *s =
-                spec_from("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"]}");
-        _cleanup_(seccomp_spec_freep) SeccompSpec *bad =
-                spec_from("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_NEW_LISTENER\"]}");
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s = spec_from(
+                        "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"]}");
+        _cleanup_(seccomp_spec_freep) SeccompSpec *bad = spec_from(
+                        "{\"defaultAction\":\"SCMP_ACT_ALLOW\","
+                        "\"flags\":[\"SECCOMP_FILTER_FLAG_NEW_LISTENER\"]}");
         _cleanup_(seccomp_program_done) SeccompProgram p = {};
         _cleanup_error_ Error e = ERROR_NULL;
 

@@ -37,20 +37,29 @@ static void check_fails(const char *text, const char *in_message) {
 }
 
 static const char full[] =
-        "{\"ociVersion\":\"1.2.0\",\"hostname\":\"h\",\"domainname\":\"d\",\"root\":{\"path\":\"rootfs\",\"readonly\":true},"
-        "\"process\":{\"user\":{\"uid\":1,\"gid\":2,\"umask\":63,\"additionalGids\":[3,4]},\"args\":[\"a\",\"b\"],"
-        "\"env\":[\"X=1\",\"Y=\"],\"cwd\":\"/w\",\"noNewPrivileges\":true,\"oomScoreAdj\":-7,"
-        "\"capabilities\":{\"bounding\":[\"CAP_CHOWN\",\"CAP_KILL\"],\"ambient\":[\"CAP_BPF\"],\"effective\":null},"
-        "\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"soft\":10,\"hard\":20},{\"type\":\"RLIMIT_CORE\",\"soft\":0,\"hard\":-1}]},"
-        "\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\",\"options\":[\"nosuid\"]}],"
-        "\"linux\":{\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"network\",\"path\":\"/run/ns\"},{\"type\":\"ipc\",\"path\":\"\"}],"
-        "\"devices\":[{\"type\":\"c\",\"path\":\"/dev/fuse\",\"major\":10,\"minor\":229,\"fileMode\":432,\"uid\":5,\"gid\":6}],"
-        "\"sysctl\":{\"net.a\":\"1\"},\"maskedPaths\":[\"/m\"],\"readonlyPaths\":[\"/r\"],\"rootfsPropagation\":\"slave\","
-        "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":1,\"architectures\":[\"SCMP_ARCH_X86_64\"],"
-        "\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\"},"
-        "{\"names\":[\"clone\"],\"action\":\"SCMP_ACT_ALLOW\",\"errnoRet\":3,"
-        "\"args\":[{\"index\":1,\"value\":2,\"valueTwo\":3,\"op\":\"SCMP_CMP_EQ\"}]}]}},"
-        "\"annotations\":{\"org.moored.user\":\"bob\",\"k\":\"v\"},\"futureMember\":{\"x\":1}}";
+                "{\"ociVersion\":\"1.2.0\",\"hostname\":\"h\",\"domainname\":\"d\","
+                "\"root\":{\"path\":\"rootfs\",\"readonly\":true},"
+                "\"process\":{\"user\":{\"uid\":1,\"gid\":2,\"umask\":63,"
+                "\"additionalGids\":[3,4]},\"args\":[\"a\",\"b\"],"
+                "\"env\":[\"X=1\",\"Y=\"],\"cwd\":\"/w\",\"noNewPrivileges\":true,\"oomScoreAdj\":-7,"
+                "\"capabilities\":{\"bounding\":[\"CAP_CHOWN\",\"CAP_KILL\"],"
+                "\"ambient\":[\"CAP_BPF\"],\"effective\":null},"
+                "\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"soft\":10,\"hard\":20},"
+                "{\"type\":\"RLIMIT_CORE\",\"soft\":0,\"hard\":-1}]},"
+                "\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\","
+                "\"options\":[\"nosuid\"]}],"
+                "\"linux\":{\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"network\","
+                "\"path\":\"/run/ns\"},{\"type\":\"ipc\",\"path\":\"\"}],"
+                "\"devices\":[{\"type\":\"c\",\"path\":\"/dev/fuse\",\"major\":10,\"minor\":229,"
+                "\"fileMode\":432,\"uid\":5,\"gid\":6}],"
+                "\"sysctl\":{\"net.a\":\"1\"},\"maskedPaths\":[\"/m\"],\"readonlyPaths\":[\"/r\"],"
+                "\"rootfsPropagation\":\"slave\","
+                "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":1,"
+                "\"architectures\":[\"SCMP_ARCH_X86_64\"],"
+                "\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\"},"
+                "{\"names\":[\"clone\"],\"action\":\"SCMP_ACT_ALLOW\",\"errnoRet\":3,"
+                "\"args\":[{\"index\":1,\"value\":2,\"valueTwo\":3,\"op\":\"SCMP_CMP_EQ\"}]}]}},"
+                "\"annotations\":{\"org.moored.user\":\"bob\",\"k\":\"v\"},\"futureMember\":{\"x\":1}}";
 
 static void test_full(void **state) {
         _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL;
@@ -146,10 +155,14 @@ static void test_errors_name_the_member(void **state) {
         check_fails(LINUX("\"maskedPaths\":[\"rel\"]"), "linux.maskedPaths");
         check_fails(LINUX("\"sysctl\":{\"a\":1}"), "linux.sysctl.a");
         check_fails(LINUX("\"seccomp\":{}"), "defaultAction");
-        check_fails(LINUX("\"seccomp\":{\"defaultAction\":\"X\",\"syscalls\":{}}"), "linux.seccomp.syscalls");
-        check_fails(LINUX("\"seccomp\":{\"defaultAction\":\"X\",\"syscalls\":[{\"action\":\"X\"}]}"), "names");
-        check_fails(LINUX("\"seccomp\":{\"defaultAction\":\"X\",\"syscalls\":[{\"names\":[],\"action\":\"X\","
-                          "\"args\":[{\"index\":6,\"value\":0,\"op\":\"SCMP_CMP_EQ\"}]}]}"), "index");
+        check_fails(LINUX("\"seccomp\":{\"defaultAction\":\"X\",\"syscalls\":{}}"),
+                    "linux.seccomp.syscalls");
+        check_fails(LINUX("\"seccomp\":{\"defaultAction\":\"X\",\"syscalls\":[{\"action\":\"X\"}]}"),
+                    "names");
+        check_fails(LINUX("\"seccomp\":{\"defaultAction\":\"X\",\"syscalls\":[{\"names\":[],"
+                          "\"action\":\"X\","
+                          "\"args\":[{\"index\":6,\"value\":0,\"op\":\"SCMP_CMP_EQ\"}]}]}"),
+                    "index");
         check_fails(TOP("\"annotations\":{\"a\":null}"), "annotations.a");
 }
 
@@ -174,9 +187,11 @@ static void test_unsupported_is_listed(void **state) {
         check_unsupported(LINUX("\"resources\":{}"), NULL);
         check_unsupported(LINUX("\"uidMappings\":[{\"containerID\":0}]"), "linux.uidMappings");
         check_unsupported(LINUX("\"intelRdt\":{\"closID\":\"x\"}"), "linux.intelRdt");
-        check_unsupported(LINUX("\"seccomp\":{\"defaultAction\":\"X\",\"listenerPath\":\"/x\"}"), "linux.seccomp.listenerPath");
+        check_unsupported(LINUX("\"seccomp\":{\"defaultAction\":\"X\",\"listenerPath\":\"/x\"}"),
+                          "linux.seccomp.listenerPath");
         check_unsupported(TOP("\"hooks\":{\"poststop\":[{\"path\":\"/x\"}]}"), "hooks");
-        check_unsupported(TOP("\"mounts\":[{\"destination\":\"/x\",\"uidMappings\":[1]}]"), "mounts.uidMappings");
+        check_unsupported(TOP("\"mounts\":[{\"destination\":\"/x\",\"uidMappings\":[1]}]"),
+                          "mounts.uidMappings");
 }
 
 /* ---- limits ---- */
@@ -197,7 +212,8 @@ static char *repeat(const char *prefix, const char *item, size_t n, const char *
 }
 
 static void check_limit(const char *prefix, const char *item, size_t max, const char *suffix) {
-        _cleanup_free_ char *fits = repeat(prefix, item, max, suffix), *too_many = repeat(prefix, item, max + 1, suffix);
+        _cleanup_free_ char *fits = repeat(prefix, item, max, suffix),
+                            *too_many = repeat(prefix, item, max + 1, suffix);
         _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL, *t = NULL;
         _cleanup_error_ Error e = ERROR_NULL;
 
@@ -208,15 +224,19 @@ static void check_limit(const char *prefix, const char *item, size_t max, const 
 
 static void test_limits(void **state) {
         const char *linux_ = "{\"ociVersion\":\"1.2.0\",\"linux\":{\"";
-        _cleanup_free_ char *masked = strjoin(linux_, "maskedPaths\":["), *devices = strjoin(linux_, "devices\":["),
+        _cleanup_free_ char *masked = strjoin(linux_, "maskedPaths\":["),
+                            *devices = strjoin(linux_, "devices\":["),
                             *rules = strjoin(linux_, "seccomp\":{\"defaultAction\":\"X\",\"syscalls\":["),
-                            *archs = strjoin(linux_, "seccomp\":{\"defaultAction\":\"X\",\"architectures\":["),
-                            *args = strjoin(linux_, "seccomp\":{\"defaultAction\":\"X\",\"syscalls\":[{\"names\":[],"
-                                                    "\"action\":\"X\",\"args\":[");
+                            *archs = strjoin(linux_,
+                                             "seccomp\":{\"defaultAction\":\"X\",\"architectures\":["),
+                            *args = strjoin(linux_,
+                                            "seccomp\":{\"defaultAction\":\"X\",\"syscalls\":[{\"names\":[],"
+                                            "\"action\":\"X\",\"args\":[");
 
-        check_limit("{\"ociVersion\":\"1.2.0\",\"mounts\":[", "{\"destination\":\"/x\"}", SPEC_MOUNTS_MAX, "]}");
-        check_limit("{\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/\",\"user\":{\"additionalGids\":[", "1", SPEC_GROUPS_MAX,
-                    "]}}}");
+        check_limit("{\"ociVersion\":\"1.2.0\",\"mounts\":[", "{\"destination\":\"/x\"}", SPEC_MOUNTS_MAX,
+                    "]}");
+        check_limit("{\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/\",\"user\":{\"additionalGids\":[",
+                    "1", SPEC_GROUPS_MAX, "]}}}");
         check_limit(masked, "\"/x\"", SPEC_PATHS_MAX, "]}}");
         check_limit(devices, "{\"type\":\"p\",\"path\":\"/x\"}", SPEC_DEVICES_MAX, "]}}");
         check_limit(rules, "{\"names\":[],\"action\":\"X\"}", SPEC_SECCOMP_RULES_MAX, "]}}}");
@@ -267,7 +287,8 @@ static unsigned parse_directory(const char *path, bool good) {
 }
 
 static void test_examples(void **state) {
-        unsigned good = parse_directory(EXAMPLES_DIR "/good", true), bad = parse_directory(EXAMPLES_DIR "/bad", false);
+        unsigned good = parse_directory(EXAMPLES_DIR "/good", true),
+                 bad = parse_directory(EXAMPLES_DIR "/bad", false);
 
         if (good == 0 && bad == 0) {
                 print_message("the specification's examples are not here\n");
