@@ -145,6 +145,8 @@ static int foreground_on_event(sd_bus_message *m, void *userdata, sd_bus_error *
         _cleanup_(event_record_done) EventRecord e = {};
         Foreground *f = userdata;
 
+        if (sd_bus_message_is_signal(m, BUS_MANAGER, "Event") <= 0)
+                return 0;
         if (event_record_read(m, false, &e) > 0) {
                 foreground_handle_event(f, &e);
                 foreground_work(f);
@@ -446,7 +448,12 @@ static int foreground_add_matches(Foreground *f) {
                           f->c->ns, f->id);
         if (!match)
                 return -ENOMEM;
-        r = sd_bus_add_match_async(f->c->bus, &f->event_slot, match, foreground_on_event, NULL, f);
+        /* sd-bus compares the arguments of a match again by itself, but looks at none behind one that is not a string: it would
+         * drop what the bus rightly sent. So the rule is the bus's alone, and here all events that come are looked at. */
+        r = sd_bus_call_method_async(f->c->bus, NULL, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                     "AddMatch", NULL, NULL, "s", match);
+        if (r >= 0)
+                r = sd_bus_add_filter(f->c->bus, &f->event_slot, foreground_on_event, f);
         if (r < 0)
                 return r;
         return sd_bus_add_match_async(
