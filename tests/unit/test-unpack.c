@@ -297,7 +297,7 @@ static void test_abandoned(void **state) {
 static void test_remove(void **state) {
         Fixture *f = *state;
 
-        assert_int_equal(mkdirat_p(f->root, "a/b/c", 0000), 0);
+        assert_int_equal(mkdirat_p(f->root, "a/b/c", 0700), 0);
         assert_int_equal(symlinkat("/", f->root, "link"), 0);
         assert_int_equal(write_file_atomic_at(f->root, "file", "x", 1, 0400, false), 0);
         assert_int_equal(remove_contents(f->root, NULL), 0);
