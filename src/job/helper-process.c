@@ -33,7 +33,8 @@ struct HelperProcess {
 static int helper_on_killed_exit(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         int code, status;
 
-        (void) pidfd_reap(fd, &code, &status);
+        if (pidfd_reap(fd, &code, &status) == -EAGAIN)
+                return 0; /* a debugger has it: soon */
         (void) sd_event_source_set_floating(s, false); /* the last reference: goes after this call, and closes the descriptor */
         return 0;
 }
@@ -165,9 +166,11 @@ static int helper_on_exit(sd_event_source *s, int fd, uint32_t revents, void *us
         if (r == -ESTALE)
                 return 0;
 
+        r = pidfd_reap(h->pidfd, &code, &status);
+        if (r == -EAGAIN)
+                return 0; /* a debugger has it: soon */
         h->exit_source = sd_event_source_disable_unref(h->exit_source);
         h->socket_source = sd_event_source_disable_unref(h->socket_source);
-        r = pidfd_reap(h->pidfd, &code, &status);
         h->pidfd = safe_close(h->pidfd);
 
         if (!error_is_set(&h->error)) {
