@@ -61,7 +61,8 @@ static void keep_param(AuthChallenge *c, const char *name, size_t n, char **valu
         } known[] = { { "realm", &c->realm }, { "service", &c->service }, { "scope", &c->scope } };
 
         for (size_t i = 0; i < ELEMENTSOF(known); i++)
-                if (strlen(known[i].name) == n && strncasecmp(known[i].name, name, n) == 0 && !*known[i].place)
+                if (strlen(known[i].name) == n && strncasecmp(known[i].name, name, n) == 0 &&
+                    !*known[i].place)
                         *known[i].place = TAKE_PTR(*value);
 }
 
@@ -188,7 +189,8 @@ int auth_parse_token(const char *text, size_t n, char **ret) {
         if (json_parse(text, n, AUTH_REPLY_MAX, &j, NULL) < 0)
                 return -EBADMSG;
         token = json_get_string(j, "token") ?: json_get_string(j, "access_token");
-        if (isempty(token) || strlen(token) > AUTH_TOKEN_MAX || !string_in_charset(token, "-._~+/=:" DIGITS LOWERCASE UPPERCASE))
+        if (isempty(token) || strlen(token) > AUTH_TOKEN_MAX ||
+            !string_in_charset(token, "-._~+/=:" DIGITS LOWERCASE UPPERCASE))
                 return -EBADMSG;
 
         copy = strdup(token);

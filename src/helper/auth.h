@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* How a registry asks for a token, and what answers it (RFC 9110 section 11, RFC 6750; Docker's token authentication). Pure and bounded. */
+/* How a registry asks for a token, and what answers it (RFC 9110 section 11, RFC 6750; Docker's token
+ * authentication). Pure and bounded. */
 
 #include "basic/error.h"
 
@@ -18,8 +19,9 @@ typedef struct AuthChallenge {
 
 void auth_challenge_done(AuthChallenge *c);
 
-/* A WWW-Authenticate header's value, with any number of challenges. 1: *ret is the first one of scheme Bearer with a realm; 0: there is none (Basic
- * and others need credentials); -EBADMSG: it is no such header. */
+/* A WWW-Authenticate header's value, with any number of challenges. 1: *ret is the first one of scheme
+ * Bearer with a realm; 0: there is none (Basic and others need credentials); -EBADMSG: it is no such header.
+ */
 int auth_parse_challenge(const char *header, AuthChallenge *ret);
 /* Where to GET the token. -EPERM if the realm is no URL of a permitted scheme. */
 int auth_token_url(const AuthChallenge *c, bool allow_http, char **ret);

@@ -7,8 +7,9 @@
 
 #include "helper/decompress.h"
 
-/* One input buffer, filled by read(); the decoder takes from it and writes straight into the caller's buffer. A stream may consist of several
- * gzip members or zstd frames (pigz, estargz and zstd:chunked make such), the end of one is the end of all only if nothing follows. */
+/* One input buffer, filled by read(); the decoder takes from it and writes straight into the caller's
+ * buffer. A stream may consist of several gzip members or zstd frames (pigz, estargz and zstd:chunked make
+ * such), the end of one is the end of all only if nothing follows. */
 
 struct Decompressor {
         int fd; /* borrowed */
@@ -138,15 +139,16 @@ static int start(Decompressor *d, Error *reterr_error) {
                 break;
         case COMPRESSION_ZSTD:
                 d->zstd = ZSTD_createDStream();
-                if (!d->zstd ||
-                    ZSTD_isError(ZSTD_DCtx_setParameter(d->zstd, ZSTD_d_windowLogMax, DECOMPRESS_ZSTD_WINDOW_LOG_MAX)))
+                if (!d->zstd || ZSTD_isError(ZSTD_DCtx_setParameter(d->zstd, ZSTD_d_windowLogMax,
+                                                                    DECOMPRESS_ZSTD_WINDOW_LOG_MAX)))
                         return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
                 break;
         case COMPRESSION_NONE:
                 break;
         default:
-                return error_set(reterr_error, -EOPNOTSUPP, "UnsupportedMediaType",
-                                 "The archive is compressed by xz or bzip2, which is not supported: use gzip or zstd");
+                return error_set(
+                                reterr_error, -EOPNOTSUPP, "UnsupportedMediaType",
+                                "The archive is compressed by xz or bzip2, which is not supported: use gzip or zstd");
         }
         d->started = true;
         return 0;
@@ -185,7 +187,8 @@ static int gzip_next_member(Decompressor *d, Error *reterr_error) {
                 d->input_pos++;
         }
         if (d->input[d->input_pos] != 0x1f)
-                return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive has garbage behind its gzip data");
+                return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                                 "The archive has garbage behind its gzip data");
 
         isal_inflate_reset(d->gzip);
         d->gzip->crc_flag = ISAL_GZIP;
@@ -216,10 +219,11 @@ static ssize_t gzip_read(Decompressor *d, uint8_t *p, size_t n, Error *reterr_er
 
                 r = isal_inflate(s);
                 if (r < 0)
-                        return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive's gzip data are damaged: %s",
-                                         gzip_strerror(r));
+                        return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                                         "The archive's gzip data are damaged: %s", gzip_strerror(r));
                 if (r == ISAL_NEED_DICT)
-                        return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive's gzip data need a dictionary");
+                        return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                                         "The archive's gzip data need a dictionary");
 
                 d->input_pos = d->input_len - s->avail_in;
                 done += before_out - s->avail_out;
@@ -249,8 +253,8 @@ static ssize_t zstd_read(Decompressor *d, uint8_t *p, size_t n, Error *reterr_er
                 in = (ZSTD_inBuffer) { d->input, d->input_len, d->input_pos };
                 k = ZSTD_decompressStream(d->zstd, &out, &in);
                 if (ZSTD_isError(k))
-                        return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive's zstd data are damaged: %s",
-                                         ZSTD_getErrorName(k));
+                        return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                                         "The archive's zstd data are damaged: %s", ZSTD_getErrorName(k));
                 d->frame_open = k != 0;
                 if (d->frame_open && d->input_end && in.pos == d->input_pos && out.pos == before)
                         return truncated(reterr_error, "zstd");

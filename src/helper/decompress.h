@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A descriptor's bytes (file or pipe), decompressed: gzip by ISA-L, zstd by libzstd, or as they are. Which of them it is, is seen from the
- * first bytes, never taken from a media type: registries and builders get that wrong. */
+/* A descriptor's bytes (file or pipe), decompressed: gzip by ISA-L, zstd by libzstd, or as they are. Which
+ * of them it is, is seen from the first bytes, never taken from a media type: registries and builders get
+ * that wrong. */
 
 #include "basic/error.h"
 #include "oci/manifest.h"
@@ -17,8 +18,8 @@ int decompressor_new(int fd, Decompressor **ret, Error *reterr_error);
 Decompressor *decompressor_free(Decompressor *d);
 DEFINE_CLEANUP_FUNC(Decompressor *, decompressor_free)
 
-/* Up to n bytes, less only at the end; 0 = complete end. -EBADMSG "InvalidArchive" if it is damaged or cut off, -EOPNOTSUPP
- * "UnsupportedMediaType" for compressions that are known but not supported. */
+/* Up to n bytes, less only at the end; 0 = complete end. -EBADMSG "InvalidArchive" if it is damaged or cut
+ * off, -EOPNOTSUPP "UnsupportedMediaType" for compressions that are known but not supported. */
 ssize_t decompressor_read(Decompressor *d, void *p, size_t n, Error *reterr_error);
 /* Valid after the first read. */
 Compression decompressor_compression(const Decompressor *d);

@@ -15,11 +15,13 @@
 #include "helper/extract.h"
 #include "helper/tree-writer.h"
 
-/* libarchive takes the tar stream apart, and does nothing else: it sees no descriptor and makes no file. Names and paths are TreeWriter's
- * matter. Here is what an entry means: whiteouts, kinds of files, data with holes, attributes, and what is refused.
+/* libarchive takes the tar stream apart, and does nothing else: it sees no descriptor and makes no file.
+ * Names and paths are TreeWriter's matter. Here is what an entry means: whiteouts, kinds of files, data with
+ * holes, attributes, and what is refused.
  *
- * An entry is made exclusively first; only if something is there already is it removed, as later entries replace earlier ones. Order of
- * what is set: data, owner, mode (chown clears setuid), attributes (chown and write clear security.capability), times. */
+ * An entry is made exclusively first; only if something is there already is it removed, as later entries
+ * replace earlier ones. Order of what is set: data, owner, mode (chown clears setuid), attributes (chown and
+ * write clear security.capability), times. */
 
 #define WHITEOUT_PREFIX ".wh."
 #define WHITEOUT_META_PREFIX ".wh..wh."
@@ -68,19 +70,22 @@ static int archive_failed(Extractor *x, Error *reterr_error) {
         if (archive_errno(x->archive) == ENOMEM)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
 
-        return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The layer is no valid tar archive (behind entry \"%.128s\"): %s",
-                         x->path, archive_error_string(x->archive) ?: "unknown reason");
+        return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                         "The layer is no valid tar archive (behind entry \"%.128s\"): %s", x->path,
+                         archive_error_string(x->archive) ?: "unknown reason");
 }
 
 static int refuse(const Extractor *x, Error *reterr_error, const char *why) {
-        return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The layer has an entry \"%.128s\" %s: it is refused", x->path, why);
+        return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                         "The layer has an entry \"%.128s\" %s: it is refused", x->path, why);
 }
 
 static int failed(const Extractor *x, int error, const char *what, Error *reterr_error) {
         return error_set_errno(reterr_error, error, "Cannot %s %s in the layer: %m", what, x->path);
 }
 
-static int entry_metadata(const Extractor *x, struct archive_entry *e, TreeMetadata *ret, Error *reterr_error) {
+static int entry_metadata(const Extractor *x, struct archive_entry *e, TreeMetadata *ret,
+                          Error *reterr_error) {
         int64_t uid = archive_entry_uid(e), gid = archive_entry_gid(e);
         long nsec = archive_entry_mtime_nsec(e);
 
@@ -88,19 +93,21 @@ static int entry_metadata(const Extractor *x, struct archive_entry *e, TreeMetad
         if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)
                 return refuse(x, reterr_error, "with an owner that is no valid number");
 
-        *ret = (TreeMetadata) {
+        *ret = (TreeMetadata){
                 .mode = archive_entry_perm(e) & 07777,
                 .uid = (uid_t) uid,
                 .gid = (gid_t) gid,
-                .mtime = { .tv_sec = archive_entry_mtime(e), .tv_nsec = nsec >= 0 && nsec < 1000000000 ? nsec : 0 },
+                .mtime = { .tv_sec = archive_entry_mtime(e),
+                           .tv_nsec = nsec >= 0 && nsec < 1000000000 ? nsec : 0 },
         };
         return 0;
 }
 
-/* What a container's own programs set. Everything else is either the host's business (ACLs and labels have meanings there; trusted.overlay.* and
- * user.overlay.* would steer overlayfs) or meaningless in an image. */
+/* What a container's own programs set. Everything else is either the host's business (ACLs and labels have
+ * meanings there; trusted.overlay.* and user.overlay.* would steer overlayfs) or meaningless in an image. */
 static bool xattr_is_wanted(const char *name) {
-        return streq(name, "security.capability") || (startswith(name, "user.") && !startswith(name, "user.overlay."));
+        return streq(name, "security.capability") ||
+               (startswith(name, "user.") && !startswith(name, "user.overlay."));
 }
 
 static int apply_xattrs(const Extractor *x, struct archive_entry *e, int fd, Error *reterr_error) {
@@ -117,17 +124,20 @@ static int apply_xattrs(const Extractor *x, struct archive_entry *e, int fd, Err
                 if (strlen(name) > XATTR_NAME_MAX || size > EXTRACT_XATTR_SIZE_MAX)
                         return refuse(x, reterr_error, "with too large an extended attribute");
                 if (fsetxattr(fd, name, value, size, 0) < 0) {
-                        /* A file system without user.* attributes can still hold the image; one without capabilities cannot. */
+                        /* A file system without user.* attributes can still hold the image; one without
+                         * capabilities cannot. */
                         if (errno == EOPNOTSUPP && startswith(name, "user."))
                                 continue;
-                        return error_set_errno(reterr_error, -errno, "Cannot set extended attribute %s of %s in the layer: %m",
+                        return error_set_errno(reterr_error, -errno,
+                                               "Cannot set extended attribute %s of %s in the layer: %m",
                                                name, x->path);
                 }
         }
         return 0;
 }
 
-static int make_directory(Extractor *x, struct archive_entry *e, const TreeMetadata *m, Error *reterr_error) {
+static int make_directory(Extractor *x, struct archive_entry *e, const TreeMetadata *m,
+                          Error *reterr_error) {
         _cleanup_close_ int fd = -EBADF;
         const char *name;
         int dirfd = x->spec->root_fd, r;
@@ -172,7 +182,8 @@ static int write_data(Extractor *x, int fd, uint64_t size, Error *reterr_error) 
                         return refuse(x, reterr_error, "with more data than its size");
 
                 /* Holes of sparse files are jumped over. */
-                r = (uint64_t) offset == end ? write_full(fd, p, n) : pwrite_full(fd, p, n, (uint64_t) offset);
+                r = (uint64_t) offset == end ? write_full(fd, p, n)
+                                             : pwrite_full(fd, p, n, (uint64_t) offset);
                 if (r >= 0 && (uint64_t) offset != end)
                         r = RET_NERRNO(lseek(fd, offset + (la_int64_t) n, SEEK_SET) < 0 ? -1 : 0);
                 if (r < 0)
@@ -228,22 +239,27 @@ static int make_regular(Extractor *x, struct archive_entry *e, const TreeMetadat
         return 0;
 }
 
-typedef int (*MakeFunc)(Extractor *x, struct archive_entry *e, const TreeMetadata *m, int dirfd, const char *name);
+typedef int (*MakeFunc)(Extractor *x, struct archive_entry *e, const TreeMetadata *m, int dirfd,
+                        const char *name);
 
-static int make_symlink(Extractor *x, struct archive_entry *e, const TreeMetadata *m, int dirfd, const char *name) {
+static int make_symlink(Extractor *x, struct archive_entry *e, const TreeMetadata *m, int dirfd,
+                        const char *name) {
         const char *target = archive_entry_symlink(e);
 
         return isempty(target) ? -EINVAL : RET_NERRNO(symlinkat(target, dirfd, name));
 }
 
-static int make_node(Extractor *x, struct archive_entry *e, const TreeMetadata *m, int dirfd, const char *name) {
+static int make_node(Extractor *x, struct archive_entry *e, const TreeMetadata *m, int dirfd,
+                     const char *name) {
         mode_t type = archive_entry_filetype(e);
 
-        return RET_NERRNO(mknodat(dirfd, name, type | (m->mode & 0777), type == AE_IFIFO ? 0 : archive_entry_rdev(e)));
+        return RET_NERRNO(mknodat(dirfd, name, type | (m->mode & 0777),
+                                  type == AE_IFIFO ? 0 : archive_entry_rdev(e)));
 }
 
 /* Symlinks, FIFOs and device nodes: made without being opened. */
-static int make_special(Extractor *x, struct archive_entry *e, const TreeMetadata *m, MakeFunc make, Error *reterr_error) {
+static int make_special(Extractor *x, struct archive_entry *e, const TreeMetadata *m, MakeFunc make,
+                        Error *reterr_error) {
         const struct timespec times[2] = { m->mtime, m->mtime };
         const char *name;
         int dirfd, r;
@@ -304,7 +320,8 @@ static int make_hardlink(Extractor *x, struct archive_entry *e, Error *reterr_er
         /* The root was empty: what is found beneath it without a symlink was made by this archive. */
         target_fd = isempty(x->target) ? -ENOENT : open_target_parent(x, &target_name);
         if (target_fd < 0 || fstatat(target_fd, target_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return refuse(x, reterr_error, "that is a hard link to a file which this layer does not have");
+                return refuse(x, reterr_error,
+                              "that is a hard link to a file which this layer does not have");
         if (S_ISDIR(st.st_mode))
                 return refuse(x, reterr_error, "that is a hard link to a directory");
 
@@ -349,7 +366,8 @@ static int try_whiteout(Extractor *x, Error *reterr_error) {
         }
         if (!hidden)
                 return 0;
-        /* ".wh.." and ".wh..." would hide the directory itself and its parent; other ".wh..wh." names are AUFS' own. */
+        /* ".wh.." and ".wh..." would hide the directory itself and its parent; other ".wh..wh." names are
+         * AUFS' own. */
         if (startswith(base, WHITEOUT_META_PREFIX) || !filename_is_valid(hidden))
                 return refuse(x, reterr_error, "that is no valid whiteout");
 
@@ -395,7 +413,8 @@ static int extract_entry(Extractor *x, struct archive_entry *e, Error *reterr_er
         case AE_IFBLK:
                 if (!x->spec->devices)
                         return error_set(reterr_error, -EPERM, "DeviceNotAllowed",
-                                         "The layer has a device node \"%.128s\", which is not allowed here", x->path);
+                                         "The layer has a device node \"%.128s\", which is not allowed here",
+                                         x->path);
                 return make_special(x, e, &m, make_node, reterr_error);
         case AE_IFSOCK:
                 return 0; /* means nothing without its server */
@@ -448,7 +467,8 @@ int extract_tar(const ExtractSpec *spec, uint64_t *ret_entries, Error *reterr_er
                         return archive_failed(&x, reterr_error);
                 if (++x.n_entries > spec->max_entries)
                         return error_set(reterr_error, -E2BIG, "TooManyEntries",
-                                         "The layer has more than %" PRIu64 " entries, which is the limit", spec->max_entries);
+                                         "The layer has more than %" PRIu64 " entries, which is the limit",
+                                         spec->max_entries);
                 r = extract_entry(&x, e, reterr_error);
                 if (r < 0)
                         return r;

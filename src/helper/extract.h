@@ -18,6 +18,7 @@ typedef struct ExtractSpec {
         void *userdata;
 } ExtractSpec;
 
-/* Reads until the end of the archive, not necessarily of the stream. What is wrong with an archive is -EBADMSG "InvalidArchive"; then the tree
- * is incomplete and to be thrown away. Needs the capabilities to chown and to set trusted.* attributes. Changes the process's umask. */
+/* Reads until the end of the archive, not necessarily of the stream. What is wrong with an archive is
+ * -EBADMSG "InvalidArchive"; then the tree is incomplete and to be thrown away. Needs the capabilities to
+ * chown and to set trusted.* attributes. Changes the process's umask. */
 int extract_tar(const ExtractSpec *spec, uint64_t *ret_entries, Error *reterr_error);

@@ -12,7 +12,8 @@
 #include "oci/digest.h"
 #include "oci/manifest.h"
 
-/* The verb fetch: one image's pull. First the manifest that was named, then what moored asks for, until it hangs up.
+/* The verb fetch: one image's pull. First the manifest that was named, then what moored asks for, until it
+ * hangs up.
  *
  * moored's messages become Jobs in a queue; manifests go at once, blobs at most max_concurrent at a time. */
 
@@ -99,8 +100,8 @@ static void blob_on_progress(Transfer *t, uint64_t done, void *userdata) {
         Job *j = userdata;
         char d[PROTO_U64_MAX], s[PROTO_U64_MAX];
 
-        fetch_sent(j->fetch, proto_send(PROTO_SOCKET_FD, NULL, 0, "progress", "DIGEST", j->digest, "DONE", proto_u64(d, done), "TOTAL",
-                                        proto_u64(s, j->size), NULL));
+        fetch_sent(j->fetch, proto_send(PROTO_SOCKET_FD, NULL, 0, "progress", "DIGEST", j->digest, "DONE",
+                                        proto_u64(d, done), "TOTAL", proto_u64(s, j->size), NULL));
 }
 
 static void blob_on_done(Transfer *t, Error *error, void *userdata) {
@@ -110,14 +111,17 @@ static void blob_on_done(Transfer *t, Error *error, void *userdata) {
         uint64_t size = transfer_size(t), reused = transfer_reused(t);
 
         unlink_job(f, j);
-        /* moored moves the file into the store only when nobody can write to it any more: closed before it is told. */
+        /* moored moves the file into the store only when nobody can write to it any more: closed before it
+         * is told. */
         j->transfer = transfer_free(j->transfer);
         if (error_is_set(error))
-                fetch_sent(f, proto_send(PROTO_SOCKET_FD, NULL, 0, "blob-failed", "DIGEST", j->digest, "NAME", error_name(error), "ERRNO",
-                                         proto_u64(a, (uint64_t) -(int64_t) error->error), "MESSAGE", error_message(error), NULL));
+                fetch_sent(f, proto_send(PROTO_SOCKET_FD, NULL, 0, "blob-failed", "DIGEST", j->digest,
+                                         "NAME", error_name(error), "ERRNO",
+                                         proto_u64(a, (uint64_t) - (int64_t) error->error), "MESSAGE",
+                                         error_message(error), NULL));
         else
-                fetch_sent(f, proto_send(PROTO_SOCKET_FD, NULL, 0, "blob-done", "DIGEST", j->digest, "SIZE", proto_u64(a, size), "REUSED",
-                                         proto_u64(b, reused), NULL));
+                fetch_sent(f, proto_send(PROTO_SOCKET_FD, NULL, 0, "blob-done", "DIGEST", j->digest, "SIZE",
+                                         proto_u64(a, size), "REUSED", proto_u64(b, reused), NULL));
         fetch_work(f);
 }
 
@@ -165,15 +169,17 @@ static int deliver_manifest(const Job *j, Transfer *t, Error *reterr_error) {
 
         r = validate_manifest(t, j->media_type, &media_type, reterr_error);
         if (r < 0) {
-                (void) error_prefix(reterr_error, "%s/%s", j->fetch->request.registry, j->fetch->request.repository);
+                (void) error_prefix(reterr_error, "%s/%s", j->fetch->request.registry,
+                                    j->fetch->request.repository);
                 return r;
         }
 
         fd = memfd_new_sealed("manifest", transfer_data(t), (size_t) transfer_size(t));
         if (fd < 0)
                 return error_set_errno(reterr_error, fd, "Cannot hand the manifest over: %m");
-        fetch_sent(j->fetch, proto_send(PROTO_SOCKET_FD, &fd, 1, "manifest", "DIGEST", transfer_digest(t), "SIZE",
-                                        proto_u64(size, transfer_size(t)), "MEDIA_TYPE", media_type, NULL));
+        fetch_sent(j->fetch,
+                   proto_send(PROTO_SOCKET_FD, &fd, 1, "manifest", "DIGEST", transfer_digest(t), "SIZE",
+                              proto_u64(size, transfer_size(t)), "MEDIA_TYPE", media_type, NULL));
         return 0;
 }
 
@@ -195,7 +201,8 @@ static Job *next_job(Fetch *f) {
         return NULL;
 }
 
-/* Starts what may run now. A transfer may end, and its job be gone, while it is being started: the list is looked through anew each time. */
+/* Starts what may run now. A transfer may end, and its job be gone, while it is being started: the list is
+ * looked through anew each time. */
 static void fetch_work(Fetch *f) {
         Job *j;
 
@@ -287,7 +294,9 @@ static int on_socket(sd_event_source *s, int fd, uint32_t revents, void *userdat
                 return sd_event_exit(f->event, 0);
         if (r > 0) {
                 type = proto_get(&m, "TYPE");
-                r = streq(type, "get-blob") ? on_get(f, &m, true) : streq(type, "get-manifest") ? on_get(f, &m, false) : -EBADMSG;
+                r = streq(type, "get-blob")       ? on_get(f, &m, true)
+                    : streq(type, "get-manifest") ? on_get(f, &m, false)
+                                                  : -EBADMSG;
         }
         if (r < 0) {
                 (void) error_set_errno(&e, r, "Cannot do what moored asks for: %m");
@@ -306,10 +315,14 @@ static int parse_request(json_t *request, FetchRequest *ret, Error *reterr_error
                 { "caFile", JSON_FIELD_STRING, offsetof(FetchRequest, ca_file) },
                 { "userAgent", JSON_FIELD_STRING, offsetof(FetchRequest, user_agent), .required = true },
                 { "retries", JSON_FIELD_UINT64, offsetof(FetchRequest, retries), .required = true },
-                { "retryDelayMSec", JSON_FIELD_UINT64, offsetof(FetchRequest, retry_delay_msec), .required = true },
-                { "connectTimeoutSec", JSON_FIELD_UINT64, offsetof(FetchRequest, connect_timeout_sec), .required = true },
-                { "lowSpeedTimeSec", JSON_FIELD_UINT64, offsetof(FetchRequest, low_speed_time_sec), .required = true },
-                { "maxConcurrent", JSON_FIELD_UINT64, offsetof(FetchRequest, max_concurrent), .required = true },
+                { "retryDelayMSec", JSON_FIELD_UINT64, offsetof(FetchRequest, retry_delay_msec),
+                  .required = true },
+                { "connectTimeoutSec", JSON_FIELD_UINT64, offsetof(FetchRequest, connect_timeout_sec),
+                  .required = true },
+                { "lowSpeedTimeSec", JSON_FIELD_UINT64, offsetof(FetchRequest, low_speed_time_sec),
+                  .required = true },
+                { "maxConcurrent", JSON_FIELD_UINT64, offsetof(FetchRequest, max_concurrent),
+                  .required = true },
                 {}
         };
         int r;
@@ -322,9 +335,10 @@ static int parse_request(json_t *request, FetchRequest *ret, Error *reterr_error
             !string_in_charset(ret->reference, "._-:+" DIGITS LOWERCASE UPPERCASE) ||
             !string_in_charset(ret->host, ".-:[]_" DIGITS LOWERCASE UPPERCASE) ||
             (!streq(ret->scheme, "http") && !streq(ret->scheme, "https")) || ret->max_concurrent == 0 ||
-            ret->max_concurrent > CONCURRENT_MAX || ret->connect_timeout_sec > TIMEOUT_SEC_MAX || ret->low_speed_time_sec > TIMEOUT_SEC_MAX ||
-            ret->retry_delay_msec > TIMEOUT_SEC_MAX * 1000)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "The request has a value that is not allowed");
+            ret->max_concurrent > CONCURRENT_MAX || ret->connect_timeout_sec > TIMEOUT_SEC_MAX ||
+            ret->low_speed_time_sec > TIMEOUT_SEC_MAX || ret->retry_delay_msec > TIMEOUT_SEC_MAX * 1000)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The request has a value that is not allowed");
         return 0;
 }
 
@@ -336,7 +350,8 @@ static int read_ca(const FetchRequest *q, char **ret, size_t *ret_size, Error *r
                 return 0;
         r = read_file_at(AT_FDCWD, q->ca_file, CA_FILE_SIZE_MAX, ret, ret_size);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot read %s (CAFile= in moored.conf): %m", q->ca_file);
+                return error_set_errno(reterr_error, r, "Cannot read %s (CAFile= in moored.conf): %m",
+                                       q->ca_file);
         return 0;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The verbs of moored-helper: see job/proto.h for what each is given and answers. A verb enters its sandbox first of all, then touches what
- * it was given. 0: done; negative with reterr_error set: main() reports it. */
+/* The verbs of moored-helper: see job/proto.h for what each is given and answers. A verb enters its sandbox
+ * first of all, then touches what it was given. 0: done; negative with reterr_error set: main() reports it.
+ */
 
 #include "basic/error.h"
 #include "basic/json.h"

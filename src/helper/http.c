@@ -8,10 +8,12 @@
 #include "basic/string-util.h"
 #include "helper/http.h"
 
-/* curl tells us which sockets to watch and when to wake it; we tell curl what has happened. Everything it has to say of an exchange's end is
- * taken from its message queue afterwards, never from inside one of its callbacks: there no handle may be freed.
+/* curl tells us which sockets to watch and when to wake it; we tell curl what has happened. Everything it
+ * has to say of an exchange's end is taken from its message queue afterwards, never from inside one of its
+ * callbacks: there no handle may be freed.
  *
- *   http_get ──curl_multi_add_handle──▶ (on_header, on_write)* ──check_done──▶ ops.on_done ──▶ http_exchange_free
+ *   http_get ──curl_multi_add_handle──▶ (on_header, on_write)* ──check_done──▶ ops.on_done ──▶
+ * http_exchange_free
  */
 
 struct HttpClient {
@@ -75,11 +77,13 @@ static void check_done(HttpClient *c) {
                 CURLcode result = m->data.result;
                 curl_off_t retry_after = 0;
 
-                if (m->msg != CURLMSG_DONE || curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **) &x) != CURLE_OK || !x)
+                if (m->msg != CURLMSG_DONE ||
+                    curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **) &x) != CURLE_OK || !x)
                         continue;
                 (void) curl_multi_remove_handle(c->multi, x->easy);
                 (void) curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &x->response.status);
-                if (curl_easy_getinfo(x->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK && retry_after > 0)
+                if (curl_easy_getinfo(x->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK &&
+                    retry_after > 0)
                         x->response.retry_after_sec = (uint64_t) retry_after;
                 x->ops->on_done(x, &x->response, result, x->userdata);
                 /* x may be gone */
@@ -357,7 +361,8 @@ int http_get(HttpClient *c, const HttpRequest *q, const HttpOps *ops, void *user
         if (!x->easy)
                 return -ENOMEM;
 
-        /* As a header of our own rather than curl's option: a server that answers 200 to it is our matter, not an error of curl's. */
+        /* As a header of our own rather than curl's option: a server that answers 200 to it is our matter,
+         * not an error of curl's. */
         if (q->range_start > 0) {
                 range = strformat("bytes=%" PRIu64 "-", q->range_start);
                 if (!range)

@@ -16,7 +16,7 @@ typedef struct HttpConfig {
         const char *user_agent; /* these three: copied */
         const char *ca;         /* PEM text, NULL: the system's */
         size_t ca_size;
-        bool allow_http;        /* URLs, and redirects from HTTP: with https only, a redirect to http is refused */
+        bool allow_http; /* URLs, and redirects from HTTP: with https only, a redirect to http is refused */
         long connect_timeout_sec;
         long low_speed_time_sec; /* less than a byte a second for so long is a timeout */
 } HttpConfig;
@@ -39,15 +39,16 @@ typedef struct HttpResponse {
 
 typedef struct HttpExchange HttpExchange;
 typedef struct HttpOps {
-        /* A piece of the final response's body; the response's headers are complete. Negative: end it (CURLE_WRITE_ERROR). The exchange must not be
-         * freed here. */
-        int (*on_body)(HttpExchange *x, const HttpResponse *response, const void *p, size_t n, void *userdata);
+        /* A piece of the final response's body; the response's headers are complete. Negative: end it
+         * (CURLE_WRITE_ERROR). The exchange must not be freed here. */
+        int (*on_body)(HttpExchange *x, const HttpResponse *response, const void *p, size_t n,
+                       void *userdata);
         /* Once, last; the exchange may be freed here. */
         void (*on_done)(HttpExchange *x, const HttpResponse *response, CURLcode result, void *userdata);
 } HttpOps;
 
-/* GET url from the byte range_start on (0: without Range:). authorization is sent to the URL's own host only, never after a redirect to
- * another one; it and accept may be NULL. */
+/* GET url from the byte range_start on (0: without Range:). authorization is sent to the URL's own host
+ * only, never after a redirect to another one; it and accept may be NULL. */
 typedef struct HttpRequest {
         const char *url;
         const char *accept;

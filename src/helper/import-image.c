@@ -6,9 +6,10 @@
 #include "helper/import.h"
 #include "oci/image-config.h"
 
-/* What was in the archive. An index.json says all in an OCI layout (image-spec image-layout.md); docker's newer archives have it as well, with
- * the names in manifest.json only where an old client wrote it. Older archives have just manifest.json: for them an OCI manifest is made. An image is
- * reported when everything that it is made of was there. */
+/* What was in the archive. An index.json says all in an OCI layout (image-spec image-layout.md); docker's
+ * newer archives have it as well, with the names in manifest.json only where an old client wrote it. Older
+ * archives have just manifest.json: for them an OCI manifest is made. An image is reported when everything
+ * that it is made of was there. */
 
 #define LINKS_MAX 8U
 
@@ -24,7 +25,8 @@ const char *import_layer_media_type(Compression c) {
 }
 
 static int missing(Error *reterr_error, const char *what) {
-        return error_set(reterr_error, -ENOENT, "NoSuchBlob", "The archive is not complete: %s is not in it", what);
+        return error_set(reterr_error, -ENOENT, "NoSuchBlob", "The archive is not complete: %s is not in it",
+                         what);
 }
 
 static int check_blob(Import *m, const Descriptor *d, Error *reterr_error) {
@@ -33,7 +35,8 @@ static int check_blob(Import *m, const Descriptor *d, Error *reterr_error) {
         if (!b)
                 return missing(reterr_error, d->digest);
         if (b->size != d->size)
-                return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive contradicts itself about the size of %s", d->digest);
+                return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                                 "The archive contradicts itself about the size of %s", d->digest);
         return 0;
 }
 
@@ -53,7 +56,8 @@ static int check_manifest(Import *m, const ImportBlob *b, const char *hint, Erro
 static int check_image(Import *m, const Descriptor *d, unsigned depth, Error *reterr_error);
 
 /* Of an image for many platforms often one alone is saved: one complete is enough. */
-static int check_index(Import *m, const ImportBlob *b, const char *hint, unsigned depth, Error *reterr_error) {
+static int check_index(Import *m, const ImportBlob *b, const char *hint, unsigned depth,
+                       Error *reterr_error) {
         _cleanup_(index_freep) Index *x = NULL;
         _cleanup_error_ Error first = {};
         bool complete = false;
@@ -77,7 +81,8 @@ static int check_index(Import *m, const ImportBlob *b, const char *hint, unsigne
                         (void) error_move(&first, &e);
         }
         if (!complete)
-                return error_is_set(&first) ? error_move(reterr_error, &first) : missing(reterr_error, "any image of its index");
+                return error_is_set(&first) ? error_move(reterr_error, &first)
+                                            : missing(reterr_error, "any image of its index");
         return 0;
 }
 
@@ -90,14 +95,16 @@ static int check_image(Import *m, const Descriptor *d, unsigned depth, Error *re
                 return r;
         b = hashmap_get(m->blobs, d->digest);
         if (!b->is_text || b->size > MANIFEST_SIZE_MAX || depth > IMPORT_INDEX_DEPTH_MAX)
-                return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive's %s is no manifest", d->digest);
+                return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive's %s is no manifest",
+                                 d->digest);
 
         return manifest_detect(b->text, (size_t) b->size, d->media_type) == MEDIA_INDEX
                                ? check_index(m, b, d->media_type, depth, reterr_error)
                                : check_manifest(m, b, d->media_type, reterr_error);
 }
 
-/* -- manifest.json ---------------------------------------------------------------------------------------------------- */
+/* -- manifest.json
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* It is an array, where our parser takes objects only. Borrowed array in *ret, of *ret_owner. */
 static int parse_docker_manifest(Import *m, json_t **ret_owner, json_t **ret, Error *reterr_error) {
@@ -114,7 +121,8 @@ static int parse_docker_manifest(Import *m, json_t **ret_owner, json_t **ret, Er
                 return r;
         array = json_object_get(owner, "images");
         if (!json_is_array(array) || json_array_size(array) > IMPORT_IMAGES_MAX)
-                return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive's manifest.json is no list of images");
+                return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                                 "The archive's manifest.json is no list of images");
 
         *ret = array;
         *ret_owner = TAKE_PTR(owner);
@@ -133,7 +141,8 @@ static const ImportBlob *find_file(const Import *m, const char *path) {
 }
 
 static json_t *pack_descriptor(const char *media_type, const ImportBlob *b) {
-        return json_pack("{s:s, s:s, s:I}", "mediaType", media_type, "digest", b->digest, "size", (json_int_t) b->size);
+        return json_pack("{s:s, s:s, s:I}", "mediaType", media_type, "digest", b->digest, "size",
+                         (json_int_t) b->size);
 }
 
 static int collect_layers(Import *m, json_t *names, json_t *ret, Error *reterr_error) {
@@ -141,7 +150,8 @@ static int collect_layers(Import *m, json_t *names, json_t *ret, Error *reterr_e
         json_t *name;
 
         if (!json_is_array(names) || json_array_size(names) > LAYERS_MAX)
-                return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive's manifest.json has an image without a list of layers");
+                return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                                 "The archive's manifest.json has an image without a list of layers");
 
         json_array_foreach(names, i, name) {
                 const ImportBlob *b = find_file(m, json_string_value(name));
@@ -149,9 +159,12 @@ static int collect_layers(Import *m, json_t *names, json_t *ret, Error *reterr_e
                 if (!b)
                         return missing(reterr_error, json_string_value(name) ?: "a layer");
                 if (b->compression < 0)
-                        return error_set(reterr_error, -EOPNOTSUPP, "UnsupportedMediaType",
-                                         "The archive's layer %s is compressed by xz or bzip2, which is not supported", json_string_value(name));
-                if (json_array_append_new(ret, pack_descriptor(import_layer_media_type(b->compression), b)) < 0)
+                        return error_set(
+                                        reterr_error, -EOPNOTSUPP, "UnsupportedMediaType",
+                                        "The archive's layer %s is compressed by xz or bzip2, which is not supported",
+                                        json_string_value(name));
+                if (json_array_append_new(ret, pack_descriptor(import_layer_media_type(b->compression), b)) <
+                    0)
                         return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
         }
         return 0;
@@ -169,7 +182,8 @@ static int make_manifest(Import *m, json_t *image, const ImportBlob **ret, Error
         if (!config)
                 return missing(reterr_error, config_path ?: "an image's configuration");
         if (!config->is_text)
-                return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive's %s is no image configuration", config_path);
+                return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                                 "The archive's %s is no image configuration", config_path);
         r = image_config_parse(config->text, (size_t) config->size, &c, reterr_error);
         if (r < 0)
                 return r;
@@ -180,10 +194,12 @@ static int make_manifest(Import *m, json_t *image, const ImportBlob **ret, Error
         if (r < 0)
                 return r;
         if (strv_length(c->diff_ids) != json_array_size(layers))
-                return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive has %zu layers for an image of %zu", json_array_size(layers),
+                return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                                 "The archive has %zu layers for an image of %zu", json_array_size(layers),
                                  strv_length(c->diff_ids));
 
-        manifest = json_pack("{s:i, s:s, s:o, s:O}", "schemaVersion", 2, "mediaType", MEDIA_TYPE_OCI_MANIFEST, "config",
+        manifest = json_pack("{s:i, s:s, s:o, s:O}", "schemaVersion", 2, "mediaType",
+                             MEDIA_TYPE_OCI_MANIFEST, "config",
                              pack_descriptor(MEDIA_TYPE_OCI_CONFIG, config), "layers", layers);
         text = manifest ? json_dump(manifest, false) : NULL;
         if (!text)
@@ -192,7 +208,8 @@ static int make_manifest(Import *m, json_t *image, const ImportBlob **ret, Error
 }
 
 /* Reports an image under each of the names; *n counts. */
-static int report_names(Import *m, json_t *names, const char *digest, const char *media_type, uint64_t size, Error *reterr_error) {
+static int report_names(Import *m, json_t *names, const char *digest, const char *media_type, uint64_t size,
+                        Error *reterr_error) {
         size_t i, n = 0;
         json_t *name;
         int r;
@@ -200,7 +217,8 @@ static int report_names(Import *m, json_t *names, const char *digest, const char
         json_array_foreach(names, i, name) {
                 if (!json_is_string(name) || i >= IMPORT_IMAGES_MAX)
                         continue;
-                r = m->ops->image(m->userdata, json_string_value(name), digest, media_type, size, reterr_error);
+                r = m->ops->image(m->userdata, json_string_value(name), digest, media_type, size,
+                                  reterr_error);
                 if (r < 0)
                         return r;
                 n++;
@@ -226,7 +244,8 @@ static int finish_docker(Import *m, Error *reterr_error) {
                 r = make_manifest(m, image, &b, reterr_error);
                 if (r < 0)
                         return r;
-                r = report_names(m, json_object_get(image, "RepoTags"), b->digest, MEDIA_TYPE_OCI_MANIFEST, b->size, reterr_error);
+                r = report_names(m, json_object_get(image, "RepoTags"), b->digest, MEDIA_TYPE_OCI_MANIFEST,
+                                 b->size, reterr_error);
                 if (r < 0)
                         return r;
         }
@@ -278,7 +297,8 @@ static int finish_oci(Import *m, const char *text, Error *reterr_error) {
                 if (r < 0)
                         return r;
                 r = name ? m->ops->image(m->userdata, name, d->digest, d->media_type, d->size, reterr_error)
-                         : report_names(m, docker_names(m, images, d), d->digest, d->media_type, d->size, reterr_error);
+                         : report_names(m, docker_names(m, images, d), d->digest, d->media_type, d->size,
+                                        reterr_error);
                 if (r < 0)
                         return r;
         }
@@ -293,6 +313,7 @@ int import_finish(Import *m, Error *reterr_error) {
         if (hashmap_get(m->texts, "manifest.json"))
                 return finish_docker(m, reterr_error);
 
-        return error_set(reterr_error, -EBADMSG, "InvalidArchive",
-                         "This is neither an OCI image layout (there is no index.json in it) nor what docker save writes (no manifest.json)");
+        return error_set(
+                        reterr_error, -EBADMSG, "InvalidArchive",
+                        "This is neither an OCI image layout (there is no index.json in it) nor what docker save writes (no manifest.json)");
 }

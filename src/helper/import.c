@@ -19,8 +19,9 @@
 #include "helper/tree-writer.h"
 #include "job/proto.h"
 
-/* An image archive is taken apart in one pass, for it may come from a pipe: what could be a blob goes into an ingest as it comes by, what could be
- * needed to understand the archive (small JSON) is kept as well. Only at its end is it known what was in it: see import-image.c. */
+/* An image archive is taken apart in one pass, for it may come from a pipe: what could be a blob goes into
+ * an ingest as it comes by, what could be needed to understand the archive (small JSON) is kept as well.
+ * Only at its end is it known what was in it: see import-image.c. */
 
 #define ARCHIVE_FD PROTO_FIRST_FD
 #define CHUNK_SIZE (512U * 1024)
@@ -85,7 +86,8 @@ typedef struct Source {
 static int archive_failed(struct archive *a, const Error *read_error, Error *reterr_error) {
         if (error_is_set(read_error))
                 return reterr_error ? error_copy(reterr_error, read_error) : read_error->error;
-        return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive is no valid tar: %s", archive_error_string(a) ?: "unknown reason");
+        return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive is no valid tar: %s",
+                         archive_error_string(a) ?: "unknown reason");
 }
 
 static ssize_t read_archive(Source *s, void *p, size_t n, Error *reterr_error) {
@@ -115,7 +117,8 @@ static ssize_t read_text(Source *s, void *p, size_t n, Error *reterr_error) {
 static int account(Import *m, size_t n, Error *reterr_error) {
         m->total += n;
         if (m->total > m->max_bytes)
-                return error_set(reterr_error, -EFBIG, "ArchiveTooLarge", "The archive holds more than %" PRIu64 " bytes, which is the limit",
+                return error_set(reterr_error, -EFBIG, "ArchiveTooLarge",
+                                 "The archive holds more than %" PRIu64 " bytes, which is the limit",
                                  m->max_bytes);
         return 0;
 }
@@ -159,7 +162,8 @@ static int keep_text(Import *m, ImportBlob *b, size_t n, Error *reterr_error) {
         return 0;
 }
 
-static int stream_blob(Import *m, Source *s, int fd, Digester *digester, ImportBlob *b, Error *reterr_error) {
+static int stream_blob(Import *m, Source *s, int fd, Digester *digester, ImportBlob *b,
+                       Error *reterr_error) {
         for (;;) {
                 ssize_t k = read_chunk(m, s, reterr_error);
                 int r;
@@ -197,7 +201,8 @@ static const char *blob_media_type(const ImportBlob *b) {
 }
 
 /* Into the store. expected may be NULL. path (NULL: made up) is remembered. */
-static int import_blob(Import *m, Source *s, const char *path, const char *expected, const ImportBlob **ret, Error *reterr_error) {
+static int import_blob(Import *m, Source *s, const char *path, const char *expected, const ImportBlob **ret,
+                       Error *reterr_error) {
         _cleanup_(import_blob_freep) ImportBlob *b = calloc(1, sizeof(*b));
         _cleanup_(digester_freep) Digester *digester = NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -217,9 +222,11 @@ static int import_blob(Import *m, Source *s, const char *path, const char *expec
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot compute a digest: %m");
         if (expected && !streq(expected, b->digest))
-                return error_set(reterr_error, -EBADMSG, "DigestMismatch", "The archive is damaged: its file %s has the digest %s", path, b->digest);
+                return error_set(reterr_error, -EBADMSG, "DigestMismatch",
+                                 "The archive is damaged: its file %s has the digest %s", path, b->digest);
         if (fdatasync(fd) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot write a blob of the archive to disk: %m");
+                return error_set_errno(reterr_error, -errno,
+                                       "Cannot write a blob of the archive to disk: %m");
         fd = safe_close(fd);
         r = m->ops->end(m->userdata, m->key, b->digest, b->size, blob_media_type(b), reterr_error);
         if (r < 0)
@@ -257,8 +264,9 @@ static int import_text(Import *m, Source *s, const char *path, Error *reterr_err
                 if (k < 0)
                         return (int) k;
                 if (n + (size_t) k > IMPORT_TEXT_MAX)
-                        return error_set(reterr_error, -EFBIG, "ManifestTooLarge", "The archive's %s is larger than %u bytes, which is the limit", path,
-                                         IMPORT_TEXT_MAX);
+                        return error_set(reterr_error, -EFBIG, "ManifestTooLarge",
+                                         "The archive's %s is larger than %u bytes, which is the limit",
+                                         path, IMPORT_TEXT_MAX);
                 longer = realloc(text, n + (size_t) k + 1);
                 if (!longer)
                         return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
@@ -280,7 +288,8 @@ static int import_text(Import *m, Source *s, const char *path, Error *reterr_err
 
 /* "blobs/sha256/<hex>" → "sha256:<hex>" */
 static bool path_to_digest(const char *path, char ret[static DIGEST_STRING_MAX]) {
-        const char *algorithm = startswith(path, BLOBS_PREFIX), *hex = algorithm ? strchr(algorithm, '/') : NULL;
+        const char *algorithm = startswith(path, BLOBS_PREFIX),
+                   *hex = algorithm ? strchr(algorithm, '/') : NULL;
 
         if (!hex || strlen(algorithm) >= DIGEST_STRING_MAX)
                 return false;
@@ -310,13 +319,15 @@ static int import_file(Import *m, Source *s, const char *path, Error *reterr_err
 
         if (path_to_digest(path, digest) || (top && config_to_digest(path, digest)))
                 return import_blob(m, s, path, digest, NULL, reterr_error);
-        if (endswith(path, "/layer.tar") ||
-            (top && (endswith(path, ".tar") || endswith(path, ".tar.gz") || endswith(path, ".tgz") || endswith(path, ".json"))))
+        if (endswith(path, "/layer.tar") || (top && (endswith(path, ".tar") || endswith(path, ".tar.gz") ||
+                                                     endswith(path, ".tgz") || endswith(path, ".json"))))
                 return import_blob(m, s, path, NULL, NULL, reterr_error);
         return 0; /* VERSION, repositories, … */
 }
 
-/* -- a tar ----------------------------------------------------------------------------------------------------------- */
+/* -- a tar
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct TarFeed {
         Import *import;
@@ -340,7 +351,8 @@ static la_ssize_t tar_on_read(struct archive *a, void *userdata, const void **re
 
         if (f->import->ops->progress && now - f->progress_usec >= HELPER_PROGRESS_INTERVAL_USEC) {
                 f->progress_usec = now;
-                f->import->ops->progress(f->import->userdata, decompressor_consumed(f->decompressor), f->total);
+                f->import->ops->progress(f->import->userdata, decompressor_consumed(f->decompressor),
+                                         f->total);
         }
 
         k = decompressor_read(f->decompressor, f->buffer, CHUNK_SIZE, &f->error);
@@ -409,7 +421,8 @@ static int import_entry(Import *m, Source *s, struct archive_entry *e, Error *re
 static int read_entries(Import *m, struct archive *a, TarFeed *f, Error *reterr_error) {
         Source s = { .read = read_archive, .archive = a, .read_error = &f->error };
 
-        if (archive_read_support_format_tar(a) != ARCHIVE_OK || archive_read_open(a, f, NULL, tar_on_read, NULL) != ARCHIVE_OK)
+        if (archive_read_support_format_tar(a) != ARCHIVE_OK ||
+            archive_read_open(a, f, NULL, tar_on_read, NULL) != ARCHIVE_OK)
                 return archive_failed(a, &f->error, reterr_error);
 
         for (uint64_t n = 0;; n++) {
@@ -421,7 +434,8 @@ static int read_entries(Import *m, struct archive *a, TarFeed *f, Error *reterr_
                 if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
                         return archive_failed(a, &f->error, reterr_error);
                 if (n >= IMPORT_ENTRIES_MAX)
-                        return error_set(reterr_error, -E2BIG, "TooManyEntries", "The archive has more than %u entries, which is the limit",
+                        return error_set(reterr_error, -E2BIG, "TooManyEntries",
+                                         "The archive has more than %u entries, which is the limit",
                                          IMPORT_ENTRIES_MAX);
                 r = import_entry(m, &s, e, reterr_error);
                 if (r < 0)
@@ -450,7 +464,8 @@ int import_tar(Import *m, int fd, Error *reterr_error) {
         return r;
 }
 
-/* -- a directory ------------------------------------------------------------------------------------------------------ */
+/* -- a directory
+ * ------------------------------------------------------------------------------------------------------ */
 
 static int import_path(Import *m, int dir_fd, const char *path, Error *reterr_error) {
         _cleanup_close_ int fd = -EBADF;
@@ -461,7 +476,8 @@ static int import_path(Import *m, int dir_fd, const char *path, Error *reterr_er
         if (fd == -ENOENT)
                 return 0;
         if (fd < 0 || fstat(fd, &st) < 0)
-                return error_set_errno(reterr_error, fd < 0 ? fd : -errno, "Cannot open %s in the image layout: %m", path);
+                return error_set_errno(reterr_error, fd < 0 ? fd : -errno,
+                                       "Cannot open %s in the image layout: %m", path);
         if (!S_ISREG(st.st_mode))
                 return 0;
 
@@ -502,7 +518,8 @@ static int import_blobs(Import *m, int dir_fd, const char *path, Error *reterr_e
                 if (streq(de->d_name, ".") || streq(de->d_name, ".."))
                         continue;
                 if (n++ >= IMPORT_ENTRIES_MAX)
-                        return error_set(reterr_error, -E2BIG, "TooManyEntries", "The layout has more than %u blobs, which is the limit",
+                        return error_set(reterr_error, -E2BIG, "TooManyEntries",
+                                         "The layout has more than %u blobs, which is the limit",
                                          IMPORT_ENTRIES_MAX);
                 r = import_path(m, dir_fd, name, reterr_error);
                 if (r < 0)
@@ -534,7 +551,9 @@ int import_directory(Import *m, int dir_fd, Error *reterr_error) {
         return 0;
 }
 
-/* -- the verb --------------------------------------------------------------------------------------------------------- */
+/* -- the verb
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static int verb_begin(void *userdata, uint64_t key, Error *reterr_error) {
         _cleanup_proto_message_ ProtoMessage m = {};
@@ -547,7 +566,8 @@ static int verb_begin(void *userdata, uint64_t key, Error *reterr_error) {
                 r = proto_receive(PROTO_SOCKET_FD, &m, true);
         if (r == 0)
                 r = -ECONNRESET;
-        if (r >= 0 && (!streq(proto_get(&m, "TYPE"), "ingest") || proto_get_uint64(&m, "KEY", &got) < 0 || got != key))
+        if (r >= 0 &&
+            (!streq(proto_get(&m, "TYPE"), "ingest") || proto_get_uint64(&m, "KEY", &got) < 0 || got != key))
                 r = -EBADMSG;
         fd = r >= 0 ? proto_take_fd(&m, 0) : r;
         if (fd < 0)
@@ -555,29 +575,32 @@ static int verb_begin(void *userdata, uint64_t key, Error *reterr_error) {
         return fd;
 }
 
-static int verb_end(void *userdata, uint64_t key, const char *digest, uint64_t size, const char *media_type, Error *reterr_error) {
+static int verb_end(void *userdata, uint64_t key, const char *digest, uint64_t size, const char *media_type,
+                    Error *reterr_error) {
         char k[PROTO_U64_MAX], s[PROTO_U64_MAX];
         int r;
 
-        r = proto_send(PROTO_SOCKET_FD, NULL, 0, "blob-done", "KEY", proto_u64(k, key), "DIGEST", digest, "SIZE", proto_u64(s, size), "MEDIA_TYPE",
-                       media_type, NULL);
+        r = proto_send(PROTO_SOCKET_FD, NULL, 0, "blob-done", "KEY", proto_u64(k, key), "DIGEST", digest,
+                       "SIZE", proto_u64(s, size), "MEDIA_TYPE", media_type, NULL);
         return r < 0 ? error_set_errno(reterr_error, r, "Cannot report to moored: %m") : 0;
 }
 
-static int verb_image(void *userdata, const char *name, const char *digest, const char *media_type, uint64_t size, Error *reterr_error) {
+static int verb_image(void *userdata, const char *name, const char *digest, const char *media_type,
+                      uint64_t size, Error *reterr_error) {
         char s[PROTO_U64_MAX];
         int r;
 
         /* A NULL key ends the list: a name that is missing is left out so. */
-        r = proto_send(PROTO_SOCKET_FD, NULL, 0, "image", "DIGEST", digest, "MEDIA_TYPE", media_type, "SIZE", proto_u64(s, size),
-                       name ? "NAME" : NULL, name, NULL);
+        r = proto_send(PROTO_SOCKET_FD, NULL, 0, "image", "DIGEST", digest, "MEDIA_TYPE", media_type, "SIZE",
+                       proto_u64(s, size), name ? "NAME" : NULL, name, NULL);
         return r < 0 ? error_set_errno(reterr_error, r, "Cannot report to moored: %m") : 0;
 }
 
 static void verb_progress(void *userdata, uint64_t done, uint64_t total) {
         char d[PROTO_U64_MAX], t[PROTO_U64_MAX];
 
-        (void) proto_send(PROTO_SOCKET_FD, NULL, 0, "progress", "DONE", proto_u64(d, done), "TOTAL", proto_u64(t, total), NULL);
+        (void) proto_send(PROTO_SOCKET_FD, NULL, 0, "progress", "DONE", proto_u64(d, done), "TOTAL",
+                          proto_u64(t, total), NULL);
 }
 
 static const ImportOps verb_ops = {
@@ -600,14 +623,16 @@ int verb_import(json_t *request, Error *reterr_error) {
                 return r;
         if (fstat(ARCHIVE_FD, &st) < 0)
                 return error_set_errno(reterr_error, -errno, "There is no archive: %m");
-        r = sandbox_enter_user(S_ISDIR(st.st_mode) ? ARCHIVE_FD : -EBADF, SANDBOX_IMPORT, &dir_fd, reterr_error);
+        r = sandbox_enter_user(S_ISDIR(st.st_mode) ? ARCHIVE_FD : -EBADF, SANDBOX_IMPORT, &dir_fd,
+                               reterr_error);
         if (r < 0)
                 return r;
 
         r = import_init(&m, &verb_ops, NULL, max_bytes, reterr_error);
         if (r < 0)
                 return r;
-        r = S_ISDIR(st.st_mode) ? import_directory(&m, dir_fd, reterr_error) : import_tar(&m, ARCHIVE_FD, reterr_error);
+        r = S_ISDIR(st.st_mode) ? import_directory(&m, dir_fd, reterr_error)
+                                : import_tar(&m, ARCHIVE_FD, reterr_error);
         if (r < 0)
                 return r;
         return import_finish(&m, reterr_error);

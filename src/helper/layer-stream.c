@@ -6,16 +6,18 @@
 #include "helper/decompress.h"
 #include "helper/layer-stream.h"
 
-/* Inflating, hashing and writing files cost about the same, so that each has a thread of its own: the decoder fills a ring of blocks, the
- * hasher and the extractor (the caller of layer_stream_next(), the main thread) each read every block without copying it.
+/* Inflating, hashing and writing files cost about the same, so that each has a thread of its own: the
+ * decoder fills a ring of blocks, the hasher and the extractor (the caller of layer_stream_next(), the main
+ * thread) each read every block without copying it.
  *
  *   tail = min(hashed, taken)          head
  *     ▼                                 ▼
  *   [ block ][ block ][ block ][ block ][ free ]…      block i lives in slot i % LAYER_STREAM_BLOCKS
  *
- * Invariants: hashed, taken <= head <= tail + LAYER_STREAM_BLOCKS; all four only change with the mutex held; a block's bytes are written
- * only while it is not below head, and read only below head, so that they need no lock. The extractor holds the block it was given last:
- * taken is advanced when it asks for the next one. */
+ * Invariants: hashed, taken <= head <= tail + LAYER_STREAM_BLOCKS; all four only change with the mutex held;
+ * a block's bytes are written only while it is not below head, and read only below head, so that they need
+ * no lock. The extractor holds the block it was given last: taken is advanced when it asks for the next one.
+ */
 
 struct LayerStream {
         Decompressor *decompressor;
@@ -70,7 +72,8 @@ static void *decoder_main(void *userdata) {
                 s->total += (uint64_t) k;
                 if (s->total > s->max_bytes) {
                         (void) error_set(&e, -EFBIG, "LayerTooLarge",
-                                         "The layer is larger than %" PRIu64 " bytes when decompressed, which is the limit",
+                                         "The layer is larger than %" PRIu64
+                                         " bytes when decompressed, which is the limit",
                                          s->max_bytes);
                         break;
                 }
@@ -142,7 +145,8 @@ LayerStream *layer_stream_free(LayerStream *s) {
         return NULL;
 }
 
-int layer_stream_new(int fd, DigestAlgorithm algorithm, uint64_t max_bytes, LayerStream **ret, Error *reterr_error) {
+int layer_stream_new(int fd, DigestAlgorithm algorithm, uint64_t max_bytes, LayerStream **ret,
+                     Error *reterr_error) {
         _cleanup_(layer_stream_freep) LayerStream *s = calloc(1, sizeof(*s));
         int r;
 
@@ -197,7 +201,8 @@ int layer_stream_next(LayerStream *s, const void **ret, size_t *ret_size, Error 
         return r;
 }
 
-int layer_stream_finish(LayerStream *s, char ret_digest[static DIGEST_STRING_MAX], uint64_t *ret_size, Error *reterr_error) {
+int layer_stream_finish(LayerStream *s, char ret_digest[static DIGEST_STRING_MAX], uint64_t *ret_size,
+                        Error *reterr_error) {
         int r;
 
         pthread_mutex_lock(&s->mutex);

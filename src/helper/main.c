@@ -11,7 +11,8 @@
 #include "helper/helper.h"
 #include "job/proto.h"
 
-/* moored-helper: one verb a process. Errors go to the daemon over the socket; without one (a person has typed the command) to stderr. */
+/* moored-helper: one verb a process. Errors go to the daemon over the socket; without one (a person has
+ * typed the command) to stderr. */
 
 #define REQUEST_SIZE_MAX 65536U
 
@@ -87,7 +88,8 @@ int main(int argc, char *argv[]) {
         /* A daemon that is gone is seen as EPIPE, a file that becomes too large as EFBIG. */
         (void) signal(SIGPIPE, SIG_IGN);
         (void) signal(SIGXFSZ, SIG_IGN);
-        /* With UTF-8 on both sides libarchive passes names through; in the C locale it would use iconv(), which loads files. */
+        /* With UTF-8 on both sides libarchive passes names through; in the C locale it would use iconv(),
+         * which loads files. */
         if (!setlocale(LC_CTYPE, "C.UTF-8")) {
                 log_error("There is no locale C.UTF-8 on this system.");
                 return 1;

@@ -26,9 +26,11 @@ typedef enum FailureKind {
 } FailureKind;
 
 /* What a curl error or an HTTP status means. what: "manifest latest", "blob sha256:…". Fills *ret. */
-FailureKind registry_explain(Registry *r, HttpExchange *x, CURLcode result, const HttpResponse *response, const char *what, Error *ret);
+FailureKind registry_explain(Registry *r, HttpExchange *x, CURLcode result, const HttpResponse *response,
+                             const char *what, Error *ret);
 
-/* Fetches a token as the challenge says; transfer_on_token() of t is called when it is there, or has failed. */
+/* Fetches a token as the challenge says; transfer_on_token() of t is called when it is there, or has failed.
+ */
 int registry_authenticate(Registry *r, const char *challenge, Transfer *t, Error *reterr_error);
 void registry_forget_waiter(Registry *r, Transfer *t);
 

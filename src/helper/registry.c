@@ -4,8 +4,9 @@
 #include "helper/auth.h"
 #include "helper/registry-internal.h"
 
-/* One token serves all transfers (its scope is the repository, for pulling). The first that is answered 401 has it fetched; those that are answered
- * the same meanwhile wait with it. token_serial tells a transfer whether the token that was refused is still the current one. */
+/* One token serves all transfers (its scope is the repository, for pulling). The first that is answered 401
+ * has it fetched; those that are answered the same meanwhile wait with it. token_serial tells a transfer
+ * whether the token that was refused is still the current one. */
 
 void fetch_request_done(FetchRequest *q) {
         free(q->scheme);
@@ -32,7 +33,8 @@ Registry *registry_free(Registry *r) {
         return NULL;
 }
 
-int registry_new(sd_event *event, const FetchRequest *request, const char *ca, size_t ca_size, Registry **ret, Error *reterr_error) {
+int registry_new(sd_event *event, const FetchRequest *request, const char *ca, size_t ca_size,
+                 Registry **ret, Error *reterr_error) {
         _cleanup_(registry_freep) Registry *r = calloc(1, sizeof(*r));
         HttpConfig config = {
                 .user_agent = request->user_agent,
@@ -60,7 +62,8 @@ int registry_new(sd_event *event, const FetchRequest *request, const char *ca, s
 }
 
 /* Sets *ret and says whether to try again. */
-static FailureKind explain_curl(Registry *r, HttpExchange *x, CURLcode result, const char *what, Error *ret) {
+static FailureKind explain_curl(Registry *r, HttpExchange *x, CURLcode result, const char *what,
+                                Error *ret) {
         const char *name = r->request->registry, *detail = http_exchange_detail(x);
         int os_error = http_exchange_os_error(x);
 
@@ -69,39 +72,49 @@ static FailureKind explain_curl(Registry *r, HttpExchange *x, CURLcode result, c
 
         switch (result) {
         case CURLE_COULDNT_RESOLVE_HOST:
-                (void) error_set(ret, -EHOSTUNREACH, "RegistryUnavailable",
-                                 "Cannot get %s: there is no such host as %s, or its name cannot be resolved now", what, r->request->host);
+                (void) error_set(
+                                ret, -EHOSTUNREACH, "RegistryUnavailable",
+                                "Cannot get %s: there is no such host as %s, or its name cannot be resolved now",
+                                what, r->request->host);
                 return FAILURE_TRANSIENT;
         case CURLE_COULDNT_CONNECT:
                 if (os_error == ECONNREFUSED)
                         (void) error_set(ret, -ECONNREFUSED, "RegistryUnavailable",
-                                         "Cannot get %s: connection refused by %s: is the registry running?", what, name);
+                                         "Cannot get %s: connection refused by %s: is the registry running?",
+                                         what, name);
                 else
-                        (void) error_set(ret, os_error > 0 ? -os_error : -EHOSTUNREACH, "RegistryUnavailable",
-                                         "Cannot get %s: cannot connect to %s: %s", what, name, detail);
+                        (void) error_set(ret, os_error > 0 ? -os_error : -EHOSTUNREACH,
+                                         "RegistryUnavailable", "Cannot get %s: cannot connect to %s: %s",
+                                         what, name, detail);
                 return FAILURE_TRANSIENT;
         case CURLE_OPERATION_TIMEDOUT:
-                (void) error_set(ret, -ETIMEDOUT, "RegistryUnavailable", "Cannot get %s: %s does not answer in time (%s)", what, name, detail);
+                (void) error_set(ret, -ETIMEDOUT, "RegistryUnavailable",
+                                 "Cannot get %s: %s does not answer in time (%s)", what, name, detail);
                 return FAILURE_TRANSIENT;
         case CURLE_PARTIAL_FILE:
-                (void) error_set(ret, -EPIPE, "Truncated", "Cannot get %s: %s ended the transfer before all of it was sent", what, name);
+                (void) error_set(ret, -EPIPE, "Truncated",
+                                 "Cannot get %s: %s ended the transfer before all of it was sent", what,
+                                 name);
                 return FAILURE_TRANSIENT;
         case CURLE_PEER_FAILED_VERIFICATION:
         case CURLE_SSL_CACERT_BADFILE:
-                (void) error_set(ret, -EPROTO, "RegistryUnavailable",
-                                 "Cannot get %s: the certificate of %s is not trusted (%s): name its authority by CAFile= in moored.conf", what,
-                                 name, detail);
+                (void) error_set(
+                                ret, -EPROTO, "RegistryUnavailable",
+                                "Cannot get %s: the certificate of %s is not trusted (%s): name its authority by CAFile= in moored.conf",
+                                what, name, detail);
                 return FAILURE_FINAL;
         case CURLE_SSL_CONNECT_ERROR:
-                (void) error_set(ret, -EPROTO, "RegistryUnavailable",
-                                 "Cannot get %s: no TLS connection to %s (%s): a registry without TLS must be listed by InsecureRegistry= in "
-                                 "moored.conf",
-                                 what, name, detail);
+                (void) error_set(
+                                ret, -EPROTO, "RegistryUnavailable",
+                                "Cannot get %s: no TLS connection to %s (%s): a registry without TLS must be listed by InsecureRegistry= in "
+                                "moored.conf",
+                                what, name, detail);
                 return FAILURE_FINAL;
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_TOO_MANY_REDIRECTS:
         case CURLE_URL_MALFORMAT:
-                (void) error_set(ret, -EPROTO, "RegistryUnavailable", "Cannot get %s: %s redirects to where we must not go (%s)", what, name,
+                (void) error_set(ret, -EPROTO, "RegistryUnavailable",
+                                 "Cannot get %s: %s redirects to where we must not go (%s)", what, name,
                                  detail);
                 return FAILURE_FINAL;
         case CURLE_OUT_OF_MEMORY:
@@ -109,12 +122,14 @@ static FailureKind explain_curl(Registry *r, HttpExchange *x, CURLcode result, c
                 return FAILURE_FINAL;
         default:
                 /* Reset connections, HTTP/2 stream errors, an empty reply … */
-                (void) error_set(ret, -ECONNRESET, "RegistryUnavailable", "Cannot get %s: the connection to %s failed: %s", what, name, detail);
+                (void) error_set(ret, -ECONNRESET, "RegistryUnavailable",
+                                 "Cannot get %s: the connection to %s failed: %s", what, name, detail);
                 return FAILURE_TRANSIENT;
         }
 }
 
-FailureKind registry_explain(Registry *r, HttpExchange *x, CURLcode result, const HttpResponse *response, const char *what, Error *ret) {
+FailureKind registry_explain(Registry *r, HttpExchange *x, CURLcode result, const HttpResponse *response,
+                             const char *what, Error *ret) {
         const char *name = r->request->registry, *repository = r->request->repository;
 
         /* A status says more than what happened to the body behind it. */
@@ -126,34 +141,44 @@ FailureKind registry_explain(Registry *r, HttpExchange *x, CURLcode result, cons
         switch (response->status) {
         case 401:
         case 403:
-                (void) error_set(ret, -EACCES, "Unauthorized",
-                                 "Cannot get %s: %s does not give %s to everybody (HTTP status %ld): check its name; private repositories need "
-                                 "credentials, which are not supported yet",
-                                 what, name, repository, response->status);
+                (void) error_set(
+                                ret, -EACCES, "Unauthorized",
+                                "Cannot get %s: %s does not give %s to everybody (HTTP status %ld): check its name; private repositories need "
+                                "credentials, which are not supported yet",
+                                what, name, repository, response->status);
                 return FAILURE_FINAL;
         case 404:
                 if (startswith(what, "blob"))
-                        (void) error_set(ret, -ENOENT, "NoSuchBlob", "Cannot get %s: %s/%s does not have it", what, name, repository);
+                        (void) error_set(ret, -ENOENT, "NoSuchBlob", "Cannot get %s: %s/%s does not have it",
+                                         what, name, repository);
                 else
-                        (void) error_set(ret, -ENOENT, "NoSuchImage", "There is no image %s/%s with %s: check name and tag", name, repository, what);
+                        (void) error_set(ret, -ENOENT, "NoSuchImage",
+                                         "There is no image %s/%s with %s: check name and tag", name,
+                                         repository, what);
                 return FAILURE_FINAL;
         case 408:
         case 425:
         case 429:
-                (void) error_set(ret, -EBUSY, "RegistryUnavailable", "Cannot get %s: %s takes no more requests now (HTTP status %ld): try later", what,
-                                 name, response->status);
+                (void) error_set(ret, -EBUSY, "RegistryUnavailable",
+                                 "Cannot get %s: %s takes no more requests now (HTTP status %ld): try later",
+                                 what, name, response->status);
                 return FAILURE_TRANSIENT;
         case 500 ... 599:
-                (void) error_set(ret, -EREMOTEIO, "RegistryUnavailable", "Cannot get %s: %s has a failure of its own (HTTP status %ld)", what, name,
+                (void) error_set(ret, -EREMOTEIO, "RegistryUnavailable",
+                                 "Cannot get %s: %s has a failure of its own (HTTP status %ld)", what, name,
                                  response->status);
                 return FAILURE_TRANSIENT;
         default:
-                (void) error_set(ret, -EPROTO, "RegistryUnavailable", "Cannot get %s: %s refuses with HTTP status %ld", what, name, response->status);
+                (void) error_set(ret, -EPROTO, "RegistryUnavailable",
+                                 "Cannot get %s: %s refuses with HTTP status %ld", what, name,
+                                 response->status);
                 return FAILURE_FINAL;
         }
 }
 
-/* -- the token -------------------------------------------------------------------------------------------------------- */
+/* -- the token
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 void registry_forget_waiter(Registry *r, Transfer *t) {
         for (size_t i = 0; i < r->n_waiting; i++)
@@ -173,7 +198,8 @@ static void tell_waiters(Registry *r, const Error *error, FailureKind kind, uint
         free(waiting);
 }
 
-static int token_on_body(HttpExchange *x, const HttpResponse *response, const void *p, size_t n, void *userdata) {
+static int token_on_body(HttpExchange *x, const HttpResponse *response, const void *p, size_t n,
+                         void *userdata) {
         Registry *r = userdata;
 
         if (n > AUTH_REPLY_MAX - r->token_size)
@@ -191,9 +217,12 @@ static void token_on_done(HttpExchange *x, const HttpResponse *response, CURLcod
         uint64_t retry_after = response->retry_after_sec;
 
         if (result != CURLE_OK || response->status >= 400)
-                kind = registry_explain(r, x, result, response, "a token from the registry's token server", &e);
-        else if (auth_parse_token(r->token_text, r->token_size, &token) < 0 || !(authorization = strjoin("Bearer ", token)))
-                (void) error_set(&e, -EBADMSG, "Unauthorized", "The token server of %s answers with something that is no token",
+                kind = registry_explain(r, x, result, response, "a token from the registry's token server",
+                                        &e);
+        else if (auth_parse_token(r->token_text, r->token_size, &token) < 0 ||
+                 !(authorization = strjoin("Bearer ", token)))
+                (void) error_set(&e, -EBADMSG, "Unauthorized",
+                                 "The token server of %s answers with something that is no token",
                                  r->request->registry);
         else {
                 free(r->authorization);
@@ -217,9 +246,10 @@ static int start_token(Registry *r, const char *challenge, Error *reterr_error) 
 
         k = challenge ? auth_parse_challenge(challenge, &c) : 0;
         if (k <= 0)
-                return error_set(reterr_error, -EACCES, "Unauthorized",
-                                 "%s wants a user name and a password for %s: credentials are not supported yet, only what everybody may pull",
-                                 r->request->registry, r->request->repository);
+                return error_set(
+                                reterr_error, -EACCES, "Unauthorized",
+                                "%s wants a user name and a password for %s: credentials are not supported yet, only what everybody may pull",
+                                r->request->registry, r->request->repository);
         if (!c.scope) {
                 c.scope = strjoin("repository:", r->request->repository, ":pull");
                 if (!c.scope)
@@ -228,11 +258,13 @@ static int start_token(Registry *r, const char *challenge, Error *reterr_error) 
 
         k = auth_token_url(&c, streq(r->request->scheme, "http"), &url);
         if (k == -EPERM)
-                return error_set(reterr_error, -EPROTO, "Unauthorized", "%s names a token server that we must not ask: %s",
-                                 r->request->registry, c.realm);
+                return error_set(reterr_error, -EPROTO, "Unauthorized",
+                                 "%s names a token server that we must not ask: %s", r->request->registry,
+                                 c.realm);
         if (k >= 0) {
                 r->token_size = 0;
-                k = http_get(r->http, &(HttpRequest) { .url = url, .accept = "application/json" }, &token_ops, r, &r->token_exchange);
+                k = http_get(r->http, &(HttpRequest){ .url = url, .accept = "application/json" }, &token_ops,
+                             r, &r->token_exchange);
         }
         if (k < 0)
                 return error_set_errno(reterr_error, k, "Cannot ask for a token: %m");

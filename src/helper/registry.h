@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One repository of one registry (OCI distribution-spec, "Pull"): requests with a token where one is asked for, and what failures mean. */
+/* One repository of one registry (OCI distribution-spec, "Pull"): requests with a token where one is asked
+ * for, and what failures mean. */
 
 #include <systemd/sd-event.h>
 
@@ -10,7 +11,8 @@
 
 #define RETRY_DELAY_MAX_USEC (UINT64_C(30) * 1000000)
 #define RETRY_AFTER_MAX_SEC 120U          /* a registry that wants us to wait longer has failed */
-#define RETRIES_UNREACHED_MAX 2U          /* for a registry that has never answered: a wrong name should not take minutes */
+#define RETRIES_UNREACHED_MAX                                                                               \
+        2U /* for a registry that has never answered: a wrong name should not take minutes */
 #define AUTH_ATTEMPTS_MAX 2U              /* tokens asked for by one transfer without progress */
 #define SYNC_INTERVAL (UINT64_C(8) << 20) /* write-back is started so often */
 
@@ -35,7 +37,8 @@ typedef struct Registry Registry;
 typedef struct Transfer Transfer;
 
 /* request is borrowed and must outlive it; ca: PEM text or NULL. */
-int registry_new(sd_event *event, const FetchRequest *request, const char *ca, size_t ca_size, Registry **ret, Error *reterr_error);
+int registry_new(sd_event *event, const FetchRequest *request, const char *ca, size_t ca_size,
+                 Registry **ret, Error *reterr_error);
 Registry *registry_free(Registry *r); /* transfers must be gone */
 DEFINE_CLEANUP_FUNC(Registry *, registry_free)
 
@@ -49,11 +52,12 @@ typedef struct TransferSpec {
         const char *reference; /* a manifest: what to ask for if there is no digest */
         const char *digest;    /* NULL: whatever reference (a tag) names */
         uint64_t size;         /* UINT64_MAX: not known */
-        int fd;                /* a blob: where to; taken over, also on failure. -EBADF: a manifest, into memory */
+        int fd; /* a blob: where to; taken over, also on failure. -EBADF: a manifest, into memory */
         uint64_t offset;       /* bytes that are in fd already */
 } TransferSpec;
 
-int transfer_new(Registry *r, const TransferSpec *spec, const TransferOps *ops, void *userdata, Transfer **ret);
+int transfer_new(Registry *r, const TransferSpec *spec, const TransferOps *ops, void *userdata,
+                 Transfer **ret);
 int transfer_start(Transfer *t);
 Transfer *transfer_free(Transfer *t);
 DEFINE_CLEANUP_FUNC(Transfer *, transfer_free)

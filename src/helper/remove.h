@@ -3,5 +3,6 @@
 
 #include "basic/error.h"
 
-/* Deletes everything in the directory, never across a mount or symlink; goes on after an error and reports the first. */
+/* Deletes everything in the directory, never across a mount or symlink; goes on after an error and reports
+ * the first. */
 int remove_contents(int dir_fd, Error *reterr_error);

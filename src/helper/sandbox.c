@@ -21,18 +21,21 @@
 
 /* Two shapes.
  *
- * A *directory* sandbox (unpack, remove, sync) works on a tree of files with root's identity, since owners, device nodes and trusted.* attributes
- * are root's to set. pivot_root() makes the tree its root, so that not even code run by an attacker has a path or a descriptor to anything else;
- * nosuid, nodev and noexec on that mount and a seccomp filter without PROT_EXEC and execve() keep what is in the tree from being run. Of
- * capabilities it keeps those listed in unpack_caps and remove_caps below. CAP_SYS_ADMIN among them is for one thing, trusted.overlay.* attributes (whiteouts of
- * whole directories); everything else that it would allow (mount, bpf, setns, ioctl, …) is not in the system calls that remain.
+ * A *directory* sandbox (unpack, remove, sync) works on a tree of files with root's identity, since owners,
+ * device nodes and trusted.* attributes are root's to set. pivot_root() makes the tree its root, so that not
+ * even code run by an attacker has a path or a descriptor to anything else; nosuid, nodev and noexec on that
+ * mount and a seccomp filter without PROT_EXEC and execve() keep what is in the tree from being run. Of
+ * capabilities it keeps those listed in unpack_caps and remove_caps below. CAP_SYS_ADMIN among them is for
+ * one thing, trusted.overlay.* attributes (whiteouts of whole directories); everything else that it would
+ * allow (mount, bpf, setns, ioctl, …) is not in the system calls that remain.
  *
- * A *user* sandbox (fetch, import) reads what strangers wrote and has no privilege at all: a uid of its own, no capability, and a tmpfs root with
- * read-only bind mounts of what getaddrinfo() and OpenSSL load. (An import of a directory keeps CAP_DAC_READ_SEARCH: blobs of a layout are often
- * readable by their owner only; it sees nothing but that layout.)
+ * A *user* sandbox (fetch, import) reads what strangers wrote and has no privilege at all: a uid of its own,
+ * no capability, and a tmpfs root with read-only bind mounts of what getaddrinfo() and OpenSSL load. (An
+ * import of a directory keeps CAP_DAC_READ_SEARCH: blobs of a layout are often readable by their owner only;
+ * it sees nothing but that layout.)
  *
- * A mount cannot be taken from another mount namespace: dir_fd is gone into by fchdir() before unshare(), which carries the working directory over
- * into the new namespace. */
+ * A mount cannot be taken from another mount namespace: dir_fd is gone into by fchdir() before unshare(),
+ * which carries the working directory over into the new namespace. */
 
 #define FETCH_ADDRESS_SPACE_MAX (UINT64_C(2) << 30)   /* stacks of resolver threads */
 #define UNPACK_ADDRESS_SPACE_MAX (UINT64_C(1) << 30)  /* zstd's window is 128 MiB at most */
@@ -41,7 +44,8 @@
 #define VIEW_DIRECTORY "import"
 
 static const cap_value_t unpack_caps[] = {
-        CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP, CAP_SYS_ADMIN, /* trusted.* */
+        CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER,    CAP_FSETID,
+        CAP_MKNOD, CAP_SETFCAP,      CAP_SYS_ADMIN, /* trusted.* */
 };
 static const cap_value_t remove_caps[] = { CAP_DAC_OVERRIDE, CAP_FOWNER };
 static const cap_value_t import_directory_caps[] = { CAP_DAC_READ_SEARCH };
@@ -51,8 +55,17 @@ static const char *const view_paths[] = {
         "/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache",
 };
 static const char *const view_network_paths[] = {
-        "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services",
-        "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+        "/etc/resolv.conf",
+        "/etc/hosts",
+        "/etc/nsswitch.conf",
+        "/etc/host.conf",
+        "/etc/gai.conf",
+        "/etc/services",
+        "/etc/ssl",
+        "/etc/pki",
+        "/etc/ca-certificates",
+        "/usr/share/ca-certificates",
+        "/usr/local/share/ca-certificates",
         "/run/systemd/resolve",
 };
 
@@ -80,7 +93,8 @@ static int apply_limits(SandboxProfile profile, Error *reterr_error) {
         STEP(limit(RLIMIT_CORE, 0), "limiting core dumps");
         STEP(limit(RLIMIT_NOFILE, NOFILE_MAX), "limiting descriptors");
         STEP(limit(RLIMIT_FSIZE, EXTRACT_FILE_SIZE_MAX), "limiting file sizes");
-        STEP(limit(RLIMIT_AS, profile == SANDBOX_FETCH ? FETCH_ADDRESS_SPACE_MAX : UNPACK_ADDRESS_SPACE_MAX), "limiting memory");
+        STEP(limit(RLIMIT_AS, profile == SANDBOX_FETCH ? FETCH_ADDRESS_SPACE_MAX : UNPACK_ADDRESS_SPACE_MAX),
+             "limiting memory");
         return 0;
 }
 
@@ -148,7 +162,8 @@ static int last_steps(SandboxProfile profile, pid_t parent, Error *reterr_error)
         return 0;
 }
 
-/* What libraries read or load at first use they have to load from the host, not from a tree that an archive fills. */
+/* What libraries read or load at first use they have to load from the host, not from a tree that an archive
+ * fills. */
 static int warm_up(Error *reterr_error) {
         char digest[DIGEST_STRING_MAX];
         int r;
@@ -204,7 +219,8 @@ int sandbox_enter_directory(int dir_fd, SandboxProfile profile, int *ret_root_fd
         if (r < 0)
                 return r;
 
-        STEP(tree_fd = clone_mount(".", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC), "binding the directory");
+        STEP(tree_fd = clone_mount(".", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
+             "binding the directory");
         STEP(move_mount(tree_fd, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH), "mounting the directory");
         STEP(fchdir(tree_fd), "going to the mounted directory");
         tree_fd = safe_close(tree_fd);
@@ -243,7 +259,8 @@ static int attach(int mount_fd, const char *path, Error *reterr_error) {
         if (S_ISDIR(st.st_mode))
                 STEP(mkdirat(here, rel, 0755), "making the view of the host");
         else
-                STEP(file = openat(here, rel, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644), "making the view of the host");
+                STEP(file = openat(here, rel, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644),
+                     "making the view of the host");
 
         STEP(move_mount(mount_fd, "", here, rel, MOVE_MOUNT_F_EMPTY_PATH), "mounting the view of the host");
         return 0;
@@ -253,7 +270,8 @@ static int clone_paths(const char *const *paths, size_t n, int *fds, Error *rete
         for (size_t i = 0; i < n; i++) {
                 fds[i] = clone_mount(paths[i], MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
                 if (fds[i] < 0 && errno != ENOENT && errno != ENOTDIR)
-                        return error_set(reterr_error, -errno, "SandboxFailed", "Cannot enter the sandbox: binding %s: %m", paths[i]);
+                        return error_set(reterr_error, -errno, "SandboxFailed",
+                                         "Cannot enter the sandbox: binding %s: %m", paths[i]);
         }
         return 0;
 }
@@ -282,15 +300,19 @@ static int build_view(bool network, int directory_fd, Error *reterr_error) {
         memset(network_fds, 0xff, sizeof(network_fds));
         r = clone_paths(view_paths, ELEMENTSOF(view_paths), fds, reterr_error);
         if (r >= 0 && network)
-                r = clone_paths(view_network_paths, ELEMENTSOF(view_network_paths), network_fds, reterr_error);
+                r = clone_paths(view_network_paths, ELEMENTSOF(view_network_paths), network_fds,
+                                reterr_error);
 
         mask = umask(0022);
-        if (r >= 0 && (mount("tmpfs", VIEW_ROOT, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=1m") < 0 || chdir(VIEW_ROOT) < 0))
+        if (r >= 0 &&
+            (mount("tmpfs", VIEW_ROOT, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=1m") < 0 ||
+             chdir(VIEW_ROOT) < 0))
                 r = step_failed(-errno, "mounting an empty root", reterr_error);
         if (r >= 0)
                 r = attach_paths(view_paths, ELEMENTSOF(view_paths), fds, reterr_error);
         if (r >= 0)
-                r = attach_paths(view_network_paths, ELEMENTSOF(view_network_paths), network_fds, reterr_error);
+                r = attach_paths(view_network_paths, ELEMENTSOF(view_network_paths), network_fds,
+                                 reterr_error);
         if (r >= 0 && directory_fd >= 0)
                 r = attach(directory_fd, VIEW_DIRECTORY, reterr_error);
         (void) umask(mask);
@@ -326,11 +348,13 @@ int sandbox_enter_user(int dir_fd, SandboxProfile profile, int *ret_dir_fd, Erro
         pw = getpwnam(MOORED_FETCH_USER);
         if (!pw)
                 return error_set(reterr_error, -ESRCH, "NoSuchUser",
-                                 "The system user " MOORED_FETCH_USER " does not exist: run systemd-sysusers");
+                                 "The system user " MOORED_FETCH_USER
+                                 " does not exist: run systemd-sysusers");
         uid = pw->pw_uid;
         gid = pw->pw_gid;
         if (uid == 0 || gid == 0)
-                return error_set(reterr_error, -EPERM, "SandboxFailed", "The user " MOORED_FETCH_USER " must not be root");
+                return error_set(reterr_error, -EPERM, "SandboxFailed",
+                                 "The user " MOORED_FETCH_USER " must not be root");
 
         r = warm_up(reterr_error);
         if (r < 0)
@@ -343,7 +367,8 @@ int sandbox_enter_user(int dir_fd, SandboxProfile profile, int *ret_dir_fd, Erro
         if (r < 0)
                 return r;
         if (dir_fd >= 0)
-                STEP(tree_fd = clone_mount(".", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
+                STEP(tree_fd = clone_mount(".", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                                                MOUNT_ATTR_NOEXEC),
                      "binding the directory");
         r = build_view(network, tree_fd, reterr_error);
         if (r < 0)
@@ -351,9 +376,12 @@ int sandbox_enter_user(int dir_fd, SandboxProfile profile, int *ret_dir_fd, Erro
         r = pivot(reterr_error);
         if (r < 0)
                 return r;
-        STEP(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL), "making the root read-only");
+        STEP(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                   NULL),
+             "making the root read-only");
         if (dir_fd >= 0)
-                STEP(opened = open("/" VIEW_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC), "opening the directory");
+                STEP(opened = open("/" VIEW_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                     "opening the directory");
 
         r = become_user(uid, gid, dir_fd >= 0, reterr_error);
         if (r < 0)

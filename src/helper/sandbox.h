@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What a helper gives up before it touches anything that came from outside. Each step is fatal: there is no half a sandbox. */
+/* What a helper gives up before it touches anything that came from outside. Each step is fatal: there is no
+ * half a sandbox. */
 
 #include "basic/error.h"
 
@@ -14,13 +15,14 @@ typedef enum SandboxProfile {
         _SANDBOX_PROFILE_MAX,
 } SandboxProfile;
 
-/* Stays root without most capabilities, in namespaces of its own, with the directory dir_fd as its whole file system: *ret_root_fd is it, opened
- * anew; dir_fd is closed. For UNPACK, REMOVE, SYNC. */
+/* Stays root without most capabilities, in namespaces of its own, with the directory dir_fd as its whole
+ * file system: *ret_root_fd is it, opened anew; dir_fd is closed. For UNPACK, REMOVE, SYNC. */
 int sandbox_enter_directory(int dir_fd, SandboxProfile profile, int *ret_root_fd, Error *reterr_error);
 
-/* Becomes the user moored-fetch without any capability, and sees read-only what name resolution and TLS need of the host, nothing else. For
- * FETCH; and for IMPORT, which has no network and, if dir_fd is a directory, sees that: *ret_dir_fd is it, opened anew, and may be read whatever
- * the modes in it. dir_fd may be -EBADF. -ESRCH "NoSuchUser" if the user is missing. */
+/* Becomes the user moored-fetch without any capability, and sees read-only what name resolution and TLS need
+ * of the host, nothing else. For FETCH; and for IMPORT, which has no network and, if dir_fd is a directory,
+ * sees that: *ret_dir_fd is it, opened anew, and may be read whatever the modes in it. dir_fd may be -EBADF.
+ * -ESRCH "NoSuchUser" if the user is missing. */
 int sandbox_enter_user(int dir_fd, SandboxProfile profile, int *ret_dir_fd, Error *reterr_error);
 
 /* sandbox-seccomp.c: the last step of both. */

@@ -15,8 +15,10 @@ int verb_sync(json_t *request, Error *reterr_error) {
         if (r < 0)
                 return r;
 
-        /* Unlike sync(), it reports what could not be written since the descriptor was opened, and before if nobody has heard. */
+        /* Unlike sync(), it reports what could not be written since the descriptor was opened, and before if
+         * nobody has heard. */
         if (syncfs(root_fd) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot write the file system's data to disk: %m");
+                return error_set_errno(reterr_error, -errno,
+                                       "Cannot write the file system's data to disk: %m");
         return 0;
 }

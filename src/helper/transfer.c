@@ -16,18 +16,20 @@
  *
  *                        ┌──────────── on_retry (back-off) ◀───────────┐
  *                        ▼                                             │ transfer_failed (transient)
- *   transfer_start ─▶ HASHING ─on_hash─▶ ASKING ─exchange_on_done──────┼──▶ transfer_finish: verified, or failed for good
- *                    (what is there)       ▲  └─401─▶ registry_authenticate
- *                                          └───────── transfer_on_token
+ *   transfer_start ─▶ HASHING ─on_hash─▶ ASKING ─exchange_on_done──────┼──▶ transfer_finish: verified, or
+ * failed for good (what is there)       ▲  └─401─▶ registry_authenticate └───────── transfer_on_token
  *
- * Invariant: the first `offset` bytes of the object are in fd (or in `data`) and have gone through `digester`; `buffered` more are in `buffer`. A request always asks
- * for what comes next; whatever ends it, the next one resumes there. */
+ * Invariant: the first `offset` bytes of the object are in fd (or in `data`) and have gone through
+ * `digester`; `buffered` more are in `buffer`. A request always asks for what comes next; whatever ends it,
+ * the next one resumes there. */
 
-#define MANIFEST_ACCEPT                                                                                           \
-        MEDIA_TYPE_OCI_INDEX ", " MEDIA_TYPE_OCI_MANIFEST ", " MEDIA_TYPE_DOCKER_LIST ", " MEDIA_TYPE_DOCKER_MANIFEST
+#define MANIFEST_ACCEPT                                                                                     \
+        MEDIA_TYPE_OCI_INDEX ", " MEDIA_TYPE_OCI_MANIFEST ", " MEDIA_TYPE_DOCKER_LIST                       \
+                             ", " MEDIA_TYPE_DOCKER_MANIFEST
 #define BUFFER_SIZE (512U * 1024)
 #define HASH_CHUNK_SIZE (4U * 1024 * 1024) /* of what is there already, a turn of the loop */
-#define PROGRESS_RESETS_RETRIES (UINT64_C(1) << 20) /* a transfer that gets on may fail as often as it likes */
+#define PROGRESS_RESETS_RETRIES                                                                             \
+        (UINT64_C(1) << 20) /* a transfer that gets on may fail as often as it likes */
 
 struct Transfer {
         Registry *registry; /* weak */
@@ -91,7 +93,8 @@ static bool is_blob(const Transfer *t) {
         return t->fd >= 0;
 }
 
-int transfer_new(Registry *r, const TransferSpec *spec, const TransferOps *ops, void *userdata, Transfer **ret) {
+int transfer_new(Registry *r, const TransferSpec *spec, const TransferOps *ops, void *userdata,
+                 Transfer **ret) {
         _cleanup_close_ int fd = spec->fd;
         _cleanup_(transfer_freep) Transfer *t = calloc(1, sizeof(*t));
 
@@ -175,9 +178,11 @@ static int flush_buffer(Transfer *t) {
         t->offset += t->buffered;
         t->buffered = 0;
 
-        /* Starts writing to disk now, so that there is little left for fdatasync() at the end. Its failure would show there. */
+        /* Starts writing to disk now, so that there is little left for fdatasync() at the end. Its failure
+         * would show there. */
         if (t->offset - t->synced >= SYNC_INTERVAL) {
-                (void) sync_file_range(t->fd, (off_t) t->synced, (off_t) (t->offset - t->synced), SYNC_FILE_RANGE_WRITE);
+                (void) sync_file_range(t->fd, (off_t) t->synced, (off_t) (t->offset - t->synced),
+                                       SYNC_FILE_RANGE_WRITE);
                 t->synced = t->offset;
         }
         return 0;
@@ -198,8 +203,9 @@ static int check_headers(Transfer *t, const HttpResponse *response) {
         int r;
 
         if (response->status == 206 && response->range_start != t->offset)
-                return error_set(&t->error, -EPROTO, "RegistryUnavailable", "Cannot get %s: %s sends another part of it than was asked for",
-                                 t->what, t->registry->request->registry);
+                return error_set(&t->error, -EPROTO, "RegistryUnavailable",
+                                 "Cannot get %s: %s sends another part of it than was asked for", t->what,
+                                 t->registry->request->registry);
         if (response->status != 206 && t->offset > 0) {
                 /* It does not do ranges. */
                 r = start_over(t);
@@ -208,24 +214,28 @@ static int check_headers(Transfer *t, const HttpResponse *response) {
         }
 
         expected = t->size == UINT64_MAX ? UINT64_MAX : t->size - t->offset;
-        if (!response->content_encoding && response->content_length != UINT64_MAX && expected != UINT64_MAX &&
-            response->content_length != expected)
+        if (!response->content_encoding && response->content_length != UINT64_MAX &&
+            expected != UINT64_MAX && response->content_length != expected)
                 return error_set(&t->error, -EBADMSG, "SizeMismatch",
-                                 "Cannot get %s: %s announces %" PRIu64 " bytes where the manifest says %" PRIu64, t->what,
-                                 t->registry->request->registry, response->content_length, expected);
+                                 "Cannot get %s: %s announces %" PRIu64
+                                 " bytes where the manifest says %" PRIu64,
+                                 t->what, t->registry->request->registry, response->content_length,
+                                 expected);
         return 0;
 }
 
 static int manifest_append(Transfer *t, const void *p, size_t n) {
         if (n > MANIFEST_SIZE_MAX - t->buffered)
-                return error_set(&t->error, -EFBIG, "ManifestTooLarge", "Cannot get %s: it is larger than %u bytes, which is the limit", t->what,
+                return error_set(&t->error, -EFBIG, "ManifestTooLarge",
+                                 "Cannot get %s: it is larger than %u bytes, which is the limit", t->what,
                                  MANIFEST_SIZE_MAX);
         memcpy(t->buffer + t->buffered, p, n);
         t->buffered += n;
         return 0;
 }
 
-static int exchange_on_body(HttpExchange *x, const HttpResponse *response, const void *p, size_t n, void *userdata) {
+static int exchange_on_body(HttpExchange *x, const HttpResponse *response, const void *p, size_t n,
+                            void *userdata) {
         Transfer *t = userdata;
         const char *b = p;
         int r;
@@ -241,8 +251,9 @@ static int exchange_on_body(HttpExchange *x, const HttpResponse *response, const
         if (!is_blob(t))
                 return manifest_append(t, p, n);
         if (n > t->size - t->offset - t->buffered)
-                return error_set(&t->error, -EBADMSG, "SizeMismatch", "Cannot get %s: %s sends more than the %" PRIu64 " bytes that it has", t->what,
-                                 t->registry->request->registry, t->size);
+                return error_set(&t->error, -EBADMSG, "SizeMismatch",
+                                 "Cannot get %s: %s sends more than the %" PRIu64 " bytes that it has",
+                                 t->what, t->registry->request->registry, t->size);
 
         while (n > 0) {
                 size_t k = MIN(n, (size_t) BUFFER_SIZE - t->buffered);
@@ -269,7 +280,8 @@ static int on_retry(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* Exponential, with jitter: many helpers that a registry's restart has thrown out should not come back in step. */
+/* Exponential, with jitter: many helpers that a registry's restart has thrown out should not come back in
+ * step. */
 static uint64_t retry_delay(const Transfer *t, uint64_t retry_after_sec) {
         uint64_t delay = t->registry->request->retry_delay_msec * USEC_PER_MSEC;
         uint32_t random = 0;
@@ -302,30 +314,38 @@ static void transfer_failed(Transfer *t, Error *error, FailureKind kind, uint64_
         t->attempts++;
         if (!is_blob(t))
                 t->buffered = 0;
-        r = sd_event_add_time_relative(registry->event, &t->retry_source, CLOCK_BOOTTIME, retry_delay(t, retry_after_sec), 0, on_retry, t);
+        r = sd_event_add_time_relative(registry->event, &t->retry_source, CLOCK_BOOTTIME,
+                                       retry_delay(t, retry_after_sec), 0, on_retry, t);
         if (r < 0)
                 transfer_finish(t, error);
 }
 
 /* All of it has been received. */
 static int verify(Transfer *t, Error *reterr_error) {
-        const char *expected = t->digest ?: (t->announced && digest_is_valid(t->announced)) ? t->announced : NULL;
+        const char *expected = t->digest
+                                               ?: (t->announced && digest_is_valid(t->announced))
+                                                  ? t->announced
+                                                  : NULL;
         int r;
 
         if (!is_blob(t)) {
                 if (t->size != UINT64_MAX && t->buffered != t->size)
                         return error_set(reterr_error, -EBADMSG, "SizeMismatch",
-                                         "%s is not what the index says: expected %" PRIu64 " bytes, got %zu", t->what, t->size, t->buffered);
-                r = digest_of_bytes(expected ? digest_algorithm(expected) : DIGEST_SHA256, t->buffer, t->buffered, t->got);
+                                         "%s is not what the index says: expected %" PRIu64
+                                         " bytes, got %zu",
+                                         t->what, t->size, t->buffered);
+                r = digest_of_bytes(expected ? digest_algorithm(expected) : DIGEST_SHA256, t->buffer,
+                                    t->buffered, t->got);
         } else
                 r = digester_finish(t->digester, t->got);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot compute the digest of %s: %m", t->what);
 
         if (expected && !streq(expected, t->got))
-                return error_set(reterr_error, -EBADMSG, "DigestMismatch",
-                                 "What %s sent as %s is something else: expected %s, got %s: it was damaged or forged on the way",
-                                 t->registry->request->registry, t->what, expected, t->got);
+                return error_set(
+                                reterr_error, -EBADMSG, "DigestMismatch",
+                                "What %s sent as %s is something else: expected %s, got %s: it was damaged or forged on the way",
+                                t->registry->request->registry, t->what, expected, t->got);
         if (is_blob(t) && fdatasync(t->fd) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot write %s to disk: %m", t->what);
         return 0;
@@ -393,7 +413,8 @@ static void keep_response(Transfer *t, const HttpResponse *response) {
         (void) free_and_strdup(&t->announced, response->content_digest);
 }
 
-static void exchange_on_done(HttpExchange *x, const HttpResponse *response, CURLcode result, void *userdata) {
+static void exchange_on_done(HttpExchange *x, const HttpResponse *response, CURLcode result,
+                             void *userdata) {
         Transfer *t = userdata;
         _cleanup_error_ Error e = {};
         uint64_t retry_after = response->retry_after_sec;
@@ -450,7 +471,8 @@ static void transfer_ask(Transfer *t) {
         t->attempt_start = t->offset;
         t->used_serial = t->registry->token_serial;
 
-        url = strjoin(q->scheme, "://", q->host, "/v2/", q->repository, is_blob(t) ? "/blobs/" : "/manifests/", t->reference);
+        url = strjoin(q->scheme, "://", q->host, "/v2/", q->repository,
+                      is_blob(t) ? "/blobs/" : "/manifests/", t->reference);
         if (url) {
                 request.url = url;
                 r = http_get(t->registry->http, &request, &exchange_ops, t, &t->exchange);
@@ -468,12 +490,14 @@ static int on_hash(sd_event_source *s, void *userdata) {
         uint64_t end = MIN(t->there, t->offset + HASH_CHUNK_SIZE);
 
         while (t->offset < end) {
-                ssize_t k = pread(t->fd, t->buffer, MIN((size_t) (end - t->offset), (size_t) BUFFER_SIZE), (off_t) t->offset);
+                ssize_t k = pread(t->fd, t->buffer, MIN((size_t) (end - t->offset), (size_t) BUFFER_SIZE),
+                                  (off_t) t->offset);
 
                 if (k < 0 && errno == EINTR)
                         continue;
                 if (k <= 0 || digester_update(t->digester, t->buffer, (size_t) k) < 0) {
-                        (void) error_set_errno(&e, k < 0 ? -errno : -EIO, "Cannot read what is there of %s: %m", t->what);
+                        (void) error_set_errno(&e, k < 0 ? -errno : -EIO,
+                                               "Cannot read what is there of %s: %m", t->what);
                         transfer_finish(t, &e);
                         return 0;
                 }

@@ -9,15 +9,17 @@
 #include "basic/hashmap.h"
 #include "helper/tree-writer.h"
 
-/* Every path is walked one component at a time by openat2() from the descriptor of the directory before, with RESOLVE_BENEATH and
- * RESOLVE_NO_SYMLINKS, so that nothing the archive made earlier (a symlink above all) can lead anywhere else. Archives are sorted: the walk keeps
- * the descriptors of the directories of the last entry and reuses what is common, which makes one openat2() a directory of most archives.
+/* Every path is walked one component at a time by openat2() from the descriptor of the directory before,
+ * with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS, so that nothing the archive made earlier (a symlink above
+ * all) can lead anywhere else. Archives are sorted: the walk keeps the descriptors of the directories of the
+ * last entry and reuses what is common, which makes one openat2() a directory of most archives.
  *
- * Invariant: levels[0..depth) are exactly the directories on the way to the last path entered. What is removed is always a child of
- * the last of them, so that no descriptor in the stack can belong to something removed.
+ * Invariant: levels[0..depth) are exactly the directories on the way to the last path entered. What is
+ * removed is always a child of the last of them, so that no descriptor in the stack can belong to something
+ * removed.
  *
- * Directories are 0755 and root's while entries are made in them; owner, mode and time come at the end, since making an entry changes the
- * time, and a setgid bit would change the group of what is made. */
+ * Directories are 0755 and root's while entries are made in them; owner, mode and time come at the end,
+ * since making an entry changes the time, and a setgid bit would change the group of what is made. */
 
 #define OPAQUE_XATTR "trusted.overlay.opaque"
 
@@ -68,7 +70,8 @@ int tree_writer_new(int root_fd, TreeWriter **ret, Error *reterr_error) {
 }
 
 static int refuse(Error *reterr_error, const char *name, const char *why) {
-        return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive has an entry \"%.128s\" %s: it is refused", name, why);
+        return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                         "The archive has an entry \"%.128s\" %s: it is refused", name, why);
 }
 
 int tree_normalize(const char *name, char ret[static TREE_PATH_MAX + 1], Error *reterr_error) {
@@ -112,7 +115,8 @@ int tree_writer_clear(TreeWriter *t, int dirfd, const char *name, Error *reterr_
 
         r = rm_rf_at(dirfd, name);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot replace the directory %s in the layer: %m", name);
+                return error_set_errno(reterr_error, r, "Cannot replace the directory %s in the layer: %m",
+                                       name);
         return 0;
 }
 
@@ -124,7 +128,8 @@ int tree_writer_set_opaque(TreeWriter *t, int dirfd, const char *name, Error *re
         if (fd < 0)
                 return error_set_errno(reterr_error, fd, "Cannot open directory %s in the layer: %m", name);
         if (fsetxattr(fd, OPAQUE_XATTR, "y", 1, 0) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot make directory %s opaque for overlayfs: %m", name);
+                return error_set_errno(reterr_error, -errno,
+                                       "Cannot make directory %s opaque for overlayfs: %m", name);
         return 0;
 }
 
@@ -135,7 +140,8 @@ int tree_writer_mkdir(TreeWriter *t, int dirfd, const char *name, Error *reterr_
         if (mkdirat(dirfd, name, 0755) >= 0)
                 return 1;
         if (errno != EEXIST)
-                return error_set_errno(reterr_error, -errno, "Cannot create directory %s in the layer: %m", name);
+                return error_set_errno(reterr_error, -errno, "Cannot create directory %s in the layer: %m",
+                                       name);
 
         if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot look at %s in the layer: %m", name);
@@ -143,7 +149,8 @@ int tree_writer_mkdir(TreeWriter *t, int dirfd, const char *name, Error *reterr_
                 return 0;
 
         if (unlinkat(dirfd, name, 0) < 0 || mkdirat(dirfd, name, 0755) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot create directory %s in the layer: %m", name);
+                return error_set_errno(reterr_error, -errno, "Cannot create directory %s in the layer: %m",
+                                       name);
         if (is_whiteout(&st)) {
                 r = tree_writer_set_opaque(t, dirfd, name, reterr_error);
                 if (r < 0)
@@ -159,9 +166,11 @@ int tree_writer_whiteout(TreeWriter *t, int dirfd, const char *name, Error *rete
         if (mknodat(dirfd, name, S_IFCHR, makedev(0, 0)) >= 0)
                 return 0;
         if (errno != EEXIST)
-                return error_set_errno(reterr_error, -errno, "Cannot create the whiteout of %s in the layer: %m", name);
+                return error_set_errno(reterr_error, -errno,
+                                       "Cannot create the whiteout of %s in the layer: %m", name);
 
-        /* It speaks of lower layers only, also where this layer has the name itself (image-spec layer.md, "Whiteouts"). */
+        /* It speaks of lower layers only, also where this layer has the name itself (image-spec layer.md,
+         * "Whiteouts"). */
         if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot look at %s in the layer: %m", name);
         return S_ISDIR(st.st_mode) ? tree_writer_set_opaque(t, dirfd, name, reterr_error) : 0;
@@ -192,7 +201,8 @@ static int open_level(TreeWriter *t, int dirfd, const char *name, const char *pa
                 struct stat st;
 
                 if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !is_whiteout(&st))
-                        return refuse(reterr_error, path, "used as a directory although the layer has a file of that name");
+                        return refuse(reterr_error, path,
+                                      "used as a directory although the layer has a file of that name");
         } else if (fd == -ELOOP)
                 return refuse(reterr_error, path, "that is a symbolic link and used as a directory");
         else if (fd != -ENOENT)
@@ -210,7 +220,8 @@ static int open_level(TreeWriter *t, int dirfd, const char *name, const char *pa
         return fd;
 }
 
-int tree_writer_enter(TreeWriter *t, const char *path, int *ret_dirfd, const char **ret_name, Error *reterr_error) {
+int tree_writer_enter(TreeWriter *t, const char *path, int *ret_dirfd, const char **ret_name,
+                      Error *reterr_error) {
         const char *slash = strrchr(path, '/');
         size_t n = slash ? (size_t) (slash - path) : 0, pos;
 
@@ -283,8 +294,10 @@ int tree_writer_finish(TreeWriter *t, Error *reterr_error) {
                 int r = apply(t, path, m);
 
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "Cannot set owner, mode and time of directory /%s in the layer: %m",
-                                               path);
+                        return error_set_errno(
+                                        reterr_error, r,
+                                        "Cannot set owner, mode and time of directory /%s in the layer: %m",
+                                        path);
         }
         return 0;
 }

@@ -20,8 +20,8 @@ typedef struct TreeMetadata {
         struct timespec mtime;
 } TreeMetadata;
 
-/* Takes "./a//b/" and "/a/b" apart into "a/b"; "." and "/" become "". ".." is refused, whatever it would lead to; so are names beyond the
- * limits above: -EBADMSG "InvalidArchive". */
+/* Takes "./a//b/" and "/a/b" apart into "a/b"; "." and "/" become "". ".." is refused, whatever it would
+ * lead to; so are names beyond the limits above: -EBADMSG "InvalidArchive". */
 int tree_normalize(const char *name, char ret[static TREE_PATH_MAX + 1], Error *reterr_error);
 
 typedef struct TreeWriter TreeWriter;
@@ -31,9 +31,11 @@ int tree_writer_new(int root_fd, TreeWriter **ret, Error *reterr_error);
 TreeWriter *tree_writer_free(TreeWriter *t);
 DEFINE_CLEANUP_FUNC(TreeWriter *, tree_writer_free)
 
-/* Goes to the directory that holds path (normalised, not ""), makes what is missing of it (0755, root's), and yields its descriptor (O_PATH,
- * borrowed, valid until the next call) and the last component. A symlink or file on the way is -EBADMSG. */
-int tree_writer_enter(TreeWriter *t, const char *path, int *ret_dirfd, const char **ret_name, Error *reterr_error);
+/* Goes to the directory that holds path (normalised, not ""), makes what is missing of it (0755, root's),
+ * and yields its descriptor (O_PATH, borrowed, valid until the next call) and the last component. A symlink
+ * or file on the way is -EBADMSG. */
+int tree_writer_enter(TreeWriter *t, const char *path, int *ret_dirfd, const char **ret_name,
+                      Error *reterr_error);
 /* mkdir. What is there and no directory is replaced; a whiteout there makes the new directory opaque. */
 int tree_writer_mkdir(TreeWriter *t, int dirfd, const char *name, Error *reterr_error);
 /* Removes what is at name, a tree as well. */
@@ -44,5 +46,6 @@ int tree_writer_set_opaque(TreeWriter *t, int dirfd, const char *name, Error *re
 int tree_writer_note_directory(TreeWriter *t, const char *path, const TreeMetadata *m, Error *reterr_error);
 int tree_writer_finish(TreeWriter *t, Error *reterr_error);
 
-/* A whiteout in overlayfs' form: char device 0:0. Where a directory is already, that becomes opaque; another file stays. */
+/* A whiteout in overlayfs' form: char device 0:0. Where a directory is already, that becomes opaque; another
+ * file stays. */
 int tree_writer_whiteout(TreeWriter *t, int dirfd, const char *name, Error *reterr_error);

@@ -14,8 +14,9 @@
 #include "job/proto.h"
 #include "oci/digest.h"
 
-/* The decompressed stream goes two ways at once (LayerStream): to the hasher and to extract_tar(). The tree is right only if both ends agree: the
- * whole stream, with what stands behind the tar's end, has the DiffID. */
+/* The decompressed stream goes two ways at once (LayerStream): to the hasher and to extract_tar(). The tree
+ * is right only if both ends agree: the whole stream, with what stands behind the tar's end, has the DiffID.
+ */
 
 #define BLOB_FD (PROTO_FIRST_FD + 0)
 #define ROOT_FD (PROTO_FIRST_FD + 1)
@@ -47,7 +48,8 @@ static int on_read(void *userdata, const void **ret, size_t *ret_size, Error *re
         return layer_stream_next(u->stream, ret, ret_size, reterr_error);
 }
 
-int unpack_layer(const UnpackRequest *q, int blob_fd, int root_fd, UnpackProgressFunc progress, UnpackResult *ret, Error *reterr_error) {
+int unpack_layer(const UnpackRequest *q, int blob_fd, int root_fd, UnpackProgressFunc progress,
+                 UnpackResult *ret, Error *reterr_error) {
         _cleanup_(layer_stream_freep) LayerStream *stream = NULL;
         char digest[DIGEST_STRING_MAX];
         Unpack u = { .progress = progress };
@@ -62,7 +64,8 @@ int unpack_layer(const UnpackRequest *q, int blob_fd, int root_fd, UnpackProgres
         int r;
 
         if (!digest_is_valid(q->diff_id))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is no digest", q->diff_id);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is no digest",
+                                 q->diff_id);
         r = fd_size(blob_fd, &u.total);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot find out the size of the layer's blob: %m");
@@ -79,8 +82,10 @@ int unpack_layer(const UnpackRequest *q, int blob_fd, int root_fd, UnpackProgres
         if (r < 0)
                 return r;
         if (!streq(digest, q->diff_id))
-                return error_set(reterr_error, -EBADMSG, "DigestMismatch",
-                                 "The layer's content is not what the image configuration says: expected %s, got %s", q->diff_id, digest);
+                return error_set(
+                                reterr_error, -EBADMSG, "DigestMismatch",
+                                "The layer's content is not what the image configuration says: expected %s, got %s",
+                                q->diff_id, digest);
 
         *ret = result;
         return 0;
@@ -103,7 +108,8 @@ static void send_progress(uint64_t done, uint64_t total) {
         char d[PROTO_U64_MAX], t[PROTO_U64_MAX];
 
         /* A daemon that is gone ends us by the signal of its death. */
-        (void) proto_send(PROTO_SOCKET_FD, NULL, 0, "progress", "DONE", proto_u64(d, done), "TOTAL", proto_u64(t, total), NULL);
+        (void) proto_send(PROTO_SOCKET_FD, NULL, 0, "progress", "DONE", proto_u64(d, done), "TOTAL",
+                          proto_u64(t, total), NULL);
 }
 
 int verb_unpack(json_t *request, Error *reterr_error) {
@@ -124,8 +130,8 @@ int verb_unpack(json_t *request, Error *reterr_error) {
         if (r < 0)
                 return r;
 
-        r = proto_send(PROTO_SOCKET_FD, NULL, 0, "unpacked", "DIFF_ID", q.diff_id, "SIZE", proto_u64(size, result.size), "ENTRIES",
-                       proto_u64(entries, result.entries), NULL);
+        r = proto_send(PROTO_SOCKET_FD, NULL, 0, "unpacked", "DIFF_ID", q.diff_id, "SIZE",
+                       proto_u64(size, result.size), "ENTRIES", proto_u64(entries, result.entries), NULL);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot report to moored: %m");
         return 0;

@@ -20,7 +20,8 @@ typedef struct UnpackResult {
         uint64_t entries;
 } UnpackResult;
 
-/* Without a sandbox. progress (may be NULL) is called now and then with the compressed bytes read, of how many. On errors the tree is to be thrown
- * away. -EBADMSG "DigestMismatch" if the DiffID is another. */
+/* Without a sandbox. progress (may be NULL) is called now and then with the compressed bytes read, of how
+ * many. On errors the tree is to be thrown away. -EBADMSG "DigestMismatch" if the DiffID is another. */
 typedef void (*UnpackProgressFunc)(uint64_t done, uint64_t total);
-int unpack_layer(const UnpackRequest *q, int blob_fd, int root_fd, UnpackProgressFunc progress, UnpackResult *ret, Error *reterr_error);
+int unpack_layer(const UnpackRequest *q, int blob_fd, int root_fd, UnpackProgressFunc progress,
+                 UnpackResult *ret, Error *reterr_error);

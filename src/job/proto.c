@@ -7,8 +7,9 @@
 #include "basic/string-util.h"
 #include "job/proto.h"
 
-/* The two ends do not trust each other alike: a helper believes its daemon, the daemon must expect anything from a helper that was taken
- * over by what it read. Parsing is strict therefore and in one place: a whole datagram either is a message or is refused. */
+/* The two ends do not trust each other alike: a helper believes its daemon, the daemon must expect anything
+ * from a helper that was taken over by what it read. Parsing is strict therefore and in one place: a whole
+ * datagram either is a message or is refused. */
 
 #define KEY_CHARSET UPPERCASE DIGITS "_"
 #define KEY_MAX 32U
@@ -60,7 +61,8 @@ int proto_send(int sock, const int *fds, size_t n_fds, const char *type, ...) {
                 if (!key)
                         break;
                 value = va_arg(ap, const char *);
-                r = ++n_fields > PROTO_FIELDS_MAX ? -EMSGSIZE : append_field(buffer, &n, key, strempty(value));
+                r = ++n_fields > PROTO_FIELDS_MAX ? -EMSGSIZE
+                                                  : append_field(buffer, &n, key, strempty(value));
         }
         va_end(ap);
         if (r < 0)
@@ -84,7 +86,8 @@ static int parse_fields(ProtoMessage *m, size_t n) {
                 *equals = 0;
                 if (end)
                         *end = 0;
-                if (equals == line || equals - line > (ptrdiff_t) KEY_MAX || !string_in_charset(line, KEY_CHARSET))
+                if (equals == line || equals - line > (ptrdiff_t) KEY_MAX ||
+                    !string_in_charset(line, KEY_CHARSET))
                         return -EBADMSG;
                 for (const char *v = equals + 1; *v; v++)
                         if ((unsigned char) *v < 0x20 || *v == 0x7f)
@@ -149,8 +152,9 @@ int proto_take_fd(ProtoMessage *m, size_t i) {
 int proto_send_error(int sock, const Error *e) {
         char errno_text[PROTO_U64_MAX];
 
-        return proto_send(sock, NULL, 0, "error", "NAME", error_name(e),
-                          "ERRNO", proto_u64(errno_text, (uint64_t) -(int64_t) e->error), "MESSAGE", error_message(e), NULL);
+        return proto_send(sock, NULL, 0, "error", "NAME", error_name(e), "ERRNO",
+                          proto_u64(errno_text, (uint64_t) - (int64_t) e->error), "MESSAGE",
+                          error_message(e), NULL);
 }
 
 int proto_get_error(const ProtoMessage *m, Error *ret) {

@@ -16,7 +16,8 @@ static int run(const uint8_t *data, size_t size) {
 
         if (size == 0 || size > PROTO_MESSAGE_MAX + 1)
                 return 0;
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0 || send(p[0], data, size, 0) != (ssize_t) size)
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, p) < 0 ||
+            send(p[0], data, size, 0) != (ssize_t) size)
                 abort();
 
         r = proto_receive(p[1], &m, true);

@@ -32,7 +32,8 @@ static void set_up(void) {
                 return;
         (void) setlocale(LC_CTYPE, "C.UTF-8");
         (void) signal(SIGXFSZ, SIG_IGN);
-        if (setrlimit(RLIMIT_FSIZE, &size) < 0 || !mkdtemp(base) || (base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
+        if (setrlimit(RLIMIT_FSIZE, &size) < 0 || !mkdtemp(base) ||
+            (base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
             (root_fd = mkdirat_open(base_fd, "root", 0755)) < 0)
                 abort();
         atexit(clean_up);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Tars made in code, right and wrong ones: what no tar program would write is written here on purpose. Out of memory aborts. */
+/* Tars made in code, right and wrong ones: what no tar program would write is written here on purpose. Out
+ * of memory aborts. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,7 +21,8 @@ typedef struct TarBuilder {
 typedef struct TarEntry {
         const char *name;     /* at most 100 bytes: longer ones by pax "path" */
         const char *linkname; /* likewise */
-        char type;            /* '0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' directory, '6' FIFO, … */
+        char type; /* '0' file, '1' hard link, '2' symlink, '3' char, '4' block, '5' directory, '6' FIFO, …
+                    */
         unsigned mode;        /* 0: 0644, for directories 0755 */
         uint64_t uid, gid;
         int64_t mtime;

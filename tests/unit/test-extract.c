@@ -20,7 +20,8 @@
 #include "helper/tree-writer.h"
 #include "tar-builder.h"
 
-/* Owners, device nodes and trusted.* attributes are root's to set: without root these tests are skipped (and counted so). */
+/* Owners, device nodes and trusted.* attributes are root's to set: without root these tests are skipped (and
+ * counted so). */
 
 typedef struct Fixture {
         char path[PATH_MAX]; /* holds "outside" and "root" */
@@ -83,9 +84,11 @@ static int on_read(void *userdata, const void **ret, size_t *ret_size, Error *re
 }
 
 static int extract(Fixture *f) {
-        ExtractSpec spec = {
-                .root_fd = f->root, .max_entries = f->max_entries, .devices = f->devices, .read = on_read, .userdata = f
-        };
+        ExtractSpec spec = { .root_fd = f->root,
+                             .max_entries = f->max_entries,
+                             .devices = f->devices,
+                             .read = on_read,
+                             .userdata = f };
         char *outside;
         size_t n;
         int r;
@@ -176,10 +179,12 @@ static void test_tree(void **state) {
         NEED_ROOT();
         TAR_ADD(&f->tar, DIR_("./"), .mode = 0711, .uid = 5, .gid = 6, .mtime = 1000);
         TAR_ADD(&f->tar, DIR_("d/"), .mode = 0555, .mtime = 2000);
-        TAR_ADD(&f->tar, FILE_("d/file", "hello"), .mode = 0640, .uid = 1000, .gid = 1001, .mtime = 3000, PAX("mtime", "3000.123456789"));
+        TAR_ADD(&f->tar, FILE_("d/file", "hello"), .mode = 0640, .uid = 1000, .gid = 1001, .mtime = 3000,
+                PAX("mtime", "3000.123456789"));
         TAR_ADD(&f->tar, .name = "d/empty", .mtime = 4000);
         TAR_ADD(&f->tar, FILE_("d/suid", "x"), .mode = 06755, .uid = 1000, .gid = 1000);
-        TAR_ADD(&f->tar, .name = "d/link", .type = '2', .linkname = "../../../x", .uid = 7, .gid = 8, .mtime = 5000);
+        TAR_ADD(&f->tar, .name = "d/link", .type = '2', .linkname = "../../../x", .uid = 7, .gid = 8,
+                .mtime = 5000);
         TAR_ADD(&f->tar, .name = "hard", .type = '1', .linkname = "./d/file");
         TAR_ADD(&f->tar, .name = "hardlink-to-symlink", .type = '1', .linkname = "d/link");
         TAR_ADD(&f->tar, .name = "fifo", .type = '6', .mode = 0622);
@@ -224,7 +229,8 @@ static void test_tree(void **state) {
 }
 
 static void test_names(void **state) {
-        static const char *const bad[] = { "../escaped", "a/../../escaped", "a/..", "..", "/../escaped", "./../escaped" };
+        static const char *const bad[] = { "../escaped", "a/../../escaped", "a/..",
+                                           "..",         "/../escaped",     "./../escaped" };
         Fixture *f = *state;
 
         NEED_ROOT();
@@ -234,7 +240,8 @@ static void test_names(void **state) {
                 finish_refused(f, "InvalidArchive");
         }
 
-        /* Absolute names are taken relative to the layer, as everybody does. "..x" is a name like any other. */
+        /* Absolute names are taken relative to the layer, as everybody does. "..x" is a name like any other.
+         */
         reset(f);
         TAR_ADD(&f->tar, FILE_("/abs/./file", "x"));
         TAR_ADD(&f->tar, FILE_("//two//slashes", "y"));
@@ -325,7 +332,8 @@ static void test_symlink_then_through(void **state) {
 }
 
 static void test_hard_links(void **state) {
-        static const char *const bad[] = { "../outside", "/etc/passwd", "missing", "l/outside", "d", "a/../../outside", "." };
+        static const char *const bad[] = { "../outside", "/etc/passwd",     "missing", "l/outside",
+                                           "d",          "a/../../outside", "." };
         Fixture *f = *state;
 
         NEED_ROOT();
@@ -374,7 +382,8 @@ static void test_devices(void **state) {
 }
 
 static void test_whiteouts(void **state) {
-        static const char *const bad[] = { ".wh.", ".wh..", ".wh...", "d/.wh...", ".wh..wh.plnk", ".wh..wh.x/y", ".wh.dir/file" };
+        static const char *const bad[] = { ".wh.",         ".wh..",       ".wh...",      "d/.wh...",
+                                           ".wh..wh.plnk", ".wh..wh.x/y", ".wh.dir/file" };
         Fixture *f = *state;
 
         NEED_ROOT();
@@ -474,10 +483,13 @@ static void test_xattrs(void **state) {
 
         NEED_ROOT();
         TAR_ADD(&f->tar, FILE_("file", "x"),
-                PAX("SCHILY.xattr.user.note", "hello", "SCHILY.xattr.user.overlay.opaque", "y", "SCHILY.xattr.trusted.overlay.redirect", "/etc",
-                    "SCHILY.xattr.trusted.x", "y", "SCHILY.xattr.security.selinux", "label"));
-        TAR_ADD(&f->tar, DIR_("dir"), PAX("SCHILY.xattr.user.d", "1", "SCHILY.xattr.trusted.overlay.opaque", "y"));
-        l = snprintf(head, sizeof(head), "%zu SCHILY.xattr.security.capability=", 3 + strlen("SCHILY.xattr.security.capability=") + sizeof(cap) + 1);
+                PAX("SCHILY.xattr.user.note", "hello", "SCHILY.xattr.user.overlay.opaque", "y",
+                    "SCHILY.xattr.trusted.overlay.redirect", "/etc", "SCHILY.xattr.trusted.x", "y",
+                    "SCHILY.xattr.security.selinux", "label"));
+        TAR_ADD(&f->tar, DIR_("dir"),
+                PAX("SCHILY.xattr.user.d", "1", "SCHILY.xattr.trusted.overlay.opaque", "y"));
+        l = snprintf(head, sizeof(head), "%zu SCHILY.xattr.security.capability=",
+                     3 + strlen("SCHILY.xattr.security.capability=") + sizeof(cap) + 1);
         tar_add_bytes(&records, head, (size_t) l);
         tar_add_bytes(&records, cap, sizeof(cap));
         tar_add_bytes(&records, "\n", 1);
@@ -494,7 +506,8 @@ static void test_xattrs(void **state) {
         assert_int_equal(get_xattr(f, "file", "trusted.x", value, sizeof(value)), -1);
         assert_int_equal(get_xattr(f, "dir", "user.d", value, sizeof(value)), 1);
         assert_false(is_opaque(f, "dir"));
-        assert_int_equal(get_xattr(f, "capable", "security.capability", value, sizeof(value)), (ssize_t) sizeof(cap));
+        assert_int_equal(get_xattr(f, "capable", "security.capability", value, sizeof(value)),
+                         (ssize_t) sizeof(cap));
         assert_memory_equal(value, cap, sizeof(cap));
 }
 
@@ -530,8 +543,8 @@ static void test_sparse(void **state) {
         memset(data, 'S', sizeof(data));
         /* Two pieces of 1 KiB: at 1 MiB and at 8 MiB of 16 MiB. */
         TAR_ADD(&f->tar, .name = "sparse", .data = data, .size = sizeof(data),
-                PAX("GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.size", "16777216", "GNU.sparse.numblocks", "2", "GNU.sparse.map",
-                    "1048576,1024,8388608,1024"));
+                PAX("GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.size", "16777216",
+                    "GNU.sparse.numblocks", "2", "GNU.sparse.map", "1048576,1024,8388608,1024"));
         TAR_ADD(&f->tar, FILE_("after", "after"));
         finish_ok(f);
         st = stat_of(f, "sparse");
@@ -549,8 +562,8 @@ static void test_sparse(void **state) {
         /* Larger than anybody needs. */
         reset(f);
         TAR_ADD(&f->tar, .name = "sparse", .data = data, .size = sizeof(data),
-                PAX("GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.size", "1099511627777", "GNU.sparse.numblocks", "1",
-                    "GNU.sparse.map", "0,2048"));
+                PAX("GNU.sparse.major", "0", "GNU.sparse.minor", "1", "GNU.sparse.size", "1099511627777",
+                    "GNU.sparse.numblocks", "1", "GNU.sparse.map", "0,2048"));
         finish_refused(f, "InvalidArchive");
 }
 

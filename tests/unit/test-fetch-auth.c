@@ -16,13 +16,15 @@ static void test_challenge(void **state) {
                 int r;
                 const char *realm, *service, *scope;
         } table[] = {
-                { "Bearer realm=\"https://auth.docker.io/token\",service=\"registry.docker.io\",scope=\"repository:library/busybox:pull\"", 1,
-                  "https://auth.docker.io/token", "registry.docker.io", "repository:library/busybox:pull" },
+                { "Bearer realm=\"https://auth.docker.io/token\",service=\"registry.docker.io\",scope=\"repository:library/busybox:pull\"",
+                  1, "https://auth.docker.io/token", "registry.docker.io",
+                  "repository:library/busybox:pull" },
                 { "bearer Realm=\"https://x\"", 1, "https://x", NULL, NULL },
                 { "Bearer realm = \"https://x\" , scope=\"a,b\"", 1, "https://x", NULL, "a,b" },
                 { "Bearer realm=token.x, service=y", 1, "token.x", "y", NULL },
                 { "Bearer realm=\"a\\\"b\\\\c\"", 1, "a\"b\\c", NULL, NULL },
-                { "Basic realm=\"x\", Bearer realm=\"https://y\", service=\"s\"", 1, "https://y", "s", NULL },
+                { "Basic realm=\"x\", Bearer realm=\"https://y\", service=\"s\"", 1, "https://y", "s",
+                  NULL },
                 { "Bearer realm=\"https://y\", Basic realm=\"x\"", 1, "https://y", NULL, NULL },
                 { "Negotiate YWJj==, Bearer realm=\"https://y\"", 1, "https://y", NULL, NULL },
                 { ", ,Bearer  realm=\"https://y\",,error=\"invalid_token\",", 1, "https://y", NULL, NULL },
@@ -80,7 +82,8 @@ static void test_url(void **state) {
                 bool http;
                 const char *url; /* NULL: refused */
         } table[] = {
-                { "https://a/token", "s v", "repository:a/b:pull", false, "https://a/token?service=s%20v&scope=repository%3Aa%2Fb%3Apull" },
+                { "https://a/token", "s v", "repository:a/b:pull", false,
+                  "https://a/token?service=s%20v&scope=repository%3Aa%2Fb%3Apull" },
                 { "https://a/token?x=1", NULL, "s", false, "https://a/token?x=1&scope=s" },
                 { "https://a", NULL, NULL, false, "https://a" },
                 { "https://a", "\"&\r\nHost: b", NULL, false, "https://a?service=%22%26%0D%0AHost%3A%20b" },
@@ -97,7 +100,8 @@ static void test_url(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
-                AuthChallenge c = { (char *) table[i].realm, (char *) table[i].service, (char *) table[i].scope };
+                AuthChallenge c = { (char *) table[i].realm, (char *) table[i].service,
+                                    (char *) table[i].scope };
                 _cleanup_free_ char *url = NULL;
 
                 assert_int_equal(auth_token_url(&c, table[i].http, &url), table[i].url ? 0 : -EPERM);
@@ -126,7 +130,8 @@ static void test_token(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
                 _cleanup_free_ char *t = NULL;
 
-                assert_int_equal(auth_parse_token(table[i].text, strlen(table[i].text), &t), table[i].token ? 0 : -EBADMSG);
+                assert_int_equal(auth_parse_token(table[i].text, strlen(table[i].text), &t),
+                                 table[i].token ? 0 : -EBADMSG);
                 assert_true(streq_ptr(t, table[i].token));
         }
 

@@ -39,7 +39,8 @@ static int on_begin(void *userdata, uint64_t key, Error *reterr_error) {
         return fd;
 }
 
-static int on_end(void *userdata, uint64_t key, const char *digest, uint64_t size, const char *media_type, Error *reterr_error) {
+static int on_end(void *userdata, uint64_t key, const char *digest, uint64_t size, const char *media_type,
+                  Error *reterr_error) {
         Seen *s = userdata;
         char *text, got[DIGEST_STRING_MAX];
         size_t n;
@@ -55,7 +56,8 @@ static int on_end(void *userdata, uint64_t key, const char *digest, uint64_t siz
         return 0;
 }
 
-static int on_image(void *userdata, const char *name, const char *digest, const char *media_type, uint64_t size, Error *reterr_error) {
+static int on_image(void *userdata, const char *name, const char *digest, const char *media_type,
+                    uint64_t size, Error *reterr_error) {
         Seen *s = userdata;
         const char *text = hashmap_get(s->blobs, digest);
 
@@ -128,13 +130,15 @@ static void refused(Seen *s, TarBuilder *t, const char *name) {
         tar_builder_done(t);
 }
 
-/* -- images to be put into archives ---------------------------------------------------------------------------------- */
+/* -- images to be put into archives
+ * ---------------------------------------------------------------------------------- */
 
 #define LAYER "this is a layer's tar for all that an importer knows"
 #define OTHER "another layer"
 
 typedef struct Sample {
-        char layer[DIGEST_STRING_MAX], other[DIGEST_STRING_MAX], config_digest[DIGEST_STRING_MAX], manifest_digest[DIGEST_STRING_MAX];
+        char layer[DIGEST_STRING_MAX], other[DIGEST_STRING_MAX], config_digest[DIGEST_STRING_MAX],
+                        manifest_digest[DIGEST_STRING_MAX];
         char *config, *manifest, *index;
 } Sample;
 
@@ -151,15 +155,21 @@ static void digest_text(const char *text, char ret[static DIGEST_STRING_MAX]) {
 static void sample_init(Sample *p, const char *annotations) {
         digest_text(LAYER, p->layer);
         digest_text(OTHER, p->other);
-        p->config = strformat("{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"%s\",\"%s\"]}}", p->layer,
-                              p->other);
+        p->config = strformat(
+                        "{\"architecture\":\"amd64\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"%s\",\"%s\"]}}",
+                        p->layer, p->other);
         digest_text(p->config, p->config_digest);
-        p->manifest = strformat("{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_TYPE_OCI_MANIFEST "\",\"config\":{\"mediaType\":\"" MEDIA_TYPE_OCI_CONFIG
-                                "\",\"digest\":\"%s\",\"size\":%zu},\"layers\":[{\"mediaType\":\"" MEDIA_TYPE_OCI_LAYER
-                                "\",\"digest\":\"%s\",\"size\":%zu},{\"mediaType\":\"" MEDIA_TYPE_OCI_LAYER "\",\"digest\":\"%s\",\"size\":%zu}]}",
-                                p->config_digest, strlen(p->config), p->layer, strlen(LAYER), p->other, strlen(OTHER));
+        p->manifest = strformat(
+                        "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_TYPE_OCI_MANIFEST
+                        "\",\"config\":{\"mediaType\":\"" MEDIA_TYPE_OCI_CONFIG
+                        "\",\"digest\":\"%s\",\"size\":%zu},\"layers\":[{\"mediaType\":\"" MEDIA_TYPE_OCI_LAYER
+                        "\",\"digest\":\"%s\",\"size\":%zu},{\"mediaType\":\"" MEDIA_TYPE_OCI_LAYER
+                        "\",\"digest\":\"%s\",\"size\":%zu}]}",
+                        p->config_digest, strlen(p->config), p->layer, strlen(LAYER), p->other,
+                        strlen(OTHER));
         digest_text(p->manifest, p->manifest_digest);
-        p->index = strformat("{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" MEDIA_TYPE_OCI_MANIFEST "\",\"digest\":\"%s\",\"size\":%zu%s}]}",
+        p->index = strformat("{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" MEDIA_TYPE_OCI_MANIFEST
+                             "\",\"digest\":\"%s\",\"size\":%zu%s}]}",
                              p->manifest_digest, strlen(p->manifest), annotations);
 }
 
@@ -224,7 +234,8 @@ static void test_names(void **state) {
         char *docker;
 
         /* containerd's annotation is the complete name: it goes before. */
-        sample_init(&p, ",\"annotations\":{\"org.opencontainers.image.ref.name\":\"1\",\"io.containerd.image.name\":\"docker.io/library/a:1\"}");
+        sample_init(&p,
+                    ",\"annotations\":{\"org.opencontainers.image.ref.name\":\"1\",\"io.containerd.image.name\":\"docker.io/library/a:1\"}");
         add_blobs(&t, &p);
         add_text(&t, "index.json", p.index);
         assert_int_equal(run(s, &t), 0);
@@ -239,7 +250,8 @@ static void test_names(void **state) {
 
         /* Without annotations docker's own list has the names. */
         t.size -= 2 * TAR_BLOCK;
-        docker = strformat("[{\"Config\":\"blobs/sha256/%s\",\"RepoTags\":[\"x:1\",\"x:2\"],\"Layers\":[]}]", digest_hex(q.config_digest));
+        docker = strformat("[{\"Config\":\"blobs/sha256/%s\",\"RepoTags\":[\"x:1\",\"x:2\"],\"Layers\":[]}]",
+                           digest_hex(q.config_digest));
         add_text(&t, "manifest.json", docker);
         free(docker);
         assert_int_equal(run(s, &t), 0);
@@ -260,9 +272,10 @@ static void test_docker(void **state) {
 
         sample_init(&p, "");
         (void) snprintf(config, sizeof(config), "%s.json", digest_hex(p.config_digest));
-        manifest = strformat("[{\"Config\":\"%s\",\"RepoTags\":[\"old:1\"],\"Layers\":[\"aa/layer.tar\",\"bb/layer.tar\"]},"
-                             "{\"Config\":\"%s\",\"RepoTags\":null,\"Layers\":[\"aa/layer.tar\",\"cc/layer.tar\"]}]",
-                             config, config);
+        manifest = strformat(
+                        "[{\"Config\":\"%s\",\"RepoTags\":[\"old:1\"],\"Layers\":[\"aa/layer.tar\",\"bb/layer.tar\"]},"
+                        "{\"Config\":\"%s\",\"RepoTags\":null,\"Layers\":[\"aa/layer.tar\",\"cc/layer.tar\"]}]",
+                        config, config);
         add_text(&t, "aa/VERSION", "1.0");
         add_text(&t, "aa/layer.tar", LAYER);
         add_text(&t, "bb/layer.tar", OTHER);
@@ -289,7 +302,8 @@ static void test_docker(void **state) {
 static void test_docker_bad(void **state) {
         static const char *const bad[][2] = {
                 { "[{\"Config\":\"missing.json\",\"Layers\":[]}]", "NoSuchBlob" },
-                { "[{\"Config\":\"c.json\",\"Layers\":[\"a.tar\"]}]", "InvalidArchive" }, /* one layer of two */
+                { "[{\"Config\":\"c.json\",\"Layers\":[\"a.tar\"]}]",
+                  "InvalidArchive" }, /* one layer of two */
                 { "[{\"Config\":\"c.json\",\"Layers\":[\"a.tar\",\"missing.tar\"]}]", "NoSuchBlob" },
                 { "[{\"Config\":\"c.json\",\"Layers\":[\"a.tar\",\"loop/layer.tar\"]}]", "NoSuchBlob" },
                 { "[{\"Config\":\"c.json\",\"Layers\":[\"a.tar\",5]}]", "NoSuchBlob" },
@@ -337,8 +351,9 @@ static void test_incomplete(void **state) {
         refused(s, &t, "DigestMismatch");
 
         /* Not a manifest. */
-        broken = strformat("{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" MEDIA_TYPE_OCI_MANIFEST "\",\"digest\":\"%s\",\"size\":%zu}]}", p.layer,
-                           strlen(LAYER));
+        broken = strformat("{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" MEDIA_TYPE_OCI_MANIFEST
+                           "\",\"digest\":\"%s\",\"size\":%zu}]}",
+                           p.layer, strlen(LAYER));
         add_text(&t, "index.json", broken);
         add_blobs(&t, &p);
         refused(s, &t, "InvalidArchive");
@@ -363,12 +378,15 @@ static void test_index(void **state) {
 
         sample_init(&p, "");
         digest_text("not here", missing);
-        inner = strformat("{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_TYPE_OCI_INDEX "\",\"manifests\":[{\"mediaType\":\"" MEDIA_TYPE_OCI_MANIFEST
-                          "\",\"digest\":\"%s\",\"size\":8,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm64\"}},{\"mediaType\":\"" MEDIA_TYPE_OCI_MANIFEST
-                          "\",\"digest\":\"%s\",\"size\":%zu,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}}]}",
-                          missing, p.manifest_digest, strlen(p.manifest));
+        inner = strformat(
+                        "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_TYPE_OCI_INDEX
+                        "\",\"manifests\":[{\"mediaType\":\"" MEDIA_TYPE_OCI_MANIFEST
+                        "\",\"digest\":\"%s\",\"size\":8,\"platform\":{\"os\":\"linux\",\"architecture\":\"arm64\"}},{\"mediaType\":\"" MEDIA_TYPE_OCI_MANIFEST
+                        "\",\"digest\":\"%s\",\"size\":%zu,\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}}]}",
+                        missing, p.manifest_digest, strlen(p.manifest));
         digest_text(inner, digest);
-        outer = strformat("{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" MEDIA_TYPE_OCI_INDEX "\",\"digest\":\"%s\",\"size\":%zu" NAMED "}]}",
+        outer = strformat("{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"" MEDIA_TYPE_OCI_INDEX
+                          "\",\"digest\":\"%s\",\"size\":%zu" NAMED "}]}",
                           digest, strlen(inner));
         add_text(&t, "index.json", outer);
         add_blob(&t, digest, inner);

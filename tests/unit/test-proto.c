@@ -37,8 +37,11 @@ static void test_round_trip(void **state) {
         int fd;
 
         assert_int_equal(proto_receive(p[1], &m, false), -EAGAIN);
-        assert_int_equal(proto_send(p[0], (int[]) { p[0], p[1] }, 2, "blob-done", "DIGEST", "sha256:x=y", "SIZE", proto_u64(number, UINT64_MAX),
-                                    "TEXT", "zwei\nZeilen\tund\x7f" "Umlaute: \xc3\xa4", "EMPTY", "", NULL),
+        assert_int_equal(proto_send(p[0], (int[]){ p[0], p[1] }, 2, "blob-done", "DIGEST", "sha256:x=y",
+                                    "SIZE", proto_u64(number, UINT64_MAX), "TEXT",
+                                    "zwei\nZeilen\tund\x7f"
+                                    "Umlaute: \xc3\xa4",
+                                    "EMPTY", "", NULL),
                          0);
         assert_int_equal(proto_receive(p[1], &m, false), 1);
         assert_string_equal(proto_get(&m, "TYPE"), "blob-done");
@@ -75,9 +78,22 @@ static void test_bad(void **state) {
                 size_t n;
         } bad[] = {
 #define B(s) { s, sizeof(s) - 1 }
-                B("TYPE"), B("TYPE="), B("=x"), B("SIZE=1\nTYPE=x"), B("TYPE=x\n"), B("TYPE=x\nA"), B("TYPE=x\n=1"), B("TYPE=x\nlower=1"),
-                B("TYPE=x\nA=1\nA=2"), B("TYPE=x\nTYPE=y"), B("TYPE=x\nA=\x01"), B("TYPE=x\nA=\0"), B("TYPE=x\0\nA=1"), B("\n"),
-                B("TYPE=x\nA B=1"), B("TYPE=x\nABCDEFGHIJABCDEFGHIJABCDEFGHIJABC=1"),
+                B("TYPE"),
+                B("TYPE="),
+                B("=x"),
+                B("SIZE=1\nTYPE=x"),
+                B("TYPE=x\n"),
+                B("TYPE=x\nA"),
+                B("TYPE=x\n=1"),
+                B("TYPE=x\nlower=1"),
+                B("TYPE=x\nA=1\nA=2"),
+                B("TYPE=x\nTYPE=y"),
+                B("TYPE=x\nA=\x01"),
+                B("TYPE=x\nA=\0"),
+                B("TYPE=x\0\nA=1"),
+                B("\n"),
+                B("TYPE=x\nA B=1"),
+                B("TYPE=x\nABCDEFGHIJABCDEFGHIJABCDEFGHIJABC=1"),
         };
         int *p = *state;
 
@@ -136,12 +152,15 @@ static void test_error(void **state) {
 
         for (unsigned i = 0; i < 5; i++) {
                 static const char *const bad[5][3] = {
-                        { "Name", "0", "m" }, { "Name", "-5", "m" }, { "Name", "4096", "m" }, { "org.Name", "5", "m" }, { "", "5", "m" },
+                        { "Name", "0", "m" },     { "Name", "-5", "m" }, { "Name", "4096", "m" },
+                        { "org.Name", "5", "m" }, { "", "5", "m" },
                 };
                 _cleanup_proto_message_ ProtoMessage b = {};
                 Error none = {};
 
-                assert_int_equal(proto_send(p[0], NULL, 0, "error", "NAME", bad[i][0], "ERRNO", bad[i][1], "MESSAGE", bad[i][2], NULL), 0);
+                assert_int_equal(proto_send(p[0], NULL, 0, "error", "NAME", bad[i][0], "ERRNO", bad[i][1],
+                                            "MESSAGE", bad[i][2], NULL),
+                                 0);
                 assert_int_equal(proto_receive(p[1], &b, true), 1);
                 assert_int_equal(proto_get_error(&b, &none), -EBADMSG);
                 assert_false(error_is_set(&none));

@@ -27,8 +27,8 @@
 #include "basic/fs-util.h"
 #include "helper/sandbox.h"
 
-/* Each sandbox is entered by a child of this process, which then tries what must work and what must not. Its exit status is the line of the check
- * that failed (modulo 256, never 0). */
+/* Each sandbox is entered by a child of this process, which then tries what must work and what must not. Its
+ * exit status is the line of the check that failed (modulo 256, never 0). */
 
 typedef struct Fixture {
         char path[PATH_MAX];
@@ -120,7 +120,8 @@ static bool has_capability(cap_value_t c) {
 
 /* Names that lead out of a directory if anything does. */
 static bool sees_host(void) {
-        static const char *const names[] = { "/etc/shadow", "/proc/1/root", "/proc/self/exe", "/root", "/var", "/tmp", "/../etc/shadow", "/home" };
+        static const char *const names[] = { "/etc/shadow", "/proc/1/root", "/proc/self/exe", "/root",
+                                             "/var",        "/tmp",         "/../etc/shadow", "/home" };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
                 if (open(names[i], O_RDONLY | O_CLOEXEC) >= 0)
@@ -163,7 +164,8 @@ static void unpack_child(Fixture *f) {
         CHECK(open("/null", O_RDWR | O_CLOEXEC) < 0); /* nodev */
         CHECK(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM);
         CHECK(socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == EPERM);
-        CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EPERM);
+        CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
+              errno == EPERM);
         CHECK(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
         CHECK(fork() < 0);
         CHECK(kill(getppid(), 0) < 0);

@@ -52,7 +52,8 @@ static int setup(void **state) {
         }
         tar_end(&f->tar);
         *state = f;
-        return f->root < 0 || digest_of_bytes(DIGEST_SHA256, f->tar.data, f->tar.size, f->diff_id) < 0 ? -1 : 0;
+        return f->root < 0 || digest_of_bytes(DIGEST_SHA256, f->tar.data, f->tar.size, f->diff_id) < 0 ? -1
+                                                                                                       : 0;
 }
 
 static int teardown(void **state) {
@@ -253,13 +254,16 @@ static void test_pieces(void **state) {
                 pthread_t thread;
                 int p[2];
 
-                in = kind == 0 ? gzip_bytes(f->tar.data, f->tar.size, &n) : kind == 1 ? zstd_bytes(f->tar.data, f->tar.size, &n) : NULL;
+                in = kind == 0   ? gzip_bytes(f->tar.data, f->tar.size, &n)
+                     : kind == 1 ? zstd_bytes(f->tar.data, f->tar.size, &n)
+                                 : NULL;
                 assert_int_equal(pipe2(p, O_CLOEXEC), 0);
                 drip = (Drip) { p[1], in ?: f->tar.data, n };
                 assert_int_equal(pthread_create(&thread, NULL, drip_main, &drip), 0);
                 assert_int_equal(decompressor_new(p[0], &d, NULL), 0);
                 for (size_t piece = 1;; piece = piece * 2 % 70001 + 1) {
-                        ssize_t k = decompressor_read(d, out + done, MIN(piece, f->tar.size + 1 - done), NULL);
+                        ssize_t k = decompressor_read(d, out + done, MIN(piece, f->tar.size + 1 - done),
+                                                      NULL);
 
                         assert_true(k >= 0);
                         if (k == 0)
@@ -269,7 +273,9 @@ static void test_pieces(void **state) {
                 assert_int_equal(done, f->tar.size);
                 assert_memory_equal(out, f->tar.data, done);
                 assert_int_equal(decompressor_consumed(d), n);
-                assert_int_equal(decompressor_compression(d), kind == 0 ? COMPRESSION_GZIP : kind == 1 ? COMPRESSION_ZSTD : COMPRESSION_NONE);
+                assert_int_equal(decompressor_compression(d), kind == 0   ? COMPRESSION_GZIP
+                                                              : kind == 1 ? COMPRESSION_ZSTD
+                                                                          : COMPRESSION_NONE);
                 assert_int_equal(pthread_join(thread, NULL), 0);
                 close(p[0]);
         }
