@@ -61,6 +61,7 @@ typedef struct ContainerWork {
         bool restart;             /* start it again at its end */
         bool remove;              /* remove it at its end */
         bool released;            /* the ended unit was given back */
+        bool confirming;          /* PID 1 has been asked whether it really has ended */
         sd_event_source *stop_timer, *remove_source;
 } ContainerWork;
 
@@ -90,6 +91,7 @@ void container_started(Container *c, const UnitStatus *status);
 /* status NULL: nothing is known of its end but result. */
 void container_record_exit(Container *c, const UnitStatus *status, const char *result);
 void container_release_unit(Container *c);
+bool container_restarts(const Container *c);
 /* A start that nobody here waits for has failed, or PID 1 has lost the unit. */
 void container_start_failed(Container *c, const Error *error);
 /* The unit of the last run is gone: its name is free. */

@@ -25,6 +25,7 @@
 
 #define SIGNAL_EXIT_BASE 128
 #define STOP_TIMER_MAX_USEC (UINT64_C(10) * 365 * 24 * 3600 * 1000000) /* what is longer is for ever */
+#define STOP_TIMER_ACCURACY_USEC (UINT64_C(10) * 1000)
 #define INTEGER_TEXT_MAX 16U
 
 /* -- records ---------------------------------------------------------------------------------------------------------- */
@@ -37,6 +38,12 @@ static char *container_slice(const Container *c) {
         const char *slice = container_options_get_property(&c->options, "Slice");
 
         return isempty(slice) ? namespace_slice_name(c->row.ns) : strdup(slice);
+}
+
+bool container_restarts(const Container *c) {
+        const char *restart = container_options_get_property(&c->options, "Restart");
+
+        return !isempty(restart) && !streq(restart, "no");
 }
 
 /* The row and what is to be told with it, as one. */
@@ -287,6 +294,7 @@ static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_
                 r = stdio_copy(&c->work->stdio, stdio);
                 if (r < 0)
                         return r;
+                c->work->released = false; /* once more: nothing else would ever take it away */
                 container_release_unit(c);
                 c->work->start_pending = c->work->start_waits = true;
         } else {
@@ -428,6 +436,7 @@ static void on_killed(int r, const Error *error, void *userdata) {
                 k->func(c, r < 0 ? error : NULL, k->userdata);
 }
 
+/* signo 0: the unit is stopped instead. */
 static int send_signal(Container *c, const char *whom, int signo, const KillCall *call, Error *reterr_error) {
         _cleanup_(kill_call_freep) KillCall *k = NULL;
         ContainerManager *m = c->manager;
@@ -442,7 +451,12 @@ static int send_signal(Container *c, const char *whom, int signo, const KillCall
         if (!k->unit)
                 return -ENOMEM;
 
-        r = m->backend ? m->backend->kill(m->backend_userdata, c->unit, whom, signo, on_killed, k) : -ENOTCONN;
+        if (!m->backend)
+                r = -ENOTCONN;
+        else if (signo == 0)
+                r = m->backend->stop(m->backend_userdata, c->unit, on_killed, k);
+        else
+                r = m->backend->kill(m->backend_userdata, c->unit, whom, signo, on_killed, k);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to ask systemd to send a signal to container %s: %m", c->row.id);
 
@@ -466,12 +480,28 @@ static int arm_stop_timer(Container *c, uint64_t timeout_usec) {
         if (timeout_usec > STOP_TIMER_MAX_USEC)
                 return 0;
 
-        return sd_event_add_time_relative(c->manager->event, &c->work->stop_timer, CLOCK_MONOTONIC, timeout_usec, 0,
+        return sd_event_add_time_relative(c->manager->event, &c->work->stop_timer, CLOCK_MONOTONIC, timeout_usec, STOP_TIMER_ACCURACY_USEC,
                                           on_stop_timeout, c);
 }
 
-int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata, Error *reterr_error) {
+static int begin_stop(Container *c, uint64_t timeout_usec, Error *reterr_error) {
         const KillCall call = { .stop = true };
+        bool first = c->state == CONTAINER_RUNNING;
+        int r = 0;
+
+        /* Where PID 1 would start it anew, only PID 1 can end it. */
+        if (first && container_restarts(c))
+                r = send_signal(c, NULL, 0, &call, reterr_error);
+        else if (first && timeout_usec > 0)
+                r = send_signal(c, "main", c->work->process.stop_signal, &call, reterr_error);
+        if (r < 0)
+                return r;
+
+        /* The first signal is not sent twice; but a second call may be in more of a hurry. */
+        return timeout_usec > 0 ? arm_stop_timer(c, timeout_usec) : send_signal(c, "all", SIGKILL, &call, reterr_error);
+}
+
+int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata, Error *reterr_error) {
         int r;
 
         if (timeout_usec == UINT64_MAX)
@@ -482,21 +512,15 @@ int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void
                 return 0;
         }
         c->work->stop_requested = true;
-        if (c->state == CONTAINER_STARTING) {
-                c->work->stop_timeout_usec = timeout_usec;
+        c->work->stop_timeout_usec = timeout_usec;
+        if (c->state == CONTAINER_STARTING)
                 return container_add_waiter(c, WAITER_STOP, func, userdata);
-        }
 
-        /* The signal is not sent twice; but a second call may be in more of a hurry. */
-        if (timeout_usec == 0)
-                r = send_signal(c, "all", SIGKILL, &call, reterr_error);
-        else {
-                r = arm_stop_timer(c, timeout_usec);
-                if (r >= 0 && c->state == CONTAINER_RUNNING)
-                        r = send_signal(c, "main", c->work->process.stop_signal, &call, reterr_error);
-        }
-        if (r < 0)
+        r = begin_stop(c, timeout_usec, reterr_error);
+        if (r < 0) {
+                c->work->stop_requested = c->state == CONTAINER_STOPPING;
                 return error_is_set(reterr_error) ? r : error_set_errno(reterr_error, r, "Failed to stop container %s: %m", c->row.id);
+        }
 
         container_set_state(c, CONTAINER_STOPPING);
         return container_add_waiter(c, WAITER_STOP, func, userdata);

@@ -77,11 +77,12 @@ typedef struct Container Container;
 
 /* What the unit's state looks like to a container. Filled by unit/. */
 typedef struct UnitStatus {
-        bool loaded;            /* false: there is no such unit (any more) */
+        bool loaded;            /* false: there is no such unit (any more); the rest is what was known last */
         bool launcher;          /* its ExecStart= is ours */
         char *active_state;     /* "active", "inactive", "failed", "activating", … */
         char *sub_state;        /* "running", "exited", "auto-restart", … */
         uint64_t active_enter_usec; /* 0: it never became active */
+        uint32_t job;           /* that PID 1 has for it; 0: none */
         uint32_t main_pid;
         int32_t exec_main_code; /* CLD_EXITED, … 0: none */
         int32_t exec_main_status;
@@ -124,6 +125,8 @@ typedef struct UnitBackend {
                     void (*func)(int r, const Error *error, void *userdata), void *userdata);
         /* Forget an ended unit: ResetFailed or Stop, as its state wants. */
         int (*release)(void *backend, const char *unit);
+        /* Ask for its state and tell it by container_unit_changed(), changed or not: what is told is then the last word of PID 1. */
+        int (*refresh)(void *backend, const char *unit);
         int (*processes)(void *backend, const char *unit,
                          void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata), void *userdata);
 } UnitBackend;

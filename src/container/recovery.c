@@ -40,8 +40,9 @@ static UnitPhase unit_phase(const UnitStatus *u) {
                 return streq(sub, "exited") ? UNIT_ENDED : UNIT_RUNNING;
         if (streq(active, "activating"))
                 return startswith(sub, "auto-restart") ? UNIT_BETWEEN : UNIT_STARTING;
+        /* With a job it is only passing through, on its way from "auto-restart" to the next start, say. */
         if (streq(active, "failed") || streq(active, "inactive"))
-                return UNIT_ENDED;
+                return u->job == 0 ? UNIT_ENDED : UNIT_BETWEEN;
         if (streq(active, "reloading") || streq(active, "refreshing"))
                 return UNIT_RUNNING;
 
@@ -103,12 +104,27 @@ static void idle_unit_changed(Container *c, const UnitStatus *u, UnitPhase phase
         }
 }
 
+/* A unit with Restart= shows "failed" for a moment before it shows "auto-restart". */
+static bool end_is_confirmed(Container *c) {
+        ContainerManager *m = c->manager;
+
+        if (!container_restarts(c) || c->state == CONTAINER_STOPPING || c->work->confirming || !m->backend)
+                return true;
+
+        c->work->confirming = m->backend->refresh(m->backend_userdata, c->unit) >= 0;
+        return !c->work->confirming;
+}
+
 static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase phase) {
+        if (phase == UNIT_ENDED && !end_is_confirmed(c))
+                return;
+        c->work->confirming = false;
+
         switch (phase) {
 
         case UNIT_RUNNING:
                 if (u->invocation_id && !same_invocation(c, u)) /* Restart= of the user's */
-                        container_record_start(c, u);
+                        container_started(c, u);
                 else if (c->leader_pid != u->main_pid) {
                         c->leader_pid = u->main_pid;
                         container_set_state(c, c->state);
@@ -120,7 +136,11 @@ static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase ph
                 break;
 
         case UNIT_GONE:
-                container_record_exit(c, NULL, lost_result(c));
+                /* The last that was heard of it may have been its end. */
+                if (u->exec_main_code != 0 && same_invocation(c, u))
+                        container_record_exit(c, u, u->result);
+                else
+                        container_record_exit(c, NULL, lost_result(c));
                 break;
 
         case UNIT_STARTING:

@@ -83,3 +83,4 @@ int unit_error_from_status(const UnitStatus *status, const char *unit, const cha
 /* unit-sync.c */
 int unit_status_read(UnitStatus *s, sd_bus_message *m); /* a{sv}; members that are not there stay as they are */
 int unit_manager_sync(UnitManager *m);
+int unit_refresh(Unit *u); /* asks for its properties and tells them */

@@ -106,6 +106,8 @@ static int read_exec_start(UnitStatus *s, sd_bus_message *m) {
 static int read_member(UnitStatus *s, const char *name, sd_bus_message *m) {
         if (streq(name, "InvocationID"))
                 return read_invocation_id(s, m);
+        if (streq(name, "Job"))
+                return sd_bus_message_read(m, "v", "(uo)", &s->job, NULL);
         if (streq(name, "ExecStart"))
                 return read_exec_start(s, m);
         for (size_t i = 0; i < ELEMENTSOF(status_fields); i++)
@@ -163,35 +165,48 @@ static void sync_finish(UnitManager *m) {
         }
 }
 
+/* The reply for one unit, for whatever reason it was asked for. */
+static void take_properties(UnitCall *c, sd_bus_message *reply, int r, const Error *error) {
+        Unit *u = unit_get(c->manager, c->unit);
+
+        if (!u)
+                return;
+        if (r >= 0)
+                r = unit_status_read(&u->status, reply);
+        if (r < 0)
+                log_debug("Failed to read the properties of unit %s: %s", c->unit,
+                          error_is_set(error) ? error_message(error) : strerror(-r));
+        u->syncing = false;
+        if (u->start_pending && u->job_lost)
+                unit_settle_start(u);
+        else
+                unit_tell(u);
+}
+
 static void on_properties(UnitCall *c, sd_bus_message *reply, int r, const Error *error) {
         UnitManager *m = c->manager;
-        Unit *u = unit_get(m, c->unit);
 
         if (c->generation != m->generation || r == -ECANCELED)
                 return;
-
         m->sync_inflight--;
-        if (u) {
-                if (r >= 0)
-                        r = unit_status_read(&u->status, reply);
-                if (r < 0)
-                        log_debug("Failed to read the properties of unit %s: %s", c->unit,
-                                  error_is_set(error) ? error_message(error) : strerror(-r));
-                u->syncing = false;
-                if (u->start_pending && u->job_lost)
-                        unit_settle_start(u);
-                else
-                        unit_tell(u);
-        }
+        take_properties(c, reply, r, error);
         sync_work(m);
 }
 
-static int sync_ask(UnitManager *m, const char *name) {
+static void on_refreshed(UnitCall *c, sd_bus_message *reply, int r, const Error *error) {
+        /* A later enumeration asks for it itself. */
+        if (c->generation == c->manager->generation && r != -ECANCELED)
+                take_properties(c, reply, r, error);
+}
+
+static int ask_properties(UnitManager *m, const char *name, UnitCallHandler handler) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
-        const UnitCall call = { .unit = (char *) name, .generation = m->generation, .handler = on_properties };
+        const UnitCall call = { .unit = (char *) name, .generation = m->generation, .handler = handler };
         _cleanup_free_ char *path = NULL;
         int r;
 
+        if (!m->bus)
+                return -ENOTCONN;
         r = sd_bus_path_encode(SYSTEMD_UNIT_PATH, name, &path);
         if (r < 0)
                 return r;
@@ -202,13 +217,24 @@ static int sync_ask(UnitManager *m, const char *name) {
         return r < 0 ? r : unit_call(m, message, &call);
 }
 
+int unit_refresh(Unit *u) {
+        int r;
+
+        if (u->syncing) /* on its way already */
+                return 0;
+        r = ask_properties(u->manager, u->name, on_refreshed);
+        if (r >= 0)
+                u->syncing = true;
+        return r;
+}
+
 static void sync_work(UnitManager *m) {
         int r;
 
         while (m->sync_queue && m->sync_queue[m->sync_next] && m->sync_inflight < SYNC_INFLIGHT_MAX) {
                 const char *name = m->sync_queue[m->sync_next++];
 
-                r = sync_ask(m, name);
+                r = ask_properties(m, name, on_properties);
                 if (r < 0) {
                         log_warning_errno(r, "Failed to ask for unit %s: %m", name);
                         unit_manager_reconnect_later(m);

@@ -72,11 +72,11 @@ void unit_tell(Unit *u) {
 
 void unit_gone(Unit *u) {
         _cleanup_(unit_freep) Unit *gone = u;
-        const UnitStatus status = {};
 
         /* Out of the table first: what is told may start it anew. */
         (void) hashmap_remove(u->manager->units, u->name);
-        container_unit_changed(u->manager->containers, gone->name, &status);
+        u->status.loaded = false;
+        container_unit_changed(u->manager->containers, gone->name, &gone->status);
 }
 
 static void finish_start(Unit *u, int r, const Error *error) {
@@ -299,6 +299,12 @@ static int backend_release(void *backend, const char *unit) {
         return unit_call_method(m, &call, "StopUnit", "ss", unit, "replace");
 }
 
+static int backend_refresh(void *backend, const char *unit) {
+        Unit *u = unit_get(backend, unit);
+
+        return u ? unit_refresh(u) : -ENOENT;
+}
+
 static int read_processes(sd_bus_message *reply, uint32_t **ret_pids, char ***ret_commands, size_t *ret_n) {
         _cleanup_strv_free_ char **commands = NULL;
         _cleanup_free_ uint32_t *pids = NULL;
@@ -352,6 +358,7 @@ static const UnitBackend unit_backend = {
         .stop = backend_stop,
         .kill = backend_kill,
         .release = backend_release,
+        .refresh = backend_refresh,
         .processes = backend_processes,
 };
 
