@@ -43,7 +43,8 @@ int content_ingest_open(Content *c, const char *key, int *ret_fd, uint64_t *ret_
  * hash it here once more (small blobs). */
 int content_ingest_commit(Content *c, const char *key, const char *digest, uint64_t size, bool verify, Error *reterr_error);
 int content_ingest_abort(Content *c, const char *key);
-/* Drops ingests that were not touched for max_age_usec (0: all). Returns how many. */
+/* At start: drops ingests that were not touched for max_age_usec (0: all), and those whose key is no digest: nobody could know
+ * what they were to become. Returns how many. */
 int content_ingest_clean(Content *c, uint64_t max_age_usec);
 
 /* Replaces index.json atomically. */

@@ -168,6 +168,23 @@ int content_ingest_abort(Content *c, const char *key) {
         return rm_rf_at(c->ingest_fd, name);
 }
 
+/* The reverse of key_to_name() for keys that are digests. */
+static bool name_is_digest(const char *name) {
+        char digest[DIGEST_STRING_MAX];
+        char *dash;
+
+        if (strlen(name) >= sizeof(digest))
+                return false;
+
+        strcpy(digest, name);
+        dash = strchr(digest, '-');
+        if (!dash)
+                return false;
+
+        *dash = ':';
+        return digest_is_valid(digest);
+}
+
 static bool is_older(Content *c, const char *name, uint64_t max_age_usec) {
         _cleanup_close_ int dir_fd = -EBADF;
         uint64_t now, then;
@@ -196,7 +213,7 @@ int content_ingest_clean(Content *c, uint64_t max_age_usec) {
         while ((errno = 0, e = readdir(d))) {
                 if (streq(e->d_name, ".") || streq(e->d_name, ".."))
                         continue;
-                if (max_age_usec > 0 && !is_older(c, e->d_name, max_age_usec))
+                if (max_age_usec > 0 && name_is_digest(e->d_name) && !is_older(c, e->d_name, max_age_usec))
                         continue;
 
                 r = rm_rf_at(c->ingest_fd, e->d_name);

@@ -59,8 +59,8 @@ Manager *manager_free(Manager *m) {
 
         unit_manager_free(m->units);
         container_manager_free(m->containers);
+        job_manager_free(m->jobs); /* pulls that run belong to their jobs, and need what follows until their end */
         image_manager_free(m->images);
-        job_manager_free(m->jobs);
         bus_free(m->bus); /* after those whose callbacks it gave, and while the events that they emit at their end can still be sent */
         namespace_table_free(m->namespaces);
         snapshot_manager_free(m->snapshots);

@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
@@ -133,12 +134,24 @@ static int run(const Config *config) {
         return 0;
 }
 
+/* A layer that waits to be unpacked is a descriptor, and images have hundreds: the soft limit is for programs that use select(). */
+static void setup_descriptors(void) {
+        struct rlimit l;
+
+        if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+                return;
+        l.rlim_cur = l.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+                log_debug_errno(errno, "The limit of descriptors cannot be raised, ignoring: %m");
+}
+
 int main(int argc, char *argv[]) {
         _cleanup_config_ Config config = {};
         int r;
 
         setup_memory();
         log_open("moored");
+        setup_descriptors();
         (void) umask(0022);
 
         r = parse_argv(argc, argv);

@@ -23,6 +23,7 @@
 #define OTHER "sha256:0000000000000000000000000000000000000000000000000000000000000000"
 #define BLOB_PATH "content/blobs/sha256/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 #define INGEST_PATH "ingest/sha256-ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+#define OTHER_INGEST_PATH "ingest/sha256-0000000000000000000000000000000000000000000000000000000000000000"
 
 typedef struct Place {
         char *dir;
@@ -332,14 +333,17 @@ static void test_ingest_clean(void **state) {
         Place *p = *state;
         const struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
 
-        write_ingest(p, "old", "x");
-        write_ingest(p, "new", "x");
-        assert_int_equal(utimensat(p->fd, "ingest/old/data", old, 0), 0);
+        write_ingest(p, OTHER, "x");
+        write_ingest(p, ABC, "x");
+        write_ingest(p, "import-1", "x");
+        write_ingest(p, "sha256-", "x");
+        assert_int_equal(utimensat(p->fd, OTHER_INGEST_PATH "/data", old, 0), 0);
         put_file(p, "ingest/stray", "x");
-        assert_int_equal(content_ingest_clean(p->content, INGEST_AGE_MAX_USEC), 2);
-        assert_false(exists(p, "ingest/old"));
+        assert_int_equal(content_ingest_clean(p->content, INGEST_AGE_MAX_USEC), 4);
+        assert_false(exists(p, OTHER_INGEST_PATH));
         assert_false(exists(p, "ingest/stray"));
-        assert_true(exists(p, "ingest/new/data"));
+        assert_false(exists(p, "ingest/import-1"));
+        assert_true(exists(p, INGEST_PATH "/data"));
         assert_int_equal(content_ingest_clean(p->content, INGEST_AGE_MAX_USEC), 0);
         assert_int_equal(content_ingest_clean(p->content, 0), 1);
         assert_false(exists(p, "ingest/new"));
