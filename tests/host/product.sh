@@ -28,6 +28,7 @@ product_compile() {
                 }
         fi
         ninja -C "$build" || return 1
+        find "$destdir" -mindepth 1 -delete
         DESTDIR=$destdir meson install -C "$build" --no-rebuild --quiet
 }
 
@@ -82,7 +83,6 @@ product_build() {
         esac
         build=${build:-$MOORED_CACHE/build-$suite-$(hash_of "$source" "${options[@]}")}
         mkdir -p "$build"
-        find "$destdir" -mindepth 1 -delete
         options+=(-Dprefix=/usr -Dsysconfdir=/etc -Dlocalstatedir=/var)
 
         if [[ $(machine_suite) == "$suite" ]]; then
