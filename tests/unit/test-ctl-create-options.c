@@ -24,7 +24,7 @@ static void expect_mount(ParseFunc f, const char *value, const char *type, const
         _cleanup_(mount_arg_done) MountArg m = {};
         _cleanup_free_ char *joined = NULL;
 
-        assert_int_equal(f(value, "/work", &m, NULL), 0);
+        assert_int_equal(f(value, "/base", &m, NULL), 0);
         assert_string_equal(m.type, type);
         assert_string_equal(m.source, source);
         assert_string_equal(m.destination, destination);
@@ -36,7 +36,7 @@ static void expect_no_mount(ParseFunc f, const char *value, const char *part) {
         _cleanup_error_ Error e = ERROR_NULL;
         MountArg m = {};
 
-        assert_int_equal(f(value, "/work", &m, &e), -EINVAL);
+        assert_int_equal(f(value, "/base", &m, &e), -EINVAL);
         if (!strstr(error_message(&e), part))
                 fail_msg("%s: '%s' lacks '%s'", value, error_message(&e), part);
         assert_null(m.type);
@@ -46,9 +46,9 @@ static void test_volume(void **state) {
         expect_mount(parse_volume, "/a:/b", "bind", "/a", "/b", "");
         expect_mount(parse_volume, "/a:/b:ro", "bind", "/a", "/b", "ro");
         expect_mount(parse_volume, "/a:/b:ro,rslave", "bind", "/a", "/b", "ro,rslave");
-        expect_mount(parse_volume, "./x:/b", "bind", "/work/./x", "/b", "");
-        expect_mount(parse_volume, ".:/b", "bind", "/work/.", "/b", "");
-        expect_mount(parse_volume, "../x:/b", "bind", "/work/../x", "/b", "");
+        expect_mount(parse_volume, "./x:/b", "bind", "/base/./x", "/b", "");
+        expect_mount(parse_volume, ".:/b", "bind", "/base/.", "/b", "");
+        expect_mount(parse_volume, "../x:/b", "bind", "/base/../x", "/b", "");
         expect_no_mount(parse_volume, "/a", "source and a destination");
         expect_no_mount(parse_volume, ":/b", "source and a destination");
         expect_no_mount(parse_volume, "", "source and a destination");
@@ -63,7 +63,7 @@ static void test_volume(void **state) {
 static void test_mount(void **state) {
         expect_mount(parse_mount, "type=bind,source=/a,target=/b", "bind", "/a", "/b", "");
         expect_mount(parse_mount, "src=/a,dst=/b,readonly", "bind", "/a", "/b", "ro");
-        expect_mount(parse_mount, "type=bind,src=./a,destination=/b,ro=false,bind-propagation=rshared", "bind", "/work/./a", "/b",
+        expect_mount(parse_mount, "type=bind,src=./a,destination=/b,ro=false,bind-propagation=rshared", "bind", "/base/./a", "/b",
                      "rw,rshared");
         expect_mount(parse_mount, "type=tmpfs,target=/t,tmpfs-size=10M,tmpfs-mode=1777", "tmpfs", "tmpfs", "/t",
                      "size=10M,mode=1777");
