@@ -118,10 +118,11 @@ static int property_weight(sd_bus_message *m, const Property *p, const char *val
 }
 
 static int property_int(sd_bus_message *m, const Property *p, const char *value) {
+        bool negative = value[0] == '-';
         int i, r;
 
-        r = value[0] == '-' ? parse_int(value, &i) : parse_int(value[0] == '+' ? value + 1 : value, &i);
-        return r < 0 ? r : append_value(m, bus_name(p), "i", (int32_t) i);
+        r = parse_int(value + (negative || value[0] == '+'), &i);
+        return r < 0 ? r : append_value(m, bus_name(p), "i", (int32_t) (negative ? -i : i));
 }
 
 static int property_usec(sd_bus_message *m, const Property *p, const char *value) {

@@ -1,0 +1,839 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The container's states against a PID 1 that says what the test wants it to say; store, snapshots and images are real. */
+
+#include "container/bundle.h"
+#include "container/container-private.h"
+#include "image-fixture.h"
+
+#define NAME "docker.io/library/app:latest"
+#define UNIT "moored-default-web.service"
+#define INVOCATION_1 "11111111111111111111111111111111"
+#define INVOCATION_2 "22222222222222222222222222222222"
+
+/* What PID 1 was asked for. */
+typedef struct FakeSystemd {
+        unsigned n_start, n_stop, n_kill, n_release, n_refresh;
+        UnitStartFunc start_func;
+        void *start_userdata;
+        char *exec, *slice;
+        int kill_signal; /* last */
+        char whom[8];
+        int start_result;
+} FakeSystemd;
+
+typedef struct Test {
+        Fixture *f;
+        char *runtime;
+        ContainerManager *m;
+        FakeSystemd systemd;
+        char *log; /* topics of events: "created exited(7) …" */
+        /* of the last answers */
+        unsigned n_answers;
+        Container *answer;
+        char *answer_error;
+} Test;
+
+static int fake_check(void *backend, char *const *properties, Error *e) {
+        STRV_FOREACH(p, properties)
+                if (startswith(p, "Bad"))
+                        return error_set(e, -EINVAL, "InvalidArgument", "bad property");
+        return 0;
+}
+
+static int fake_start(void *backend, const UnitSpec *spec, UnitStartFunc func, void *userdata) {
+        FakeSystemd *s = backend;
+
+        if (s->start_result < 0)
+                return s->start_result;
+        s->n_start++;
+        s->start_func = func;
+        s->start_userdata = userdata;
+        free(s->exec);
+        s->exec = strv_join(spec->exec_start, " ");
+        free(s->slice);
+        s->slice = strdup(spec->slice);
+        return 0;
+}
+
+static int fake_stop(void *backend, const char *unit, void (*func)(int r, const Error *e, void *userdata), void *userdata) {
+        ((FakeSystemd *) backend)->n_stop++;
+        func(0, NULL, userdata);
+        return 0;
+}
+
+static int fake_kill(void *backend, const char *unit, const char *whom, int signo, void (*func)(int r, const Error *e, void *userdata),
+                     void *userdata) {
+        FakeSystemd *s = backend;
+
+        s->n_kill++;
+        s->kill_signal = signo;
+        snprintf(s->whom, sizeof(s->whom), "%s", whom);
+        func(0, NULL, userdata);
+        return 0;
+}
+
+static int fake_release(void *backend, const char *unit) {
+        ((FakeSystemd *) backend)->n_release++;
+        return 0;
+}
+
+static int fake_refresh(void *backend, const char *unit) {
+        ((FakeSystemd *) backend)->n_refresh++;
+        return 0;
+}
+
+static const UnitBackend fake_backend = {
+        .check_properties = fake_check,
+        .start = fake_start,
+        .stop = fake_stop,
+        .kill = fake_kill,
+        .release = fake_release,
+        .refresh = fake_refresh,
+};
+
+static void on_event(NotifyType type, const char *ns, const char *name, void *object, void *userdata) {
+        const EventRow *row = object;
+        Test *t = userdata;
+        char *more;
+
+        if (type != NOTIFY_EVENT || !startswith(row->topic, "container/"))
+                return;
+        more = strjoin(t->log, isempty(t->log) ? "" : " ", row->topic + strlen("container/"));
+        assert_non_null(more);
+        free(t->log);
+        t->log = more;
+}
+
+static void assert_log(Test *t, const char *want) {
+        assert_string_equal(t->log, want);
+        t->log[0] = 0;
+}
+
+static void test_start(Test *t) {
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        if (container_manager_new(t->f->event, t->f->store, t->f->snapshots, t->f->images, t->f->events, t->runtime, &t->m, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        container_manager_set_backend(t->m, &fake_backend, &t->systemd);
+        assert_int_equal(events_subscribe(t->f->events, on_event, t), 0);
+        assert_int_equal(container_manager_load(t->m, &e), 0);
+}
+
+static int setup(void **state) {
+        _cleanup_(test_image_done) TestImage image = {};
+        Test *t = calloc(1, sizeof(*t));
+
+        assert_non_null(t);
+        t->f = fixture_new("/bin/true");
+        t->runtime = path_join(t->f->path, "run");
+        t->log = strdup("");
+        make_image(&image, "one", "amd64", -1);
+        put_image(t->f, &image);
+        put_layers(t->f, &image);
+        assert_int_equal(name_image(t->f, "default", NAME, image.manifest_digest, "linux/amd64", NULL), 0);
+        test_start(t);
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        *state = t;
+        return 0;
+}
+
+static int teardown(void **state) {
+        Test *t = *state;
+
+        container_manager_free(t->m);
+        fixture_free(t->f);
+        free(t->runtime);
+        free(t->systemd.exec);
+        free(t->systemd.slice);
+        free(t->log);
+        free(t->answer_error);
+        free(t);
+        return 0;
+}
+
+/* As if killed: nothing is told to anybody. */
+static void restart(Test *t) {
+        container_manager_free(t->m);
+        fixture_stop(t->f);
+        fixture_start(t->f, false);
+        t->systemd.start_func = NULL;
+        test_start(t);
+}
+
+static void on_answer(Container *c, const Error *error, void *userdata) {
+        Test *t = userdata;
+
+        t->n_answers++;
+        t->answer = c;
+        free(t->answer_error);
+        t->answer_error = error ? strdup(error_name(error)) : NULL;
+}
+
+static ContainerOptions options(bool auto_remove) {
+        return (ContainerOptions) { .stop_timeout_usec = UINT64_MAX, .privileged_seccomp = true, .auto_remove = auto_remove };
+}
+
+static int run(Test *t, ContainerOptions o, Error *e) {
+        int r;
+
+        r = container_run(t->m, "default", "web", "app", &o, NULL, on_answer, t, e);
+        container_options_done(&o);
+        return r;
+}
+
+static Container *web(Test *t) {
+        return container_find(t->m, "default", "web", NULL);
+}
+
+static UnitStatus running(const char *invocation) {
+        return (UnitStatus) {
+                .loaded = true,
+                .launcher = true,
+                .active_state = (char *) "active",
+                .sub_state = (char *) "running",
+                .active_enter_usec = 1,
+                .main_pid = 4711,
+                .exec_main_start_usec = 100,
+                .result = (char *) "success",
+                .invocation_id = (char *) invocation,
+        };
+}
+
+static UnitStatus ended(const char *invocation, int code, int status, const char *result) {
+        UnitStatus u = running(invocation);
+
+        u.active_state = streq(result, "success") ? (char *) "active" : (char *) "failed";
+        u.sub_state = streq(result, "success") ? (char *) "exited" : (char *) "failed";
+        u.main_pid = 0;
+        u.exec_main_code = code;
+        u.exec_main_status = status;
+        u.exec_main_exit_usec = 200;
+        u.result = (char *) result;
+        return u;
+}
+
+static void tell(Test *t, UnitStatus u) {
+        container_unit_changed(t->m, UNIT, &u);
+}
+
+static void tell_gone(Test *t) {
+        tell(t, (UnitStatus) {});
+}
+
+static void started(Test *t) {
+        UnitStatus u = running(INVOCATION_1);
+
+        t->systemd.start_func(0, &u, NULL, t->systemd.start_userdata);
+}
+
+static void loop(Test *t) {
+        while (sd_event_run(t->f->event, 0) > 0)
+                ;
+}
+
+/* Nothing of a container is left: object, row, snapshot, bundle. */
+static void assert_nothing_left(Test *t) {
+        assert_null(web(t));
+        assert_int_equal(store_container_remove(t->f->store, "default", "web"), -ENOENT);
+        assert_false(bundle_exists(t->m->containers_fd, "default", "web"));
+        assert_int_equal(count_entries(t->f, "run/containers/default"), 0);
+        assert_int_equal(count_entries(t->f, "snapshots/overlay/2"), 0);
+}
+
+static void test_run_and_exit(void **state) {
+        Test *t = *state;
+        Container *c;
+
+        assert_int_equal(run(t, options(false), NULL), 0);
+        c = web(t);
+        assert_non_null(c);
+        assert_int_equal(c->state, CONTAINER_STARTING);
+        assert_string_equal(c->unit, UNIT);
+        assert_string_equal(c->command[0], "one");
+        assert_string_equal(t->systemd.slice, "moored-default.slice");
+        assert_non_null(strstr(t->systemd.exec, " launch "));
+        assert_non_null(endswith(t->systemd.exec, "/run/containers/default/web"));
+        assert_true(bundle_exists(t->m->containers_fd, "default", "web"));
+        assert_int_equal(t->n_answers, 0);
+
+        started(t);
+        assert_int_equal(t->n_answers, 1);
+        assert_ptr_equal(t->answer, c);
+        assert_null(t->answer_error);
+        assert_int_equal(c->state, CONTAINER_RUNNING);
+        assert_int_equal(c->leader_pid, 4711);
+        assert_string_equal(c->control_group, "/moored.slice/moored-default.slice/" UNIT);
+        assert_int_equal(c->row.started_usec, 100);
+
+        assert_int_equal(container_wait(c, on_answer, t), 0);
+        assert_int_equal(t->n_answers, 1);
+        tell(t, ended(INVOCATION_1, CLD_EXITED, 7, "exit-code"));
+        assert_int_equal(t->n_answers, 2);
+        assert_int_equal(c->state, CONTAINER_EXITED);
+        assert_int_equal(c->row.exit_code, 7);
+        assert_int_equal(c->row.finished_usec, 200);
+        assert_string_equal(c->row.result, "exit-code");
+        assert_null(c->row.exit_signal);
+        assert_int_equal(c->leader_pid, 0);
+        assert_int_equal(t->systemd.n_release, 1);
+        assert_log(t, "created started exited");
+
+        /* Said again, and in other words: recorded once, released once. */
+        tell(t, ended(INVOCATION_1, CLD_EXITED, 7, "exit-code"));
+        tell(t, (UnitStatus) { .loaded = true, .active_state = (char *) "inactive", .sub_state = (char *) "dead", .active_enter_usec = 1,
+                               .invocation_id = (char *) INVOCATION_1 });
+        tell_gone(t);
+        assert_log(t, "");
+        assert_int_equal(t->systemd.n_release, 1);
+        assert_int_equal(c->row.exit_code, 7);
+
+        assert_int_equal(container_remove(c, false, on_answer, t, NULL), 0);
+        loop(t);
+        assert_int_equal(t->n_answers, 3);
+        assert_null(t->answer);
+        assert_log(t, "removed");
+        assert_nothing_left(t);
+}
+
+static void test_signals(void **state) {
+        Test *t = *state;
+        Container *c;
+
+        assert_int_equal(run(t, options(false), NULL), 0);
+        started(t);
+        tell(t, ended(INVOCATION_1, CLD_DUMPED, SIGSEGV, "core-dump"));
+        c = web(t);
+        assert_int_equal(c->row.exit_code, 128 + SIGSEGV);
+        assert_string_equal(c->row.exit_signal, "SEGV");
+        assert_string_equal(c->row.result, "core-dump");
+}
+
+static void test_auto_remove(void **state) {
+        Test *t = *state;
+
+        assert_int_equal(run(t, options(true), NULL), 0);
+        started(t);
+        assert_int_equal(container_wait(web(t), on_answer, t), 0);
+        tell(t, ended(INVOCATION_1, CLD_EXITED, 0, "success"));
+        /* Who waits is told first; then it goes. */
+        assert_int_equal(t->n_answers, 2);
+        assert_int_equal(t->answer->row.exit_code, 0);
+        assert_log(t, "created started exited");
+        loop(t);
+        assert_log(t, "removed");
+        assert_nothing_left(t);
+}
+
+static void test_start_fails(void **state) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        UnitStatus u = running(INVOCATION_1);
+        Test *t = *state;
+        ContainerOptions o = options(false);
+        Container *c;
+
+        u.active_state = u.sub_state = (char *) "failed";
+        u.active_enter_usec = 0;
+        (void) error_set(&e, -ENOENT, "CommandNotFound", "none");
+
+        /* A run leaves nothing. */
+        assert_int_equal(run(t, options(false), NULL), 0);
+        t->systemd.start_func(-ENOENT, &u, &e, t->systemd.start_userdata);
+        assert_int_equal(t->n_answers, 1);
+        assert_null(t->answer);
+        assert_string_equal(t->answer_error, "CommandNotFound");
+        assert_int_equal(t->systemd.n_release, 1);
+        assert_log(t, "created removed");
+        assert_nothing_left(t);
+        tell_gone(t);
+
+        /* What was created stays as it was. */
+        assert_int_equal(container_create(t->m, "default", "web", "app", &o, &c, NULL), 0);
+        assert_int_equal(container_start(c, NULL, on_answer, t, NULL), 0);
+        t->systemd.start_func(-ENOENT, &u, &e, t->systemd.start_userdata);
+        assert_ptr_equal(t->answer, c);
+        assert_int_equal(c->state, CONTAINER_CREATED);
+        assert_int_equal(t->systemd.n_release, 2);
+        assert_log(t, "created");
+        /* What the unit still says is old. */
+        tell(t, u);
+        assert_log(t, "");
+        assert_int_equal(t->n_answers, 2);
+
+        /* PID 1 cannot even be asked. */
+        assert_int_equal(container_remove(c, false, NULL, NULL, NULL), 0);
+        loop(t);
+        tell_gone(t);
+        t->systemd.start_result = -ENOTCONN;
+        assert_int_equal(run(t, options(false), NULL), -ENOTCONN);
+        assert_int_equal(t->n_answers, 2);
+        assert_nothing_left(t);
+}
+
+static void check_refused(Test *t, ContainerOptions o, const char *image, const char *name) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        Container *c;
+
+        assert_true(container_create(t->m, "default", "x", image, &o, &c, &e) < 0);
+        assert_string_equal(error_name(&e), name);
+        container_options_done(&o);
+        assert_null(container_find(t->m, "default", "x", NULL));
+        assert_int_equal(count_entries(t->f, "run/containers/default"), 0);
+}
+
+static void test_refused(void **state) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        ContainerOptions o = options(false), network = options(false), property = options(false), platform = options(false),
+                         source = options(false), big = options(false);
+        char id[CONTAINER_ID_MAX + 2] = "";
+        Test *t = *state;
+        Container *c;
+
+        check_refused(t, options(false), "nothing", "NoSuchImage");
+        network.network = strdup("nowhere");
+        check_refused(t, network, "app", "InvalidArgument");
+        assert_int_equal(strv_extend(&property.properties, "Bad=1"), 0);
+        check_refused(t, property, "app", "InvalidArgument");
+        platform.platform = strdup("linux/arm64");
+        check_refused(t, platform, "app", "NoSuchPlatform");
+        source.mounts = calloc(1, sizeof(ContainerMount));
+        source.n_mounts = 1;
+        source.mounts[0] = (ContainerMount) { strdup("bind"), strdup("/no/such"), strdup("/mnt"), NULL };
+        check_refused(t, source, "app", "NoSuchSource");
+        assert_log(t, "");
+
+        assert_false(container_id_is_valid(""));
+        assert_false(container_id_is_valid("-a"));
+        assert_false(container_id_is_valid("a/b"));
+        assert_true(container_id_is_valid("a.b_c-D"));
+        memset(id, 'a', CONTAINER_ID_MAX);
+        assert_true(container_id_is_valid(id));
+        id[CONTAINER_ID_MAX] = 'a';
+        assert_false(container_id_is_valid(id));
+
+        /* Sixty dashes are 240 characters of a unit's name. */
+        memset(id, '-', CONTAINER_ID_MAX);
+        id[0] = 'a';
+        id[CONTAINER_ID_MAX] = 0;
+        assert_int_equal(container_create(t->m, "default", id, "app", &big, &c, &e), -EINVAL);
+        assert_string_equal(error_name(&e), "InvalidArgument");
+        error_done(&e);
+
+        assert_int_equal(container_create(t->m, "default", "web", "app", &o, &c, NULL), 0);
+        o = options(false);
+        assert_int_equal(container_create(t->m, "default", "web", "app", &o, &c, &e), -EEXIST);
+        assert_string_equal(error_name(&e), "ContainerExists");
+        /* An image that a container was made from stays. */
+        error_done(&e);
+        assert_int_equal(image_remove(t->f->images, "default", "app", false, &e), -EBUSY);
+
+        assert_int_equal(container_create(t->m, "default", "", "app", &o, &c, NULL), 0);
+        assert_int_equal(strlen(c->row.id), 12);
+        assert_int_equal(container_count(t->m, "default"), 2);
+        assert_int_equal(container_count(t->m, "other"), 0);
+}
+
+static void test_stop(void **state) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        Test *t = *state;
+        Container *c;
+
+        assert_int_equal(run(t, options(false), NULL), 0);
+        c = web(t);
+        started(t);
+        assert_int_equal(container_start(c, NULL, on_answer, t, &e), -EALREADY);
+        assert_string_equal(error_name(&e), "AlreadyRunning");
+        error_done(&e);
+        assert_int_equal(container_remove(c, false, NULL, NULL, &e), -EBUSY);
+        assert_string_equal(error_name(&e), "ContainerRunning");
+
+        assert_int_equal(container_stop(c, 20 * USEC_PER_MSEC, on_answer, t, NULL), 0);
+        assert_int_equal(c->state, CONTAINER_STOPPING);
+        assert_int_equal(t->systemd.kill_signal, SIGTERM);
+        assert_string_equal(t->systemd.whom, "main");
+        assert_int_equal(t->n_answers, 1);
+        /* It does not listen. */
+        fixture_run(t->f, 60 * USEC_PER_MSEC);
+        assert_int_equal(t->systemd.kill_signal, SIGKILL);
+        assert_int_equal(t->systemd.n_kill, 2);
+        tell(t, ended(INVOCATION_1, CLD_KILLED, SIGKILL, "signal"));
+        assert_int_equal(t->n_answers, 2);
+        assert_int_equal(c->row.exit_code, 137);
+        assert_log(t, "created started exited stopped");
+
+        /* It has ended: nothing to do. */
+        assert_int_equal(container_stop(c, 0, on_answer, t, NULL), 0);
+        assert_int_equal(t->n_answers, 3);
+        assert_int_equal(t->systemd.n_kill, 2);
+        error_done(&e);
+        assert_int_equal(container_kill(c, "main", SIGTERM, on_answer, t, &e), -ESRCH);
+        assert_string_equal(error_name(&e), "NotRunning");
+}
+
+static void test_stop_while_starting(void **state) {
+        Test *t = *state;
+        Container *c;
+
+        assert_int_equal(run(t, options(false), NULL), 0);
+        c = web(t);
+        assert_int_equal(container_stop(c, 0, on_answer, t, NULL), 0);
+        assert_int_equal(t->systemd.n_kill, 0);
+        started(t);
+        assert_int_equal(c->state, CONTAINER_STOPPING);
+        assert_int_equal(t->systemd.kill_signal, SIGKILL);
+        tell(t, ended(INVOCATION_1, CLD_KILLED, SIGKILL, "signal"));
+        assert_int_equal(t->n_answers, 2);
+        assert_int_equal(c->state, CONTAINER_EXITED);
+}
+
+static void test_kill(void **state) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        Test *t = *state;
+        Container *c;
+
+        assert_int_equal(run(t, options(false), NULL), 0);
+        c = web(t);
+        started(t);
+        assert_int_equal(container_kill(c, "", SIGHUP, on_answer, t, NULL), 0);
+        assert_string_equal(t->systemd.whom, "main");
+        assert_int_equal(t->systemd.kill_signal, SIGHUP);
+        assert_int_equal(t->n_answers, 2);
+        assert_int_equal(c->state, CONTAINER_RUNNING);
+        assert_int_equal(container_kill(c, "all", SIGHUP, on_answer, t, NULL), 0);
+        assert_int_equal(container_kill(c, "some", SIGHUP, on_answer, t, &e), -EINVAL);
+        assert_int_equal(container_kill(c, "all", 0, on_answer, t, NULL), -EINVAL);
+        assert_int_equal(container_kill(c, "all", SIGRTMAX + 1, on_answer, t, NULL), -EINVAL);
+}
+
+static void test_start_again(void **state) {
+        Test *t = *state;
+        UnitStatus u;
+        Container *c;
+
+        assert_int_equal(run(t, options(false), NULL), 0);
+        c = web(t);
+        started(t);
+        tell(t, ended(INVOCATION_1, CLD_EXITED, 1, "exit-code"));
+
+        /* The name is taken until the old unit is gone. */
+        assert_int_equal(container_start(c, NULL, on_answer, t, NULL), 0);
+        assert_int_equal(c->state, CONTAINER_STARTING);
+        assert_int_equal(t->systemd.n_start, 1);
+        tell_gone(t);
+        assert_int_equal(t->systemd.n_start, 2);
+        u = running(INVOCATION_2);
+        t->systemd.start_func(0, &u, NULL, t->systemd.start_userdata);
+        assert_int_equal(c->state, CONTAINER_RUNNING);
+        assert_int_equal(c->row.exit_code, -1);
+        assert_int_equal(c->row.finished_usec, 0);
+
+        /* Stop and start in one. */
+        assert_int_equal(container_restart(c, on_answer, t, NULL), 0);
+        assert_int_equal(t->systemd.kill_signal, SIGTERM);
+        tell(t, ended(INVOCATION_2, CLD_KILLED, SIGTERM, "success"));
+        assert_int_equal(c->state, CONTAINER_STARTING);
+        assert_int_equal(t->n_answers, 2);
+        tell_gone(t);
+        started(t);
+        assert_int_equal(t->n_answers, 3);
+        assert_int_equal(c->state, CONTAINER_RUNNING);
+
+        /* With force it is killed, then removed. */
+        assert_int_equal(container_remove(c, true, on_answer, t, NULL), 0);
+        assert_int_equal(t->systemd.kill_signal, SIGKILL);
+        tell(t, ended(INVOCATION_1, CLD_KILLED, SIGKILL, "signal"));
+        loop(t);
+        assert_int_equal(t->n_answers, 4);
+        assert_nothing_left(t);
+}
+
+static void test_restart_by_systemd(void **state) {
+        ContainerOptions o = options(false);
+        Test *t = *state;
+        UnitStatus u;
+        Container *c;
+
+        assert_int_equal(strv_extend(&o.properties, "Restart=on-failure"), 0);
+        assert_int_equal(run(t, o, NULL), 0);
+        c = web(t);
+        started(t);
+
+        /* "failed" may be followed by "auto-restart": PID 1 is asked. */
+        tell(t, ended(INVOCATION_1, CLD_EXITED, 1, "exit-code"));
+        assert_int_equal(c->state, CONTAINER_RUNNING);
+        assert_int_equal(t->systemd.n_refresh, 1);
+        u = running(INVOCATION_1);
+        u.active_state = (char *) "activating";
+        u.sub_state = (char *) "auto-restart";
+        u.main_pid = 0;
+        tell(t, u);
+        assert_int_equal(c->state, CONTAINER_RUNNING);
+        u = ended(INVOCATION_1, CLD_EXITED, 1, "exit-code");
+        u.job = 5;
+        tell(t, u);
+        assert_int_equal(t->systemd.n_refresh, 1);
+        tell(t, running(INVOCATION_2));
+        assert_string_equal(c->row.invocation_id, INVOCATION_2);
+        assert_log(t, "created started started");
+
+        tell(t, ended(INVOCATION_2, CLD_EXITED, 1, "exit-code"));
+        tell(t, ended(INVOCATION_2, CLD_EXITED, 1, "exit-code"));
+        assert_int_equal(c->state, CONTAINER_EXITED);
+        assert_log(t, "exited");
+
+        /* A stop is PID 1's then. */
+        tell_gone(t);
+        assert_int_equal(container_start(c, NULL, on_answer, t, NULL), 0);
+        started(t);
+        assert_int_equal(container_stop(c, USEC_PER_SEC, on_answer, t, NULL), 0);
+        assert_int_equal(t->systemd.n_stop, 1);
+        assert_int_equal(t->systemd.n_kill, 0);
+        u = ended(INVOCATION_1, CLD_KILLED, SIGTERM, "success");
+        u.active_state = (char *) "inactive";
+        tell(t, u);
+        assert_int_equal(c->state, CONTAINER_EXITED);
+        assert_int_equal(c->row.exit_code, 143);
+}
+
+static void test_unit_taken_away(void **state) {
+        Test *t = *state;
+        UnitStatus u;
+        Container *c;
+
+        assert_int_equal(run(t, options(false), NULL), 0);
+        c = web(t);
+        started(t);
+        tell_gone(t);
+        assert_int_equal(c->state, CONTAINER_EXITED);
+        assert_int_equal(c->row.exit_code, -1);
+        assert_string_equal(c->row.result, "lost");
+
+        /* If its last word was its end, that is it. */
+        assert_int_equal(container_start(c, NULL, on_answer, t, NULL), 0);
+        started(t);
+        u = ended(INVOCATION_1, CLD_EXITED, 3, "exit-code");
+        u.loaded = false;
+        tell(t, u);
+        assert_int_equal(c->row.exit_code, 3);
+}
+
+/* -- recovery --------------------------------------------------------------------------------------------------------- */
+
+static void test_recover_running(void **state) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        ContainerOptions o = options(false);
+        Test *t = *state;
+        Container *c;
+
+        assert_int_equal(run(t, options(false), NULL), 0);
+        started(t);
+        restart(t);
+        assert_log(t, "created started");
+        c = web(t);
+        assert_non_null(c);
+        /* Not before PID 1 has been heard. */
+        assert_int_equal(container_create(t->m, "default", "y", "app", &o, &c, &e), -EBUSY);
+        c = web(t);
+        tell(t, running(INVOCATION_1));
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        assert_int_equal(c->state, CONTAINER_RUNNING);
+        assert_int_equal(c->leader_pid, 4711);
+        assert_string_equal(c->command[0], "one");
+        assert_log(t, "");
+        tell(t, ended(INVOCATION_1, CLD_EXITED, 9, "exit-code"));
+        assert_int_equal(c->row.exit_code, 9);
+}
+
+static void test_recover_ended(void **state) {
+        Test *t = *state;
+
+        assert_int_equal(run(t, options(false), NULL), 0);
+        started(t);
+        restart(t);
+        tell(t, ended(INVOCATION_1, CLD_EXITED, 5, "exit-code"));
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        assert_int_equal(web(t)->state, CONTAINER_EXITED);
+        assert_int_equal(web(t)->row.exit_code, 5);
+        assert_int_equal(t->systemd.n_release, 1);
+        assert_log(t, "created started exited");
+
+        /* Killed before the release: only that is left to do. */
+        restart(t);
+        tell(t, ended(INVOCATION_1, CLD_EXITED, 5, "exit-code"));
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        assert_int_equal(t->systemd.n_release, 2);
+        assert_log(t, "");
+}
+
+static void test_recover_auto_remove(void **state) {
+        Test *t = *state;
+
+        assert_int_equal(run(t, options(true), NULL), 0);
+        started(t);
+        restart(t);
+        tell(t, ended(INVOCATION_1, CLD_EXITED, 5, "exit-code"));
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        loop(t);
+        assert_log(t, "created started exited removed");
+        assert_nothing_left(t);
+}
+
+static void test_recover_between(void **state) {
+        ContainerOptions o = options(true);
+        Test *t = *state;
+        UnitStatus u;
+        Container *c;
+
+        /* The row was written, the unit never asked for. */
+        assert_int_equal(run(t, options(true), NULL), 0);
+        restart(t);
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        loop(t);
+        assert_log(t, "created removed");
+        assert_nothing_left(t);
+
+        /* The unit was started, the row does not say so: it runs, it has ended, it failed to start. */
+        assert_int_equal(run(t, options(false), NULL), 0);
+        restart(t);
+        tell(t, running(INVOCATION_1));
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        assert_int_equal(web(t)->state, CONTAINER_RUNNING);
+        assert_log(t, "created started");
+        tell(t, ended(INVOCATION_1, CLD_EXITED, 0, "success"));
+        tell_gone(t);
+        assert_int_equal(container_start(web(t), NULL, on_answer, t, NULL), 0);
+        restart(t);
+        tell(t, ended(INVOCATION_2, CLD_EXITED, 4, "exit-code"));
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        assert_int_equal(web(t)->row.exit_code, 4);
+        assert_log(t, "exited started exited");
+        tell_gone(t);
+        assert_int_equal(container_remove(web(t), false, NULL, NULL, NULL), 0);
+        loop(t);
+        assert_log(t, "removed");
+
+        assert_int_equal(run(t, options(true), NULL), 0);
+        restart(t);
+        u = ended(INVOCATION_1, CLD_EXITED, 127, "exit-code");
+        u.active_enter_usec = 0;
+        tell(t, u);
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        loop(t);
+        assert_log(t, "created removed");
+        assert_nothing_left(t);
+        tell_gone(t);
+
+        /* One that is starting: the unit says how it goes on. */
+        assert_int_equal(run(t, options(false), NULL), 0);
+        restart(t);
+        u = running(INVOCATION_1);
+        u.active_state = (char *) "activating";
+        u.sub_state = (char *) "start";
+        tell(t, u);
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        assert_int_equal(web(t)->state, CONTAINER_STARTING);
+        tell(t, running(INVOCATION_1));
+        assert_int_equal(web(t)->state, CONTAINER_RUNNING);
+        assert_log(t, "created started");
+
+        /* Created for later: it stays, auto_remove or not. */
+        assert_int_equal(container_create(t->m, "default", "later", "app", &o, &c, NULL), 0);
+        restart(t);
+        tell(t, running(INVOCATION_1));
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        loop(t);
+        c = container_find(t->m, "default", "later", NULL);
+        assert_non_null(c);
+        assert_int_equal(c->state, CONTAINER_CREATED);
+}
+
+static void test_recover_lost(void **state) {
+        Test *t = *state;
+
+        assert_int_equal(run(t, options(false), NULL), 0);
+        started(t);
+        restart(t);
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        assert_int_equal(web(t)->state, CONTAINER_EXITED);
+        assert_string_equal(web(t)->row.result, "lost");
+        assert_int_equal(container_start(web(t), NULL, on_answer, t, NULL), 0);
+        started(t);
+
+        /* Another boot: nothing runs, the bundle is gone and comes back with a start. */
+        assert_int_equal(free_and_strdup(&web(t)->row.boot_id, "another"), 0);
+        assert_int_equal(store_container_update(t->f->store, &web(t)->row), 0);
+        assert_int_equal(bundle_remove(t->m->containers_fd, "default", "web"), 0);
+        restart(t);
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        assert_string_equal(web(t)->row.result, "reboot");
+        assert_int_equal(container_start(web(t), NULL, on_answer, t, NULL), 0);
+        assert_true(bundle_exists(t->m->containers_fd, "default", "web"));
+}
+
+static void test_recover_strays(void **state) {
+        Test *t = *state;
+        uint64_t id;
+
+        /* A snapshot and a bundle that no row knows of, and units that belong to nobody. */
+        assert_int_equal(snapshot_prepare(t->f->snapshots, 1, false, &id, NULL), 0);
+        assert_int_equal(bundle_write(t->m->containers_fd, "default", "web", "{}", "h", false, NULL), 0);
+        restart(t);
+        tell(t, running(INVOCATION_1));
+        assert_int_equal(t->systemd.n_stop, 1);
+        tell(t, ended(INVOCATION_1, CLD_EXITED, 0, "success"));
+        assert_int_equal(t->systemd.n_release, 1);
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        assert_nothing_left(t);
+
+        /* A unit of such a name that is not ours is left alone. */
+        UnitStatus u = running(INVOCATION_1);
+        u.launcher = false;
+        tell(t, u);
+        assert_int_equal(t->systemd.n_stop, 1);
+}
+
+static void test_unreadable_record(void **state) {
+        Test *t = *state;
+        uint64_t id;
+
+        assert_int_equal(snapshot_prepare(t->f->snapshots, 1, false, &id, NULL), 0);
+        assert_int_equal(store_container_add(t->f->store, &(ContainerRow) { .ns = (char *) "default", .id = (char *) "web",
+                                             .image = (char *) NAME, .image_digest = (char *) "sha256:0", .options = (char *) "{",
+                                             .snapshot = id, .exit_code = -1 }), 0);
+        assert_int_equal(bundle_write(t->m->containers_fd, "default", "web", "{}", "h", false, NULL), 0);
+        restart(t);
+        tell(t, running(INVOCATION_1));
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        /* It is not shown, but nothing of it is touched. */
+        assert_null(web(t));
+        assert_int_equal(t->systemd.n_stop, 0);
+        assert_true(bundle_exists(t->m->containers_fd, "default", "web"));
+        assert_true(count_entries(t->f, "snapshots/overlay/2") > 0);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                T(test_run_and_exit),
+                T(test_signals),
+                T(test_auto_remove),
+                T(test_start_fails),
+                T(test_refused),
+                T(test_stop),
+                T(test_stop_while_starting),
+                T(test_kill),
+                T(test_start_again),
+                T(test_restart_by_systemd),
+                T(test_unit_taken_away),
+                T(test_recover_running),
+                T(test_recover_ended),
+                T(test_recover_auto_remove),
+                T(test_recover_between),
+                T(test_recover_lost),
+                T(test_recover_strays),
+                T(test_unreadable_record),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
