@@ -16,6 +16,7 @@
 #include "image/image-internal.h"
 
 #define GARBAGE_DELAY_USEC (100 * USEC_PER_MSEC)
+#define GARBAGE_RETRY_USEC (5 * USEC_PER_SEC)
 #define TRASH_DELAY_USEC (100 * USEC_PER_MSEC)
 #define INDEX_DELAY_USEC (50 * USEC_PER_MSEC)
 
@@ -26,6 +27,52 @@ static int schedule(ImageManager *m, sd_event_source **source, uint64_t delay, s
 }
 
 /* -- garbage -------------------------------------------------------------------------------------------------------------- */
+
+void image_manager_drop_lease(ImageManager *m, const char *lease) {
+        int r;
+
+        r = store_lease_remove(m->store, lease);
+        if (r >= 0)
+                return;
+        log_debug_errno(r, "Failed to drop lease %s, trying again later: %m", lease);
+        if (strv_contains(m->stale_leases, lease) || strv_extend(&m->stale_leases, lease) >= 0)
+                image_schedule_garbage(m);
+}
+
+void image_manager_abort_layer(ImageManager *m, uint64_t snapshot_id) {
+        uint64_t *l;
+        int r;
+
+        r = snapshot_layer_abort(m->snapshots, snapshot_id);
+        if (r >= 0)
+                return;
+        log_debug_errno(r, "Failed to drop an unfinished layer, trying again later: %m");
+        l = reallocarray(m->stale_layers, m->n_stale_layers + 1, sizeof(uint64_t));
+        if (!l)
+                return; /* it goes at the next start */
+        m->stale_layers = l;
+        m->stale_layers[m->n_stale_layers++] = snapshot_id;
+        image_schedule_garbage(m);
+}
+
+static int garbage_retry(ImageManager *m) {
+        while (m->n_stale_layers > 0) {
+                int r = snapshot_layer_abort(m->snapshots, m->stale_layers[m->n_stale_layers - 1]);
+
+                if (r < 0)
+                        return r;
+                m->n_stale_layers--;
+                image_schedule_trash(m);
+        }
+        STRV_FOREACH(lease, m->stale_leases) {
+                int r = pulls_use_lease(m, lease) ? 0 : store_lease_remove(m->store, lease);
+
+                if (r < 0)
+                        return r;
+        }
+        m->stale_leases = strv_free(m->stale_leases);
+        return 0;
+}
 
 static bool garbage_is_pinned(const char *digest, void *userdata) {
         ImageManager *m = userdata;
@@ -39,7 +86,9 @@ int image_collect_garbage(ImageManager *m, bool dry_run, GarbageResult *ret, Err
 
         assert(m);
 
-        r = store_collect_garbage(m->store, now_usec(CLOCK_REALTIME), garbage_is_pinned, m, dry_run, &g);
+        r = dry_run ? 0 : garbage_retry(m);
+        if (r >= 0)
+                r = store_collect_garbage(m->store, now_usec(CLOCK_REALTIME), garbage_is_pinned, m, dry_run, &g);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to collect garbage: %m");
 
@@ -72,10 +121,15 @@ int image_collect_garbage(ImageManager *m, bool dry_run, GarbageResult *ret, Err
 static int gc_on_garbage(sd_event_source *s, uint64_t usec, void *userdata) {
         _cleanup_error_ Error e = ERROR_NULL;
         ImageManager *m = userdata;
+        int r;
 
         m->garbage_source = sd_event_source_disable_unref(m->garbage_source);
-        if (image_collect_garbage(m, false, NULL, &e) < 0)
-                log_warning("%s; trying again at the next occasion.", error_message(&e));
+        if (image_collect_garbage(m, false, NULL, &e) >= 0)
+                return 0;
+        log_warning("%s; trying again later.", error_message(&e));
+        r = schedule(m, &m->garbage_source, GARBAGE_RETRY_USEC, gc_on_garbage);
+        if (r < 0)
+                log_warning_errno(r, "Failed to schedule garbage collection, ignoring: %m");
         return 0;
 }
 
@@ -101,6 +155,10 @@ static void trash_on_exit(HelperProcess *h, const Error *error, void *userdata) 
         /* What was thrown away while it ran; after a failure only the next occasion tries again. */
         if (!error && snapshot_manager_trash_pending(m->snapshots))
                 image_schedule_trash(m);
+        if (m->n_stale_layers > 0 || m->stale_leases) { /* there may be space now */
+                m->garbage_source = sd_event_source_disable_unref(m->garbage_source);
+                image_schedule_garbage(m);
+        }
 }
 
 static const HelperOps trash_ops = {

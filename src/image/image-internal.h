@@ -40,6 +40,10 @@ struct ImageManager {
         uint64_t *syncing;          /* … and those that the sync under way covers */
         size_t n_syncing;
 
+        char **stale_leases;        /* what could not be dropped, as when the disk was full: tried again with each collection */
+        uint64_t *stale_layers;
+        size_t n_stale_layers;
+
         sd_event_source *garbage_source;
         sd_event_source *trash_source;
         sd_event_source *index_source;
@@ -85,9 +89,13 @@ void unpack_blob_ready(ImageManager *m, const char *digest);
 LayerWork *layer_work_free(LayerWork *w);
 
 /* pull.c */
+bool pulls_use_lease(ImageManager *m, const char *lease);
 void pulls_blob_settled(ImageManager *m, const char *digest);
 
 /* gc.c */
+/* Ends with certainty, be it later. */
+void image_manager_drop_lease(ImageManager *m, const char *lease);
+void image_manager_abort_layer(ImageManager *m, uint64_t snapshot_id);
 void image_manager_schedule_sync(ImageManager *m);
 int image_manager_layer_ready(ImageManager *m, uint64_t snapshot_id);
 int image_manager_write_index(ImageManager *m);

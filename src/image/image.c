@@ -92,6 +92,8 @@ ImageManager *image_manager_free(ImageManager *m) {
         hashmap_free(m->pins);
         hashmap_free(m->layers);
         free(m->pulls);
+        strv_free(m->stale_leases);
+        free(m->stale_layers);
         free(m->unsynced);
         free(m->syncing);
         free(m);
@@ -253,11 +255,7 @@ static int image_add_edges(ImageManager *m, const ImageRow *row, const Manifest 
         char chain[DIGEST_STRING_MAX];
         int r;
 
-        if (!streq(row->digest, row->manifest_digest)) {
-                r = store_blob_add_ref(m->store, row->digest, row->manifest_digest);
-                if (r < 0)
-                        return r;
-        }
+        /* None from an index to its manifests: the name itself keeps the one of its platform, and after a pull for another platform no longer. */
         r = store_blob_add_ref(m->store, row->manifest_digest, manifest->config.digest);
         if (r < 0)
                 return r;

@@ -48,6 +48,7 @@ struct Pull {
         UnpackSet *set;
         bool unpacked;
         char *lease;
+        bool drop_lease; /* nobody is to go on with what is here */
         char **pins;
 };
 
@@ -75,6 +76,8 @@ static Pull *pull_free(Pull *p) {
                         pulls_blob_settled(m, p->blobs[i].descriptor.digest);
                 descriptor_done(&p->blobs[i].descriptor);
         }
+        if (p->drop_lease && !pulls_use_lease(m, p->lease))
+                image_manager_drop_lease(m, p->lease);
         free(p->blobs);
         descriptor_done(&p->target);
         descriptor_done(&p->manifest_descriptor);
@@ -122,13 +125,10 @@ static bool blob_is_wanted_by_others(const Pull *p, const char *digest) {
         return false;
 }
 
-static bool lease_is_shared(const Pull *p) {
-        for (size_t i = 0; i < p->manager->n_pulls; i++) {
-                const Pull *other = p->manager->pulls[i];
-
-                if (other != p && other->job->state == JOB_RUNNING && streq(other->lease, p->lease))
+bool pulls_use_lease(ImageManager *m, const char *lease) {
+        for (size_t i = 0; i < m->n_pulls; i++)
+                if (m->pulls[i]->job && m->pulls[i]->job->state == JOB_RUNNING && streq(m->pulls[i]->lease, lease))
                         return true;
-        }
         return false;
 }
 
@@ -147,8 +147,7 @@ static void pull_stop(Pull *p, bool keep) {
                         continue;
                 (void) content_ingest_abort(p->manager->content, b->descriptor.digest);
         }
-        if (!keep && !lease_is_shared(p))
-                (void) store_lease_remove(p->manager->store, p->lease);
+        p->drop_lease = !keep;
 }
 
 static bool error_is_transient(const Error *e) {

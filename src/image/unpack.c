@@ -142,7 +142,7 @@ static void layer_drop(LayerWork *w) {
                 m->n_unpacking--;
                 w->helper = helper_free(w->helper);
         }
-        (void) snapshot_layer_abort(m->snapshots, w->snapshot);
+        image_manager_abort_layer(m, w->snapshot);
         layer_work_free(w);
         image_schedule_trash(m);
 }
@@ -370,7 +370,7 @@ static int layer_new(ImageManager *m, const char *chain, const char *diff_id, co
                 return r;
         r = hashmap_put(m->layers, chain, w);
         if (r < 0) {
-                (void) snapshot_layer_abort(m->snapshots, w->snapshot);
+                image_manager_abort_layer(m, w->snapshot);
                 return error_set_errno(reterr_error, r, "Out of memory");
         }
 

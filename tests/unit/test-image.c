@@ -299,6 +299,15 @@ static void test_platforms(void **state) {
         assert_true(content_has_blob(f->content, b.layer_digests[0], NULL));
         assert_false(content_has_blob(f->content, a.layer_digests[0], NULL));
 
+        /* For another platform the same name and index lead to something else, and what was for the first goes. */
+        put_image(f, &a);
+        assert_int_equal(name_image(f, "default", NAME, digest, "linux/amd64", NULL), 0);
+        assert_string_equal(image_find(f->images, "default", "app", NULL)->row.manifest_digest, a.manifest_digest);
+        collect(f, false, &g);
+        assert_int_equal(g.blobs, 3);
+        assert_true(content_has_blob(f->content, a.layer_digests[0], NULL));
+        assert_false(content_has_blob(f->content, b.layer_digests[0], NULL));
+
         assert_int_equal(name_image(f, "default", NAME, digest, "linux/s390x", &e), -ENOENT);
         assert_string_equal(error_name(&e), "NoSuchPlatform");
 }
