@@ -24,7 +24,12 @@
 
 #define SENDERS_MAX 128U        /* whose credentials are known or asked for */
 #define SENDER_HELD_MAX 128U    /* calls of one sender that wait for that */
-#define CHECKS_MAX 256U         /* questions to polkit under way */
+/* Questions to polkit. Brokers let a connection have 128 calls without an answer; one user may have somebody think about a
+ * password in each of many windows, and must not keep others from being asked about. */
+#define CHECKS_MAX 1024U
+#define CHECKS_USER_MAX 256U
+#define CHECKS_RUNNING_MAX 64U
+#define CHECKS_USER_RUNNING_MAX 16U
 
 typedef struct Sender {
         BusAuth *auth; /* weak */
@@ -41,8 +46,10 @@ typedef struct Check {
         BusAuth *auth; /* weak */
         sd_bus_message *message;
         BusAction action;
-        sd_bus_slot *slot;
-        Error error; /* not set: allowed */
+        uint32_t uid;      /* of the caller */
+        bool sent;
+        sd_bus_slot *slot; /* set while polkit thinks */
+        Error error;       /* not set: allowed */
         struct Check *next;
 } Check;
 
@@ -51,8 +58,7 @@ struct BusAuth {
         sd_bus_slot *filter_slot;
         Sender *senders[SENDERS_MAX];
         uint64_t clock;
-        Check *checks;
-        size_t n_checks;
+        Check *checks; /* in order of arrival */
 };
 
 typedef struct Rule {
@@ -319,10 +325,8 @@ static Check *check_free(Check *c) {
 
                 while (*p && *p != c)
                         p = &(*p)->next;
-                if (*p) {
+                if (*p)
                         *p = c->next;
-                        c->auth->n_checks--;
-                }
         }
         sd_bus_slot_unref(c->slot);
         sd_bus_message_unref(c->message);
@@ -330,7 +334,6 @@ static Check *check_free(Check *c) {
         free(c);
         return NULL;
 }
-DEFINE_CLEANUP_FUNC(Check *, check_free)
 
 static int access_denied(Error *e, BusAction action) {
         if (!bus_action_id(action))
@@ -339,9 +342,20 @@ static int access_denied(Error *e, BusAction action) {
                          bus_action_id(action));
 }
 
+/* polkit is not installed, or was masked: somebody's decision, unlike a polkit that fails to start. */
 static bool is_absent(sd_bus_message *reply) {
-        return sd_bus_message_is_method_error(reply, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-               sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
+        static const char *const names[] = {
+                SD_BUS_ERROR_SERVICE_UNKNOWN,
+                SD_BUS_ERROR_NAME_HAS_NO_OWNER,
+                "org.freedesktop.systemd1.NoSuchUnit",
+                "org.freedesktop.systemd1.UnitMasked",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                if (sd_bus_message_is_method_error(reply, names[i]))
+                        return true;
+
+        return false;
 }
 
 static int check_evaluate(Check *c, sd_bus_message *reply, Error *reterr_error) {
@@ -365,17 +379,6 @@ static int check_evaluate(Check *c, sd_bus_message *reply, Error *reterr_error) 
         return access_denied(reterr_error, c->action);
 }
 
-static int check_on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        Check *c = userdata;
-
-        c->slot = sd_bus_slot_unref(c->slot);
-        (void) check_evaluate(c, reply, &c->error);
-
-        if (sd_bus_enqueue_for_read(c->auth->bus, c->message) < 0)
-                check_free(c);
-        return 1;
-}
-
 /* Namespace, object and verb: so that rules and the question can name them. */
 static int check_append_details(sd_bus_message *request, sd_bus_message *m) {
         _cleanup_free_ char *ns = NULL, *name = NULL;
@@ -397,6 +400,25 @@ static int check_append_details(sd_bus_message *request, sd_bus_message *m) {
                                   "verb", sd_bus_message_get_member(m));
         (void) sd_bus_message_rewind(m, true);
         return r;
+}
+
+static void checks_send(BusAuth *a);
+
+/* The call goes round once more, to check_finish(). */
+static void check_answered(Check *c) {
+        if (sd_bus_enqueue_for_read(c->auth->bus, c->message) < 0)
+                check_free(c);
+}
+
+static int check_on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        Check *c = userdata;
+        BusAuth *a = c->auth;
+
+        c->slot = sd_bus_slot_unref(c->slot);
+        (void) check_evaluate(c, reply, &c->error);
+        check_answered(c);
+        checks_send(a);
+        return 1;
 }
 
 static int check_send(Check *c) {
@@ -424,22 +446,50 @@ static int check_send(Check *c) {
         return sd_bus_call_async(c->auth->bus, &c->slot, request, check_on_reply, c, UINT64_MAX);
 }
 
-static int check_start(BusAuth *a, sd_bus_message *m, BusAction action) {
-        _cleanup_(check_freep) Check *c = NULL;
-        int r;
+static size_t checks_count(BusAuth *a, bool running, const uint32_t *uid) {
+        size_t n = 0;
+
+        for (Check *c = a->checks; c; c = c->next)
+                n += (!running || c->slot) && (!uid || c->uid == *uid);
+        return n;
+}
+
+/* As many as there is room for. */
+static void checks_send(BusAuth *a) {
+        Check *next;
+
+        for (Check *c = a->checks; c; c = next) {
+                int r;
+
+                next = c->next;
+                if (c->sent || checks_count(a, true, &c->uid) >= CHECKS_USER_RUNNING_MAX)
+                        continue;
+                if (checks_count(a, true, NULL) >= CHECKS_RUNNING_MAX)
+                        return;
+
+                c->sent = true;
+                r = check_send(c);
+                if (r < 0) {
+                        (void) error_set(&c->error, r, "AccessDenied", "The authorization could not be checked: %m");
+                        check_answered(c);
+                }
+        }
+}
+
+static int check_new(BusAuth *a, sd_bus_message *m, BusAction action, uint32_t uid) {
+        Check **p, *c;
+
+        if (checks_count(a, false, NULL) >= CHECKS_MAX || checks_count(a, false, &uid) >= CHECKS_USER_MAX)
+                return -EBUSY;
 
         c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
-        *c = (Check) { .auth = a, .message = sd_bus_message_ref(m), .action = action, .next = a->checks };
-        a->checks = c;
-        a->n_checks++;
+        *c = (Check) { .auth = a, .message = sd_bus_message_ref(m), .action = action, .uid = uid };
 
-        r = check_send(c);
-        if (r < 0)
-                return r;
-
-        TAKE_PTR(c);
+        for (p = &a->checks; *p; p = &(*p)->next)
+                ;
+        *p = c;
         return 0;
 }
 
@@ -483,14 +533,13 @@ static int filter_ask(BusAuth *a, sd_bus_message *m, BusAction action) {
                 (void) access_denied(&error, action);
                 return reply_and_consume(m, &error);
         }
-        if (a->n_checks >= CHECKS_MAX)
-                return reply_too_many(m, "authorization checks");
 
-        r = check_start(a, m, action);
-        if (r < 0) {
-                (void) error_set(&error, r, "AccessDenied", "The authorization could not be checked: %m");
-                return reply_and_consume(m, &error);
-        }
+        r = check_new(a, m, action, uid);
+        if (r == -EBUSY)
+                return reply_too_many(m, "authorization checks");
+        if (r < 0)
+                return r;
+        checks_send(a);
         return 1;
 }
 
