@@ -418,6 +418,7 @@ static void test_refused(void **state) {
         assert_int_equal(container_create(t->m, "default", id, "app", &big, &c, &e), -EINVAL);
         assert_string_equal(error_name(&e), "InvalidArgument");
         error_done(&e);
+        container_options_done(&big);
 
         assert_int_equal(container_create(t->m, "default", "web", "app", &o, &c, NULL), 0);
         o = options(false);
