@@ -112,7 +112,7 @@ static int check_bytes(int fd, const char *digest, uint64_t size, bool verify, u
 int content_ingest_commit(Content *c, const char *key, const char *digest, uint64_t size, bool verify,
                           Error *reterr_error) {
         _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
-        uint64_t actual_size, present_size;
+        uint64_t actual_size = 0, present_size = 0;
         char name[NAME_MAX + 1];
         int blobs_fd, r;
 
