@@ -534,7 +534,7 @@ static int check_request(ContainerManager *m, const ContainerOptions *o, Error *
 
 static int find_image(ContainerManager *m, const char *ns, const char *name, const ContainerOptions *o, Image **ret, uint64_t *ret_snapshot,
                       const ImageConfig **ret_config, Error *reterr_error) {
-        Image *image;
+        Image *image = NULL;
         int r;
 
         image = image_find(m->images, ns, name, reterr_error);
@@ -598,7 +598,7 @@ static int create(ContainerManager *m, const CreateRequest *q, ContainerOptions 
         _cleanup_free_ char *chosen = NULL;
         const ImageConfig *config;
         uint64_t parent;
-        Image *image;
+        Image *image = NULL;
         int r;
 
         r = check_request(m, options, &error);
@@ -649,7 +649,7 @@ int container_run(ContainerManager *m, const char *ns, const char *id, const cha
 
 static void schedule_image_garbage(Container *c) {
         ContainerManager *m = c->manager;
-        Image *image;
+        Image *image = NULL;
 
         /* Its image's name may have gone, or moved on, long ago: then it was the last that held these layers. */
         image = image_find(m->images, c->row.ns, c->row.image, NULL);

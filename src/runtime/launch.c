@@ -162,7 +162,7 @@ static int announce(pid_t pid, const char *notes, Error *reterr_error) {
 static int launch_run(Launch *l, const char *bundle, Error *reterr_error) {
         _cleanup_close_ int sock = -EBADF;
         InitMessage m;
-        pid_t pid;
+        pid_t pid = 0;
         int r;
 
         r = prepare(l, bundle, reterr_error);

@@ -172,8 +172,8 @@ int seccomp_get(const SeccompSpec *s, const char *cache_dir, SeccompProgram *ret
         _cleanup_free_ char *key = NULL;
         _cleanup_close_ int dir = -EBADF;
         char name[CACHE_NAME_MAX];
-        size_t key_size;
-        unsigned flags;
+        size_t key_size = 0;
+        unsigned flags = 0;
         int r;
 
         r = flags_parse(s->flags, &flags, reterr_error);
