@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <unistd.h>
 
+#include "basic/string-util.h"
 #include "basic/strv.h"
 #include "ctl/polkit-agent.h"
 
@@ -163,6 +164,44 @@ int ctl_call(Ctl *c, const char *path, const char *interface, const char *member
                                          "These arguments cannot be sent to moored: %s", strerror(-r));
         }
         return ctl_call_message(c, m, ret, reterr_error);
+}
+
+bool bus_message_is_event(sd_bus_message *m) {
+        return sd_bus_message_is_signal(m, BUS_MANAGER, "Event") > 0 && !sd_bus_message_get_destination(m);
+}
+
+int ctl_match_events(Ctl *c, const char *subject, sd_bus_message_handler_t callback, void *userdata, sd_bus_slot **ret,
+                     Error *reterr_error) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+        _cleanup_free_ char *match = NULL;
+        int r;
+
+        /* A quote would end the rule; moored refuses such names as well. */
+        if (strpbrk(subject, "'\\") || strpbrk(c->ns, "'\\"))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "'%s' in '%s' cannot be a container's name.",
+                                 subject, c->ns);
+        match = strformat("type='signal',sender='" BUS_NAME "',path='" BUS_PATH "',interface='" BUS_MANAGER
+                          "',member='Event',arg2='%s',arg4='%s'",
+                          c->ns, subject);
+        if (!match)
+                return ctl_oom(reterr_error);
+
+        /* sd-bus itself compares no string arguments behind one that is no string, as the event's number is: the bus
+         * daemon does that, and here all signals pass a filter. */
+        r = ctl_connect(c, reterr_error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_new_method_call(c->bus, &m, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                           "org.freedesktop.DBus", "AddMatch");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", match);
+        if (r >= 0)
+                r = sd_bus_message_set_expect_reply(m, false);
+        if (r >= 0)
+                r = sd_bus_send(c->bus, m, NULL);
+        if (r >= 0)
+                r = sd_bus_add_filter(c->bus, ret, callback, userdata);
+        return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
 }
 
 int ctl_get_all(Ctl *c, const char *path, const char *interface, json_t **ret, Error *reterr_error) {

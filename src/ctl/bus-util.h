@@ -19,6 +19,11 @@
 #define BUS_JOB "org.moored1.Job"
 #define BUS_PROPERTIES "org.freedesktop.DBus.Properties"
 
+/* moored comes and goes. */
+#define MATCH_OWNER                                                                                    \
+        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"                    \
+        "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" BUS_NAME "'"
+
 #define BUS_CALLS_MAX 64U /* under way at once: dbus-daemon allows 128 a connection */
 
 #define _cleanup_message_ _cleanup_(sd_bus_message_unrefp)
@@ -49,6 +54,13 @@ int ctl_new_call(Ctl *c, const char *path, const char *interface, const char *me
 int ctl_call_message(Ctl *c, sd_bus_message *m, sd_bus_message **ret, Error *reterr_error);
 int ctl_call(Ctl *c, const char *path, const char *interface, const char *member, sd_bus_message **ret,
              Error *reterr_error, const char *types, ...);
+
+/* Has moored's events about one subject (a container's name) sent to us and given to the callback. Does not wait. */
+int ctl_match_events(Ctl *c, const char *subject, sd_bus_message_handler_t callback, void *userdata, sd_bus_slot **ret,
+                     Error *reterr_error);
+
+/* A broadcast Event of moored's: anybody may send us one directly. */
+bool bus_message_is_event(sd_bus_message *m);
 
 /* All properties of an interface as an object. */
 int ctl_get_all(Ctl *c, const char *path, const char *interface, json_t **ret, Error *reterr_error);

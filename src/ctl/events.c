@@ -124,7 +124,7 @@ static int events_on_event(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         _cleanup_(event_record_done) EventRecord e = {};
         EventsOptions *o = userdata;
 
-        if (event_record_read(m, false, &e) <= 0 || e.sequence <= o->last)
+        if (!bus_message_is_event(m) || event_record_read(m, false, &e) <= 0 || e.sequence <= o->last)
                 return 0;
         if (e.sequence > o->last + 1)
                 o->stale = true;
@@ -151,11 +151,7 @@ static int events_subscribe(EventsOptions *o, Error *reterr_error) {
         r = sd_bus_match_signal(o->c->bus, NULL, BUS_NAME, BUS_PATH, BUS_MANAGER, "Event", events_on_event,
                                 o);
         if (r >= 0)
-                r = sd_bus_add_match(
-                                o->c->bus, NULL,
-                                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
-                                "member='NameOwnerChanged',arg0='" BUS_NAME "'",
-                                events_on_owner, o);
+                r = sd_bus_add_match(o->c->bus, NULL, MATCH_OWNER, events_on_owner, o);
         return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
 }
 

@@ -147,7 +147,7 @@ static int foreground_on_event(sd_bus_message *m, void *userdata, sd_bus_error *
 
         if (sd_bus_message_is_signal(m, BUS_MANAGER, "Event") <= 0)
                 return 0;
-        if (event_record_read(m, false, &e) > 0) {
+        if (bus_message_is_event(m) && event_record_read(m, false, &e) > 0) {
                 foreground_handle_event(f, &e);
                 foreground_work(f);
         }
@@ -439,28 +439,14 @@ static int run_send(Foreground *f) {
         return 0;
 }
 
-static int foreground_add_matches(Foreground *f) {
-        _cleanup_free_ char *match = NULL;
+static int foreground_add_matches(Foreground *f, Error *reterr_error) {
         int r;
 
-        match = strformat("type='signal',sender='" BUS_NAME "',path='" BUS_PATH "',interface='" BUS_MANAGER
-                          "',member='Event',arg2='%s',arg4='%s'",
-                          f->c->ns, f->id);
-        if (!match)
-                return -ENOMEM;
-        /* sd-bus compares the arguments of a match again by itself, but looks at none behind one that is not a string: it would
-         * drop what the bus rightly sent. So the rule is the bus's alone, and here all events that come are looked at. */
-        r = sd_bus_call_method_async(f->c->bus, NULL, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                     "AddMatch", NULL, NULL, "s", match);
-        if (r >= 0)
-                r = sd_bus_add_filter(f->c->bus, &f->event_slot, foreground_on_event, f);
+        r = ctl_match_events(f->c, f->id, foreground_on_event, f, &f->event_slot, reterr_error);
         if (r < 0)
                 return r;
-        return sd_bus_add_match_async(
-                        f->c->bus, &f->owner_slot,
-                        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"
-                        "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" BUS_NAME "'",
-                        foreground_on_owner, NULL, f);
+        r = sd_bus_add_match_async(f->c->bus, &f->owner_slot, MATCH_OWNER, foreground_on_owner, NULL, f);
+        return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
 }
 
 static int foreground_loop(Foreground *f, Error *reterr_error) {
@@ -469,11 +455,12 @@ static int foreground_loop(Foreground *f, Error *reterr_error) {
         r = stdio_copy_new(f->event, f->options->interactive, &f->stdio);
         if (r >= 0)
                 r = foreground_add_signals(f);
-        if (r >= 0)
-                r = foreground_add_matches(f);
         if (r < 0)
                 return error_set(reterr_error, r, "Failed", "Cannot prepare to run the container: %s",
                                  strerror(-r));
+        r = foreground_add_matches(f, reterr_error);
+        if (r < 0)
+                return r;
         (void) run_send(f);
 
         while (!f->over) {
@@ -503,10 +490,6 @@ int run_foreground(Ctl *c, const CreateOptions *o, const char *image, char *cons
         };
         int r;
 
-        /* A quote in it would end the match rule; moored refuses such names as well. */
-        if (id && (strpbrk(id, "'\\") || strpbrk(c->ns, "'\\")))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "'%s' in '%s' cannot be a container's name.", id, c->ns);
         f.path = id ? container_path(c->ns, id) : NULL;
         if (!f.path)
                 return ctl_oom(reterr_error);

@@ -225,7 +225,7 @@ static int logs_on_event(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         _cleanup_(event_record_done) EventRecord e = {};
         Logs *l = userdata;
 
-        if (event_record_read(m, false, &e) > 0 &&
+        if (bus_message_is_event(m) && event_record_read(m, false, &e) > 0 &&
             (streq(e.topic, "container/exited") || streq(e.topic, "container/removed")))
                 l->ended = true;
         return 0;
@@ -258,23 +258,14 @@ static int logs_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         return 0;
 }
 
-static int logs_subscribe(Logs *l) {
-        _cleanup_free_ char *match = NULL;
+static int logs_subscribe(Logs *l, Error *reterr_error) {
         int r;
 
-        match = strformat("type='signal',sender='" BUS_NAME "',interface='" BUS_MANAGER
-                          "',member='Event',arg2='%s',arg4='%s'",
-                          l->c->ns, l->id);
-        if (!match)
-                return -ENOMEM;
-        r = sd_bus_add_match(l->c->bus, NULL, match, logs_on_event, l);
+        r = ctl_match_events(l->c, l->id, logs_on_event, l, NULL, reterr_error);
         if (r < 0)
                 return r;
-        return sd_bus_add_match(
-                        l->c->bus, NULL,
-                        "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
-                        "member='NameOwnerChanged',arg0='" BUS_NAME "'",
-                        logs_on_owner, l);
+        r = sd_bus_add_match(l->c->bus, NULL, MATCH_OWNER, logs_on_owner, l);
+        return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
 }
 
 static int logs_follow(Logs *l, Error *reterr_error) {
@@ -310,12 +301,9 @@ static int logs_show(Logs *l, Error *reterr_error) {
         /* Subscribed before the state is asked for: otherwise the end could come between the two and be
          * missed. */
         if (l->follow) {
-                r = ctl_connect(l->c, reterr_error);
+                r = logs_subscribe(l, reterr_error);
                 if (r < 0)
                         return r;
-                r = logs_subscribe(l);
-                if (r < 0)
-                        return bus_error_to_error(NULL, r, reterr_error);
         }
         r = look_up(l, reterr_error);
         if (r < 0)
@@ -359,9 +347,6 @@ static int logs_main(Ctl *c, char **argv, Error *reterr_error) {
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Logs are in that machine's journal: journalctl -M %s MOORED_CONTAINER=%s",
                                  c->machine, args[0]);
-        if (strpbrk(args[0], "'\\") || strpbrk(c->ns, "'\\"))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "'%s' in '%s' cannot be a container's name.", args[0], c->ns);
         l.id = args[0];
         r = logs_show(&l, reterr_error);
         sd_journal_close(l.journal);
