@@ -3,7 +3,8 @@
 #
 # check-units.sh SYSTEMD-ANALYZE SERVICE SLICE
 #
-# The units are understood without a warning, and moored.service is not exposed more than it was: see the exceptions stated in it.
+# The units are understood without a warning, and moored.service is not exposed more than it was: see the
+# exceptions stated in it.
 
 set -eu
 
@@ -18,7 +19,8 @@ trap 'rm -rf "$dir"' EXIT
 sed -e 's|^ExecStart=.*|ExecStart=/bin/true|' -e '/^Documentation=/d' "$service" > "$dir/moored.service"
 sed -e '/^Documentation=/d' "$slice" > "$dir/moored.slice"
 
-"$analyze" verify --man=no --recursive-errors=no "$dir/moored.service" "$dir/moored.slice" 2> "$dir/warnings" || {
+"$analyze" verify --man=no --recursive-errors=no "$dir/moored.service" "$dir/moored.slice" \
+        2> "$dir/warnings" || {
         cat "$dir/warnings" >&2
         exit 1
 }
@@ -26,7 +28,8 @@ if grep "$dir" "$dir/warnings" >&2; then
         exit 1
 fi
 
-"$analyze" security --offline=true --threshold="$threshold" --no-pager "$dir/moored.service" > "$dir/report" || {
+"$analyze" security --offline=true --threshold="$threshold" --no-pager "$dir/moored.service" \
+        > "$dir/report" || {
         cat "$dir/report" >&2
         exit 1
 }

@@ -4,28 +4,30 @@
 #include "bus/bus-error.h"
 #include "bus/bus-object.h"
 
-/* Every method call passes bus_auth_filter() before sd-bus looks for an object. The call is let through at once, or it is held while
- * a question is under way, and then put back into the queue of incoming messages, where it meets the filter again:
+/* Every method call passes bus_auth_filter() before sd-bus looks for an object. The call is let through
+ * at once, or it is held while a question is under way, and then put back into the queue of incoming
+ * messages, where it meets the filter again:
  *
- *   call ── rule "open" ─────────────────────────────────────────────────────────────────────────▶ object
- *     └── sender unknown ── GetConnectionCredentials ──▶ (queue) ── root ───────────────────────▶ object
- *                                                           └── CheckAuthorization ──▶ (queue) ──▶ object, or an error
+ *   call ── rule "open" ──────────────────────────────────────────────────────────────────▶ object
+ *     └─ sender unknown ─ GetConnectionCredentials ─▶ (queue) ── root ───────────────────▶ object
+ *                                                       └─ CheckAuthorization ─▶ (queue) ─▶ object, error
  *
- * So no object can be reached around it, properties are covered as methods are (their getters could not wait), objects are
- * looked up after the answer and not before, and nothing here waits. What has no rule is root's alone: a method that is forgotten in
- * the table is closed.
+ * So no object can be reached around it, properties are covered as methods are (their getters could not
+ * wait), objects are looked up after the answer and not before, and nothing here waits. What has no rule
+ * is root's alone: a method that is forgotten in the table is closed.
  *
- *  1. Credentials are asked once for each unique name. A unique name is never given to another connection, so they are kept,
- *     the oldest are forgotten.
- *  2. Calls of one sender stay in order while its credentials are asked for. While polkit asks somebody for a password
- *     others of the same sender may overtake.
- *  3. Where polkit is not installed the rules are as strict as its shipped policy is for people who cannot authenticate:
- *     looking is allowed, all else is not. */
+ *  1. Credentials are asked once for each unique name. A unique name is never given to another
+ *     connection, so they are kept, the oldest are forgotten.
+ *  2. Calls of one sender stay in order while its credentials are asked for. While polkit asks somebody
+ *     for a password others of the same sender may overtake.
+ *  3. Where polkit is not installed the rules are as strict as its shipped policy is for people who
+ *     cannot authenticate: looking is allowed, all else is not. */
 
 #define SENDERS_MAX 128U        /* whose credentials are known or asked for */
 #define SENDER_HELD_MAX 128U    /* calls of one sender that wait for that */
-/* Questions to polkit. Brokers let a connection have 128 calls without an answer; one user may have somebody think about a
- * password in each of many windows, and must not keep others from being asked about. */
+/* Questions to polkit. Brokers let a connection have 128 calls without an answer; one user may have
+ * somebody think about a password in each of many windows, and must not keep others from being asked
+ * about. */
 #define CHECKS_MAX 1024U
 #define CHECKS_USER_MAX 256U
 #define CHECKS_RUNNING_MAX 64U
@@ -38,7 +40,7 @@ typedef struct Sender {
         bool known;
         uint32_t uid; /* UINT32_MAX: the driver could not say */
         sd_bus_slot *slot;
-        sd_bus_message **held; /* in order of arrival; once known is set all are in the queue of the connection */
+        sd_bus_message **held; /* in order of arrival; once known is set all are in the connection's queue */
         size_t n_held;
 } Sender;
 
@@ -152,11 +154,12 @@ static int reply_and_consume(sd_bus_message *m, const Error *e) {
 static int reply_too_many(sd_bus_message *m, const char *what) {
         _cleanup_error_ Error error = ERROR_NULL;
 
-        (void) error_set(&error, -EBUSY, "LimitsExceeded", "Too many %s are under way; try again later.", what);
+        (void) error_set(&error, -EBUSY, "LimitsExceeded", "Too many %s are under way; try again later.",
+                         what);
         return reply_and_consume(m, &error);
 }
 
-/* -- credentials ------------------------------------------------------------------------------------------------------- */
+/* -- credentials -- */
 
 static Sender *sender_free(Sender *s) {
         if (!s)
@@ -189,7 +192,8 @@ static void sender_unhold_first(Sender *s) {
         memmove(s->held, s->held + 1, --s->n_held * sizeof(*s->held));
 }
 
-/* An entry for another sender: a free one, or the one that was not needed for longest. NULL if all wait for an answer. */
+/* An entry for another sender: a free one, or the one that was not needed for longest. NULL if all wait
+ * for an answer. */
 static Sender **find_place(BusAuth *a) {
         Sender **oldest = NULL;
 
@@ -217,7 +221,8 @@ static uint32_t read_uid(sd_bus_message *reply) {
         const char *key;
         uint32_t uid = UINT32_MAX;
 
-        if (sd_bus_message_is_method_error(reply, NULL) || sd_bus_message_enter_container(reply, 'a', "{sv}") < 0)
+        if (sd_bus_message_is_method_error(reply, NULL) ||
+            sd_bus_message_enter_container(reply, 'a', "{sv}") < 0)
                 return UINT32_MAX;
 
         while (sd_bus_message_enter_container(reply, 'e', "sv") > 0) {
@@ -265,8 +270,9 @@ static int sender_new(BusAuth *a, const char *name, Sender **ret) {
         if (!s->name)
                 return -ENOMEM;
 
-        r = sd_bus_call_method_async(a->bus, &s->slot, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                     "GetConnectionCredentials", sender_on_credentials, s, "s", name);
+        r = sd_bus_call_method_async(a->bus, &s->slot, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                     "org.freedesktop.DBus", "GetConnectionCredentials",
+                                     sender_on_credentials, s, "s", name);
         if (r < 0)
                 return r;
 
@@ -314,7 +320,7 @@ static int sender_identify(BusAuth *a, sd_bus_message *m, uint32_t *ret_uid) {
         return 0;
 }
 
-/* -- polkit -------------------------------------------------------------------------------------------------------------- */
+/* -- polkit -- */
 
 static Check *check_free(Check *c) {
         if (!c)
@@ -338,7 +344,8 @@ static Check *check_free(Check *c) {
 static int access_denied(Error *e, BusAction action) {
         if (!bus_action_id(action))
                 return error_set(e, -EACCES, "AccessDenied", "Only root may do this.");
-        return error_set(e, -EACCES, "AccessDenied", "Only root and who is granted the polkit action “%s” may do this.",
+        return error_set(e, -EACCES, "AccessDenied",
+                         "Only root and who is granted the polkit action “%s” may do this.",
                          bus_action_id(action));
 }
 
@@ -364,7 +371,8 @@ static int check_evaluate(Check *c, sd_bus_message *reply, Error *reterr_error) 
         if (is_absent(reply))
                 return c->action == BUS_ACTION_INSPECT ? 0 : access_denied(reterr_error, c->action);
         if (sd_bus_message_is_method_error(reply, NULL))
-                return error_set(reterr_error, -EACCES, "AccessDenied", "The authorization could not be checked: %s",
+                return error_set(reterr_error, -EACCES, "AccessDenied",
+                                 "The authorization could not be checked: %s",
                                  sd_bus_message_get_error(reply)->message);
 
         r = sd_bus_message_enter_container(reply, 'r', "bba{ss}");
@@ -391,7 +399,8 @@ static int check_append_details(sd_bus_message *request, sd_bus_message *m) {
                 (void) sd_bus_path_decode_many(path, BUS_PATTERN_JOB, &name);
 
         /* Of a call on the manager or a namespace the object is what the first argument names. */
-        if (!name && sd_bus_message_peek_type(m, NULL, NULL) > 0 && startswith(sd_bus_message_get_signature(m, true), "s"))
+        if (!name && sd_bus_message_peek_type(m, NULL, NULL) > 0 &&
+            startswith(sd_bus_message_get_signature(m, true), "s"))
                 (void) sd_bus_message_read_basic(m, 's', &argument);
 
         r = sd_bus_message_append(request, "a{ss}", 3,
@@ -427,12 +436,12 @@ static int check_send(Check *c) {
         int r;
 
         r = sd_bus_message_new_method_call(c->auth->bus, &request, "org.freedesktop.PolicyKit1",
-                                           "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority",
-                                           "CheckAuthorization");
+                                           "/org/freedesktop/PolicyKit1/Authority",
+                                           "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization");
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(request, "(sa{sv})s", "system-bus-name", 1, "name", "s", sd_bus_message_get_sender(c->message),
-                                  bus_action_id(c->action));
+        r = sd_bus_message_append(request, "(sa{sv})s", "system-bus-name", 1, "name", "s",
+                                  sd_bus_message_get_sender(c->message), bus_action_id(c->action));
         if (r < 0)
                 return r;
         r = check_append_details(request, c->message);
@@ -442,7 +451,8 @@ static int check_send(Check *c) {
         if (r < 0)
                 return r;
 
-        /* Somebody who types a password takes as long as they take; polkit ends it when the caller goes away. */
+        /* Somebody who types a password takes as long as they take; polkit ends it when the caller goes
+         * away. */
         return sd_bus_call_async(c->auth->bus, &c->slot, request, check_on_reply, c, UINT64_MAX);
 }
 
@@ -470,7 +480,8 @@ static void checks_send(BusAuth *a) {
                 c->sent = true;
                 r = check_send(c);
                 if (r < 0) {
-                        (void) error_set(&c->error, r, "AccessDenied", "The authorization could not be checked: %m");
+                        (void) error_set(&c->error, r, "AccessDenied",
+                                         "The authorization could not be checked: %m");
                         check_answered(c);
                 }
         }
@@ -510,7 +521,7 @@ static int check_finish(Check *c, sd_bus_message *m) {
         return error_is_set(&error) ? reply_and_consume(m, &error) : 0;
 }
 
-/* -- the filter ---------------------------------------------------------------------------------------------------------- */
+/* -- the filter -- */
 
 static int filter_ask(BusAuth *a, sd_bus_message *m, BusAction action) {
         _cleanup_error_ Error error = ERROR_NULL;
@@ -523,7 +534,8 @@ static int filter_ask(BusAuth *a, sd_bus_message *m, BusAction action) {
         if (r == -EBUSY)
                 return reply_too_many(m, "calls");
         if (r < 0) {
-                (void) error_set(&error, r, "AccessDenied", "The sender's credentials cannot be asked for: %m");
+                (void) error_set(&error, r, "AccessDenied",
+                                 "The sender's credentials cannot be asked for: %m");
                 return reply_and_consume(m, &error);
         }
         if (uid == 0)

@@ -4,8 +4,9 @@
 #include "bus/bus-error.h"
 #include "basic/log.h"
 
-/* A call is in the Bus' list from its beginning to its answer, so that those that the core never answers (the daemon ends) are
- * freed with the Bus. Whether the caller is still there is not asked: the answer takes seconds at most and is dropped by the broker. */
+/* A call is in the Bus' list from its beginning to its answer, so that those that the core never answers
+ * (the daemon ends) are freed with the Bus. Whether the caller is still there is not asked: the answer
+ * takes seconds at most and is dropped by the broker. */
 
 BusCall *bus_call_new(Bus *b, sd_bus_message *m) {
         BusCall *c;
@@ -36,14 +37,16 @@ BusCall *bus_call_free(BusCall *c) {
 
 static void call_finish(BusCall *c, int r) {
         if (r < 0)
-                log_warning_errno(r, "The answer to %s cannot be sent: %m", sd_bus_message_get_member(c->message));
+                log_warning_errno(r, "The answer to %s cannot be sent: %m",
+                                  sd_bus_message_get_member(c->message));
         bus_call_free(c);
 }
 
 void bus_call_reply_empty(Container *container, const Error *error, void *userdata) {
         BusCall *c = userdata;
 
-        call_finish(c, error_is_set(error) ? bus_error_reply(c->message, error) : sd_bus_reply_method_return(c->message, NULL));
+        call_finish(c, error_is_set(error) ? bus_error_reply(c->message, error)
+                                           : sd_bus_reply_method_return(c->message, NULL));
 }
 
 void bus_call_reply_container(Container *container, const Error *error, void *userdata) {
@@ -52,7 +55,8 @@ void bus_call_reply_container(Container *container, const Error *error, void *us
         BusCall *c = userdata;
 
         if (!error_is_set(error) && !container) {
-                (void) error_set(&gone, -ENXIO, "NoSuchContainer", "The container was removed before it could be shown.");
+                (void) error_set(&gone, -ENXIO, "NoSuchContainer",
+                                 "The container was removed before it could be shown.");
                 error = &gone;
         }
         if (error_is_set(error)) {

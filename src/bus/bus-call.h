@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Method calls that are answered later: the message waits here while the core works, and in bus-wait.c while nothing happens for as
- * long as a container runs. */
+/* Method calls that are answered later: the message waits here while the core works, and in bus-wait.c
+ * while nothing happens for as long as a container runs. */
 
 #include "bus/bus-object.h"
 

@@ -3,7 +3,8 @@
 #include "bus/bus-error.h"
 #include "basic/string-util.h"
 
-/* Few names have a standard one that generic clients know; every other keeps its own below org.moored1.Error. */
+/* Few names have a standard one that generic clients know; every other keeps its own below
+ * org.moored1.Error. */
 typedef struct BusErrorName {
         const char *name;
         const char *bus_name;
@@ -18,10 +19,12 @@ static const BusErrorName error_names[] = {
         { "UnknownMethod",                    SD_BUS_ERROR_UNKNOWN_METHOD                     },
 };
 
-/* A name may come from a helper or a launcher: what is no bus name must not make the reply impossible to send. */
+/* A name may come from a helper or a launcher: what is no bus name must not make the reply impossible to
+ * send. */
 static bool name_is_valid(const char *name) {
         return strlen(name) < BUS_ERROR_NAME_MAX - strlen(BUS_ERROR_PREFIX) &&
-               string_in_charset(name, UPPERCASE LOWERCASE DIGITS "_") && name[0] != 0 && !strchr(DIGITS, name[0]);
+               string_in_charset(name, UPPERCASE LOWERCASE DIGITS "_") && name[0] != 0 &&
+               !strchr(DIGITS, name[0]);
 }
 
 const char *bus_error_name(const Error *e, char buf[static BUS_ERROR_NAME_MAX]) {
@@ -33,7 +36,8 @@ const char *bus_error_name(const Error *e, char buf[static BUS_ERROR_NAME_MAX]) 
                         return buf;
                 }
 
-        (void) snprintf(buf, BUS_ERROR_NAME_MAX, BUS_ERROR_PREFIX "%s", name_is_valid(name) ? name : "Failed");
+        (void) snprintf(buf, BUS_ERROR_NAME_MAX, BUS_ERROR_PREFIX "%s",
+                        name_is_valid(name) ? name : "Failed");
         return buf;
 }
 
@@ -41,7 +45,8 @@ int bus_error_set(sd_bus_error *ret_error, const Error *e) {
         char name[BUS_ERROR_NAME_MAX];
 
         if (!error_is_set(e)) {
-                (void) sd_bus_error_set(ret_error, BUS_ERROR_PREFIX "Failed", "Internal error: the call failed without a reason.");
+                (void) sd_bus_error_set(ret_error, BUS_ERROR_PREFIX "Failed",
+                                        "Internal error: the call failed without a reason.");
                 return -EIO;
         }
 

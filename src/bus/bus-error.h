@@ -12,8 +12,8 @@
 
 /* The name on the bus of an error that is set; written to buf, which is returned. */
 const char *bus_error_name(const Error *e, char buf[static BUS_ERROR_NAME_MAX]);
-/* Fills ret_error and returns e's errno (negative): `return bus_error_set(ret_error, &error)` ends a method. An e that is not set is
- * an internal error and says so. */
+/* Fills ret_error and returns e's errno (negative): `return bus_error_set(ret_error, &error)` ends a
+ * method. An e that is not set is an internal error and says so. */
 int bus_error_set(sd_bus_error *ret_error, const Error *e);
 /* Sends the reply of a method call that failed. */
 int bus_error_reply(sd_bus_message *m, const Error *e);

@@ -7,11 +7,13 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 
-/* Introspection is served by sd-bus itself over a socket pair, from the tables that the daemon registers: what
- * `moored --bus-introspect` prints is what the running daemon answers, but for the children that exist. */
+/* Introspection is served by sd-bus itself over a socket pair, from the tables that the daemon registers:
+ * what `moored --bus-introspect` prints is what the running daemon answers, but for the children that
+ * exist. */
 
 static const BusObject *const objects[] = {
-        &bus_manager_object, &bus_namespace_object, &bus_image_object, &bus_container_object, &bus_job_object,
+        &bus_manager_object,   &bus_namespace_object, &bus_image_object,
+        &bus_container_object, &bus_job_object,
 };
 
 Bus *bus_current(sd_bus *bus) {
@@ -70,22 +72,22 @@ int bus_register_objects(Bus *b, Error *reterr_error) {
         if (r >= 0)
                 r = sd_bus_add_object_manager(b->bus, NULL, BUS_PATH);
         if (r >= 0)
-                r = sd_bus_add_object_vtable(b->bus, NULL, "/org/freedesktop/LogControl1", "org.freedesktop.LogControl1",
-                                             bus_log_control_vtable, NULL);
+                r = sd_bus_add_object_vtable(b->bus, NULL, "/org/freedesktop/LogControl1",
+                                             "org.freedesktop.LogControl1", bus_log_control_vtable, NULL);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "The bus objects cannot be registered: %m");
         return 0;
 }
 
-/* -- introspection without a bus ----------------------------------------------------------------------------------------- */
+/* -- introspection without a bus -- */
 
 typedef struct Introspection {
         char *xml;
         int result; /* 0 while there is no answer */
 } Introspection;
 
-static int introspect_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
-                           sd_bus_error *ret_error) {
+static int introspect_find(sd_bus *bus, const char *path, const char *interface, void *userdata,
+                           void **ret_found, sd_bus_error *ret_error) {
         const BusObject *o = userdata;
         _cleanup_free_ char *a = NULL, *b = NULL;
         int r;
@@ -165,8 +167,8 @@ static int introspect_path(const char *path, char **ret) {
         if (r >= 0)
                 r = sd_bus_add_object_manager(server, NULL, BUS_PATH);
         if (r >= 0)
-                r = sd_bus_call_method_async(client, NULL, NULL, path, "org.freedesktop.DBus.Introspectable", "Introspect",
-                                             introspect_on_reply, &x, NULL);
+                r = sd_bus_call_method_async(client, NULL, NULL, path, "org.freedesktop.DBus.Introspectable",
+                                             "Introspect", introspect_on_reply, &x, NULL);
 
         /* Both ends are here: when neither has anything to do twice in a row nothing will come any more. */
         while (r >= 0 && x.result == 0 && idle < 2) {
@@ -234,8 +236,10 @@ int bus_introspect(FILE *f, const char *what, Error *reterr_error) {
                 if (streq(objects[i]->interface, what))
                         path = objects[i]->sample;
         if (!path && !(sd_bus_object_path_is_valid(what) > 0 && is_object_path(what)))
-                return error_set(reterr_error, -ENXIO, "InvalidArgument",
-                                 "“%s” is no interface and no object of moored; --bus-introspect=list shows them.", what);
+                return error_set(
+                                reterr_error, -ENXIO, "InvalidArgument",
+                                "“%s” is no interface and no object; --bus-introspect=list shows them.",
+                                what);
 
         r = introspect_path(path ?: what, &xml);
         if (r >= 0 && path)

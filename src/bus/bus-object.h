@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The tree of objects: one table from which they are registered on the bus and from which `moored --bus-introspect` is served.
- * Shared by the files of bus/ alone. */
+/* The tree of objects: one table from which they are registered on the bus and from which `moored
+ * --bus-introspect` is served. Shared by the files of bus/ alone. */
 
 #include <systemd/sd-bus.h>
 
@@ -44,7 +44,7 @@ struct Bus {
 
 typedef struct BusObject {
         const char *interface;
-        const char *prefix;           /* where the vtable is registered; everything below it that find() accepts is such an object */
+        const char *prefix;  /* where the vtable is registered: all below it that find() accepts is one */
         const char *pattern;          /* NULL: the prefix itself is the object */
         const char *sample;           /* a path that such an object could have */
         const sd_bus_vtable *vtable;
@@ -61,7 +61,8 @@ extern const sd_bus_vtable bus_log_control_vtable[]; /* at /org/freedesktop/LogC
 
 int bus_register_objects(Bus *b, Error *reterr_error);
 
-/* The Bus whose object a method or getter of an object below the root runs for. Only at its beginning: an emitted signal clears it. */
+/* The Bus whose object a method or getter of an object below the root runs for. Only at its beginning: an
+ * emitted signal clears it. */
 Bus *bus_current(sd_bus *bus);
 
 /* NULL on OOM. */

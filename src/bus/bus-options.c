@@ -4,10 +4,12 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 
-/* Lists are bounded here already, not only by whoever uses them: appending to a strv looks for its end each time. */
+/* Lists are bounded here already, not only by whoever uses them: appending to a strv looks for its end
+ * each time. */
 
 static int option_error(Error *e, const BusOption *o, int r) {
-        return error_set(e, r, r == -ENOMEM ? "NoMemory" : "InvalidArgument", "Option “%s” cannot be read: %m", o->name);
+        return error_set(e, r, r == -ENOMEM ? "NoMemory" : "InvalidArgument",
+                         "Option “%s” cannot be read: %m", o->name);
 }
 
 static int list_too_long(Error *e, const char *what, unsigned max) {
@@ -99,10 +101,13 @@ int bus_read_labels(sd_bus_message *m, const char *what, char ***ret, Error *ret
                 if (++n > BUS_LABELS_MAX)
                         return list_too_long(reterr_error, what, BUS_LABELS_MAX);
                 if (isempty(key) || strchr(key, '='))
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "The label “%s” is not valid: a key is not empty and contains no “=”.", key);
+                        return error_set(
+                                        reterr_error, -EINVAL, "InvalidArgument",
+                                        "The label “%s” is not valid: a key is not empty and has no “=”.",
+                                        key);
                 if (strv_env_get(l, key))
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "The label “%s” is given twice.", key);
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "The label “%s” is given twice.", key);
                 r = strv_extendf(&l, "%s=%s", key, value);
                 if (r < 0)
                         break;
@@ -110,7 +115,8 @@ int bus_read_labels(sd_bus_message *m, const char *what, char ***ret, Error *ret
         if (r >= 0)
                 r = sd_bus_message_exit_container(m);
         if (r < 0)
-                return error_set(reterr_error, r, r == -ENOMEM ? "NoMemory" : "InvalidArgument", "“%s” cannot be read: %m", what);
+                return error_set(reterr_error, r, r == -ENOMEM ? "NoMemory" : "InvalidArgument",
+                                 "“%s” cannot be read: %m", what);
 
         *ret = TAKE_PTR(l);
         return 0;
@@ -160,11 +166,14 @@ static int unknown_option(const BusOption *table, const char *name, Error *reter
 
         list = strv_join(known, ", ");
         if (isempty(list))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "Unknown option “%s”: this call has none.", name);
-        return error_set(reterr_error, -EINVAL, "InvalidArgument", "Unknown option “%s”: this call knows %s.", name, list);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Unknown option “%s”: this call has none.", name);
+        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                         "Unknown option “%s”: this call knows %s.", name, list);
 }
 
-static int option_parse_one(sd_bus_message *m, const BusOption *table, uint64_t *seen, void *target, Error *reterr_error) {
+static int option_parse_one(sd_bus_message *m, const BusOption *table, uint64_t *seen, void *target,
+                            Error *reterr_error) {
         const BusOption *o = table;
         const char *name, *contents;
         int r;
@@ -180,7 +189,8 @@ static int option_parse_one(sd_bus_message *m, const BusOption *table, uint64_t 
 
         assert((size_t) (o - table) < BUS_OPTIONS_MAX);
         if (*seen & (UINT64_C(1) << (o - table)))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "The option “%s” is given twice.", name);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "The option “%s” is given twice.",
+                                 name);
         *seen |= UINT64_C(1) << (o - table);
 
         r = sd_bus_message_peek_type(m, NULL, &contents);
@@ -188,7 +198,8 @@ static int option_parse_one(sd_bus_message *m, const BusOption *table, uint64_t 
                 return option_error(reterr_error, o, r);
         if (!streq(contents, o->signature))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "The option “%s” has type “%s” and must have type “%s”.", name, contents, o->signature);
+                                 "The option “%s” has type “%s” and must have type “%s”.", name, contents,
+                                 o->signature);
 
         r = sd_bus_message_enter_container(m, 'v', contents);
         if (r < 0)

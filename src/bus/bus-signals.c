@@ -4,8 +4,8 @@
 #include "basic/json.h"
 #include "basic/log.h"
 
-/* A signal that cannot be sent is logged and that is all: who must not miss anything asks EventsSince(). Before the name is asked for
- * there is nobody who could match a signal by its sender's name. */
+/* A signal that cannot be sent is logged and that is all: who must not miss anything asks EventsSince().
+ * Before the name is asked for there is nobody who could match a signal by its sender's name. */
 
 #define EVENT_DETAILS_MAX (64U * 1024)
 
@@ -29,7 +29,8 @@ int bus_append_event(sd_bus_message *m, const EventRow *row) {
                 /* A record that does not parse is shown without its details. */
                 (void) json_parse(row->details, strlen(row->details), EVENT_DETAILS_MAX, &details, NULL);
 
-        r = sd_bus_message_append(m, "ttsss", row->sequence, row->usec, strempty(row->ns), row->topic, strempty(row->subject));
+        r = sd_bus_message_append(m, "ttsss", row->sequence, row->usec, strempty(row->ns), row->topic,
+                                  strempty(row->subject));
         if (r < 0)
                 return r;
         r = sd_bus_message_open_container(m, 'a', "{sv}");
@@ -75,8 +76,9 @@ static int emit_image(Bus *b, NotifyType type, const char *ns, const char *name)
                 return sd_bus_emit_interfaces_added(b->bus, path, BUS_INTERFACE_IMAGE, NULL);
         if (type == NOTIFY_IMAGE_REMOVED)
                 return sd_bus_emit_interfaces_removed(b->bus, path, BUS_INTERFACE_IMAGE, NULL);
-        return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_IMAGE, "Digest", "MediaType", "Size", "Platforms",
-                                              "CreatedUSec", "TaggedUSec", "Labels", "Unpacked", NULL);
+        return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_IMAGE, "Digest", "MediaType",
+                                              "Size", "Platforms", "CreatedUSec", "TaggedUSec", "Labels",
+                                              "Unpacked", NULL);
 }
 
 static int emit_container(Bus *b, NotifyType type, const char *ns, const char *id) {
@@ -88,15 +90,17 @@ static int emit_container(Bus *b, NotifyType type, const char *ns, const char *i
                 return sd_bus_emit_interfaces_added(b->bus, path, BUS_INTERFACE_CONTAINER, NULL);
         if (type == NOTIFY_CONTAINER_REMOVED)
                 return sd_bus_emit_interfaces_removed(b->bus, path, BUS_INTERFACE_CONTAINER, NULL);
-        return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "State", "LeaderPID", "ExitCode",
-                                              "ExitSignal", "Result", "StartedUSec", "FinishedUSec", NULL);
+        return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "State", "LeaderPID",
+                                              "ExitCode", "ExitSignal", "Result", "StartedUSec",
+                                              "FinishedUSec", NULL);
 }
 
 static int emit_job_ended(Bus *b, const char *path, const Job *j) {
         int r;
 
-        r = sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_JOB, "State", "BytesTotal", "BytesDone", "Parts", "Result",
-                                           "ErrorName", "ErrorMessage", "ResultObject", NULL);
+        r = sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_JOB, "State", "BytesTotal",
+                                           "BytesDone", "Parts", "Result", "ErrorName", "ErrorMessage",
+                                           "ResultObject", NULL);
         if (r < 0)
                 return r;
         return sd_bus_emit_signal(b->bus, BUS_PATH, BUS_INTERFACE_MANAGER, "JobRemoved", "uos", j->id, path,
@@ -116,8 +120,8 @@ static int emit_job(Bus *b, NotifyType type, const char *name, const Job *j) {
         if (type == NOTIFY_JOB_REMOVED)
                 return emit_job_ended(b, path, j);
         if (type == NOTIFY_JOB_CHANGED)
-                return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_JOB, "State", "BytesTotal", "BytesDone", "Parts",
-                                                      NULL);
+                return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_JOB, "State", "BytesTotal",
+                                                      "BytesDone", "Parts", NULL);
 
         r = sd_bus_emit_interfaces_added(b->bus, path, BUS_INTERFACE_JOB, NULL);
         if (r < 0)
@@ -125,7 +129,8 @@ static int emit_job(Bus *b, NotifyType type, const char *name, const Job *j) {
         return sd_bus_emit_signal(b->bus, BUS_PATH, BUS_INTERFACE_MANAGER, "JobNew", "uo", j->id, path);
 }
 
-static void signals_on_notify(NotifyType type, const char *ns, const char *name, void *object, void *userdata) {
+static void signals_on_notify(NotifyType type, const char *ns, const char *name, void *object,
+                              void *userdata) {
         Bus *b = userdata;
         int r = 0;
 

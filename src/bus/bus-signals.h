@@ -6,5 +6,6 @@
 #include "bus/bus-object.h"
 
 int bus_signals_subscribe(Bus *b);
-/* One event as "(ttsssa{sv})" without the parentheses: a signal's arguments, or the inside of a structure. */
+/* One event as "(ttsssa{sv})" without the parentheses: a signal's arguments, or the inside of a
+ * structure. */
 int bus_append_event(sd_bus_message *m, const EventRow *row);

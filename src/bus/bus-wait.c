@@ -4,8 +4,9 @@
 #include "bus/bus-error.h"
 #include "basic/log.h"
 
-/* The core is asked once for each object and keeps that one question until the object ends; callers come and go here. A caller
- * that leaves the bus is forgotten at once, so clients that are killed and started again do not pile up. */
+/* The core is asked once for each object and keeps that one question until the object ends; callers come
+ * and go here. A caller that leaves the bus is forgotten at once, so clients that are killed and started
+ * again do not pile up. */
 
 typedef struct Waiter {
         BusWait *wait; /* weak */
@@ -83,7 +84,8 @@ static int waiter_new(BusWait *wait, sd_bus_message *m, Waiter **ret) {
 }
 
 /* Once the core has answered; send() makes one reply. */
-static void wait_finish(BusWait *wait, int (*send)(sd_bus_message *m, const void *object), const void *object) {
+static void wait_finish(BusWait *wait, int (*send)(sd_bus_message *m, const void *object),
+                        const void *object) {
         while (wait->waiters) {
                 int r = send(wait->waiters->message, object);
 
@@ -136,8 +138,8 @@ static int wait_add(Bus *b, sd_bus_message *m, BusWait **ret, Error *reterr_erro
         int r;
 
         if (b->n_waiters >= BUS_WAITERS_MAX)
-                return error_set(reterr_error, -EBUSY, "LimitsExceeded", "Too many calls of Wait() are under way (%u).",
-                                 BUS_WAITERS_MAX);
+                return error_set(reterr_error, -EBUSY, "LimitsExceeded",
+                                 "Too many calls of Wait() are under way (%u).", BUS_WAITERS_MAX);
 
         if (!wait) {
                 wait = fresh = calloc(1, sizeof(*wait));

@@ -6,8 +6,8 @@
 #include "bus/bus-signals.h"
 #include "basic/log.h"
 
-/* The connection is opened without waiting for the broker's greeting. A daemon whose bus has gone ends; systemd starts it again, and
- * all that it knew is in the store and in the units. */
+/* The connection is opened without waiting for the broker's greeting. A daemon whose bus has gone ends;
+ * systemd starts it again, and all that it knew is in the store and in the units. */
 
 int bus_new(const BusContext *context, Bus **ret, Error *reterr_error) {
         _cleanup_(bus_freep) Bus *b = NULL;

@@ -3,8 +3,9 @@
 
 /* org.moored1 on the system bus: what daemon/ sees of it.
  *
- * The connection is made at once, the objects can be called by those who know the connection's own name; the name is asked for by
- * bus_acquire_name(), when everything that the objects show has been recovered. Signals go out from then on. */
+ * The connection is made at once, the objects can be called by those who know the connection's own name;
+ * the name is asked for by bus_acquire_name(), when everything that the objects show has been recovered.
+ * Signals go out from then on. */
 
 #include <systemd/sd-event.h>
 
@@ -20,12 +21,15 @@
 
 typedef struct Bus Bus;
 
-/* The table of namespaces, which the daemon keeps. Rows are borrowed and valid until the namespace is removed. */
+/* The table of namespaces, which the daemon keeps. Rows are borrowed and valid until the namespace is
+ * removed. */
 typedef struct NamespaceOps {
-        const NamespaceRow *(*find)(void *namespaces, const char *name, Error *reterr_error); /* "NoSuchNamespace" */
+        const NamespaceRow *(*find)(void *namespaces, const char *name,
+                                    Error *reterr_error); /* "NoSuchNamespace" */
         bool (*iterate)(void *namespaces, HashmapIterator *i, const NamespaceRow **ret);
         /* labels are taken over (emptied) on success. "NamespaceExists", "InvalidArgument" */
-        int (*create)(void *namespaces, const char *name, char ***labels, const NamespaceRow **ret, Error *reterr_error);
+        int (*create)(void *namespaces, const char *name, char ***labels, const NamespaceRow **ret,
+                      Error *reterr_error);
         int (*remove)(void *namespaces, const char *name, Error *reterr_error); /* "NamespaceNotEmpty" */
 } NamespaceOps;
 
@@ -53,6 +57,6 @@ DEFINE_CLEANUP_FUNC(Bus *, bus_free)
 /* func is called once: 0, or why the name cannot be had (-EEXIST: somebody else has it). */
 int bus_acquire_name(Bus *b, void (*func)(int r, void *userdata), void *userdata, Error *reterr_error);
 
-/* Prints the introspection XML of an interface ("org.moored1.Image": that interface alone) or of an object path, as a client of
- * the running daemon would get it. "list": the interfaces. Needs no bus. */
+/* Prints the introspection XML of an interface ("org.moored1.Image": that interface alone) or of an
+ * object path, as a client of the running daemon would get it. "list": the interfaces. Needs no bus. */
 int bus_introspect(FILE *f, const char *what, Error *reterr_error);

@@ -147,55 +147,57 @@ static int method_list_processes(sd_bus_message *m, void *userdata, sd_bus_error
         r = container_list_processes(c, on_processes, call);
         if (r < 0) {
                 bus_call_free(call);
-                (void) error_set_errno(&error, r, "The processes of container %s cannot be listed: %m", c->row.id);
+                (void) error_set_errno(&error, r, "The processes of container %s cannot be listed: %m",
+                                       c->row.id);
                 return bus_error_set(ret_error, &error);
         }
         return 1;
 }
 
-static int property_get_state(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                              void *userdata, sd_bus_error *ret_error) {
+static int property_get_state(sd_bus *bus, const char *path, const char *interface, const char *property,
+                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Container *c = userdata;
 
         return bus_append_string(reply, container_state_to_string(c->state));
 }
 
-static int property_get_unit_path(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                                  void *userdata, sd_bus_error *ret_error) {
+static int property_get_unit_path(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                  sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Container *c = userdata;
         _cleanup_free_ char *unit_path = unit_object_path(c->unit);
 
         return unit_path ? sd_bus_message_append(reply, "o", unit_path) : -ENOMEM;
 }
 
-static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                               void *userdata, sd_bus_error *ret_error) {
+static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
+                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Container *c = userdata;
 
         return bus_append_labels(reply, c->options.labels);
 }
 
-static int property_get_auto_remove(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                    sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+static int property_get_auto_remove(sd_bus *bus, const char *path, const char *interface,
+                                    const char *property, sd_bus_message *reply, void *userdata,
+                                    sd_bus_error *ret_error) {
         const Container *c = userdata;
 
         return sd_bus_message_append(reply, "b", (int) c->row.auto_remove);
 }
 
-static int property_get_network(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                                void *userdata, sd_bus_error *ret_error) {
+static int property_get_network(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Container *c = userdata;
 
         return bus_append_string(reply, isempty(c->options.network) ? "none" : c->options.network);
 }
 
-static int property_get_backend(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                                void *userdata, sd_bus_error *ret_error) {
+static int property_get_backend(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         return bus_append_string(reply, streq(property, "Runtime") ? BUS_RUNTIME : BUS_SNAPSHOTTER);
 }
 
-static int property_get_spec(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                             void *userdata, sd_bus_error *ret_error) {
+static int property_get_spec(sd_bus *bus, const char *path, const char *interface, const char *property,
+                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         _cleanup_error_ Error error = ERROR_NULL;
         _cleanup_free_ char *spec = NULL;
         int r;
@@ -207,8 +209,8 @@ static int property_get_spec(sd_bus *bus, const char *path, const char *interfac
         return bus_append_string(reply, spec);
 }
 
-static int container_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
-                                 sd_bus_error *ret_error) {
+static int container_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata,
+                                 void **ret_found, sd_bus_error *ret_error) {
         _cleanup_free_ char *ns = NULL, *id = NULL;
         Bus *b = userdata;
         int r;
@@ -221,10 +223,12 @@ static int container_object_find(sd_bus *bus, const char *path, const char *inte
         return !!*ret_found;
 }
 
-static int container_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *ret_error) {
+static int container_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes,
+                               sd_bus_error *ret_error) {
         size_t n = 0;
         Bus *b = userdata;
-        _cleanup_strv_free_ char **nodes = calloc(container_count(b->context.containers, NULL) + 1, sizeof(*nodes));
+        _cleanup_strv_free_ char **nodes = calloc(container_count(b->context.containers, NULL) + 1,
+                                                  sizeof(*nodes));
         HashmapIterator i = 0;
         Container *c;
 
@@ -242,38 +246,50 @@ static int container_enumerate(sd_bus *bus, const char *prefix, void *userdata, 
 
 static const sd_bus_vtable container_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD_WITH_ARGS("Start", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_start, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("t", timeout_usec), SD_BUS_NO_RESULT, method_stop, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Start", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_start,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("t", timeout_usec), SD_BUS_NO_RESULT, method_stop,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Kill", SD_BUS_ARGS("s", whom, "i", signal), SD_BUS_NO_RESULT, method_kill,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Restart", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_restart, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Wait", SD_BUS_NO_ARGS, SD_BUS_RESULT("i", exit_code, "s", exit_signal), method_wait,
+        SD_BUS_METHOD_WITH_ARGS("Restart", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_restart,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Wait", SD_BUS_NO_ARGS, SD_BUS_RESULT("i", exit_code, "s", exit_signal),
+                                method_wait, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_remove,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ListProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(us)", processes), method_list_processes,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(us)", processes),
+                                method_list_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Id", "s", NULL, offsetof(Container, row.id), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Namespace", "s", NULL, offsetof(Container, row.ns), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Image", "s", NULL, offsetof(Container, row.image), SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("ImageDigest", "s", NULL, offsetof(Container, row.image_digest), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("ImageDigest", "s", NULL, offsetof(Container, row.image_digest),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Command", "as", NULL, offsetof(Container, command), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("State", "s", property_get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Unit", "s", NULL, offsetof(Container, unit), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("UnitPath", "o", property_get_unit_path, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("LeaderPID", "u", NULL, offsetof(Container, leader_pid), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("ExitCode", "i", NULL, offsetof(Container, row.exit_code), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("ExitSignal", "s", NULL, offsetof(Container, row.exit_signal), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("Result", "s", NULL, offsetof(Container, row.result), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(Container, row.created_usec), SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("StartedUSec", "t", NULL, offsetof(Container, row.started_usec), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("FinishedUSec", "t", NULL, offsetof(Container, row.finished_usec), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("LeaderPID", "u", NULL, offsetof(Container, leader_pid),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("ExitCode", "i", NULL, offsetof(Container, row.exit_code),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("ExitSignal", "s", NULL, offsetof(Container, row.exit_signal),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Result", "s", NULL, offsetof(Container, row.result),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(Container, row.created_usec),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("StartedUSec", "t", NULL, offsetof(Container, row.started_usec),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("FinishedUSec", "t", NULL, offsetof(Container, row.finished_usec),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("AutoRemove", "b", property_get_auto_remove, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Network", "s", property_get_network, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Runtime", "s", property_get_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Snapshotter", "s", property_get_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Snapshot", "t", NULL, offsetof(Container, row.snapshot), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Snapshot", "t", NULL, offsetof(Container, row.snapshot),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("ControlGroup", "s", NULL, offsetof(Container, control_group), 0),
         SD_BUS_PROPERTY("Spec", "s", property_get_spec, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),
         SD_BUS_VTABLE_END,

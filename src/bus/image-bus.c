@@ -38,8 +38,8 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         return sd_bus_reply_method_return(m, NULL);
 }
 
-static int property_get_platforms(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                                  void *userdata, sd_bus_error *ret_error) {
+static int property_get_platforms(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                  sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Image *i = userdata;
 
         /* Of an index only what was asked for is here. */
@@ -47,22 +47,22 @@ static int property_get_platforms(sd_bus *bus, const char *path, const char *int
                                         : sd_bus_message_append(reply, "as", 1, i->row.platform);
 }
 
-static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                               void *userdata, sd_bus_error *ret_error) {
+static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
+                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Image *i = userdata;
 
         return bus_append_labels(reply, i->row.labels);
 }
 
-static int property_get_unpacked(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                                 void *userdata, sd_bus_error *ret_error) {
+static int property_get_unpacked(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                 sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Image *i = userdata;
 
         return sd_bus_message_append(reply, "b", (int) i->unpacked);
 }
 
-static int property_get_config(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                               void *userdata, sd_bus_error *ret_error) {
+static int property_get_config(sd_bus *bus, const char *path, const char *interface, const char *property,
+                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         _cleanup_error_ Error error = ERROR_NULL;
         _cleanup_free_ char *text = NULL;
         Image *i = userdata;
@@ -75,8 +75,8 @@ static int property_get_config(sd_bus *bus, const char *path, const char *interf
         return bus_append_string(reply, text);
 }
 
-static int image_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
-                             sd_bus_error *ret_error) {
+static int image_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata,
+                             void **ret_found, sd_bus_error *ret_error) {
         _cleanup_free_ char *ns = NULL, *name = NULL;
         Bus *b = userdata;
         Image *i;
@@ -95,7 +95,8 @@ static int image_object_find(sd_bus *bus, const char *path, const char *interfac
         return 1;
 }
 
-static int image_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *ret_error) {
+static int image_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes,
+                           sd_bus_error *ret_error) {
         size_t n = 0;
         Bus *b = userdata;
         _cleanup_strv_free_ char **nodes = calloc(image_count(b->context.images, NULL) + 1, sizeof(*nodes));
@@ -116,17 +117,23 @@ static int image_enumerate(sd_bus *bus, const char *prefix, void *userdata, char
 
 static const sd_bus_vtable image_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD_WITH_ARGS("Tag", SD_BUS_ARGS("s", target), SD_BUS_NO_RESULT, method_tag, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Tag", SD_BUS_ARGS("s", target), SD_BUS_NO_RESULT, method_tag,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_remove,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Name", "s", NULL, offsetof(Image, row.name), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Namespace", "s", NULL, offsetof(Image, row.ns), SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Digest", "s", NULL, offsetof(Image, row.digest), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("MediaType", "s", NULL, offsetof(Image, row.media_type), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("Size", "t", NULL, offsetof(Image, row.total_size), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Digest", "s", NULL, offsetof(Image, row.digest),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("MediaType", "s", NULL, offsetof(Image, row.media_type),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Size", "t", NULL, offsetof(Image, row.total_size),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Platforms", "as", property_get_platforms, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(Image, row.created_usec), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("TaggedUSec", "t", NULL, offsetof(Image, row.tagged_usec), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(Image, row.created_usec),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("TaggedUSec", "t", NULL, offsetof(Image, row.tagged_usec),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Unpacked", "b", property_get_unpacked, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Config", "s", property_get_config, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),

@@ -32,8 +32,8 @@ static int method_wait(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         return 1;
 }
 
-static int property_get_state(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                              void *userdata, sd_bus_error *ret_error) {
+static int property_get_state(sd_bus *bus, const char *path, const char *interface, const char *property,
+                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Job *j = userdata;
 
         /* The result is the state in which it ended. */
@@ -42,30 +42,33 @@ static int property_get_state(sd_bus *bus, const char *path, const char *interfa
         return bus_append_string(reply, job_state_to_string(j->state));
 }
 
-static int property_get_parts(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                              void *userdata, sd_bus_error *ret_error) {
+static int property_get_parts(sd_bus *bus, const char *path, const char *interface, const char *property,
+                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Job *j = userdata;
         int r;
 
         r = sd_bus_message_open_container(reply, 'a', "(ssttb)");
         for (size_t i = 0; i < j->n_parts && r >= 0; i++)
-                r = sd_bus_message_append(reply, "(ssttb)", strempty(j->parts[i].digest), strempty(j->parts[i].phase),
-                                          j->parts[i].done, j->parts[i].total, (int) j->parts[i].reused);
+                r = sd_bus_message_append(reply, "(ssttb)", strempty(j->parts[i].digest),
+                                          strempty(j->parts[i].phase), j->parts[i].done, j->parts[i].total,
+                                          (int) j->parts[i].reused);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int property_get_error(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                              void *userdata, sd_bus_error *ret_error) {
+static int property_get_error(sd_bus *bus, const char *path, const char *interface, const char *property,
+                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Job *j = userdata;
         char name[BUS_ERROR_NAME_MAX];
 
         if (!error_is_set(&j->error))
                 return bus_append_string(reply, NULL);
-        return bus_append_string(reply, streq(property, "ErrorName") ? bus_error_name(&j->error, name) : error_message(&j->error));
+        return bus_append_string(reply, streq(property, "ErrorName") ? bus_error_name(&j->error, name)
+                                                                     : error_message(&j->error));
 }
 
-static int property_get_result_object(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                      sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+static int property_get_result_object(sd_bus *bus, const char *path, const char *interface,
+                                      const char *property, sd_bus_message *reply, void *userdata,
+                                      sd_bus_error *ret_error) {
         _cleanup_free_ char *image = NULL;
         const Job *j = userdata;
 
@@ -76,8 +79,8 @@ static int property_get_result_object(sd_bus *bus, const char *path, const char 
         return image ? sd_bus_message_append(reply, "o", image) : -ENOMEM;
 }
 
-static int job_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
-                           sd_bus_error *ret_error) {
+static int job_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata,
+                           void **ret_found, sd_bus_error *ret_error) {
         _cleanup_free_ char *number = NULL;
         Bus *b = userdata;
         uint32_t id;
@@ -91,7 +94,8 @@ static int job_object_find(sd_bus *bus, const char *path, const char *interface,
         return !!*ret_found;
 }
 
-static int job_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *ret_error) {
+static int job_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes,
+                         sd_bus_error *ret_error) {
         _cleanup_strv_free_ char **nodes = NULL;
         HashmapIterator i = 0;
         Bus *b = userdata;
@@ -107,20 +111,25 @@ static int job_enumerate(sd_bus *bus, const char *prefix, void *userdata, char *
 
 static const sd_bus_vtable job_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_cancel, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Wait", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", result), method_wait, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_cancel,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Wait", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", result), method_wait,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Id", "u", NULL, offsetof(Job, id), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Namespace", "s", NULL, offsetof(Job, ns), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Kind", "s", NULL, offsetof(Job, kind), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Subject", "s", NULL, offsetof(Job, subject), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("State", "s", property_get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("BytesTotal", "t", NULL, offsetof(Job, bytes_total), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("BytesDone", "t", NULL, offsetof(Job, bytes_done), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("BytesTotal", "t", NULL, offsetof(Job, bytes_total),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("BytesDone", "t", NULL, offsetof(Job, bytes_done),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Parts", "a(ssttb)", property_get_parts, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Result", "s", property_get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("ErrorName", "s", property_get_error, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("ErrorMessage", "s", property_get_error, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("ResultObject", "o", property_get_result_object, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("ResultObject", "o", property_get_result_object, 0,
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,
 };
 

@@ -92,7 +92,8 @@ static int method_get_namespace(sd_bus_message *m, void *userdata, sd_bus_error 
         return bus_reply_path(m, path);
 }
 
-static int reply_container(sd_bus_message *m, Bus *b, const char *unit, const Error *if_none, sd_bus_error *ret_error) {
+static int reply_container(sd_bus_message *m, Bus *b, const char *unit, const Error *if_none,
+                           sd_bus_error *ret_error) {
         Container *c = unit ? container_find_by_unit(b->context.containers, unit) : NULL;
         _cleanup_free_ char *path = NULL;
 
@@ -149,7 +150,8 @@ static int method_list_jobs(sd_bus_message *m, void *userdata, sd_bus_error *ret
         while (r >= 0 && job_manager_iterate(b->context.jobs, &i, &j)) {
                 _cleanup_free_ char *path = bus_job_path(j->id);
 
-                r = path ? sd_bus_message_append(reply, "(usso)", j->id, j->kind, strempty(j->subject), path) : -ENOMEM;
+                r = path ? sd_bus_message_append(reply, "(usso)", j->id, j->kind, strempty(j->subject), path)
+                         : -ENOMEM;
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
@@ -217,8 +219,8 @@ static int method_events_since(sd_bus_message *m, void *userdata, sd_bus_error *
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
-static int property_get_constant(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                                 void *userdata, sd_bus_error *ret_error) {
+static int property_get_constant(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                 sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         Bus *b = userdata;
         const struct {
                 const char *property;
@@ -238,8 +240,8 @@ static int property_get_constant(sd_bus *bus, const char *path, const char *inte
         return -ENXIO;
 }
 
-static int property_get_list(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                             void *userdata, sd_bus_error *ret_error) {
+static int property_get_list(sd_bus *bus, const char *path, const char *interface, const char *property,
+                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         if (streq(property, "Snapshotters"))
                 return sd_bus_message_append(reply, "as", 1, BUS_SNAPSHOTTER);
         if (streq(property, "Runtimes"))
@@ -247,16 +249,18 @@ static int property_get_list(sd_bus *bus, const char *path, const char *interfac
         return sd_bus_message_append(reply, "as", 4, "pull", "import", "run", "events");
 }
 
-static int property_get_count(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                              void *userdata, sd_bus_error *ret_error) {
+static int property_get_count(sd_bus *bus, const char *path, const char *interface, const char *property,
+                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         Bus *b = userdata;
-        size_t n = streq(property, "NImages") ? image_count(b->context.images, NULL) : container_count(b->context.containers, NULL);
+        size_t n = streq(property, "NImages") ? image_count(b->context.images, NULL)
+                                              : container_count(b->context.containers, NULL);
 
         return sd_bus_message_append(reply, "u", (uint32_t) n);
 }
 
-static int property_get_event_sequence(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                       sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+static int property_get_event_sequence(sd_bus *bus, const char *path, const char *interface,
+                                       const char *property, sd_bus_message *reply, void *userdata,
+                                       sd_bus_error *ret_error) {
         Bus *b = userdata;
 
         return sd_bus_message_append(reply, "t", events_last_sequence(b->context.events));
@@ -264,28 +268,33 @@ static int property_get_event_sequence(sd_bus *bus, const char *path, const char
 
 static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD_WITH_ARGS("CreateNamespace", SD_BUS_ARGS("s", name, "a{ss}", labels), SD_BUS_RESULT("o", path),
-                                method_create_namespace, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("RemoveNamespace", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT, method_remove_namespace,
+        SD_BUS_METHOD_WITH_ARGS("CreateNamespace", SD_BUS_ARGS("s", name, "a{ss}", labels),
+                                SD_BUS_RESULT("o", path), method_create_namespace,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ListNamespaces", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(so)", namespaces), method_list_namespaces,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("GetNamespace", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", path), method_get_namespace,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("GetContainerByPID", SD_BUS_ARGS("u", pid), SD_BUS_RESULT("o", path), method_get_container_by_pid,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("GetContainerByUnit", SD_BUS_ARGS("s", unit), SD_BUS_RESULT("o", path), method_get_container_by_unit,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RemoveNamespace", SD_BUS_ARGS("s", name), SD_BUS_NO_RESULT,
+                                method_remove_namespace, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListNamespaces", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(so)", namespaces),
+                                method_list_namespaces, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetNamespace", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", path),
+                                method_get_namespace, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetContainerByPID", SD_BUS_ARGS("u", pid), SD_BUS_RESULT("o", path),
+                                method_get_container_by_pid, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetContainerByUnit", SD_BUS_ARGS("s", unit), SD_BUS_RESULT("o", path),
+                                method_get_container_by_unit, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usso)", jobs), method_list_jobs,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("CollectGarbage", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", result),
-                                method_collect_garbage, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("EventsSince", SD_BUS_ARGS("t", sequence, "u", max), SD_BUS_RESULT("a(ttsssa{sv})", events),
-                                method_events_since, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("CollectGarbage", SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("a{sv}", result), method_collect_garbage,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("EventsSince", SD_BUS_ARGS("t", sequence, "u", max),
+                                SD_BUS_RESULT("a(ttsssa{sv})", events), method_events_since,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("u", id, "o", path), 0),
         SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("u", id, "o", path, "s", result), 0),
         SD_BUS_SIGNAL_WITH_ARGS("Event",
-                                SD_BUS_ARGS("t", sequence, "t", usec, "s", namespace, "s", topic, "s", subject, "a{sv}", details), 0),
+                                SD_BUS_ARGS("t", sequence, "t", usec, "s", namespace, "s", topic, "s",
+                                            subject, "a{sv}", details),
+                                0),
         SD_BUS_PROPERTY("Version", "s", property_get_constant, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Features", "as", property_get_list, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Snapshotters", "as", property_get_list, 0, SD_BUS_VTABLE_PROPERTY_CONST),

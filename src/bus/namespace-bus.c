@@ -10,7 +10,7 @@
 
 /* org.moored1.Namespace. userdata of methods and getters is the NamespaceRow. */
 
-/* -- options ------------------------------------------------------------------------------------------------------------- */
+/* -- options -- */
 
 typedef struct RunOptions {
         ContainerOptions container;
@@ -84,7 +84,8 @@ static int parse_mounts(sd_bus_message *m, const BusOption *o, void *target, Err
                 if (r <= 0)
                         break;
                 if (c->n_mounts >= BUS_LIST_MAX)
-                        return error_set(reterr_error, -E2BIG, "InvalidArgument", "There are more than %u mounts.", BUS_LIST_MAX);
+                        return error_set(reterr_error, -E2BIG, "InvalidArgument",
+                                         "There are more than %u mounts.", BUS_LIST_MAX);
                 r = parse_mount(m, o, c, reterr_error);
                 if (r < 0)
                         return r;
@@ -95,7 +96,8 @@ static int parse_mounts(sd_bus_message *m, const BusOption *o, void *target, Err
         return r < 0 ? error_set_errno(reterr_error, r, "Option “%s” cannot be read: %m", o->name) : 0;
 }
 
-#define CONTAINER_OPTION(name, signature, parse, field) { name, signature, parse, offsetof(RunOptions, container.field) }
+#define CONTAINER_OPTION(name, signature, parse, field) \
+        { name, signature, parse, offsetof(RunOptions, container.field) }
 #define CREATE_OPTIONS                                                                        \
         CONTAINER_OPTION("Command", "as", bus_option_strv, command),                          \
         { "Entrypoint", "as", parse_entrypoint, offsetof(RunOptions, container) },            \
@@ -160,7 +162,7 @@ static const BusOption import_options[] = {
         {},
 };
 
-/* -- images ---------------------------------------------------------------------------------------------------------------- */
+/* -- images -- */
 
 static int method_pull_image(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         Bus *b = bus_current(sd_bus_message_get_bus(m));
@@ -177,7 +179,8 @@ static int method_pull_image(sd_bus_message *m, void *userdata, sd_bus_error *re
                 return r;
         r = bus_options_parse(m, pull_options, &bag, &error);
         if (r >= 0) {
-                PullOptions options = { .platform = isempty(bag.platform) ? NULL : bag.platform, .unpack = bag.unpack };
+                PullOptions options = { .platform = isempty(bag.platform) ? NULL : bag.platform,
+                                        .unpack = bag.unpack };
 
                 r = image_pull(b->context.images, ns->name, reference, &options, &j, &error);
         }
@@ -305,11 +308,12 @@ static int method_get_image(sd_bus_message *m, void *userdata, sd_bus_error *ret
         return bus_reply_path(m, path);
 }
 
-/* -- containers ------------------------------------------------------------------------------------------------------------ */
+/* -- containers -- */
 
 /* Reads "ssa{sv}"; what the options leave open comes from moored.conf. */
-static int read_container(sd_bus_message *m, const BusContext *context, const BusOption *table, const char **ret_id,
-                          const char **ret_image, RunOptions *ret_options, Error *reterr_error) {
+static int read_container(sd_bus_message *m, const BusContext *context, const BusOption *table,
+                          const char **ret_id, const char **ret_image, RunOptions *ret_options,
+                          Error *reterr_error) {
         ContainerOptions *c = &ret_options->container;
         int r;
 
@@ -341,7 +345,8 @@ static int method_create_container(sd_bus_message *m, void *userdata, sd_bus_err
 
         r = read_container(m, &b->context, create_options, &id, &image, &options, &error);
         if (r >= 0)
-                r = container_create(b->context.containers, ns->name, id, image, &options.container, &c, &error);
+                r = container_create(b->context.containers, ns->name, id, image, &options.container, &c,
+                                     &error);
         if (r < 0)
                 return bus_error_set(ret_error, &error);
 
@@ -391,7 +396,9 @@ static int method_list_containers(sd_bus_message *m, void *userdata, sd_bus_erro
                 if (!streq(c->row.ns, ns->name))
                         continue;
                 path = bus_container_path(c->row.ns, c->row.id);
-                r = path ? sd_bus_message_append(reply, "(sos)", c->row.id, path, container_state_to_string(c->state)) : -ENOMEM;
+                r = path ? sd_bus_message_append(reply, "(sos)", c->row.id, path,
+                                                 container_state_to_string(c->state))
+                         : -ENOMEM;
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
@@ -418,25 +425,25 @@ static int method_get_container(sd_bus_message *m, void *userdata, sd_bus_error 
         return bus_reply_path(m, path);
 }
 
-/* -- the object ------------------------------------------------------------------------------------------------------------ */
+/* -- the object -- */
 
-static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                               void *userdata, sd_bus_error *ret_error) {
+static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
+                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const NamespaceRow *ns = userdata;
 
         return bus_append_labels(reply, ns->labels);
 }
 
-static int property_get_slice(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply,
-                              void *userdata, sd_bus_error *ret_error) {
+static int property_get_slice(sd_bus *bus, const char *path, const char *interface, const char *property,
+                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const NamespaceRow *ns = userdata;
         _cleanup_free_ char *slice = namespace_slice_name(ns->name);
 
         return slice ? bus_append_string(reply, slice) : -ENOMEM;
 }
 
-static int namespace_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
-                                 sd_bus_error *ret_error) {
+static int namespace_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata,
+                                 void **ret_found, sd_bus_error *ret_error) {
         _cleanup_free_ char *name = NULL;
         const NamespaceRow *ns;
         Bus *b = userdata;
@@ -451,7 +458,8 @@ static int namespace_object_find(sd_bus *bus, const char *path, const char *inte
         return !!ns;
 }
 
-static int namespace_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *ret_error) {
+static int namespace_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes,
+                               sd_bus_error *ret_error) {
         _cleanup_strv_free_ char **nodes = NULL;
         const NamespaceRow *row;
         HashmapIterator i = 0;
@@ -467,29 +475,31 @@ static int namespace_enumerate(sd_bus *bus, const char *prefix, void *userdata, 
 
 static const sd_bus_vtable namespace_vtable[] = {
         SD_BUS_VTABLE_START(0),
-        SD_BUS_METHOD_WITH_ARGS("PullImage", SD_BUS_ARGS("s", reference, "a{sv}", options), SD_BUS_RESULT("o", job),
-                                method_pull_image, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ImportImage", SD_BUS_ARGS("h", archive, "a{sv}", options), SD_BUS_RESULT("o", job),
-                                method_import_image, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("TagImage", SD_BUS_ARGS("s", source, "s", target), SD_BUS_NO_RESULT, method_tag_image,
+        SD_BUS_METHOD_WITH_ARGS("PullImage", SD_BUS_ARGS("s", reference, "a{sv}", options),
+                                SD_BUS_RESULT("o", job), method_pull_image, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ImportImage", SD_BUS_ARGS("h", archive, "a{sv}", options),
+                                SD_BUS_RESULT("o", job), method_import_image, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("TagImage", SD_BUS_ARGS("s", source, "s", target), SD_BUS_NO_RESULT,
+                                method_tag_image, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RemoveImage", SD_BUS_ARGS("s", reference, "a{sv}", options),
+                                SD_BUS_NO_RESULT, method_remove_image, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListImages", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(so)", images),
+                                method_list_images, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetImage", SD_BUS_ARGS("s", reference), SD_BUS_RESULT("o", path),
+                                method_get_image, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("CreateContainer", SD_BUS_ARGS("s", id, "s", image, "a{sv}", options),
+                                SD_BUS_RESULT("o", path), method_create_container,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("RemoveImage", SD_BUS_ARGS("s", reference, "a{sv}", options), SD_BUS_NO_RESULT, method_remove_image,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ListImages", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(so)", images), method_list_images,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("GetImage", SD_BUS_ARGS("s", reference), SD_BUS_RESULT("o", path), method_get_image,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("CreateContainer", SD_BUS_ARGS("s", id, "s", image, "a{sv}", options), SD_BUS_RESULT("o", path),
-                                method_create_container, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("RunContainer", SD_BUS_ARGS("s", id, "s", image, "a{sv}", options), SD_BUS_RESULT("o", path),
-                                method_run_container, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ListContainers", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sos)", containers), method_list_containers,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("GetContainer", SD_BUS_ARGS("s", id), SD_BUS_RESULT("o", path), method_get_container,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RunContainer", SD_BUS_ARGS("s", id, "s", image, "a{sv}", options),
+                                SD_BUS_RESULT("o", path), method_run_container, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListContainers", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sos)", containers),
+                                method_list_containers, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetContainer", SD_BUS_ARGS("s", id), SD_BUS_RESULT("o", path),
+                                method_get_container, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Name", "s", NULL, offsetof(NamespaceRow, name), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(NamespaceRow, created_usec), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(NamespaceRow, created_usec),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Slice", "s", property_get_slice, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_VTABLE_END,
 };

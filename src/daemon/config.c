@@ -12,8 +12,8 @@
 #include "basic/strv.h"
 #include "basic/time-util.h"
 
-/* A daemon that does not start because of a typing error in its configuration takes the way to stop containers away, too: so everything
- * wrong is a warning that names file and line, and the default holds. */
+/* A daemon that does not start because of a typing error in its configuration takes the way to stop
+ * containers away, too: so everything wrong is a warning that names file and line, and the default holds. */
 
 #define DEFAULT_DOWNLOADS 4U
 #define DEFAULT_RETRIES 5U
@@ -24,7 +24,8 @@
 typedef struct ConfigItem {
         const char *section;
         const char *key;
-        int (*parse)(const char *value, const struct ConfigItem *item, void *target); /* value is "" for the default */
+        int (*parse)(const char *value, const struct ConfigItem *item,
+                     void *target); /* value is "" for the default */
         size_t offset;
         uint64_t fallback, max;
 } ConfigItem;
@@ -115,19 +116,20 @@ static int parse_network(const char *value, const ConfigItem *item, void *target
 }
 
 static const ConfigItem config_items[] = {
-        { "Manager",   "LogLevel",               parse_level,    offsetof(Config, log_level), 0, 0 },
-        { "Manager",   "EventsMax",              parse_count,    offsetof(Config, events_max), EVENTS_KEPT_DEFAULT, 1000000 },
-        { "Pull",      "MaxConcurrentDownloads", parse_count,    offsetof(Config, pull.max_concurrent_downloads),
-                                                                 DEFAULT_DOWNLOADS, 64 },
-        { "Pull",      "MaxConcurrentUnpacks",   parse_number,   offsetof(Config, pull.max_concurrent_unpacks), 0, 256 },
-        { "Pull",      "Retries",                parse_number,   offsetof(Config, pull.retries), DEFAULT_RETRIES, 100 },
-        { "Pull",      "RetryDelaySec",          parse_duration, offsetof(Config, pull.retry_delay_usec),
-                                                                 DEFAULT_RETRY_DELAY_USEC, 3600 * USEC_PER_SEC },
-        { "Pull",      "CAFile",                 parse_path,     offsetof(Config, pull.ca_file), 0, 0 },
-        { "Pull",      "InsecureRegistry",       parse_list,     offsetof(Config, pull.insecure_registries), 0, 0 },
-        { "Container", "StopTimeoutSec",         parse_duration, offsetof(Config, stop_timeout_usec),
-                                                                 DEFAULT_STOP_TIMEOUT_USEC, USEC_INFINITY },
-        { "Container", "Network",                parse_network,  offsetof(Config, network), 0, 0 },
+        { "Manager", "LogLevel", parse_level, offsetof(Config, log_level), 0, 0 },
+        { "Manager", "EventsMax", parse_count, offsetof(Config, events_max), EVENTS_KEPT_DEFAULT, 1000000 },
+        { "Pull", "MaxConcurrentDownloads", parse_count, offsetof(Config, pull.max_concurrent_downloads),
+          DEFAULT_DOWNLOADS, 64 },
+        { "Pull", "MaxConcurrentUnpacks", parse_number, offsetof(Config, pull.max_concurrent_unpacks), 0,
+          256 },
+        { "Pull", "Retries", parse_number, offsetof(Config, pull.retries), DEFAULT_RETRIES, 100 },
+        { "Pull", "RetryDelaySec", parse_duration, offsetof(Config, pull.retry_delay_usec),
+          DEFAULT_RETRY_DELAY_USEC, 3600 * USEC_PER_SEC },
+        { "Pull", "CAFile", parse_path, offsetof(Config, pull.ca_file), 0, 0 },
+        { "Pull", "InsecureRegistry", parse_list, offsetof(Config, pull.insecure_registries), 0, 0 },
+        { "Container", "StopTimeoutSec", parse_duration, offsetof(Config, stop_timeout_usec),
+          DEFAULT_STOP_TIMEOUT_USEC, USEC_INFINITY },
+        { "Container", "Network", parse_network, offsetof(Config, network), 0, 0 },
 };
 
 _Static_assert(sizeof(unsigned) == sizeof(uint32_t), "the numbers of PullConfig are written as uint32_t");
@@ -136,7 +138,8 @@ int config_init(Config *c) {
         *c = (Config) {};
 
         for (size_t i = 0; i < ELEMENTSOF(config_items); i++)
-                if (config_items[i].parse("", config_items + i, (uint8_t *) c + config_items[i].offset) < 0) {
+                if (config_items[i].parse("", config_items + i, (uint8_t *) c + config_items[i].offset) <
+                    0) {
                         config_done(c);
                         return -ENOMEM;
                 }
@@ -183,7 +186,8 @@ static int config_assign(Config *c, const char *name, unsigned line, const char 
         int r;
 
         if (!equal) {
-                log_warning("%s:%u: “%s” is neither a section nor an assignment, ignoring.", name, line, text);
+                log_warning("%s:%u: “%s” is neither a section nor an assignment, ignoring.", name, line,
+                            text);
                 return 1;
         }
         *equal = 0;
@@ -192,7 +196,8 @@ static int config_assign(Config *c, const char *name, unsigned line, const char 
 
         item = item_find(section, key);
         if (!item) {
-                log_warning("%s:%u: unknown key “%s” in section [%s], ignoring.", name, line, key, strempty(section));
+                log_warning("%s:%u: unknown key “%s” in section [%s], ignoring.", name, line, key,
+                            strempty(section));
                 return 1;
         }
 
@@ -200,7 +205,8 @@ static int config_assign(Config *c, const char *name, unsigned line, const char 
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
-                log_warning_errno(r, "%s:%u: “%s” is not valid for %s=, ignoring: %m", name, line, value, key);
+                log_warning_errno(r, "%s:%u: “%s” is not valid for %s=, ignoring: %m", name, line, value,
+                                  key);
                 return 1;
         }
         return 0;
@@ -281,7 +287,8 @@ static int collect_drop_ins(const char *directory, char ***names) {
                 if (e->d_name[0] == '.' || !endswith(e->d_name, ".conf") || strv_contains(*names, e->d_name))
                         continue;
                 if (strv_length(*names) >= CONFIG_FILES_MAX) {
-                        log_warning("There are more than %u files in moored.conf.d, ignoring the rest.", CONFIG_FILES_MAX);
+                        log_warning("There are more than %u files in moored.conf.d, ignoring the rest.",
+                                    CONFIG_FILES_MAX);
                         break;
                 }
                 r = strv_extend(names, e->d_name);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* moored.conf and its drop-ins, read as systemd reads its own: the first moored.conf found in /etc/moored, /run/moored,
- * /usr/lib/moored; then all moored.conf.d/NAME.conf of the three, in order of NAME, where a file of an earlier directory hides those of the same
- * NAME in later ones. Later assignments win; an empty one brings back the default (empties a list). */
+/* moored.conf and its drop-ins, read as systemd reads its own: the first moored.conf found in
+ * /etc/moored, /run/moored, /usr/lib/moored; then all moored.conf.d/NAME.conf of the three, in order of
+ * NAME, where a file of an earlier directory hides those of the same NAME in later ones. Later
+ * assignments win; an empty one brings back the default (empties a list). */
 
 #include "basic/error.h"
 #include "image/image.h"
@@ -23,10 +24,11 @@ int config_init(Config *c); /* the defaults; -ENOMEM */
 void config_done(Config *c);
 #define _cleanup_config_ _cleanup_(config_done)
 
-/* One file's text; name is for messages. What cannot be understood is logged as a warning with file and line and ignored.
- * Returns how many such lines there were, or -ENOMEM. */
+/* One file's text; name is for messages. What cannot be understood is logged as a warning with file and
+ * line and ignored. Returns how many such lines there were, or -ENOMEM. */
 int config_parse(Config *c, const char *name, const char *text);
 
-/* directories: in order of priority, NULL-terminated. Files that cannot be read are warned about. -ENOMEM. */
+/* directories: in order of priority, NULL-terminated. Files that cannot be read are warned about.
+ * -ENOMEM. */
 int config_load(Config *c, const char *const *directories);
 extern const char *const config_directories[];

@@ -22,14 +22,16 @@
 
 /* From start to ready:
  *
- *   lock the state directory → store → content, snapshots, images brought in line with it → containers loaded
- *     → PID 1 asked for the units (unit/) ──▶ manager_on_units(): containers brought in line with their units
+ * lock the state directory → store → content, snapshots, images brought in line with it → containers
+ * loaded
+ *     → PID 1 asked for the units (unit/) ──▶ manager_on_units(): containers brought in line with them
  *     → the name org.moored1 asked for ──▶ manager_on_name(): READY=1
  *
- * Whoever finds the name finds everything recovered; a call that started the daemon waits for the name at the broker.
+ * Whoever finds the name finds everything recovered; a call that started the daemon waits for the name at
+ * the broker.
  *
- * The lock is flock()'s: it goes with the process, however that ends. Descriptors are not inherited by helpers, so no helper that
- * outlives a killed daemon for a moment holds it. */
+ * The lock is flock()'s: it goes with the process, however that ends. Descriptors are not inherited by
+ * helpers, so no helper that outlives a killed daemon for a moment holds it. */
 
 #define LOCK_NAME "lock"
 #define DATABASE MOORED_STATE_DIR "/moored.db"
@@ -59,9 +61,11 @@ Manager *manager_free(Manager *m) {
 
         unit_manager_free(m->units);
         container_manager_free(m->containers);
-        job_manager_free(m->jobs); /* pulls that run belong to their jobs, and need what follows until their end */
+        /* Pulls that run belong to their jobs, and need what follows until their end. */
+        job_manager_free(m->jobs);
         image_manager_free(m->images);
-        bus_free(m->bus); /* after those whose callbacks it gave, and while the events that they emit at their end can still be sent */
+        /* After those that have its callbacks, and while what they emit at their end can still be sent. */
+        bus_free(m->bus);
         namespace_table_free(m->namespaces);
         snapshot_manager_free(m->snapshots);
         content_free(m->content);
@@ -92,14 +96,18 @@ static int manager_open_state(Manager *m, Error *reterr_error) {
 
         m->state_fd = open(MOORED_STATE_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (m->state_fd < 0)
-                return error_set_errno(reterr_error, -errno, "The state directory %s cannot be opened: %m", MOORED_STATE_DIR);
+                return error_set_errno(reterr_error, -errno, "The state directory %s cannot be opened: %m",
+                                       MOORED_STATE_DIR);
 
         m->lock_fd = openat(m->state_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (m->lock_fd < 0)
-                return error_set_errno(reterr_error, -errno, "%s/" LOCK_NAME " cannot be opened: %m", MOORED_STATE_DIR);
+                return error_set_errno(reterr_error, -errno, "%s/" LOCK_NAME " cannot be opened: %m",
+                                       MOORED_STATE_DIR);
         if (flock(m->lock_fd, LOCK_EX | LOCK_NB) < 0)
-                return errno == EWOULDBLOCK ? error_set(reterr_error, -EBUSY, "Busy", "Another moored uses %s.", MOORED_STATE_DIR)
-                                            : error_set_errno(reterr_error, -errno, "%s cannot be locked: %m", MOORED_STATE_DIR);
+                return errno == EWOULDBLOCK ? error_set(reterr_error, -EBUSY, "Busy",
+                                                        "Another moored uses %s.", MOORED_STATE_DIR)
+                                            : error_set_errno(reterr_error, -errno,
+                                                              "%s cannot be locked: %m", MOORED_STATE_DIR);
         return 0;
 }
 
@@ -117,7 +125,7 @@ static int manager_open_store(Manager *m, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (rebuilt)
-                log_warning("The database was damaged and has been set aside; a new one is made from images and units.");
+                log_warning("The database was damaged and is set aside; a new one is made of images and units.");
 
         r = events_new(m->store, m->config->events_max, &m->events);
         if (r >= 0)
@@ -127,12 +135,13 @@ static int manager_open_store(Manager *m, Error *reterr_error) {
 
         r = content_open(m->state_fd, &m->content, reterr_error);
         if (r >= 0)
-                r = snapshot_manager_new(m->state_fd, MOORED_STATE_DIR, m->store, &m->snapshots, reterr_error);
+                r = snapshot_manager_new(m->state_fd, MOORED_STATE_DIR, m->store, &m->snapshots,
+                                         reterr_error);
         if (r >= 0)
                 r = snapshot_manager_recover(m->snapshots, sd_id128_to_string(boot_id, boot), reterr_error);
         if (r >= 0)
-                r = image_manager_new(m->store, m->content, m->snapshots, m->jobs, m->events, &m->config->pull, &m->images,
-                                      reterr_error);
+                r = image_manager_new(m->store, m->content, m->snapshots, m->jobs, m->events,
+                                      &m->config->pull, &m->images, reterr_error);
         if (r >= 0)
                 r = image_manager_recover(m->images, rebuilt, reterr_error);
         return r;
@@ -141,12 +150,13 @@ static int manager_open_store(Manager *m, Error *reterr_error) {
 static int manager_load_containers(Manager *m, Error *reterr_error) {
         int r;
 
-        r = container_manager_new(m->event, m->store, m->snapshots, m->images, m->events, MOORED_RUNTIME_DIR, &m->containers,
-                                  reterr_error);
+        r = container_manager_new(m->event, m->store, m->snapshots, m->images, m->events, MOORED_RUNTIME_DIR,
+                                  &m->containers, reterr_error);
         if (r >= 0)
                 r = container_manager_load(m->containers, reterr_error);
         if (r >= 0)
-                r = namespace_table_new(m->store, m->events, m->jobs, m->images, m->containers, &m->namespaces, reterr_error);
+                r = namespace_table_new(m->store, m->events, m->jobs, m->images, m->containers,
+                                        &m->namespaces, reterr_error);
         return r;
 }
 
@@ -198,14 +208,15 @@ static void manager_on_name(int r, void *userdata) {
 
         /* What recovery needed and will not need again. */
         (void) malloc_trim(0);
-        (void) sd_notifyf(false, "READY=1\nSTATUS=%zu containers, %zu images.", container_count(m->containers, NULL),
-                          image_count(m->images, NULL));
+        (void) sd_notifyf(false, "READY=1\nSTATUS=%zu containers, %zu images.",
+                          container_count(m->containers, NULL), image_count(m->images, NULL));
         log_info("Ready after %u ms: %zu containers, %zu images.",
-                 (unsigned) ((now_usec(CLOCK_MONOTONIC) - m->begin_usec) / USEC_PER_MSEC), container_count(m->containers, NULL),
-                 image_count(m->images, NULL));
+                 (unsigned) ((now_usec(CLOCK_MONOTONIC) - m->begin_usec) / USEC_PER_MSEC),
+                 container_count(m->containers, NULL), image_count(m->images, NULL));
 }
 
-/* Also after each time that the connection to PID 1 was lost and made again; recovery is for the first time. */
+/* Also after each time that the connection to PID 1 was lost and made again; recovery is for the first
+ * time. */
 static void manager_on_units(void *userdata) {
         _cleanup_error_ Error error = ERROR_NULL;
         Manager *m = userdata;

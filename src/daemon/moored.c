@@ -134,7 +134,8 @@ static int run(const Config *config) {
         return 0;
 }
 
-/* A layer that waits to be unpacked is a descriptor, and images have hundreds: the soft limit is for programs that use select(). */
+/* A layer that waits to be unpacked is a descriptor, and images have hundreds: the soft limit is for
+ * programs that use select(). */
 static void setup_descriptors(void) {
         struct rlimit l;
 

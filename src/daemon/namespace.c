@@ -7,8 +7,8 @@
 #include "basic/strv.h"
 #include "basic/time-util.h"
 
-/* A namespace is a name and labels: what belongs to it is found by that name. It goes only when nothing has it any more, so no other
- * table ever holds the name of a namespace that does not exist. */
+/* A namespace is a name and labels: what belongs to it is found by that name. It goes only when nothing
+ * has it any more, so no other table ever holds the name of a namespace that does not exist. */
 
 struct NamespaceTable {
         Store *store;                 /* weak, as all below */
@@ -44,7 +44,9 @@ static int load_row(const NamespaceRow *row, void *userdata) {
 
         if (!copy)
                 return -ENOMEM;
-        *copy = (NamespaceRow) { .name = strdup(row->name), .labels = strv_copy(row->labels), .created_usec = row->created_usec };
+        *copy = (NamespaceRow) { .name = strdup(row->name),
+                                .labels = strv_copy(row->labels),
+                                .created_usec = row->created_usec };
         if (!copy->name || (strv_length(row->labels) > 0 && !copy->labels))
                 return -ENOMEM;
 
@@ -77,18 +79,22 @@ static bool table_iterate(void *namespaces, HashmapIterator *i, const NamespaceR
 
 static int check_new(NamespaceTable *t, const char *name, Error *reterr_error) {
         if (!namespace_name_is_valid(name))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "“%s” is no name for a namespace: use letters, digits, “_”, “.” and “-”, beginning with a letter or "
-                                 "a digit, at most %u characters.", name, NAMESPACE_NAME_MAX);
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "“%s” is no name for a namespace: use letters, digits, “_”, “.” and “-”, "
+                                 "beginning with a letter or a digit, at most %u characters.",
+                                name, NAMESPACE_NAME_MAX);
         if (hashmap_get(t->rows, name))
-                return error_set(reterr_error, -EEXIST, "NamespaceExists", "There is a namespace “%s” already.", name);
+                return error_set(reterr_error, -EEXIST, "NamespaceExists",
+                                 "There is a namespace “%s” already.", name);
         if (hashmap_size(t->rows) >= NAMESPACES_MAX)
-                return error_set(reterr_error, -EBUSY, "LimitsExceeded", "There are %u namespaces; there can be no more.",
-                                 NAMESPACES_MAX);
+                return error_set(reterr_error, -EBUSY, "LimitsExceeded",
+                                 "There are %u namespaces; there can be no more.", NAMESPACES_MAX);
         return 0;
 }
 
-static int table_create(void *namespaces, const char *name, char ***labels, const NamespaceRow **ret, Error *reterr_error) {
+static int table_create(void *namespaces, const char *name, char ***labels, const NamespaceRow **ret,
+                        Error *reterr_error) {
         _cleanup_(row_freep) NamespaceRow *row = NULL;
         NamespaceTable *t = namespaces;
         int r;
@@ -145,22 +151,26 @@ static int table_remove(void *namespaces, const char *name, Error *reterr_error)
         if (!table_find(t, name, reterr_error))
                 return -ENXIO;
         if (streq(name, NAMESPACE_DEFAULT))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "The namespace “%s” always exists.", name);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The namespace “%s” always exists.", name);
 
         n_images = image_count(t->images, name);
         n_containers = container_count(t->containers, name);
         if (n_images > 0 || n_containers > 0)
-                return error_set(reterr_error, -ENOTEMPTY, "NamespaceNotEmpty",
-                                 "Namespace “%s” still has %zu images and %zu containers: remove them first.", name, n_images,
-                                 n_containers);
+                return error_set(
+                                reterr_error, -ENOTEMPTY, "NamespaceNotEmpty",
+                                "Namespace “%s” still has %zu images and %zu containers: remove them first.",
+                                name, n_images, n_containers);
 
         /* What it makes would belong to nobody. */
         if (has_running_job(t, name))
-                return error_set(reterr_error, -EBUSY, "NamespaceNotEmpty", "A job works for namespace “%s”: wait for it, or cancel it.", name);
+                return error_set(reterr_error, -EBUSY, "NamespaceNotEmpty",
+                                 "A job works for namespace “%s”: wait for it, or cancel it.", name);
 
         r = store_namespace_remove(t->store, name);
         if (r == -ENOTEMPTY)
-                return error_set(reterr_error, r, "NamespaceNotEmpty", "Namespace “%s” is still in use.", name);
+                return error_set(reterr_error, r, "NamespaceNotEmpty", "Namespace “%s” is still in use.",
+                                 name);
         if (r < 0 && r != -ENOENT)
                 return error_set_errno(reterr_error, r, "Namespace “%s” cannot be removed: %m", name);
 
@@ -170,8 +180,8 @@ static int table_remove(void *namespaces, const char *name, Error *reterr_error)
         return 0;
 }
 
-int namespace_table_new(Store *store, Events *events, JobManager *jobs, ImageManager *images, ContainerManager *containers,
-                        NamespaceTable **ret, Error *reterr_error) {
+int namespace_table_new(Store *store, Events *events, JobManager *jobs, ImageManager *images,
+                        ContainerManager *containers, NamespaceTable **ret, Error *reterr_error) {
         _cleanup_(namespace_table_freep) NamespaceTable *t = NULL;
         const NamespaceRow *row;
         char **labels = NULL;

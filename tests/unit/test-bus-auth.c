@@ -9,7 +9,8 @@
 #include "bus/bus-object.h"
 
 static const BusObject *const objects[] = {
-        &bus_manager_object, &bus_namespace_object, &bus_image_object, &bus_container_object, &bus_job_object,
+        &bus_manager_object,   &bus_namespace_object, &bus_image_object,
+        &bus_container_object, &bus_job_object,
 };
 
 /* A method without a rule would be closed to everybody but root, which is safe and not meant. */
@@ -45,8 +46,8 @@ static void secrets_are_explicit(void **state) {
 
                         if (v->type != _SD_BUS_VTABLE_PROPERTY)
                                 continue;
-                        secret = bus_action_for_call("org.freedesktop.DBus.Properties", "Get", v->x.property.member) ==
-                                 BUS_ACTION_INSPECT_SECRETS;
+                        secret = bus_action_for_call("org.freedesktop.DBus.Properties", "Get",
+                                                     v->x.property.member) == BUS_ACTION_INSPECT_SECRETS;
                         /* GetAll() and InterfacesAdded leave these out. */
                         assert_int_equal(secret, !!(v->flags & SD_BUS_VTABLE_PROPERTY_EXPLICIT));
                         n += secret;
@@ -57,11 +58,16 @@ static void secrets_are_explicit(void **state) {
 
 static void rules(void **state) {
         assert_int_equal(bus_action_for_call("org.freedesktop.DBus.Peer", "Ping", NULL), BUS_ACTION_OPEN);
-        assert_int_equal(bus_action_for_call("org.freedesktop.DBus.Introspectable", "Introspect", NULL), BUS_ACTION_OPEN);
-        assert_int_equal(bus_action_for_call("org.freedesktop.DBus.Properties", "Get", "State"), BUS_ACTION_INSPECT);
-        assert_int_equal(bus_action_for_call("org.freedesktop.DBus.Properties", "GetAll", NULL), BUS_ACTION_INSPECT);
-        assert_int_equal(bus_action_for_call("org.freedesktop.DBus.Properties", "Set", NULL), BUS_ACTION_ROOT);
-        assert_int_equal(bus_action_for_call(BUS_INTERFACE_NAMESPACE, "RunContainer", NULL), BUS_ACTION_MANAGE_CONTAINERS);
+        assert_int_equal(bus_action_for_call("org.freedesktop.DBus.Introspectable", "Introspect", NULL),
+                         BUS_ACTION_OPEN);
+        assert_int_equal(bus_action_for_call("org.freedesktop.DBus.Properties", "Get", "State"),
+                         BUS_ACTION_INSPECT);
+        assert_int_equal(bus_action_for_call("org.freedesktop.DBus.Properties", "GetAll", NULL),
+                         BUS_ACTION_INSPECT);
+        assert_int_equal(bus_action_for_call("org.freedesktop.DBus.Properties", "Set", NULL),
+                         BUS_ACTION_ROOT);
+        assert_int_equal(bus_action_for_call(BUS_INTERFACE_NAMESPACE, "RunContainer", NULL),
+                         BUS_ACTION_MANAGE_CONTAINERS);
         assert_int_equal(bus_action_for_call(BUS_INTERFACE_NAMESPACE, "Nothing", NULL), BUS_ACTION_ROOT);
         assert_int_equal(bus_action_for_call("org.example", "RunContainer", NULL), BUS_ACTION_ROOT);
         assert_int_equal(bus_action_for_call(NULL, "RunContainer", NULL), BUS_ACTION_ROOT);

@@ -24,7 +24,8 @@ static void names(void **state) {
         assert_name("NoMemory", "org.freedesktop.DBus.Error.NoMemory");
         assert_name("AccessDenied", "org.freedesktop.DBus.Error.AccessDenied");
         assert_name("LimitsExceeded", "org.freedesktop.DBus.Error.LimitsExceeded");
-        assert_name("InteractiveAuthorizationRequired", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired");
+        assert_name("InteractiveAuthorizationRequired",
+                    "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired");
 }
 
 /* A launcher or helper may say anything: the reply must be one that the broker lets through. */

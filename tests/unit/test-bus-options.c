@@ -152,7 +152,8 @@ static void wrong_type(void **state) {
 }
 
 static void bad_labels(void **state) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = message_new(state), *n = message_new(state), *o = message_new(state);
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = message_new(state), *n = message_new(state),
+                                                        *o = message_new(state);
 
         assert_true(sd_bus_message_append(m, "a{sv}", 1, "Labels", "a{ss}", 1, "a=b", "c") >= 0);
         assert_refused(m, options, "“a=b” is not valid");

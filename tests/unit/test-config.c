@@ -75,10 +75,13 @@ static void empty_is_default(void **state) {
         _cleanup_config_ Config c = {};
 
         assert_int_equal(config_init(&c), 0);
-        assert_int_equal(config_parse(&c, "test",
-                                      "[Pull]\nRetries=9\nRetries=\nInsecureRegistry=a b\nInsecureRegistry=\nInsecureRegistry=c\n"
-                                      "CAFile=/a\nCAFile=\n[Container]\nNetwork=host\nNetwork=\n[Manager]\nLogLevel=err\nLogLevel="),
-                         0);
+        assert_int_equal(
+                        config_parse(&c, "test",
+                                     "[Pull]\nRetries=9\nRetries=\n"
+                                      "InsecureRegistry=a b\nInsecureRegistry=\nInsecureRegistry=c\n"
+                                     "CAFile=/a\nCAFile=\n[Container]\nNetwork=host\nNetwork=\n"
+                                      "[Manager]\nLogLevel=err\nLogLevel="),
+                        0);
         assert_int_equal(c.pull.retries, 5);
         assert_int_equal(strv_length(c.pull.insecure_registries), 1);
         assert_string_equal(c.pull.insecure_registries[0], "c");
