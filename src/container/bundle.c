@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* config.json is written last: a bundle that has one is complete. A container without a network still gets hosts, hostname and
- * resolv.conf, so that its own name resolves and no image's stale resolver is asked. */
+/* config.json is written last: a bundle that has one is complete. A container without a network still gets
+ * hosts, hostname and resolv.conf, so that its own name resolves and no image's stale resolver is asked. */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -51,7 +51,8 @@ static int write_host_files(int fd, const char *hostname, bool host_network) {
         _cleanup_free_ char *hosts = NULL, *resolv = NULL, *name = strjoin(hostname, "\n"), *own = NULL;
         int r;
 
-        own = strjoin("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t", hostname, "\n");
+        own = strjoin("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t",
+                      hostname, "\n");
         if (!name || !own)
                 return -ENOMEM;
         if (host_network) {
@@ -71,7 +72,8 @@ static int write_host_files(int fd, const char *hostname, bool host_network) {
                 { "resolv.conf", resolv ?: "# This container has no network.\n" },
         };
         for (size_t i = 0; i < ELEMENTSOF(files); i++) {
-                r = write_file_atomic_at(fd, files[i].name, files[i].text, strlen(files[i].text), 0644, false);
+                r = write_file_atomic_at(fd, files[i].name, files[i].text, strlen(files[i].text), 0644,
+                                         false);
                 if (r < 0)
                         return r;
         }
@@ -79,8 +81,8 @@ static int write_host_files(int fd, const char *hostname, bool host_network) {
         return 0;
 }
 
-int bundle_write(int containers_fd, const char *ns, const char *id, const char *config, const char *hostname, bool host_network,
-                 Error *reterr_error) {
+int bundle_write(int containers_fd, const char *ns, const char *id, const char *config, const char *hostname,
+                 bool host_network, Error *reterr_error) {
         _cleanup_free_ char *name = bundle_name(ns, id, NULL);
         _cleanup_close_ int fd = -EBADF;
         int r;
@@ -95,7 +97,8 @@ int bundle_write(int containers_fd, const char *ns, const char *id, const char *
         if (r >= 0)
                 r = write_file_atomic_at(fd, "config.json", config, strlen(config), 0600, false);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to write the bundle of container %s: %m", id);
+                return error_set_errno(reterr_error, r, "Failed to write the bundle of container %s: %m",
+                                       id);
 
         return 0;
 }
@@ -151,7 +154,8 @@ static int list_dir(int dirfd, const char *path, char ***ret) {
         return 0;
 }
 
-int bundle_foreach(int containers_fd, void (*func)(const char *ns, const char *id, void *userdata), void *userdata) {
+int bundle_foreach(int containers_fd, void (*func)(const char *ns, const char *id, void *userdata),
+                   void *userdata) {
         _cleanup_strv_free_ char **namespaces = NULL;
         int r;
 

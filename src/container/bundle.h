@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The directory that mooring's launcher reads: <runtime>/containers/<namespace>/<id>/{config.json,hosts,hostname,resolv.conf}. It lives
- * on a tmpfs and is written anew when it is missing, so that nothing is synced. */
+/* The directory that mooring's launcher reads:
+ * <runtime>/containers/<namespace>/<id>/{config.json,hosts,hostname,resolv.conf}. It lives on a tmpfs and is
+ * written anew when it is missing, so that nothing is synced. */
 
 #include "basic/error.h"
 
 #define BUNDLE_CONFIG_SIZE_MAX (16U * 1024 * 1024)
-#define BUNDLE_HOST_FILE_SIZE_MAX (1U << 20) /* of /etc/hosts and /etc/resolv.conf, where they are copied */
+#define BUNDLE_HOST_FILE_SIZE_MAX (1U << 20) /* of /etc/hosts and /etc/resolv.conf, where they are copied   \
+                                              */
 
 /* containers_fd: <runtime>/containers. */
 char *bundle_path(const char *runtime_dir, const char *ns, const char *id);
 bool bundle_exists(int containers_fd, const char *ns, const char *id);
 /* host_network: hosts and resolv.conf are the host's. */
-int bundle_write(int containers_fd, const char *ns, const char *id, const char *config, const char *hostname, bool host_network,
-                 Error *reterr_error);
+int bundle_write(int containers_fd, const char *ns, const char *id, const char *config, const char *hostname,
+                 bool host_network, Error *reterr_error);
 int bundle_read_config(int containers_fd, const char *ns, const char *id, char **ret);
 int bundle_remove(int containers_fd, const char *ns, const char *id);
 /* Calls back for each bundle that is there. */
-int bundle_foreach(int containers_fd, void (*func)(const char *ns, const char *id, void *userdata), void *userdata);
+int bundle_foreach(int containers_fd, void (*func)(const char *ns, const char *id, void *userdata),
+                   void *userdata);

@@ -60,16 +60,17 @@ static const char *const capability_names[] = {
 #define CAPABILITY_ALL (BIT(ELEMENTSOF(capability_names)) - 1)
 
 const uint64_t capability_default_mask =
-        BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FSETID) | BIT(CAP_FOWNER) | BIT(CAP_MKNOD) | BIT(CAP_NET_RAW) |
-        BIT(CAP_SETGID) | BIT(CAP_SETUID) | BIT(CAP_SETFCAP) | BIT(CAP_SETPCAP) | BIT(CAP_NET_BIND_SERVICE) |
-        BIT(CAP_SYS_CHROOT) | BIT(CAP_KILL) | BIT(CAP_AUDIT_WRITE);
+                BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FSETID) | BIT(CAP_FOWNER) | BIT(CAP_MKNOD) |
+                BIT(CAP_NET_RAW) | BIT(CAP_SETGID) | BIT(CAP_SETUID) | BIT(CAP_SETFCAP) | BIT(CAP_SETPCAP) |
+                BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SYS_CHROOT) | BIT(CAP_KILL) | BIT(CAP_AUDIT_WRITE);
 
 uint64_t capability_mask_from_string(const char *s) {
         if (strcasecmp(s, "ALL") == 0)
                 return CAPABILITY_ALL;
 
         for (size_t i = 0; i < ELEMENTSOF(capability_names); i++)
-                if (strcasecmp(s, capability_names[i]) == 0 || strcasecmp(s, capability_names[i] + strlen("CAP_")) == 0)
+                if (strcasecmp(s, capability_names[i]) == 0 ||
+                    strcasecmp(s, capability_names[i] + strlen("CAP_")) == 0)
                         return BIT(i);
 
         return 0;

@@ -12,24 +12,25 @@
 
 struct ContainerManager {
         sd_event *event;
-        Store *store;              /* weak, as are the next three */
+        Store *store; /* weak, as are the next three */
         SnapshotManager *snapshots;
         ImageManager *images;
         Events *events;
         const UnitBackend *backend;
         void *backend_userdata;
-        Hashmap *containers;       /* "ns/id" → Container, owns them */
-        Hashmap *by_unit;          /* unit name → Container */
-        Hashmap *units;            /* names of units that PID 1 has: until one is gone its name is taken. Values say nothing. */
+        Hashmap *containers; /* "ns/id" → Container, owns them */
+        Hashmap *by_unit;    /* unit name → Container */
+        Hashmap *units; /* names of units that PID 1 has: until one is gone its name is taken. Values say
+                           nothing. */
         char *runtime_dir;
         int containers_fd;
         char *boot_id;
-        uint64_t capabilities;     /* that this host can give */
-        SeccompProfile *seccomp;   /* read when first needed */
+        uint64_t capabilities;   /* that this host can give */
+        SeccompProfile *seccomp; /* read when first needed */
         uint64_t stop_timeout_usec;
         char *network;
-        bool unreadable;           /* there is a record that was ignored: what seems to belong to nobody may be its */
-        bool recovering;           /* from container_manager_load() to container_manager_recovered() */
+        bool unreadable; /* there is a record that was ignored: what seems to belong to nobody may be its */
+        bool recovering; /* from container_manager_load() to container_manager_recovered() */
 };
 
 typedef enum WaiterKind {
@@ -51,23 +52,24 @@ struct Waiter {
 
 typedef struct ContainerWork {
         ContainerProcess process;
-        Waiter *waiters;          /* in order of arrival */
-        ContainerStdio stdio;     /* copies, while start_waits */
-        bool run;                 /* made by container_run(): goes if its start fails */
-        bool start_pending;       /* the backend owes us an answer, or start_waits */
-        bool start_waits;         /* for the old unit to be gone */
-        bool stop_requested;      /* "container/stopped" at its end; while starting: stop it then */
+        Waiter *waiters;      /* in order of arrival */
+        ContainerStdio stdio; /* copies, while start_waits */
+        bool run;             /* made by container_run(): goes if its start fails */
+        bool start_pending;   /* the backend owes us an answer, or start_waits */
+        bool start_waits;     /* for the old unit to be gone */
+        bool stop_requested;  /* "container/stopped" at its end; while starting: stop it then */
         uint64_t stop_timeout_usec;
-        bool restart;             /* start it again at its end */
-        bool remove;              /* remove it at its end */
-        bool released;            /* the ended unit was given back */
-        bool confirming;          /* PID 1 has been asked whether it really has ended */
+        bool restart;    /* start it again at its end */
+        bool remove;     /* remove it at its end */
+        bool released;   /* the ended unit was given back */
+        bool confirming; /* PID 1 has been asked whether it really has ended */
         sd_event_source *stop_timer, *remove_source;
 } ContainerWork;
 
 /* container.c */
-int container_new(ContainerManager *m, const ContainerRow *row, const ContainerOptions *options, const ContainerProcess *process,
-                  Container **ret, Error *reterr_error); /* takes row, options and process over on success */
+int container_new(ContainerManager *m, const ContainerRow *row, const ContainerOptions *options,
+                  const ContainerProcess *process, Container **ret,
+                  Error *reterr_error); /* takes row, options and process over on success */
 int container_link(Container *c);
 Container *container_free(Container *c); /* unlinks; waiters are told -ECANCELED */
 DEFINE_CLEANUP_FUNC(Container *, container_free)

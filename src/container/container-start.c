@@ -2,13 +2,14 @@
 
 /* Start, stop, and what is recorded of them.
  *
- * A stop sends the stop signal to the main process and, when the time is up, SIGKILL; it does not stop the unit. So the unit
- * ends by itself, and PID 1 keeps it, with its exit code ("active (exited)" or "failed"), until it is released: an exit is never lost,
- * even if the daemon dies in the middle of a stop. Only when the end is recorded is the unit given back, and only when PID 1 says
- * that it is gone can the same name be started again (container_unit_gone()).
+ * A stop sends the stop signal to the main process and, when the time is up, SIGKILL; it does not stop the
+ * unit. So the unit ends by itself, and PID 1 keeps it, with its exit code ("active (exited)" or "failed"),
+ * until it is released: an exit is never lost, even if the daemon dies in the middle of a stop. Only when
+ * the end is recorded is the unit given back, and only when PID 1 says that it is gone can the same name be
+ * started again (container_unit_gone()).
  *
- * At an exit the order is: record and event in one transaction, state, unit given back, waiters; what a removal costs comes later,
- * from the loop. */
+ * At an exit the order is: record and event in one transaction, state, unit given back, waiters; what a
+ * removal costs comes later, from the loop. */
 
 #include <inttypes.h>
 #include <signal.h>
@@ -28,7 +29,7 @@
 #define STOP_TIMER_ACCURACY_USEC (UINT64_C(10) * 1000)
 #define INTEGER_TEXT_MAX 16U
 
-/* -- records ---------------------------------------------------------------------------------------------------------- */
+/* -- records ------------------------------------------------------------------------------------ */
 
 static ContainerState idle_state(const Container *c) {
         return c->row.finished_usec > 0 ? CONTAINER_EXITED : CONTAINER_CREATED;
@@ -67,7 +68,8 @@ static int record_started_event(Container *c) {
         char pid[INTEGER_TEXT_MAX];
 
         (void) snprintf(pid, sizeof(pid), "%" PRIu32, c->leader_pid);
-        return events_record(c->manager->events, c->row.ns, "container/started", c->row.id, "#LeaderPID", pid, NULL);
+        return events_record(c->manager->events, c->row.ns, "container/started", c->row.id, "#LeaderPID",
+                             pid, NULL);
 }
 
 void container_record_start(Container *c, const UnitStatus *status) {
@@ -88,8 +90,9 @@ void container_record_start(Container *c, const UnitStatus *status) {
         /* It follows from the slice: no need to ask for it. */
         free(c->control_group);
         slice = container_slice(c);
-        c->control_group = status->control_group ? strdup(status->control_group) :
-                           slice                 ? unit_control_group(slice, c->unit) : NULL;
+        c->control_group = status->control_group ? strdup(status->control_group)
+                           : slice               ? unit_control_group(slice, c->unit)
+                                                 : NULL;
 
         (void) container_record(c, record_started_event);
         container_set_state(c, CONTAINER_RUNNING);
@@ -102,7 +105,8 @@ static int record_exited_event(Container *c) {
 
         (void) snprintf(code, sizeof(code), "%" PRIi32, c->row.exit_code);
         r = events_record(events, c->row.ns, "container/exited", c->row.id, "#ExitCode", code, "ExitSignal",
-                          strempty(c->row.exit_signal), "Result", strempty(c->row.result), "Image", c->row.image, NULL);
+                          strempty(c->row.exit_signal), "Result", strempty(c->row.result), "Image",
+                          c->row.image, NULL);
         if (r < 0 || !c->work->stop_requested)
                 return r;
 
@@ -121,8 +125,10 @@ static void take_exit_data(Container *c, const UnitStatus *status, const char *r
         }
 
         c->row.exit_code = code;
-        c->row.finished_usec = status && status->exec_main_exit_usec > 0 ? status->exec_main_exit_usec : now_usec(CLOCK_REALTIME);
-        if (free_and_strdup(&c->row.exit_signal, signal_name) < 0 || free_and_strdup(&c->row.result, result) < 0)
+        c->row.finished_usec = status && status->exec_main_exit_usec > 0 ? status->exec_main_exit_usec
+                                                                         : now_usec(CLOCK_REALTIME);
+        if (free_and_strdup(&c->row.exit_signal, signal_name) < 0 ||
+            free_and_strdup(&c->row.result, result) < 0)
                 (void) log_oom();
 }
 
@@ -135,10 +141,11 @@ void container_release_unit(Container *c) {
         c->work->released = m->backend->release(m->backend_userdata, c->unit) >= 0;
 }
 
-/* -- start ------------------------------------------------------------------------------------------------------------ */
+/* -- start -------------------------------------------------------------------------------------- */
 
 static uint64_t container_stop_timeout(const Container *c) {
-        return c->options.stop_timeout_usec != UINT64_MAX ? c->options.stop_timeout_usec : c->manager->stop_timeout_usec;
+        return c->options.stop_timeout_usec != UINT64_MAX ? c->options.stop_timeout_usec
+                                                          : c->manager->stop_timeout_usec;
 }
 
 static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *ret) {
@@ -175,7 +182,7 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
         u.timeout_start_usec = CONTAINER_START_TIMEOUT_USEC;
 
         *ret = u;
-        u = (UnitSpec) { .stdio = CONTAINER_STDIO_NULL };
+        u = (UnitSpec){ .stdio = CONTAINER_STDIO_NULL };
         return 0;
 }
 
@@ -284,7 +291,8 @@ static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_
         if (r < 0)
                 return r;
         /* The host's resolver may be another one by now. */
-        if (streq_ptr(c->options.network, "host") || !bundle_exists(m->containers_fd, c->row.ns, c->row.id)) {
+        if (streq_ptr(c->options.network, "host") ||
+            !bundle_exists(m->containers_fd, c->row.ns, c->row.id)) {
                 r = container_write_bundle(c, reterr_error);
                 if (r < 0)
                         return r;
@@ -330,14 +338,16 @@ static int check_startable(Container *c, Error *reterr_error) {
         if (c->manager->recovering)
                 return error_set(reterr_error, -EBUSY, "Busy", "moored is still starting; try again.");
         if (c->work->remove)
-                return error_set(reterr_error, -ENOENT, "NoSuchContainer", "Container %s is being removed.", c->row.id);
+                return error_set(reterr_error, -ENOENT, "NoSuchContainer", "Container %s is being removed.",
+                                 c->row.id);
         if ((c->state != CONTAINER_CREATED && c->state != CONTAINER_EXITED) || c->work->start_pending)
-                return error_set(reterr_error, -EALREADY, "AlreadyRunning", "Container %s is %s already.", c->row.id,
-                                 container_state_to_string(c->state));
+                return error_set(reterr_error, -EALREADY, "AlreadyRunning", "Container %s is %s already.",
+                                 c->row.id, container_state_to_string(c->state));
         return 0;
 }
 
-int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc func, void *userdata, Error *reterr_error) {
+int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc func, void *userdata,
+                    Error *reterr_error) {
         static const ContainerStdio none = { -EBADF, -EBADF, -EBADF };
         Waiter *waiters;
         int r;
@@ -353,13 +363,16 @@ int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc fun
                 /* It is told by the result, not by a call. */
                 waiters = container_take_waiters(c, WAITER_START);
                 free(waiters);
-                return error_is_set(reterr_error) ? r : error_set_errno(reterr_error, r, "Failed to start container %s: %m", c->row.id);
+                return error_is_set(reterr_error)
+                                       ? r
+                                       : error_set_errno(reterr_error, r, "Failed to start container %s: %m",
+                                                         c->row.id);
         }
 
         return 0;
 }
 
-/* -- the end ---------------------------------------------------------------------------------------------------------- */
+/* -- the end ------------------------------------------------------------------------------------ */
 
 void container_record_exit(Container *c, const UnitStatus *status, const char *result) {
         static const ContainerStdio none = { -EBADF, -EBADF, -EBADF };
@@ -377,7 +390,8 @@ void container_record_exit(Container *c, const UnitStatus *status, const char *r
                 c->work->remove = true;
         container_set_state(c, CONTAINER_EXITED);
 
-        /* Without a record PID 1 is the only one who knows: it keeps the unit until the name is wanted again. */
+        /* Without a record PID 1 is the only one who knows: it keeps the unit until the name is wanted
+         * again. */
         if (r >= 0)
                 container_release_unit(c);
         if (c->work->remove)
@@ -388,13 +402,14 @@ void container_record_exit(Container *c, const UnitStatus *status, const char *r
                 r = begin_start(c, &none, &error);
                 if (r < 0) {
                         if (!error_is_set(&error))
-                                (void) error_set_errno(&error, r, "Failed to start container %s: %m", c->row.id);
+                                (void) error_set_errno(&error, r, "Failed to start container %s: %m",
+                                                       c->row.id);
                         container_start_failed(c, &error);
                 }
         }
 }
 
-/* -- stop and kill ---------------------------------------------------------------------------------------------------- */
+/* -- stop and kill ------------------------------------------------------------------------------ */
 
 /* A call to the backend outlives the container it is about, hence the unit's name instead of a pointer. */
 typedef struct KillCall {
@@ -437,7 +452,8 @@ static void on_killed(int r, const Error *error, void *userdata) {
 }
 
 /* signo 0: the unit is stopped instead. */
-static int send_signal(Container *c, const char *whom, int signo, const KillCall *call, Error *reterr_error) {
+static int send_signal(Container *c, const char *whom, int signo, const KillCall *call,
+                       Error *reterr_error) {
         _cleanup_(kill_call_freep) KillCall *k = NULL;
         ContainerManager *m = c->manager;
         int r;
@@ -458,7 +474,9 @@ static int send_signal(Container *c, const char *whom, int signo, const KillCall
         else
                 r = m->backend->kill(m->backend_userdata, c->unit, whom, signo, on_killed, k);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to ask systemd to send a signal to container %s: %m", c->row.id);
+                return error_set_errno(reterr_error, r,
+                                       "Failed to ask systemd to send a signal to container %s: %m",
+                                       c->row.id);
 
         (void) TAKE_PTR(k);
         return 0;
@@ -480,8 +498,8 @@ static int arm_stop_timer(Container *c, uint64_t timeout_usec) {
         if (timeout_usec > STOP_TIMER_MAX_USEC)
                 return 0;
 
-        return sd_event_add_time_relative(c->manager->event, &c->work->stop_timer, CLOCK_MONOTONIC, timeout_usec, STOP_TIMER_ACCURACY_USEC,
-                                          on_stop_timeout, c);
+        return sd_event_add_time_relative(c->manager->event, &c->work->stop_timer, CLOCK_MONOTONIC,
+                                          timeout_usec, STOP_TIMER_ACCURACY_USEC, on_stop_timeout, c);
 }
 
 static int begin_stop(Container *c, uint64_t timeout_usec, Error *reterr_error) {
@@ -498,10 +516,12 @@ static int begin_stop(Container *c, uint64_t timeout_usec, Error *reterr_error) 
                 return r;
 
         /* The first signal is not sent twice; but a second call may be in more of a hurry. */
-        return timeout_usec > 0 ? arm_stop_timer(c, timeout_usec) : send_signal(c, "all", SIGKILL, &call, reterr_error);
+        return timeout_usec > 0 ? arm_stop_timer(c, timeout_usec)
+                                : send_signal(c, "all", SIGKILL, &call, reterr_error);
 }
 
-int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata, Error *reterr_error) {
+int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata,
+                   Error *reterr_error) {
         int r;
 
         if (timeout_usec == UINT64_MAX)
@@ -519,7 +539,10 @@ int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void
         r = begin_stop(c, timeout_usec, reterr_error);
         if (r < 0) {
                 c->work->stop_requested = c->state == CONTAINER_STOPPING;
-                return error_is_set(reterr_error) ? r : error_set_errno(reterr_error, r, "Failed to stop container %s: %m", c->row.id);
+                return error_is_set(reterr_error)
+                                       ? r
+                                       : error_set_errno(reterr_error, r, "Failed to stop container %s: %m",
+                                                         c->row.id);
         }
 
         container_set_state(c, CONTAINER_STOPPING);
@@ -541,19 +564,22 @@ int container_restart(Container *c, ContainerFunc func, void *userdata, Error *r
 
 static int check_running(const Container *c, Error *reterr_error) {
         if (c->state != CONTAINER_RUNNING && c->state != CONTAINER_STOPPING)
-                return error_set(reterr_error, -ESRCH, "NotRunning", "Container %s is not running, it is %s.", c->row.id,
+                return error_set(reterr_error, -ESRCH, "NotRunning",
+                                 "Container %s is not running, it is %s.", c->row.id,
                                  container_state_to_string(c->state));
         return 0;
 }
 
-int container_kill(Container *c, const char *whom, int signo, ContainerFunc func, void *userdata, Error *reterr_error) {
+int container_kill(Container *c, const char *whom, int signo, ContainerFunc func, void *userdata,
+                   Error *reterr_error) {
         const KillCall call = { .func = func, .userdata = userdata };
         int r;
 
         if (isempty(whom))
                 whom = "main";
         if (!streq(whom, "main") && !streq(whom, "all"))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%.100s\" is neither \"main\" nor \"all\".", whom);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "\"%.100s\" is neither \"main\" nor \"all\".", whom);
         if (signo <= 0 || signo > SIGRTMAX)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument", "There is no signal %i.", signo);
         r = check_running(c, reterr_error);
@@ -563,7 +589,9 @@ int container_kill(Container *c, const char *whom, int signo, ContainerFunc func
         return send_signal(c, whom, signo, &call, reterr_error);
 }
 
-int container_list_processes(Container *c, void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata),
+int container_list_processes(Container *c,
+                             void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n,
+                                          void *userdata),
                              void *userdata) {
         ContainerManager *m = c->manager;
 

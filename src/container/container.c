@@ -2,12 +2,12 @@
 
 /* The table of containers; how one is made and how it goes.
  *
- * Making one is a single transaction around everything that can fail: writable snapshot, specification, bundle, row. What lies
- * outside the database (directories) is undone by hand if it fails, and by recovery if the daemon dies in between: a bundle or a
- * snapshot without a row goes at the next start.
+ * Making one is a single transaction around everything that can fail: writable snapshot, specification,
+ * bundle, row. What lies outside the database (directories) is undone by hand if it fails, and by recovery
+ * if the daemon dies in between: a bundle or a snapshot without a row goes at the next start.
  *
- * The name of a unit is taken until PID 1 says that it is gone, also after the container's record went: hence the manager's
- * own table of units. */
+ * The name of a unit is taken until PID 1 says that it is gone, also after the container's record went:
+ * hence the manager's own table of units. */
 
 #include <fcntl.h>
 #include <signal.h>
@@ -29,10 +29,8 @@
 #define SECCOMP_PROFILE_PATH MOORED_VENDOR_DIR "/seccomp-default.json"
 
 static const char *const container_state_table[_CONTAINER_STATE_MAX] = {
-        [CONTAINER_CREATED] = "created",
-        [CONTAINER_STARTING] = "starting",
-        [CONTAINER_RUNNING] = "running",
-        [CONTAINER_STOPPING] = "stopping",
+        [CONTAINER_CREATED] = "created", [CONTAINER_STARTING] = "starting",
+        [CONTAINER_RUNNING] = "running", [CONTAINER_STOPPING] = "stopping",
         [CONTAINER_EXITED] = "exited",
 };
 DEFINE_STRING_TABLE(container_state, ContainerState);
@@ -47,7 +45,7 @@ void unit_status_done(UnitStatus *u) {
         free(u->status_text);
         free(u->invocation_id);
         free(u->control_group);
-        *u = (UnitStatus) {};
+        *u = (UnitStatus){};
 }
 
 void unit_spec_done(UnitSpec *u) {
@@ -62,10 +60,10 @@ void unit_spec_done(UnitSpec *u) {
         strv_free(u->log_extra_fields);
         free(u->syslog_identifier);
         strv_free(u->properties);
-        *u = (UnitSpec) { .stdio = CONTAINER_STDIO_NULL };
+        *u = (UnitSpec){ .stdio = CONTAINER_STDIO_NULL };
 }
 
-/* -- one container ---------------------------------------------------------------------------------------------------- */
+/* -- one container ------------------------------------------------------------------------------ */
 
 static char *container_key(const char *ns, const char *id) {
         return strjoin(ns, "/", id);
@@ -79,7 +77,7 @@ int container_add_waiter(Container *c, WaiterKind kind, ContainerFunc func, void
         w = malloc(sizeof(*w));
         if (!w)
                 return -ENOMEM;
-        *w = (Waiter) { NULL, kind, func, userdata };
+        *w = (Waiter){ NULL, kind, func, userdata };
 
         while (*tail)
                 tail = &(*tail)->next;
@@ -87,7 +85,8 @@ int container_add_waiter(Container *c, WaiterKind kind, ContainerFunc func, void
         return 0;
 }
 
-/* Takes the waiters of these kinds out first: their functions may come back to this container, or remove it. */
+/* Takes the waiters of these kinds out first: their functions may come back to this container, or remove it.
+ */
 Waiter *container_take_waiters(Container *c, WaiterKind kinds) {
         Waiter *taken = NULL, **tail = &taken, **p = &c->work->waiters;
 
@@ -126,8 +125,8 @@ void container_set_state(Container *c, ContainerState state) {
         events_notify(c->manager->events, NOTIFY_CONTAINER_CHANGED, c->row.ns, c->row.id, c);
 }
 
-int container_new(ContainerManager *m, const ContainerRow *row, const ContainerOptions *options, const ContainerProcess *process,
-                  Container **ret, Error *reterr_error) {
+int container_new(ContainerManager *m, const ContainerRow *row, const ContainerOptions *options,
+                  const ContainerProcess *process, Container **ret, Error *reterr_error) {
         _cleanup_(container_freep) Container *c = NULL;
 
         c = calloc(1, sizeof(*c));
@@ -143,15 +142,17 @@ int container_new(ContainerManager *m, const ContainerRow *row, const ContainerO
         if (!c->unit || !c->command)
                 return -ENOMEM;
         if (strlen(c->unit) > UNIT_NAME_LENGTH_MAX)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "The id \"%s\" is too long: its unit's name would have more than %u characters.", row->id,
-                                 UNIT_NAME_LENGTH_MAX);
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "The id \"%s\" is too long: its unit's name would have more than %u characters.",
+                                row->id, UNIT_NAME_LENGTH_MAX);
 
         c->row = *row;
         c->options = *options;
         c->work->process = *process;
-        c->state = row->started_usec == 0 ? CONTAINER_CREATED :
-                   row->finished_usec == 0 ? CONTAINER_RUNNING : CONTAINER_EXITED;
+        c->state = row->started_usec == 0    ? CONTAINER_CREATED
+                   : row->finished_usec == 0 ? CONTAINER_RUNNING
+                                             : CONTAINER_EXITED;
         *ret = TAKE_PTR(c);
         return 0;
 }
@@ -266,7 +267,7 @@ int container_write_bundle(Container *c, Error *reterr_error) {
                             streq_ptr(c->options.network, "host"), reterr_error);
 }
 
-/* -- the manager ------------------------------------------------------------------------------------------------------ */
+/* -- the manager -------------------------------------------------------------------------------- */
 
 static bool image_in_use(const char *ns, const char *name, char **ret_container, void *userdata) {
         ContainerManager *m = userdata;
@@ -294,7 +295,8 @@ static int open_runtime_dir(ContainerManager *m, Error *reterr_error) {
         if (r >= 0)
                 r = rootfs_fd = mkdirat_open(fd, "rootfs", 0700);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to make the directories in %s: %m", m->runtime_dir);
+                return error_set_errno(reterr_error, r, "Failed to make the directories in %s: %m",
+                                       m->runtime_dir);
 
         return 0;
 }
@@ -311,15 +313,16 @@ static int read_boot_id(char **ret) {
         return 0;
 }
 
-int container_manager_new(sd_event *event, Store *store, SnapshotManager *snapshots, ImageManager *images, Events *events,
-                          const char *runtime_dir, ContainerManager **ret, Error *reterr_error) {
+int container_manager_new(sd_event *event, Store *store, SnapshotManager *snapshots, ImageManager *images,
+                          Events *events, const char *runtime_dir, ContainerManager **ret,
+                          Error *reterr_error) {
         _cleanup_(container_manager_freep) ContainerManager *m = NULL;
         int r;
 
         m = calloc(1, sizeof(*m));
         if (!m)
                 return -ENOMEM;
-        *m = (ContainerManager) {
+        *m = (ContainerManager){
                 .event = sd_event_ref(event),
                 .store = store,
                 .snapshots = snapshots,
@@ -388,7 +391,8 @@ Container *container_find(ContainerManager *m, const char *ns, const char *id, E
 
         c = key ? hashmap_get(m->containers, key) : NULL;
         if (!c)
-                (void) error_set(reterr_error, -ENOENT, "NoSuchContainer", "There is no container \"%s\" in namespace \"%s\".", id, ns);
+                (void) error_set(reterr_error, -ENOENT, "NoSuchContainer",
+                                 "There is no container \"%s\" in namespace \"%s\".", id, ns);
         return c;
 }
 
@@ -414,13 +418,14 @@ bool container_id_is_valid(const char *id) {
                string_in_charset(id, DIGITS LOWERCASE UPPERCASE "_.-");
 }
 
-/* -- making one ------------------------------------------------------------------------------------------------------- */
+/* -- making one --------------------------------------------------------------------------------- */
 
 static int choose_id(ContainerManager *m, const char *ns, const char *id, char **ret, Error *reterr_error) {
         char *s;
 
         if (hashmap_size(m->containers) >= CONTAINERS_MAX)
-                return error_set(reterr_error, -EBUSY, "TooManyContainers", "There are %u containers; remove some.", CONTAINERS_MAX);
+                return error_set(reterr_error, -EBUSY, "TooManyContainers",
+                                 "There are %u containers; remove some.", CONTAINERS_MAX);
 
         if (isempty(id)) {
                 do
@@ -428,9 +433,11 @@ static int choose_id(ContainerManager *m, const char *ns, const char *id, char *
                 while (s && container_find(m, ns, s, NULL));
         } else {
                 if (!container_id_is_valid(id))
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "\"%.100s\" is not a container id: letters, digits, \"_\", \".\" and \"-\" (none of "
-                                         "these three at the beginning), at most %u.", id, CONTAINER_ID_MAX);
+                        return error_set(
+                                        reterr_error, -EINVAL, "InvalidArgument",
+                                        "\"%.100s\" is not a container id: letters, digits, \"_\", \".\" and \"-\" (none of "
+                                        "these three at the beginning), at most %u.",
+                                        id, CONTAINER_ID_MAX);
                 if (container_find(m, ns, id, NULL))
                         return error_set(reterr_error, -EEXIST, "ContainerExists",
                                          "There is a container \"%s\" in namespace \"%s\" already.", id, ns);
@@ -456,14 +463,15 @@ static int check_platform(const ContainerOptions *o, const Image *i, Error *rete
         if (r < 0)
                 return r;
         if (platform_match(&wanted, &offered) <= 0)
-                return error_set(reterr_error, -ENOENT, "NoSuchPlatform", "Image %s is here for %s, not for %s; pull it for that platform.",
+                return error_set(reterr_error, -ENOENT, "NoSuchPlatform",
+                                 "Image %s is here for %s, not for %s; pull it for that platform.",
                                  i->row.name, i->row.platform, o->platform);
         return 0;
 }
 
 /* What the record will say; nothing has been made yet. */
-static int prepare_row(ContainerManager *m, const char *ns, const char *id, Image *image, const ContainerOptions *o,
-                       ContainerRow *ret) {
+static int prepare_row(ContainerManager *m, const char *ns, const char *id, Image *image,
+                       const ContainerOptions *o, ContainerRow *ret) {
         _cleanup_(container_row_done) ContainerRow row = { .exit_code = -1 };
 
         row.ns = strdup(ns);
@@ -476,7 +484,7 @@ static int prepare_row(ContainerManager *m, const char *ns, const char *id, Imag
         row.created_usec = now_usec(CLOCK_REALTIME);
 
         *ret = row;
-        row = (ContainerRow) {};
+        row = (ContainerRow){};
         return 0;
 }
 
@@ -488,7 +496,8 @@ static int container_commit(Container *c, uint64_t parent, Error *reterr_error) 
 
         r = store_transaction_begin(&t, m->store, !c->row.auto_remove);
         if (r >= 0)
-                r = snapshot_prepare(m->snapshots, parent, !c->row.auto_remove, &c->row.snapshot, reterr_error);
+                r = snapshot_prepare(m->snapshots, parent, !c->row.auto_remove, &c->row.snapshot,
+                                     reterr_error);
         if (r >= 0)
                 r = container_write_bundle(c, reterr_error);
         if (r >= 0)
@@ -496,11 +505,14 @@ static int container_commit(Container *c, uint64_t parent, Error *reterr_error) 
         if (r >= 0)
                 r = container_link(c);
         if (r >= 0)
-                r = events_record(m->events, c->row.ns, "container/created", c->row.id, "Image", c->row.image, NULL);
+                r = events_record(m->events, c->row.ns, "container/created", c->row.id, "Image",
+                                  c->row.image, NULL);
         if (r >= 0)
                 r = store_transaction_commit(&t);
         if (r < 0)
-                return error_is_set(reterr_error) ? r : error_set_errno(reterr_error, r, "Failed to record the container: %m");
+                return error_is_set(reterr_error) ? r
+                                                  : error_set_errno(reterr_error, r,
+                                                                    "Failed to record the container: %m");
 
         return 0;
 }
@@ -532,8 +544,9 @@ static int check_request(ContainerManager *m, const ContainerOptions *o, Error *
         return container_options_check_sources(o, reterr_error);
 }
 
-static int find_image(ContainerManager *m, const char *ns, const char *name, const ContainerOptions *o, Image **ret, uint64_t *ret_snapshot,
-                      const ImageConfig **ret_config, Error *reterr_error) {
+static int find_image(ContainerManager *m, const char *ns, const char *name, const ContainerOptions *o,
+                      Image **ret, uint64_t *ret_snapshot, const ImageConfig **ret_config,
+                      Error *reterr_error) {
         Image *image = NULL;
         int r;
 
@@ -545,7 +558,8 @@ static int find_image(ContainerManager *m, const char *ns, const char *name, con
                 return r;
         r = image_get_snapshot(m->images, image, ret_snapshot, reterr_error);
         if (r == -EAGAIN && !error_is_set(reterr_error))
-                return error_set(reterr_error, r, "ImageNotUnpacked", "Image %s has not been unpacked yet.", image->row.name);
+                return error_set(reterr_error, r, "ImageNotUnpacked", "Image %s has not been unpacked yet.",
+                                 image->row.name);
         if (r < 0)
                 return r;
         r = image_get_config(m->images, image, ret_config, reterr_error);
@@ -557,8 +571,9 @@ static int find_image(ContainerManager *m, const char *ns, const char *name, con
 }
 
 /* row and options become the container's. */
-static int container_create_full(ContainerManager *m, ContainerRow *row, uint64_t parent, const ImageConfig *config,
-                                 ContainerOptions *options, Container **ret, Error *reterr_error) {
+static int container_create_full(ContainerManager *m, ContainerRow *row, uint64_t parent,
+                                 const ImageConfig *config, ContainerOptions *options, Container **ret,
+                                 Error *reterr_error) {
         _cleanup_(container_process_done) ContainerProcess process = {};
         _cleanup_(container_freep) Container *c = NULL;
         int r;
@@ -572,9 +587,9 @@ static int container_create_full(ContainerManager *m, ContainerRow *row, uint64_
         r = container_new(m, row, options, &process, &c, reterr_error);
         if (r < 0)
                 return r;
-        *row = (ContainerRow) {};
-        *options = (ContainerOptions) { .stop_timeout_usec = UINT64_MAX };
-        process = (ContainerProcess) {};
+        *row = (ContainerRow){};
+        *options = (ContainerOptions){ .stop_timeout_usec = UINT64_MAX };
+        process = (ContainerProcess){};
 
         r = container_commit(c, parent, reterr_error);
         if (r < 0) {
@@ -592,7 +607,8 @@ typedef struct CreateRequest {
         bool run;
 } CreateRequest;
 
-static int create(ContainerManager *m, const CreateRequest *q, ContainerOptions *options, Container **ret, Error *reterr_error) {
+static int create(ContainerManager *m, const CreateRequest *q, ContainerOptions *options, Container **ret,
+                  Error *reterr_error) {
         _cleanup_error_ Error error = ERROR_NULL;
         _cleanup_(container_row_done) ContainerRow row = {};
         _cleanup_free_ char *chosen = NULL;
@@ -610,28 +626,31 @@ static int create(ContainerManager *m, const CreateRequest *q, ContainerOptions 
                 r = free_and_strdup(&options->network, m->network);
         if (r >= 0)
                 r = prepare_row(m, q->ns, chosen, image, options, &row);
-        /* That a start was about to follow is seen by the boot id: an interrupted run with auto_remove goes at recovery. */
+        /* That a start was about to follow is seen by the boot id: an interrupted run with auto_remove goes
+         * at recovery. */
         if (r >= 0 && q->run)
                 r = free_and_strdup(&row.boot_id, m->boot_id);
         if (r >= 0)
                 r = container_create_full(m, &row, parent, config, options, ret, &error);
         if (r < 0)
-                return error_is_set(&error) ? error_move(reterr_error, &error) :
-                                              error_set_errno(reterr_error, r, "Failed to make the container: %m");
+                return error_is_set(&error) ? error_move(reterr_error, &error)
+                                            : error_set_errno(reterr_error, r,
+                                                              "Failed to make the container: %m");
 
         (*ret)->work->run = q->run;
         return 0;
 }
 
-int container_create(ContainerManager *m, const char *ns, const char *id, const char *image, ContainerOptions *options,
-                     Container **ret, Error *reterr_error) {
+int container_create(ContainerManager *m, const char *ns, const char *id, const char *image,
+                     ContainerOptions *options, Container **ret, Error *reterr_error) {
         const CreateRequest q = { ns, id, image, false };
 
         return create(m, &q, options, ret, reterr_error);
 }
 
-int container_run(ContainerManager *m, const char *ns, const char *id, const char *image, ContainerOptions *options,
-                  const ContainerStdio *stdio, ContainerFunc func, void *userdata, Error *reterr_error) {
+int container_run(ContainerManager *m, const char *ns, const char *id, const char *image,
+                  ContainerOptions *options, const ContainerStdio *stdio, ContainerFunc func, void *userdata,
+                  Error *reterr_error) {
         const CreateRequest q = { ns, id, image, true };
         Container *c;
         int r;
@@ -645,13 +664,14 @@ int container_run(ContainerManager *m, const char *ns, const char *id, const cha
         return r;
 }
 
-/* -- the end of one --------------------------------------------------------------------------------------------------- */
+/* -- the end of one ----------------------------------------------------------------------------- */
 
 static void schedule_image_garbage(Container *c) {
         ContainerManager *m = c->manager;
         Image *image = NULL;
 
-        /* Its image's name may have gone, or moved on, long ago: then it was the last that held these layers. */
+        /* Its image's name may have gone, or moved on, long ago: then it was the last that held these
+         * layers. */
         image = image_find(m->images, c->row.ns, c->row.image, NULL);
         if (!image || !streq_ptr(image->row.manifest_digest ?: image->row.digest, c->row.image_digest))
                 image_schedule_garbage(m->images);
@@ -674,7 +694,8 @@ int container_drop(Container *c, Error *reterr_error) {
                         r = 0;
         }
         if (r >= 0)
-                r = events_record(m->events, c->row.ns, "container/removed", c->row.id, "Image", c->row.image, NULL);
+                r = events_record(m->events, c->row.ns, "container/removed", c->row.id, "Image",
+                                  c->row.image, NULL);
         if (r >= 0)
                 r = store_transaction_commit(&t);
         if (r < 0)
@@ -718,7 +739,8 @@ void container_schedule_drop(Container *c) {
 
         r = sd_event_add_defer(c->manager->event, &c->work->remove_source, on_remove, c);
         if (r < 0) {
-                log_warning_errno(r, "Failed to schedule the removal of container %s, it stays: %m", c->row.id);
+                log_warning_errno(r, "Failed to schedule the removal of container %s, it stays: %m",
+                                  c->row.id);
                 return;
         }
         /* Whoever waits for the exit hears of it before files are moved about. */
@@ -727,7 +749,8 @@ void container_schedule_drop(Container *c) {
 }
 
 int container_remove(Container *c, bool force, ContainerFunc func, void *userdata, Error *reterr_error) {
-        bool idle = (c->state == CONTAINER_CREATED || c->state == CONTAINER_EXITED) && !c->work->start_pending;
+        bool idle = (c->state == CONTAINER_CREATED || c->state == CONTAINER_EXITED) &&
+                    !c->work->start_pending;
         int r;
 
         if (!idle && !force)
@@ -768,7 +791,8 @@ int container_get_spec(Container *c, char **ret, Error *reterr_error) {
                 r = bundle_read_config(c->manager->containers_fd, c->row.ns, c->row.id, ret);
         }
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to read the specification of container %s: %m", c->row.id);
+                return error_set_errno(reterr_error, r,
+                                       "Failed to read the specification of container %s: %m", c->row.id);
 
         return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Containers: a record, a writable snapshot, a bundle, a transient unit. The state is derived from record and unit:
+/* Containers: a record, a writable snapshot, a bundle, a transient unit. The state is derived from record
+ * and unit:
  *
  *   created ──container_start──▶ starting ──unit started──▶ running ──unit's main process ended──▶ exited
  *      ▲                            │ failed                   │ container_stop → stopping ─────────▲
@@ -20,7 +21,7 @@
 
 #define CONTAINER_ID_MAX 64U
 #define CONTAINERS_MAX 4096U
-#define CONTAINER_ARGS_MAX 4096U        /* argv, env entries, mounts, labels: each */
+#define CONTAINER_ARGS_MAX 4096U /* argv, env entries, mounts, labels: each */
 #define CONTAINER_ARGS_SIZE_MAX (1U << 20)
 
 typedef enum ContainerState {
@@ -41,55 +42,57 @@ typedef struct ContainerMount {
         char **options;    /* "ro", "rw", "size=…", "mode=…", "nosuid", … */
 } ContainerMount;
 
-/* Everything a container may be asked for at creation; the option bag of CreateContainer and RunContainer, typed. Stored as JSON. */
+/* Everything a container may be asked for at creation; the option bag of CreateContainer and RunContainer,
+ * typed. Stored as JSON. */
 typedef struct ContainerOptions {
-        char **command;      /* replaces the image's Cmd */
-        char **entrypoint;   /* replaces the image's Entrypoint (and drops its Cmd) if entrypoint_set */
+        char **command;    /* replaces the image's Cmd */
+        char **entrypoint; /* replaces the image's Entrypoint (and drops its Cmd) if entrypoint_set */
         bool entrypoint_set;
-        char **environment;  /* "NAME=value", over the image's */
+        char **environment; /* "NAME=value", over the image's */
         char *working_directory;
-        char *user;          /* "name", "uid", "name:group", "uid:gid" */
-        char **groups;       /* additional groups */
+        char *user;    /* "name", "uid", "name:group", "uid:gid" */
+        char **groups; /* additional groups */
         char *hostname;
         ContainerMount *mounts;
         size_t n_mounts;
         bool read_only;
-        char *network;       /* "none" (default) or "host" */
-        char **labels;       /* "key=value" */
-        char **properties;   /* "NAME=VALUE" of unit properties */
+        char *network;              /* "none" (default) or "host" */
+        char **labels;              /* "key=value" */
+        char **properties;          /* "NAME=VALUE" of unit properties */
         char **cap_add, **cap_drop; /* "NET_ADMIN", "ALL" */
         bool privileged_seccomp;    /* seccomp=unconfined */
-        char *stop_signal;   /* "TERM" */
+        char *stop_signal;          /* "TERM" */
         uint64_t stop_timeout_usec; /* UINT64_MAX: default (10 s) */
         bool auto_remove;
         char *platform;
 } ContainerOptions;
 void container_options_done(ContainerOptions *o);
 
-/* Descriptors that the caller passed for a run in the foreground; -EBADF: stdin /dev/null, stdout and stderr to the journal. Borrowed. */
+/* Descriptors that the caller passed for a run in the foreground; -EBADF: stdin /dev/null, stdout and stderr
+ * to the journal. Borrowed. */
 typedef struct ContainerStdio {
         int in, out, err;
 } ContainerStdio;
-#define CONTAINER_STDIO_NULL ((ContainerStdio) { -EBADF, -EBADF, -EBADF })
+#define CONTAINER_STDIO_NULL ((ContainerStdio){ -EBADF, -EBADF, -EBADF })
 
 typedef struct ContainerManager ContainerManager;
 typedef struct Container Container;
 
 /* What the unit's state looks like to a container. Filled by unit/. */
 typedef struct UnitStatus {
-        bool loaded;            /* false: there is no such unit (any more); the rest is what was known last */
-        bool launcher;          /* its ExecStart= is ours */
-        char *active_state;     /* "active", "inactive", "failed", "activating", … */
-        char *sub_state;        /* "running", "exited", "auto-restart", … */
+        bool loaded;        /* false: there is no such unit (any more); the rest is what was known last */
+        bool launcher;      /* its ExecStart= is ours */
+        char *active_state; /* "active", "inactive", "failed", "activating", … */
+        char *sub_state;    /* "running", "exited", "auto-restart", … */
         uint64_t active_enter_usec; /* 0: it never became active */
-        uint32_t job;           /* that PID 1 has for it; 0: none */
+        uint32_t job;               /* that PID 1 has for it; 0: none */
         uint32_t main_pid;
         int32_t exec_main_code; /* CLD_EXITED, … 0: none */
         int32_t exec_main_status;
         uint64_t exec_main_start_usec, exec_main_exit_usec; /* realtime */
-        char *result;           /* "success", "exit-code", … */
-        char *status_text;      /* sd_notify's STATUS= */
-        char *invocation_id;    /* hex */
+        char *result;                                       /* "success", "exit-code", … */
+        char *status_text;                                  /* sd_notify's STATUS= */
+        char *invocation_id;                                /* hex */
         char *control_group;
 } UnitStatus;
 void unit_status_done(UnitStatus *u);
@@ -105,30 +108,36 @@ typedef struct UnitSpec {
         char *syslog_identifier;
         int kill_signal;
         uint64_t timeout_stop_usec, timeout_start_usec;
-        char **properties;       /* "NAME=VALUE" from the user */
-        ContainerStdio stdio;    /* borrowed */
+        char **properties;    /* "NAME=VALUE" from the user */
+        ContainerStdio stdio; /* borrowed */
 } UnitSpec;
 void unit_spec_done(UnitSpec *u);
 
-/* PID 1, as seen by containers; unit/ fills this. All calls are asynchronous; callbacks come from the loop, once for each call that
- * returned >= 0, with -ECANCELED when the backend goes away first. While a start is under way, container_unit_changed() is not
- * called for its unit. */
+/* PID 1, as seen by containers; unit/ fills this. All calls are asynchronous; callbacks come from the loop,
+ * once for each call that returned >= 0, with -ECANCELED when the backend goes away first. While a start is
+ * under way, container_unit_changed() is not called for its unit. */
 typedef void (*UnitStartFunc)(int r, const UnitStatus *status, const Error *error, void *userdata);
 typedef struct UnitBackend {
-        /* Are these "NAME=VALUE" unit properties that may be set? "InvalidArgument" names the one that is not. */
+        /* Are these "NAME=VALUE" unit properties that may be set? "InvalidArgument" names the one that is
+         * not. */
         int (*check_properties)(void *backend, char *const *properties, Error *reterr_error);
-        /* StartTransientUnit, then its job's end. r < 0: error says why (unit name taken: "UnitExists"; a property that PID 1 refuses:
-         * "InvalidArgument"; the launcher failed: name and message from status_text). status may be NULL then. */
+        /* StartTransientUnit, then its job's end. r < 0: error says why (unit name taken: "UnitExists"; a
+         * property that PID 1 refuses: "InvalidArgument"; the launcher failed: name and message from
+         * status_text). status may be NULL then. */
         int (*start)(void *backend, const UnitSpec *spec, UnitStartFunc func, void *userdata);
-        int (*stop)(void *backend, const char *unit, void (*func)(int r, const Error *error, void *userdata), void *userdata);
+        int (*stop)(void *backend, const char *unit, void (*func)(int r, const Error *error, void *userdata),
+                    void *userdata);
         int (*kill)(void *backend, const char *unit, const char *whom, int signo,
                     void (*func)(int r, const Error *error, void *userdata), void *userdata);
         /* Forget an ended unit: ResetFailed or Stop, as its state wants. */
         int (*release)(void *backend, const char *unit);
-        /* Ask for its state and tell it by container_unit_changed(), changed or not: what is told is then the last word of PID 1. */
+        /* Ask for its state and tell it by container_unit_changed(), changed or not: what is told is then
+         * the last word of PID 1. */
         int (*refresh)(void *backend, const char *unit);
         int (*processes)(void *backend, const char *unit,
-                         void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata), void *userdata);
+                         void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n,
+                                      void *userdata),
+                         void *userdata);
 } UnitBackend;
 
 struct Container {
@@ -136,49 +145,59 @@ struct Container {
         ContainerRow row;
         ContainerOptions options;
         ContainerState state;
-        char *unit;               /* moored-<ns>-<id>.service */
-        uint32_t leader_pid;      /* 0: none */
-        char **command;           /* argv that is run */
-        char *control_group;      /* of the unit; NULL while there is none */
+        char *unit;                 /* moored-<ns>-<id>.service */
+        uint32_t leader_pid;        /* 0: none */
+        char **command;             /* argv that is run */
+        char *control_group;        /* of the unit; NULL while there is none */
         struct ContainerWork *work; /* what is under way: container/ only */
 };
 
-int container_manager_new(sd_event *event, Store *store, SnapshotManager *snapshots, ImageManager *images, Events *events,
-                          const char *runtime_dir, ContainerManager **ret, Error *reterr_error);
+int container_manager_new(sd_event *event, Store *store, SnapshotManager *snapshots, ImageManager *images,
+                          Events *events, const char *runtime_dir, ContainerManager **ret,
+                          Error *reterr_error);
 ContainerManager *container_manager_free(ContainerManager *m);
 DEFINE_CLEANUP_FUNC(ContainerManager *, container_manager_free)
-/* From moored.conf, section [Container]; network NULL: "none". For containers whose options leave them open. */
+/* From moored.conf, section [Container]; network NULL: "none". For containers whose options leave them open.
+ */
 int container_manager_set_defaults(ContainerManager *m, uint64_t stop_timeout_usec, const char *network);
 void container_manager_set_backend(ContainerManager *m, const UnitBackend *ops, void *backend);
-/* At start: load the records; the units that exist are given by unit/ through container_unit_changed() after this, then
- * container_manager_recovered(): containers without a unit that had been running are recorded as ended ("lost" or by reboot), those
- * that ended meanwhile get their exit code, auto-remove ones are removed, bundles and snapshots without a record are dropped. */
+/* At start: load the records; the units that exist are given by unit/ through container_unit_changed() after
+ * this, then container_manager_recovered(): containers without a unit that had been running are recorded as
+ * ended ("lost" or by reboot), those that ended meanwhile get their exit code, auto-remove ones are removed,
+ * bundles and snapshots without a record are dropped. */
 int container_manager_load(ContainerManager *m, Error *reterr_error);
 int container_manager_recovered(ContainerManager *m);
 /* unit/ tells every change of a unit moored-*.service. */
 void container_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *status);
 
-Container *container_find(ContainerManager *m, const char *ns, const char *id, Error *reterr_error); /* "NoSuchContainer" */
+Container *container_find(ContainerManager *m, const char *ns, const char *id,
+                          Error *reterr_error); /* "NoSuchContainer" */
 Container *container_find_by_unit(ContainerManager *m, const char *unit);
 bool container_iterate(ContainerManager *m, HashmapIterator *i, Container **ret);
 size_t container_count(ContainerManager *m, const char *ns);
 bool container_id_is_valid(const char *id); /* [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most CONTAINER_ID_MAX */
 
-typedef void (*ContainerFunc)(Container *c /* NULL if it is gone */, const Error *error /* NULL: success */, void *userdata);
+typedef void (*ContainerFunc)(Container *c /* NULL if it is gone */, const Error *error /* NULL: success */,
+                              void *userdata);
 
-/* Record, snapshot, bundle. id NULL or "": a random one of 12 hex digits. options are taken over (moved out) on success. "ContainerExists",
- * "NoSuchImage", "InvalidArgument" (what is wrong with which option), "ImageNotUnpacked" (-EAGAIN: unpack first). */
-int container_create(ContainerManager *m, const char *ns, const char *id, const char *image, ContainerOptions *options,
-                     Container **ret, Error *reterr_error);
+/* Record, snapshot, bundle. id NULL or "": a random one of 12 hex digits. options are taken over (moved out)
+ * on success. "ContainerExists", "NoSuchImage", "InvalidArgument" (what is wrong with which option),
+ * "ImageNotUnpacked" (-EAGAIN: unpack first). */
+int container_create(ContainerManager *m, const char *ns, const char *id, const char *image,
+                     ContainerOptions *options, Container **ret, Error *reterr_error);
 /* func is called once, when the unit's start job has ended. -EALREADY "AlreadyRunning". */
-int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc func, void *userdata, Error *reterr_error);
+int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc func, void *userdata,
+                    Error *reterr_error);
 /* create + start; if the start fails nothing is left of it. */
-int container_run(ContainerManager *m, const char *ns, const char *id, const char *image, ContainerOptions *options,
-                  const ContainerStdio *stdio, ContainerFunc func, void *userdata, Error *reterr_error);
+int container_run(ContainerManager *m, const char *ns, const char *id, const char *image,
+                  ContainerOptions *options, const ContainerStdio *stdio, ContainerFunc func, void *userdata,
+                  Error *reterr_error);
 /* func when it has ended; at once if it is not running. timeout UINT64_MAX: the container's own. */
-int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata, Error *reterr_error);
+int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata,
+                   Error *reterr_error);
 /* whom: "main" (or NULL, "") or "all". func when PID 1 has sent it. -ESRCH "NotRunning". */
-int container_kill(Container *c, const char *whom, int signo, ContainerFunc func, void *userdata, Error *reterr_error);
+int container_kill(Container *c, const char *whom, int signo, ContainerFunc func, void *userdata,
+                   Error *reterr_error);
 /* func when it has ended; at once if it is not running. */
 int container_wait(Container *c, ContainerFunc func, void *userdata);
 /* force: kill it first (SIGKILL). -EBUSY "ContainerRunning" otherwise. func (with NULL) when it is gone. */
@@ -186,7 +205,9 @@ int container_remove(Container *c, bool force, ContainerFunc func, void *userdat
 /* Stop, if it runs, and start. func as for container_start(). */
 int container_restart(Container *c, ContainerFunc func, void *userdata, Error *reterr_error);
 /* -ESRCH if it is not running. */
-int container_list_processes(Container *c, void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata),
+int container_list_processes(Container *c,
+                             void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n,
+                                          void *userdata),
                              void *userdata);
 /* config.json as it was written. */
 int container_get_spec(Container *c, char **ret, Error *reterr_error);

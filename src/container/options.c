@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Validation is a list of checks, each of which names the option as the bus spells it. What goes into a unit property, a mount
- * option or a file of the bundle must be one line; arguments and the values of environment and labels are free text.
+/* Validation is a list of checks, each of which names the option as the bus spells it. What goes into a unit
+ * property, a mount option or a file of the bundle must be one line; arguments and the values of environment
+ * and labels are free text.
  *
  * Encoding is by one table for the plain members; mounts and the process are objects of their own. */
 
@@ -40,7 +41,7 @@ void container_options_done(ContainerOptions *o) {
         strv_free(o->cap_drop);
         free(o->stop_signal);
         free(o->platform);
-        *o = (ContainerOptions) { .stop_timeout_usec = UINT64_MAX };
+        *o = (ContainerOptions){ .stop_timeout_usec = UINT64_MAX };
 }
 
 void container_process_done(ContainerProcess *p) {
@@ -53,7 +54,7 @@ void container_process_done(ContainerProcess *p) {
         free(p->user);
         free(p->hostname);
         strv_free(p->annotations);
-        *p = (ContainerProcess) {};
+        *p = (ContainerProcess){};
 }
 
 static int invalid(Error *e, const char *option, const char *why) {
@@ -73,17 +74,21 @@ static int check_text(const char *option, TextKind kind, const char *s, Error *r
         if (kind == TEXT_FREE)
                 return 0;
         if (kind == TEXT_LINE)
-                return string_is_safe(s) ? 0 : invalid(reterr_error, option, "control characters are not allowed");
+                return string_is_safe(s)
+                                       ? 0
+                                       : invalid(reterr_error, option, "control characters are not allowed");
 
         eq = strchr(s, '=');
         if (!eq || eq == s)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "%s: \"%.100s\" is not of the form NAME=VALUE.",
-                                 option, s);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "%s: \"%.100s\" is not of the form NAME=VALUE.", option, s);
         key = strndup(s, (size_t) (eq - s));
         if (!key)
                 return -ENOMEM;
 
-        return string_is_safe(key) ? 0 : invalid(reterr_error, option, "control characters are not allowed in a name");
+        return string_is_safe(key) ? 0
+                                   : invalid(reterr_error, option,
+                                             "control characters are not allowed in a name");
 }
 
 /* Counts and sizes are bounded together: the list also has to fit into one argv and one bus message. */
@@ -93,12 +98,12 @@ static int check_list(const char *option, TextKind kind, char *const *l, Error *
 
         STRV_FOREACH(s, l) {
                 if (++n > CONTAINER_ARGS_MAX)
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "%s: more than %u entries.", option,
-                                         CONTAINER_ARGS_MAX);
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "%s: more than %u entries.", option, CONTAINER_ARGS_MAX);
                 size += strlen(s) + 1;
                 if (size > CONTAINER_ARGS_SIZE_MAX)
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "%s: more than %u bytes.", option,
-                                         CONTAINER_ARGS_SIZE_MAX);
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "%s: more than %u bytes.",
+                                         option, CONTAINER_ARGS_SIZE_MAX);
                 r = check_text(option, kind, s, reterr_error);
                 if (r < 0)
                         return r;
@@ -114,10 +119,11 @@ static int check_user(const char *user, Error *reterr_error) {
                 return 0;
 
         colon = strchr(user, ':');
-        if (strlen(user) > CONTAINER_USER_MAX || !string_is_safe(user) || strpbrk(user, " /\\") || user[0] == ':' ||
-            user[0] == '-' || (colon && (colon[1] == 0 || strchr(colon + 1, ':'))))
+        if (strlen(user) > CONTAINER_USER_MAX || !string_is_safe(user) || strpbrk(user, " /\\") ||
+            user[0] == ':' || user[0] == '-' || (colon && (colon[1] == 0 || strchr(colon + 1, ':'))))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "User: \"%.100s\" is not of the form NAME, UID, NAME:GROUP or UID:GID.", user);
+                                 "User: \"%.100s\" is not of the form NAME, UID, NAME:GROUP or UID:GID.",
+                                 user);
         return 0;
 }
 
@@ -126,9 +132,10 @@ static int check_hostname(const char *name, Error *reterr_error) {
                 return 0;
         if (isempty(name) || strlen(name) > CONTAINER_HOSTNAME_MAX || name[0] == '-' || name[0] == '.' ||
             !string_in_charset(name, DIGITS LOWERCASE UPPERCASE "-_."))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Hostname: \"%.100s\" is not a host name (letters, digits, \"-\", \"_\" and \".\", at most %u).",
-                                 name, CONTAINER_HOSTNAME_MAX);
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "Hostname: \"%.100s\" is not a host name (letters, digits, \"-\", \"_\" and \".\", at most %u).",
+                                name, CONTAINER_HOSTNAME_MAX);
         return 0;
 }
 
@@ -141,16 +148,18 @@ static int check_capabilities(const char *option, char *const *l, Error *reterr_
 
         STRV_FOREACH(s, l)
                 if (capability_mask_from_string(s) == 0)
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "%s: there is no capability \"%.100s\" (see capabilities(7); \"ALL\" means each).",
-                                         option, s);
+                        return error_set(
+                                        reterr_error, -EINVAL, "InvalidArgument",
+                                        "%s: there is no capability \"%.100s\" (see capabilities(7); \"ALL\" means each).",
+                                        option, s);
         return 0;
 }
 
 static bool mount_flag_is_known(const char *type, const char *o) {
         static const char *const common[] = {
-                "ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime", "relatime",
-                "norelatime", "strictatime", "nodiratime", "diratime", NULL,
+                "ro",          "rw",         "nosuid",   "suid",  "nodev",    "dev",
+                "noexec",      "exec",       "noatime",  "atime", "relatime", "norelatime",
+                "strictatime", "nodiratime", "diratime", NULL,
         };
         static const char *const bind[] = {
                 "bind", "rbind", "private", "rprivate", "slave", "rslave", "shared", "rshared", NULL,
@@ -173,7 +182,8 @@ static bool tmpfs_value_is_valid(const char *o) {
         uint64_t n;
 
         if ((v = startswith(o, "size=")))
-                return strspn(v, DIGITS) > 0 && (streq(v + strspn(v, DIGITS), "%") || parse_size(v, &n) >= 0);
+                return strspn(v, DIGITS) > 0 &&
+                       (streq(v + strspn(v, DIGITS), "%") || parse_size(v, &n) >= 0);
         if ((v = startswith(o, "mode=")))
                 return !isempty(v) && strlen(v) <= 5 && string_in_charset(v, "01234567");
         if ((v = startswith(o, "uid=")) || (v = startswith(o, "gid=")) || (v = startswith(o, "nr_inodes=")))
@@ -186,13 +196,16 @@ static int check_mount_destination(const ContainerOptions *o, size_t i, Error *r
         const char *d = o->mounts[i].destination, *rest;
 
         if (isempty(d) || !path_is_normalized(d) || !string_is_safe(d) || streq(d, "/"))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Mounts: destination \"%.200s\" is not an absolute path below \"/\" without \"..\".", strempty(d));
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "Mounts: destination \"%.200s\" is not an absolute path below \"/\" without \"..\".",
+                                strempty(d));
 
         /* What proc shows of the container itself must not be replaced from outside. */
         rest = startswith(d, "/proc");
         if (rest && (*rest == 0 || *rest == '/'))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "Mounts: nothing can be mounted on \"%.200s\".", d);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Mounts: nothing can be mounted on \"%.200s\".", d);
 
         for (size_t k = 0; k < i; k++)
                 if (streq(o->mounts[k].destination, d))
@@ -209,13 +222,15 @@ static int check_mount(const ContainerOptions *o, size_t i, Error *reterr_error)
         bind = streq_ptr(m->type, "bind");
         if (!bind && !streq_ptr(m->type, "tmpfs"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Mounts: type \"%.100s\" is neither \"bind\" nor \"tmpfs\".", strempty(m->type));
+                                 "Mounts: type \"%.100s\" is neither \"bind\" nor \"tmpfs\".",
+                                 strempty(m->type));
         r = check_mount_destination(o, i, reterr_error);
         if (r < 0)
                 return r;
         if (bind && (isempty(m->source) || !path_is_normalized(m->source) || !string_is_safe(m->source)))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Mounts: source \"%.200s\" is not an absolute path without \"..\".", strempty(m->source));
+                                 "Mounts: source \"%.200s\" is not an absolute path without \"..\".",
+                                 strempty(m->source));
 
         r = check_list("Mounts", TEXT_LINE, m->options, reterr_error);
         if (r < 0)
@@ -223,8 +238,8 @@ static int check_mount(const ContainerOptions *o, size_t i, Error *reterr_error)
         STRV_FOREACH(s, m->options)
                 if (!mount_flag_is_known(m->type, s) && (bind || !tmpfs_value_is_valid(s)))
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "Mounts: unknown option \"%.100s\" for a %s mount on \"%.200s\".", s, m->type,
-                                         m->destination);
+                                         "Mounts: unknown option \"%.100s\" for a %s mount on \"%.200s\".",
+                                         s, m->type, m->destination);
         return 0;
 }
 
@@ -264,13 +279,16 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
 
         STRV_FOREACH(g, o->groups)
                 if (isempty(g) || strlen(g) > CONTAINER_USER_MAX || strpbrk(g, ",: /\\"))
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "Groups: \"%.100s\" is not a group.", g);
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "Groups: \"%.100s\" is not a group.", g);
         r = check_property_names(o->properties, reterr_error);
         if (r < 0)
                 return r;
-        if (o->working_directory && (o->working_directory[0] != '/' || strlen(o->working_directory) >= PATH_MAX ||
-                                     !string_is_safe(o->working_directory)))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "WorkingDirectory: \"%.200s\" is not an absolute path.",
+        if (o->working_directory &&
+            (o->working_directory[0] != '/' || strlen(o->working_directory) >= PATH_MAX ||
+             !string_is_safe(o->working_directory)))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "WorkingDirectory: \"%.200s\" is not an absolute path.",
                                  o->working_directory);
         r = check_user(o->user, reterr_error);
         if (r < 0)
@@ -280,7 +298,8 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
                 return r;
 
         if (o->n_mounts > CONTAINER_ARGS_MAX)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "Mounts: more than %u entries.", CONTAINER_ARGS_MAX);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "Mounts: more than %u entries.",
+                                 CONTAINER_ARGS_MAX);
         for (size_t i = 0; i < o->n_mounts; i++) {
                 r = check_mount(o, i, reterr_error);
                 if (r < 0)
@@ -289,10 +308,11 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
 
         if (o->network && !streq(o->network, "none") && !streq(o->network, "host"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Network: there is no network \"%.100s\"; \"none\" and \"host\" are known.", o->network);
+                                 "Network: there is no network \"%.100s\"; \"none\" and \"host\" are known.",
+                                 o->network);
         if (o->stop_signal && signal_from_string(o->stop_signal) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "StopSignal: there is no signal \"%.100s\".",
-                                 o->stop_signal);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "StopSignal: there is no signal \"%.100s\".", o->stop_signal);
         r = check_capabilities("CapabilitiesAdd", o->cap_add, reterr_error);
         if (r < 0)
                 return r;
@@ -303,9 +323,10 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
 int container_options_check_sources(const ContainerOptions *o, Error *reterr_error) {
         for (size_t i = 0; i < o->n_mounts; i++)
                 if (streq(o->mounts[i].type, "bind") && access(o->mounts[i].source, F_OK) < 0)
-                        return error_set(reterr_error, -errno, "NoSuchSource",
-                                         "The source \"%.200s\" of the mount on \"%.200s\" is not there: %m.",
-                                         o->mounts[i].source, o->mounts[i].destination);
+                        return error_set(
+                                        reterr_error, -errno, "NoSuchSource",
+                                        "The source \"%.200s\" of the mount on \"%.200s\" is not there: %m.",
+                                        o->mounts[i].source, o->mounts[i].destination);
         return 0;
 }
 
@@ -322,7 +343,7 @@ const char *container_options_get_property(const ContainerOptions *o, const char
         return found;
 }
 
-/* -- JSON ------------------------------------------------------------------------------------------------------------- */
+/* -- JSON --------------------------------------------------------------------------------------- */
 
 static int mounts_from_json(const char *name, json_t *value, void *target, Error *reterr_error);
 static int entrypoint_from_json(const char *name, json_t *value, void *target, Error *reterr_error);
@@ -383,7 +404,7 @@ static int entrypoint_from_json(const char *name, json_t *value, void *target, E
 
         if (!json_is_array(value))
                 return error_set(reterr_error, -EBADMSG, "Failed", "%s: expected an array.", name);
-        json_array_foreach(value, i, v) {
+        json_array_foreach (value, i, v) {
                 r = strv_extend(&o->entrypoint, strempty(json_string_value(v)));
                 if (r < 0)
                         return r;
@@ -406,7 +427,7 @@ static int mounts_from_json(const char *name, json_t *value, void *target, Error
         o->mounts = calloc(json_array_size(value), sizeof(ContainerMount));
         if (!o->mounts)
                 return -ENOMEM;
-        json_array_foreach(value, i, v) {
+        json_array_foreach (value, i, v) {
                 o->n_mounts = i + 1;
                 r = json_dispatch(v, mount_fields, &o->mounts[i], name, false, reterr_error);
                 if (r < 0)
@@ -439,7 +460,7 @@ static int field_to_json(json_t *object, const JsonField *f, const void *base) {
                 /* UINT64_MAX ("not given") is no JSON integer of 64 bits. */
                 if (*(const uint64_t *) p > INT64_MAX)
                         return 0;
-                v = json_integer((json_int_t) *(const uint64_t *) p);
+                v = json_integer((json_int_t) * (const uint64_t *) p);
                 break;
 
         case JSON_FIELD_STRV:
@@ -514,7 +535,8 @@ static int entrypoint_to_json(const ContainerOptions *o, json_t *options) {
         return 0;
 }
 
-int container_options_to_json(const ContainerOptions *o, const ContainerProcess *p, char **ret, Error *reterr_error) {
+int container_options_to_json(const ContainerOptions *o, const ContainerProcess *p, char **ret,
+                              Error *reterr_error) {
         _cleanup_json_ json_t *top = NULL, *options = NULL, *process = NULL;
         const StoredProcess stored = { .process = *p, .stop_signal = (uint64_t) p->stop_signal };
         _cleanup_free_ char *text = NULL;
@@ -528,25 +550,29 @@ int container_options_to_json(const ContainerOptions *o, const ContainerProcess 
         if (r >= 0)
                 r = fields_to_json(process_fields, &stored, &process);
         if (r == -EILSEQ)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "An option or the image's configuration is not valid UTF-8.");
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "An option or the image's configuration is not valid UTF-8.");
         if (r < 0)
                 return r;
 
         top = json_object();
-        if (!top || json_object_set(top, "options", options) < 0 || json_object_set(top, "process", process) < 0)
+        if (!top || json_object_set(top, "options", options) < 0 ||
+            json_object_set(top, "process", process) < 0)
                 return -ENOMEM;
         text = json_dump(top, false);
         if (!text)
                 return -ENOMEM;
         if (strlen(text) > CONTAINER_OPTIONS_SIZE_MAX)
-                return error_set(reterr_error, -E2BIG, "InvalidArgument", "The container's options are larger than %u bytes.",
+                return error_set(reterr_error, -E2BIG, "InvalidArgument",
+                                 "The container's options are larger than %u bytes.",
                                  CONTAINER_OPTIONS_SIZE_MAX);
 
         *ret = TAKE_PTR(text);
         return 0;
 }
 
-int container_options_from_json(const char *text, ContainerOptions *ret_options, ContainerProcess *ret_process, Error *reterr_error) {
+int container_options_from_json(const char *text, ContainerOptions *ret_options,
+                                ContainerProcess *ret_process, Error *reterr_error) {
         _cleanup_(container_options_done) ContainerOptions o = { .stop_timeout_usec = UINT64_MAX };
         _cleanup_(container_process_done) ContainerProcess p = {};
         _cleanup_json_ json_t *top = NULL;
@@ -573,12 +599,13 @@ int container_options_from_json(const char *text, ContainerOptions *ret_options,
         if (r < 0)
                 return r;
         if (stored.stop_signal == 0 || !signal_to_string((int) MIN(stored.stop_signal, UINT64_C(1000))))
-                return error_set(reterr_error, -EBADMSG, "Failed", "process.stopSignal: there is no such signal.");
+                return error_set(reterr_error, -EBADMSG, "Failed",
+                                 "process.stopSignal: there is no such signal.");
         p.stop_signal = (int) stored.stop_signal;
 
         *ret_options = o;
-        o = (ContainerOptions) {};
+        o = (ContainerOptions){};
         *ret_process = p;
-        p = (ContainerProcess) {};
+        p = (ContainerProcess){};
         return 0;
 }

@@ -7,18 +7,19 @@
 
 #define CONTAINER_OPTIONS_SIZE_MAX (8U * 1024 * 1024) /* the JSON text of a row */
 #define CONTAINER_USER_MAX 256U
-#define CONTAINER_HOSTNAME_MAX 64U                    /* Linux's HOST_NAME_MAX */
+#define CONTAINER_HOSTNAME_MAX 64U /* Linux's HOST_NAME_MAX */
 
-/* What image and options together make of the container's process: computed once, at creation (image-spec conversion.md), so that a
- * container starts again as it was made even after its image's name points elsewhere. */
+/* What image and options together make of the container's process: computed once, at creation (image-spec
+ * conversion.md), so that a container starts again as it was made even after its image's name points
+ * elsewhere. */
 typedef struct ContainerProcess {
         char **args;
         char **env;
         char *cwd;
-        char *user;           /* or NULL: root */
+        char *user; /* or NULL: root */
         char *hostname;
         int stop_signal;
-        char **annotations;   /* "key=value" */
+        char **annotations; /* "key=value" */
 } ContainerProcess;
 void container_process_done(ContainerProcess *p);
 
@@ -26,8 +27,10 @@ void container_process_done(ContainerProcess *p);
 int container_options_validate(const ContainerOptions *o, Error *reterr_error);
 /* The sources of bind mounts exist: -ENOENT "NoSuchSource". */
 int container_options_check_sources(const ContainerOptions *o, Error *reterr_error);
-int container_options_to_json(const ContainerOptions *o, const ContainerProcess *p, char **ret, Error *reterr_error);
+int container_options_to_json(const ContainerOptions *o, const ContainerProcess *p, char **ret,
+                              Error *reterr_error);
 /* Both results are empty on failure. */
-int container_options_from_json(const char *text, ContainerOptions *ret_options, ContainerProcess *ret_process, Error *reterr_error);
+int container_options_from_json(const char *text, ContainerOptions *ret_options,
+                                ContainerProcess *ret_process, Error *reterr_error);
 /* Value of the unit property NAME that the user gave last, or NULL. */
 const char *container_options_get_property(const ContainerOptions *o, const char *name);

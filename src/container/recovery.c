@@ -4,18 +4,19 @@
  *
  * The daemon may die at any instruction. What it finds when it comes back:
  *
- *   row                      unit                       made of it
- *   never started            none                       created; gone if it was to remove itself and its start was under way
- *   any                      active, another invocation it was started, and we died before that was recorded: adopted now
- *   any                      activating                 starting; the unit will say more
- *   any                      never was active, failed   the start failed: as if it had not been tried
- *   running                  active                     running
- *   running                  ended                      its exit is taken from the unit, then the unit is released
- *   running                  none                       ended, "lost" (someone took the unit away), or "reboot"
- *   ended                    ended, same invocation     we died before the release: released now
- *   none                     ours                       stopped and released: it was being removed
+ *   row            unit                     made of it
+ *   never started  none                     created; gone if it was to remove itself and a start under way
+ *   any            active, new invocation   started, and we died before that was recorded: adopted
+ *   any            activating               starting; the unit will say more
+ *   any            failed, never active     the start failed: as if it had not been tried
+ *   running        active                   running
+ *   running        ended                    its exit is taken from the unit, then the unit is released
+ *   running        none                     ended: "lost" (someone took the unit away) or "reboot"
+ *   ended          ended, same invocation   we died before the release: released now
+ *   none           ours                     stopped and released: it was being removed
  *
- * The invocation id, which PID 1 makes anew for each start of a unit, tells whether row and unit speak of the same run. */
+ * The invocation id, which PID 1 makes anew for each start of a unit, tells whether row and unit speak of
+ * the same run. */
 
 #include "basic/log.h"
 #include "basic/string-util.h"
@@ -56,8 +57,8 @@ static bool same_invocation(const Container *c, const UnitStatus *u) {
 static void start_failed_unwatched(Container *c, const UnitStatus *u) {
         _cleanup_error_ Error e = ERROR_NULL;
 
-        (void) error_set(&e, -EIO, "Failed", "Container %s did not start%s%s.", c->row.id, isempty(u->status_text) ? "" : ": ",
-                         strempty(u->status_text));
+        (void) error_set(&e, -EIO, "Failed", "Container %s did not start%s%s.", c->row.id,
+                         isempty(u->status_text) ? "" : ": ", strempty(u->status_text));
         log_info("%s", error_message(&e));
         container_start_failed(c, &e);
 }
@@ -155,7 +156,8 @@ static void on_orphan_stopped(int r, const Error *error, void *userdata) {
 }
 
 /* Nobody else makes units of such names that run our launcher. */
-static void orphan_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *u, UnitPhase phase) {
+static void orphan_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *u,
+                                UnitPhase phase) {
         if (!m->backend || !u->launcher || m->unreadable || phase == UNIT_GONE || phase == UNIT_BETWEEN)
                 return;
 
@@ -200,7 +202,7 @@ void container_unit_changed(ContainerManager *m, const char *unit, const UnitSta
         }
 }
 
-/* -- at the start of the daemon --------------------------------------------------------------------------------------- */
+/* -- at the start of the daemon ----------------------------------------------------------------- */
 
 static int copy_row(const ContainerRow *row, ContainerRow *ret) {
         _cleanup_(container_row_done) ContainerRow copy = *row;
@@ -226,7 +228,7 @@ static int copy_row(const ContainerRow *row, ContainerRow *ret) {
                         return -ENOMEM;
 
         *ret = copy;
-        copy = (ContainerRow) {};
+        copy = (ContainerRow){};
         return 0;
 }
 
@@ -246,14 +248,14 @@ static int load_row(const ContainerRow *row, void *userdata) {
                 r = container_new(m, &copy, &options, &process, &c, &error);
         if (r < 0) {
                 /* One unreadable record must not keep the others from their owners. */
-                log_warning("The record of container %s in namespace %s cannot be read, ignoring it: %s", row->id, row->ns,
-                            error_is_set(&error) ? error_message(&error) : strerror(-r));
+                log_warning("The record of container %s in namespace %s cannot be read, ignoring it: %s",
+                            row->id, row->ns, error_is_set(&error) ? error_message(&error) : strerror(-r));
                 m->unreadable = true;
                 return r == -ENOMEM ? r : 0;
         }
-        copy = (ContainerRow) {};
-        options = (ContainerOptions) {};
-        process = (ContainerProcess) {};
+        copy = (ContainerRow){};
+        options = (ContainerOptions){};
+        process = (ContainerProcess){};
         /* A boot id without a start says that container_run() was at it. */
         c->work->run = c->state == CONTAINER_CREATED && c->row.boot_id;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The file is read and resolved once for each set of capabilities: nearly all containers share one, and the launcher caches its
- * compiled form by the text that comes out of this. Conditions other than "caps" are refused, not skipped: a rule that holds
- * where it should not is a hole. */
+/* The file is read and resolved once for each set of capabilities: nearly all containers share one, and the
+ * launcher caches its compiled form by the text that comes out of this. Conditions other than "caps" are
+ * refused, not skipped: a rule that holds where it should not is a hole. */
 
 #include <fcntl.h>
 
@@ -34,15 +34,18 @@ int seccomp_profile_load(const char *path, SeccompProfile **ret, Error *reterr_e
 
         r = read_file_at(AT_FDCWD, path, SECCOMP_PROFILE_SIZE_MAX, &text, &n);
         if (r < 0)
-                return error_set(reterr_error, r, "Failed",
-                                 "Failed to read the seccomp profile %s: %m. Install moored completely, or use Seccomp=unconfined.", path);
+                return error_set(
+                                reterr_error, r, "Failed",
+                                "Failed to read the seccomp profile %s: %m. Install moored completely, or use Seccomp=unconfined.",
+                                path);
         r = json_parse(text, n, SECCOMP_PROFILE_SIZE_MAX, &p->json, reterr_error);
         if (r < 0) {
                 (void) error_prefix(reterr_error, "Seccomp profile %s", path);
                 return r;
         }
         if (!json_is_array(json_object_get(p->json, "syscalls")))
-                return error_set(reterr_error, -EBADMSG, "Failed", "Seccomp profile %s: it has no array \"syscalls\".", path);
+                return error_set(reterr_error, -EBADMSG, "Failed",
+                                 "Seccomp profile %s: it has no array \"syscalls\".", path);
 
         *ret = TAKE_PTR(p);
         return 0;
@@ -70,17 +73,20 @@ static int condition_count(json_t *condition, uint64_t capabilities, size_t *ret
         if (!condition)
                 return 0;
         if (!json_is_object(condition))
-                return error_set(reterr_error, -EBADMSG, "Failed", "Seccomp profile: a condition is not an object.");
+                return error_set(reterr_error, -EBADMSG, "Failed",
+                                 "Seccomp profile: a condition is not an object.");
 
-        json_object_foreach(condition, key, value) {
+        json_object_foreach (condition, key, value) {
                 if (!streq(key, "caps") || !json_is_array(value))
-                        return error_set(reterr_error, -EBADMSG, "Failed", "Seccomp profile: unknown condition \"%.100s\".", key);
-                json_array_foreach(value, i, v) {
+                        return error_set(reterr_error, -EBADMSG, "Failed",
+                                         "Seccomp profile: unknown condition \"%.100s\".", key);
+                json_array_foreach (value, i, v) {
                         uint64_t bit = capability_mask_from_string(strempty(json_string_value(v)));
 
                         if (bit == 0)
                                 return error_set(reterr_error, -EBADMSG, "Failed",
-                                                 "Seccomp profile: unknown capability \"%.100s\".", strempty(json_string_value(v)));
+                                                 "Seccomp profile: unknown capability \"%.100s\".",
+                                                 strempty(json_string_value(v)));
                         n += (capabilities & bit) == bit;
                         all++;
                 }
@@ -97,7 +103,8 @@ static int rule_resolve(json_t *rule, uint64_t capabilities, json_t **ret, Error
         int n;
 
         if (!json_is_object(rule))
-                return error_set(reterr_error, -EBADMSG, "Failed", "Seccomp profile: a rule is not an object.");
+                return error_set(reterr_error, -EBADMSG, "Failed",
+                                 "Seccomp profile: a rule is not an object.");
 
         n = condition_count(json_object_get(rule, "includes"), capabilities, &all, reterr_error);
         if (n < 0)
@@ -135,7 +142,7 @@ int seccomp_profile_resolve(SeccompProfile *p, uint64_t capabilities, json_t **r
         if (!top || json_object_set_new(top, "syscalls", rules) < 0)
                 return -ENOMEM;
         (void) json_object_del(top, "comment");
-        json_array_foreach(json_object_get(p->json, "syscalls"), i, rule) {
+        json_array_foreach (json_object_get(p->json, "syscalls"), i, rule) {
                 json_t *resolved = NULL;
 
                 r = rule_resolve(rule, capabilities, &resolved, reterr_error);
@@ -147,7 +154,7 @@ int seccomp_profile_resolve(SeccompProfile *p, uint64_t capabilities, json_t **r
 
         /* Unusual sets beyond the cache's size are resolved each time. */
         if (p->n_cached < SECCOMP_CACHED_MAX)
-                p->cached[p->n_cached++] = (CachedProfile) { capabilities, json_incref(top) };
+                p->cached[p->n_cached++] = (CachedProfile){ capabilities, json_incref(top) };
 
         *ret = TAKE_PTR(top);
         return 0;

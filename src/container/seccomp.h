@@ -2,7 +2,8 @@
 #pragma once
 
 /* The default seccomp profile: the runtime specification's linux.seccomp, whose rules may in addition bear
- * "includes": {"caps": […]} (the rule holds if the container has all of them) and "excludes": {"caps": […]} (if it has none). */
+ * "includes": {"caps": […]} (the rule holds if the container has all of them) and "excludes": {"caps": […]}
+ * (if it has none). */
 
 #include <jansson.h>
 
@@ -16,5 +17,6 @@ typedef struct SeccompProfile SeccompProfile;
 int seccomp_profile_load(const char *path, SeccompProfile **ret, Error *reterr_error);
 SeccompProfile *seccomp_profile_free(SeccompProfile *p);
 DEFINE_CLEANUP_FUNC(SeccompProfile *, seccomp_profile_free)
-/* What goes into config.json for a container with these capabilities. *ret is a new reference; not to be changed. */
+/* What goes into config.json for a container with these capabilities. *ret is a new reference; not to be
+ * changed. */
 int seccomp_profile_resolve(SeccompProfile *p, uint64_t capabilities, json_t **ret, Error *reterr_error);

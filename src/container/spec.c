@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The specification is a plan that mooring's launcher carries out; what it needs beyond the standard's members is in annotations that
- * begin with "org.moored.". Labels of images become annotations, too (conversion.md), hence none that begins so is ever
- * taken from an image or a user: it would tell the launcher, which is root, what to mount.
+/* The specification is a plan that mooring's launcher carries out; what it needs beyond the standard's
+ * members is in annotations that begin with "org.moored.". Labels of images become annotations, too
+ * (conversion.md), hence none that begins so is ever taken from an image or a user: it would tell the
+ * launcher, which is root, what to mount.
  *
- * Mounts come in the order in which they are made: the usual file systems, then the user's (parents before children), then
- * the three files of the bundle. A mount of the user's takes the place of a usual one with the same destination. */
+ * Mounts come in the order in which they are made: the usual file systems, then the user's (parents before
+ * children), then the three files of the bundle. A mount of the user's takes the place of a usual one with
+ * the same destination. */
 
 #include <unistd.h>
 
@@ -18,9 +20,10 @@
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-/* -- process ---------------------------------------------------------------------------------------------------------- */
+/* -- process ------------------------------------------------------------------------------------ */
 
-static int resolve_args(const ImageConfig *image, const ContainerOptions *o, char ***ret, Error *reterr_error) {
+static int resolve_args(const ImageConfig *image, const ContainerOptions *o, char ***ret,
+                        Error *reterr_error) {
         _cleanup_strv_free_ char **args = NULL;
         int r;
 
@@ -41,7 +44,8 @@ static int resolve_args(const ImageConfig *image, const ContainerOptions *o, cha
         return 0;
 }
 
-static int resolve_env(const ImageConfig *image, const ContainerOptions *o, const char *hostname, char ***ret) {
+static int resolve_env(const ImageConfig *image, const ContainerOptions *o, const char *hostname,
+                       char ***ret) {
         _cleanup_strv_free_ char **env = NULL;
         _cleanup_free_ char *h = strjoin("HOSTNAME=", hostname);
         char *const *sources[] = { image->env, o->environment };
@@ -146,8 +150,8 @@ static int resolve_cwd(const char *wanted, char **ret) {
         return 0;
 }
 
-int container_process_resolve(const ImageConfig *image, const ContainerOptions *o, const char *id, ContainerProcess *ret,
-                              Error *reterr_error) {
+int container_process_resolve(const ImageConfig *image, const ContainerOptions *o, const char *id,
+                              ContainerProcess *ret, Error *reterr_error) {
         _cleanup_(container_process_done) ContainerProcess p = {};
         const char *user = o->user ?: image->user;
         int r;
@@ -172,17 +176,19 @@ int container_process_resolve(const ImageConfig *image, const ContainerOptions *
                 return r;
 
         /* An image's signal that does not exist here is no reason not to run it. */
-        p.stop_signal = o->stop_signal ? signal_from_string(o->stop_signal) :
-                        image->stop_signal ? signal_from_string(image->stop_signal) : 0;
+        p.stop_signal = o->stop_signal       ? signal_from_string(o->stop_signal)
+                        : image->stop_signal ? signal_from_string(image->stop_signal)
+                                             : 0;
         if (p.stop_signal <= 0)
                 p.stop_signal = signal_from_string("TERM");
 
         *ret = p;
-        p = (ContainerProcess) {};
+        p = (ContainerProcess){};
         return 0;
 }
 
-int container_capabilities_resolve(const ContainerOptions *o, uint64_t available, uint64_t *ret, Error *reterr_error) {
+int container_capabilities_resolve(const ContainerOptions *o, uint64_t available, uint64_t *ret,
+                                   Error *reterr_error) {
         const uint64_t all = capability_mask_from_string("ALL");
         uint64_t mask = capability_default_mask & available, bit;
 
@@ -207,10 +213,10 @@ int container_capabilities_resolve(const ContainerOptions *o, uint64_t available
         return 0;
 }
 
-/* -- JSON ------------------------------------------------------------------------------------------------------------- */
+/* -- JSON --------------------------------------------------------------------------------------- */
 
-/* jansson's *_new functions take a NULL value for a failure and always consume what they are given, so that the results of
- * building can be added up and looked at once. */
+/* jansson's *_new functions take a NULL value for a failure and always consume what they are given, so that
+ * the results of building can be added up and looked at once. */
 
 static json_t *strings_to_json(const char *const *l) {
         json_t *array = json_array();
@@ -227,7 +233,8 @@ static json_t *capabilities_to_json(uint64_t mask) {
         json_t *array = json_array();
 
         for (unsigned i = 0; capability_to_string(i); i++)
-                if ((mask & (UINT64_C(1) << i)) && json_array_append_new(array, json_string(capability_to_string(i))) < 0) {
+                if ((mask & (UINT64_C(1) << i)) &&
+                    json_array_append_new(array, json_string(capability_to_string(i))) < 0) {
                         json_decref(array);
                         return NULL;
                 }
@@ -243,7 +250,8 @@ static json_t *user_to_json(const char *user) {
         /* The launcher resolves names in the image; numbers alone can be read by any runtime. */
         if (user) {
                 parts = strv_split(user, ":");
-                if (parts && parts[0] && (parse_uint32(parts[0], &uid) < 0 || (parts[1] && parse_uint32(parts[1], &gid) < 0)))
+                if (parts && parts[0] &&
+                    (parse_uint32(parts[0], &uid) < 0 || (parts[1] && parse_uint32(parts[1], &gid) < 0)))
                         uid = gid = 0;
         }
 
@@ -262,7 +270,8 @@ static json_t *process_to_json(const SpecInput *in) {
         json_t *j = json_object(), *caps = json_object();
         int r = 0;
 
-        /* Nothing inheritable or ambient: a process that is not root has none until it executes a file that has some. */
+        /* Nothing inheritable or ambient: a process that is not root has none until it executes a file that
+         * has some. */
         for (size_t i = 0; i < ELEMENTSOF(sets); i++)
                 r |= json_object_set_new(caps, sets[i], capabilities_to_json(in->capabilities));
 
@@ -280,7 +289,8 @@ static json_t *process_to_json(const SpecInput *in) {
         return j;
 }
 
-static json_t *mount_to_json(const char *type, const char *source, const char *destination, json_t *options) {
+static json_t *mount_to_json(const char *type, const char *source, const char *destination,
+                             json_t *options) {
         json_t *j = json_object();
         int r;
 
@@ -309,7 +319,10 @@ static int add_usual_mounts(const SpecInput *in, json_t *mounts) {
         } usual[] = {
                 { "proc", "proc", "/proc", { "nosuid", "noexec", "nodev" } },
                 { "tmpfs", "tmpfs", "/dev", { "nosuid", "strictatime", "mode=755", "size=65536k" } },
-                { "devpts", "devpts", "/dev/pts", { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5" } },
+                { "devpts",
+                  "devpts",
+                  "/dev/pts",
+                  { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5" } },
                 { "sysfs", "sysfs", "/sys", { "nosuid", "noexec", "nodev", "ro" } },
                 { "cgroup", "cgroup", "/sys/fs/cgroup", { "nosuid", "noexec", "nodev", "ro" } },
                 { "mqueue", "mqueue", "/dev/mqueue", { "nosuid", "noexec", "nodev" } },
@@ -319,9 +332,9 @@ static int add_usual_mounts(const SpecInput *in, json_t *mounts) {
 
         for (size_t i = 0; i < ELEMENTSOF(usual); i++)
                 if (!user_mount_on(in->options, usual[i].destination))
-                        r |= json_array_append_new(mounts,
-                                                   mount_to_json(usual[i].type, usual[i].source, usual[i].destination,
-                                                                 strings_to_json(usual[i].options)));
+                        r |= json_array_append_new(mounts, mount_to_json(usual[i].type, usual[i].source,
+                                                                         usual[i].destination,
+                                                                         strings_to_json(usual[i].options)));
         return r;
 }
 
@@ -334,7 +347,8 @@ static bool has_any(char *const *l, const char *const *wanted) {
 
 static json_t *user_mount_to_json(const ContainerMount *m) {
         static const char *const binds[] = { "bind", "rbind", NULL };
-        static const char *const propagations[] = { "private", "rprivate", "slave", "rslave", "shared", "rshared", NULL };
+        static const char *const propagations[] = { "private", "rprivate", "slave", "rslave",
+                                                    "shared",  "rshared",  NULL };
         json_t *options = strings_to_json((const char *const *) m->options);
         int r = 0;
 
@@ -347,7 +361,8 @@ static json_t *user_mount_to_json(const ContainerMount *m) {
         } else {
                 if (!has_any(m->options, binds))
                         r |= json_array_append_new(options, json_string("rbind"));
-                /* Without it a mount that the host makes later would appear, and mounts would leak out to the host. */
+                /* Without it a mount that the host makes later would appear, and mounts would leak out to
+                 * the host. */
                 if (!has_any(m->options, propagations))
                         r |= json_array_append_new(options, json_string("rprivate"));
         }
@@ -391,12 +406,14 @@ static int add_file_mounts(const SpecInput *in, json_t *mounts) {
                 return 0;
 
         STRV_FOREACH(f, files) {
-                _cleanup_free_ char *source = strjoin(in->bundle, "/", f), *destination = strjoin("/etc/", f);
+                _cleanup_free_ char *source = strjoin(in->bundle, "/", f),
+                                    *destination = strjoin("/etc/", f);
 
                 if (!source || !destination)
                         return -1;
                 if (!user_mount_on(in->options, destination))
-                        r |= json_array_append_new(mounts, mount_to_json("bind", source, destination, strings_to_json(options)));
+                        r |= json_array_append_new(mounts, mount_to_json("bind", source, destination,
+                                                                         strings_to_json(options)));
         }
         return r;
 }
@@ -418,9 +435,19 @@ static json_t *mounts_to_json(const SpecInput *in) {
 static json_t *linux_to_json(const SpecInput *in) {
         static const char *const namespaces[] = { "pid", "mount", "uts", "ipc", "cgroup", "network" };
         static const char *const masked[] = {
-                "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-                "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap",
-                "/sys/firmware", NULL,
+                "/proc/acpi",
+                "/proc/asound",
+                "/proc/interrupts",
+                "/proc/kcore",
+                "/proc/keys",
+                "/proc/latency_stats",
+                "/proc/sched_debug",
+                "/proc/scsi",
+                "/proc/timer_list",
+                "/proc/timer_stats",
+                "/sys/devices/virtual/powercap",
+                "/sys/firmware",
+                NULL,
         };
         static const char *const readonly[] = {
                 "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL,
@@ -457,7 +484,9 @@ static json_t *annotations_to_json(const SpecInput *in) {
 
         STRV_FOREACH(s, in->process->annotations) {
                 const char *eq = strchr(s, '=');
-                _cleanup_free_ char *key = eq && !startswith(s, ANNOTATION_PREFIX) ? strndup(s, (size_t) (eq - s)) : NULL;
+                _cleanup_free_ char *key = eq && !startswith(s, ANNOTATION_PREFIX)
+                                                           ? strndup(s, (size_t) (eq - s))
+                                                           : NULL;
 
                 r |= key ? json_object_set_new(j, key, json_string(eq + 1)) : -1;
         }
@@ -492,7 +521,8 @@ int container_spec_build(const SpecInput *in, char **ret, Error *reterr_error) {
         r |= json_object_set_new(j, "linux", linux_to_json(in));
         r |= json_object_set_new(j, "annotations", annotations_to_json(in));
         if (r < 0)
-                return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory for the container's specification.");
+                return error_set(reterr_error, -ENOMEM, "NoMemory",
+                                 "Out of memory for the container's specification.");
 
         text = json_dump(j, false);
         if (!text)

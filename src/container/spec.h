@@ -12,19 +12,22 @@
 #define OCI_VERSION "1.2.0"
 #define ANNOTATION_PREFIX "org.moored."
 
-/* image-spec conversion.md: arguments, environment, directory, user, annotations. "InvalidArgument" if there is nothing to run. */
-int container_process_resolve(const ImageConfig *image, const ContainerOptions *o, const char *id, ContainerProcess *ret,
-                              Error *reterr_error);
+/* image-spec conversion.md: arguments, environment, directory, user, annotations. "InvalidArgument" if there
+ * is nothing to run. */
+int container_process_resolve(const ImageConfig *image, const ContainerOptions *o, const char *id,
+                              ContainerProcess *ret, Error *reterr_error);
 
-/* available: what the host can give (capability_available_mask()). "InvalidArgument" if the options ask for more by name. */
-int container_capabilities_resolve(const ContainerOptions *o, uint64_t available, uint64_t *ret, Error *reterr_error);
+/* available: what the host can give (capability_available_mask()). "InvalidArgument" if the options ask for
+ * more by name. */
+int container_capabilities_resolve(const ContainerOptions *o, uint64_t available, uint64_t *ret,
+                                   Error *reterr_error);
 
 typedef struct SpecInput {
         const ContainerOptions *options;
         const ContainerProcess *process;
         const SnapshotMount *mount;
-        const char *bundle;       /* path of its directory: hosts, hostname and resolv.conf are there */
+        const char *bundle; /* path of its directory: hosts, hostname and resolv.conf are there */
         uint64_t capabilities;
-        json_t *seccomp;          /* or NULL: unconfined */
+        json_t *seccomp; /* or NULL: unconfined */
 } SpecInput;
 int container_spec_build(const SpecInput *in, char **ret, Error *reterr_error);

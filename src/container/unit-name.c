@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* systemd.unit(5): in an escaped name "/" becomes "-", and each byte that is not an ASCII letter or digit, ":", "_" or "."
- * (nor a leading ".") becomes "\xNN". As "-" itself is escaped, the dashes between "moored", the namespace and the id stay the
- * only ones: two containers never share a unit name, and each slice is a direct child of moored.slice. */
+/* systemd.unit(5): in an escaped name "/" becomes "-", and each byte that is not an ASCII letter or digit,
+ * ":", "_" or "." (nor a leading ".") becomes "\xNN". As "-" itself is escaped, the dashes between "moored",
+ * the namespace and the id stay the only ones: two containers never share a unit name, and each slice is a
+ * direct child of moored.slice. */
 
-#include "basic/string-util.h"
 #include "container/unit-name.h"
+#include "basic/string-util.h"
 
 #define UNIT_NAME_PLAIN DIGITS LOWERCASE UPPERCASE ":_."
 #define OBJECT_PATH_PLAIN DIGITS LOWERCASE UPPERCASE

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Unit and slice names, escaped as systemd does (systemd.unit(5), "String escaping for inclusion in unit names"). Pure.
- * All results are the caller's to free; NULL on OOM. */
+/* Unit and slice names, escaped as systemd does (systemd.unit(5), "String escaping for inclusion in unit
+ * names"). Pure. All results are the caller's to free; NULL on OOM. */
 
 #include "basic/macro.h"
 
@@ -15,5 +15,6 @@ char *container_unit_name(const char *ns, const char *id);
 char *namespace_slice_name(const char *ns);
 /* "/org/freedesktop/systemd1/unit/…" */
 char *unit_object_path(const char *unit);
-/* Where a unit in that slice has its control group: "/moored.slice/moored-default.slice/…". NULL also if slice is no slice's name. */
+/* Where a unit in that slice has its control group: "/moored.slice/moored-default.slice/…". NULL also if
+ * slice is no slice's name. */
 char *unit_control_group(const char *slice, const char *unit);

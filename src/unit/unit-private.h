@@ -16,26 +16,29 @@
 typedef struct Unit {
         UnitManager *manager; /* weak */
         char *name;
-        UnitStatus status;    /* as PID 1 told it last */
-        uint64_t generation;  /* of the enumeration that it was last seen in, or made in */
-        bool syncing;         /* its properties have been asked for: nothing is told before they are here */
+        UnitStatus status;   /* as PID 1 told it last */
+        uint64_t generation; /* of the enumeration that it was last seen in, or made in */
+        bool syncing;        /* its properties have been asked for: nothing is told before they are here */
         bool start_pending;
-        bool job_lost;        /* the connection broke during the start: its end is judged by the unit's state */
-        char *job;            /* object path */
+        bool job_lost; /* the connection broke during the start: its end is judged by the unit's state */
+        char *job;     /* object path */
         UnitStartFunc start_func;
         void *start_userdata;
 } Unit;
 
-/* A method call under way. The handler is called once: with the reply, with an error, or with -ECANCELED when the manager goes. */
+/* A method call under way. The handler is called once: with the reply, with an error, or with -ECANCELED
+ * when the manager goes. */
 typedef struct UnitCall UnitCall;
-typedef void (*UnitCallHandler)(UnitCall *c, sd_bus_message *reply /* NULL if r < 0 */, int r, const Error *error);
+typedef void (*UnitCallHandler)(UnitCall *c, sd_bus_message *reply /* NULL if r < 0 */, int r,
+                                const Error *error);
 typedef void (*UnitDoneFunc)(int r, const Error *error, void *userdata);
-typedef void (*UnitProcessesFunc)(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata);
+typedef void (*UnitProcessesFunc)(int r, const uint32_t *pids, char *const *commands, size_t n,
+                                  void *userdata);
 struct UnitCall {
         UnitManager *manager; /* weak */
         UnitCall *prev, *next;
         sd_bus_slot *slot;
-        char *unit;           /* or NULL */
+        char *unit; /* or NULL */
         uint64_t generation;
         UnitCallHandler handler;
         UnitDoneFunc done;
@@ -50,13 +53,13 @@ struct UnitManager {
         void *userdata;
         bool ready_told;
         sd_bus *bus;
-        Hashmap *units;           /* name → Unit, owns them */
+        Hashmap *units; /* name → Unit, owns them */
         UnitCall *calls;
         sd_event_source *reconnect_timer;
-        uint64_t reconnect_usec;  /* the next delay */
-        bool reloading;           /* PID 1 takes all units away and makes them anew: that says nothing */
-        uint64_t generation;      /* of the last enumeration that was begun */
-        char **sync_queue;        /* names of the units to ask for */
+        uint64_t reconnect_usec; /* the next delay */
+        bool reloading;          /* PID 1 takes all units away and makes them anew: that says nothing */
+        uint64_t generation;     /* of the last enumeration that was begun */
+        char **sync_queue;       /* names of the units to ask for */
         size_t sync_next;
         size_t sync_inflight;
 };
@@ -64,8 +67,8 @@ struct UnitManager {
 /* unit.c */
 Unit *unit_get(UnitManager *m, const char *name);
 int unit_new(UnitManager *m, const char *name, Unit **ret);
-void unit_tell(Unit *u);   /* what is known now, unless a start or an enumeration is under way */
-void unit_gone(Unit *u);   /* tells, and frees it */
+void unit_tell(Unit *u);         /* what is known now, unless a start or an enumeration is under way */
+void unit_gone(Unit *u);         /* tells, and frees it */
 void unit_settle_start(Unit *u); /* a start whose job nobody will report */
 void unit_manager_reconnect_later(UnitManager *m);
 int unit_call(UnitManager *m, sd_bus_message *message, const UnitCall *template);
@@ -81,6 +84,7 @@ int unit_error_from_message(sd_bus_message *reply, Error *ret);
 int unit_error_from_status(const UnitStatus *status, const char *unit, const char *job_result, Error *ret);
 
 /* unit-sync.c */
-int unit_status_read(UnitStatus *s, sd_bus_message *m); /* a{sv}; members that are not there stay as they are */
+int unit_status_read(UnitStatus *s,
+                     sd_bus_message *m); /* a{sv}; members that are not there stay as they are */
 int unit_manager_sync(UnitManager *m);
 int unit_refresh(Unit *u); /* asks for its properties and tells them */

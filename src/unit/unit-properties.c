@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One table of what is known (at the end), one of what is refused: settings that would come between the launcher and PID 1
- * (Type=, ExecStart=, …), that have an option of their own, or that would set up a sandbox around the launcher instead of the container.
+/* One table of what is known (at the end), one of what is refused: settings that would come between the
+ * launcher and PID 1 (Type=, ExecStart=, …), that have an option of their own, or that would set up a
+ * sandbox around the launcher instead of the container.
  *
- * Units of time and size, percentages and lists are PID 1's (systemd.syntax(7), systemd.resource-control(5), systemd.exec(5)); the
- * types are those of org.freedesktop.systemd1(5). Ranges are left to PID 1: its refusal names the property, too. */
+ * Units of time and size, percentages and lists are PID 1's (systemd.syntax(7), systemd.resource-control(5),
+ * systemd.exec(5)); the types are those of org.freedesktop.systemd1(5). Ranges are left to PID 1: its
+ * refusal names the property, too. */
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -35,7 +37,7 @@ static const char *bus_name(const Property *p) {
         return p->bus_name ?: p->name;
 }
 
-/* -- values ----------------------------------------------------------------------------------------------------------- */
+/* -- values ------------------------------------------------------------------------------------- */
 
 static int open_property(sd_bus_message *m, const char *name, const char *type) {
         int r;
@@ -168,7 +170,8 @@ static int property_strv(sd_bus_message *m, const Property *p, const char *value
 
 /* PID 1 would start it again and again after a clean exit, which RemainAfterExit= rules out. */
 static int property_restart(sd_bus_message *m, const Property *p, const char *value) {
-        static const char *const known[] = { "no", "on-failure", "on-abnormal", "on-abort", "on-watchdog", NULL };
+        static const char *const known[] = { "no",       "on-failure",  "on-abnormal",
+                                             "on-abort", "on-watchdog", NULL };
 
         STRV_FOREACH(s, known)
                 if (streq(s, value))
@@ -181,7 +184,8 @@ typedef struct NamedNumber {
         int number;
 } NamedNumber;
 
-static int property_named(sd_bus_message *m, const Property *p, const char *value, const NamedNumber *table) {
+static int property_named(sd_bus_message *m, const Property *p, const char *value,
+                          const NamedNumber *table) {
         for (; table->name; table++)
                 if (streq(table->name, value))
                         return append_value(m, bus_name(p), "i", (int32_t) table->number);
@@ -190,7 +194,8 @@ static int property_named(sd_bus_message *m, const Property *p, const char *valu
 
 static int property_cpu_policy(sd_bus_message *m, const Property *p, const char *value) {
         static const NamedNumber table[] = {
-                { "other", SCHED_OTHER }, { "batch", SCHED_BATCH }, { "idle", SCHED_IDLE }, { "fifo", SCHED_FIFO }, { "rr", SCHED_RR }, {},
+                { "other", SCHED_OTHER }, { "batch", SCHED_BATCH }, { "idle", SCHED_IDLE },
+                { "fifo", SCHED_FIFO },   { "rr", SCHED_RR },       {},
         };
 
         return property_named(m, p, value, table);
@@ -235,7 +240,8 @@ static int parse_permyriad(const char *s, uint64_t *ret) {
         return 0;
 }
 
-/* Bytes or tasks: a number, "infinity", or a share of what the host has, which goes under the name …Scale. */
+/* Bytes or tasks: a number, "infinity", or a share of what the host has, which goes under the name …Scale.
+ */
 static int append_limit(sd_bus_message *m, const Property *p, const char *value, bool size) {
         char scale[NAME_MAX_];
         uint64_t n;
@@ -296,11 +302,12 @@ static int property_permyriad(sd_bus_message *m, const Property *p, const char *
         return append_value(m, bus_name(p), "u", (uint32_t) (n * UINT32_MAX / PERMYRIAD_ALL));
 }
 
-/* -- resource limits -------------------------------------------------------------------------------------------------- */
+/* -- resource limits ---------------------------------------------------------------------------- */
 
 static int parse_rlimit(const char *name, const char *s, uint64_t *ret) {
         static const char *const sizes[] = {
-                "LimitFSIZE", "LimitDATA", "LimitSTACK", "LimitCORE", "LimitRSS", "LimitAS", "LimitMEMLOCK", "LimitMSGQUEUE", NULL,
+                "LimitFSIZE", "LimitDATA",    "LimitSTACK",    "LimitCORE", "LimitRSS",
+                "LimitAS",    "LimitMEMLOCK", "LimitMSGQUEUE", NULL,
         };
         uint64_t usec;
         int r;
@@ -351,7 +358,7 @@ static int property_rlimit(sd_bus_message *m, const Property *p, const char *val
         return r < 0 ? r : append_value(m, soft_name, "t", soft);
 }
 
-/* -- devices ---------------------------------------------------------------------------------------------------------- */
+/* -- devices ------------------------------------------------------------------------------------ */
 
 /* "PATH REST": exactly two words; *ret_rest NULL if there is only one and that is allowed. */
 static int split_device(const char *value, bool rest_needed, char **ret_path, char **ret_rest) {
@@ -416,7 +423,8 @@ static int parse_bandwidth(const char *s, uint64_t *ret) {
         return 0;
 }
 
-static int append_device_number(sd_bus_message *m, const Property *p, const char *value, int (*parse)(const char *, uint64_t *)) {
+static int append_device_number(sd_bus_message *m, const Property *p, const char *value,
+                                int (*parse)(const char *, uint64_t *)) {
         _cleanup_free_ char *path = NULL, *number = NULL;
         uint64_t n;
         int r;
@@ -445,7 +453,7 @@ static int property_device_latency(sd_bus_message *m, const Property *p, const c
         return append_device_number(m, p, value, parse_sec);
 }
 
-/* -- addresses -------------------------------------------------------------------------------------------------------- */
+/* -- addresses ---------------------------------------------------------------------------------- */
 
 static int append_address(sd_bus_message *m, const char *word) {
         uint8_t address[sizeof(struct in6_addr)];
@@ -475,7 +483,7 @@ static int append_address(sd_bus_message *m, const char *word) {
 
         r = sd_bus_message_open_container(m, 'r', "iayu");
         if (r >= 0)
-                r = sd_bus_message_append_basic(m, 'i', &(int32_t) { family });
+                r = sd_bus_message_append_basic(m, 'i', &(int32_t){ family });
         if (r >= 0)
                 r = sd_bus_message_append_array(m, 'y', address, size);
         if (r >= 0)
@@ -529,7 +537,7 @@ static int property_addresses(sd_bus_message *m, const Property *p, const char *
         return close_property(m);
 }
 
-/* -- sets of numbers -------------------------------------------------------------------------------------------------- */
+/* -- sets of numbers ---------------------------------------------------------------------------- */
 
 /* "0-3,7 9" → a bit for each, the lowest first. */
 static int property_cpu_set(sd_bus_message *m, const Property *p, const char *value) {
@@ -614,7 +622,7 @@ static int property_exit_status(sd_bus_message *m, const Property *p, const char
         return r < 0 ? r : close_property(m);
 }
 
-/* -- tables ----------------------------------------------------------------------------------------------------------- */
+/* -- tables ------------------------------------------------------------------------------------- */
 
 static const Property known[] = {
         { "AllowedCPUs", property_cpu_set },
@@ -795,11 +803,14 @@ static int refuse(const char *name, Error *reterr_error) {
         for (size_t i = 0; i < ELEMENTSOF(refused); i++)
                 if (startswith(name, refused[i].prefix))
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "Properties: %s= cannot be set for a container: %s.", name, refused[i].reason);
+                                         "Properties: %s= cannot be set for a container: %s.", name,
+                                         refused[i].reason);
 
-        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                         "Properties: \"%.100s\" is not a unit property that is known (see systemd.resource-control(5), "
-                         "systemd.service(5), systemd.unit(5)).", name);
+        return error_set(
+                        reterr_error, -EINVAL, "InvalidArgument",
+                        "Properties: \"%.100s\" is not a unit property that is known (see systemd.resource-control(5), "
+                        "systemd.service(5), systemd.unit(5)).",
+                        name);
 }
 
 int unit_property_append(sd_bus_message *m, const char *assignment, Error *reterr_error) {
@@ -808,8 +819,8 @@ int unit_property_append(sd_bus_message *m, const char *assignment, Error *reter
         int r;
 
         if (!eq || eq == assignment || (size_t) (eq - assignment) >= NAME_MAX_ / 2)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "Properties: \"%.100s\" is not of the form NAME=VALUE.",
-                                 assignment);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Properties: \"%.100s\" is not of the form NAME=VALUE.", assignment);
         name = strndup(assignment, (size_t) (eq - assignment));
         if (!name)
                 return -ENOMEM;
@@ -819,10 +830,15 @@ int unit_property_append(sd_bus_message *m, const char *assignment, Error *reter
                         continue;
                 r = known[i].func(m, &known[i], eq + 1);
                 if (r == -EINVAL || r == -ERANGE)
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "Properties: \"%.100s\" is not a value for %s=%s.",
-                                         eq + 1, name,
-                                         streq(name, "Restart") ? " of a container (no, on-failure, on-abnormal, on-abort)" : "");
-                return r < 0 ? error_set_errno(reterr_error, r, "Failed to set the unit property %s=: %m", name) : 0;
+                        return error_set(
+                                        reterr_error, -EINVAL, "InvalidArgument",
+                                        "Properties: \"%.100s\" is not a value for %s=%s.", eq + 1, name,
+                                        streq(name, "Restart")
+                                                        ? " of a container (no, on-failure, on-abnormal, on-abort)"
+                                                        : "");
+                return r < 0 ? error_set_errno(reterr_error, r, "Failed to set the unit property %s=: %m",
+                                               name)
+                             : 0;
         }
 
         return refuse(name, reterr_error);

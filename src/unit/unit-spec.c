@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A UnitSpec as the properties of StartTransientUnit(), and systemd's errors as moored's. The properties that the hand-over
- * rests on come first; the user's follow, and unit_property_append() refuses those among them that would undo it.
+/* A UnitSpec as the properties of StartTransientUnit(), and systemd's errors as moored's. The properties
+ * that the hand-over rests on come first; the user's follow, and unit_property_append() refuses those among
+ * them that would undo it.
  *
- * DevicePolicy=closed: a container has CAP_MKNOD, as everywhere, and a node that it makes must not open the host's disks. */
+ * DevicePolicy=closed: a container has CAP_MKNOD, as everywhere, and a node that it makes must not open the
+ * host's disks. */
 
 #include <sys/wait.h>
 
@@ -31,7 +33,7 @@ static int append_exec_start(sd_bus_message *m, char *const *argv) {
         if (r >= 0)
                 r = sd_bus_message_append_strv(m, (char **) argv);
         if (r >= 0)
-                r = sd_bus_message_append_basic(m, 'b', &(int) { false });
+                r = sd_bus_message_append_basic(m, 'b', &(int){ false });
         for (unsigned i = 0; r >= 0 && i < 4; i++)
                 r = sd_bus_message_close_container(m);
         return r;
@@ -72,8 +74,10 @@ static int append_stdio(sd_bus_message *m, const ContainerStdio *stdio) {
         int r;
 
         for (size_t i = 0; i < ELEMENTSOF(streams); i++) {
-                r = streams[i].fd >= 0 ? sd_bus_message_append(m, "(sv)", streams[i].descriptor, "h", streams[i].fd) :
-                                         sd_bus_message_append(m, "(sv)", streams[i].name, "s", streams[i].otherwise);
+                r = streams[i].fd >= 0 ? sd_bus_message_append(m, "(sv)", streams[i].descriptor, "h",
+                                                               streams[i].fd)
+                                       : sd_bus_message_append(m, "(sv)", streams[i].name, "s",
+                                                               streams[i].otherwise);
                 if (r < 0)
                         return r;
         }
@@ -100,19 +104,13 @@ static int append_environment(sd_bus_message *m, char *const *environment) {
 
 static int append_fixed(sd_bus_message *m, const UnitSpec *spec) {
         return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
-                                     "Description", "s", spec->description,
-                                     "Slice", "s", spec->slice,
-                                     "Type", "s", "notify",
-                                     "NotifyAccess", "s", "all",
-                                     "Delegate", "b", true,
-                                     "RemainAfterExit", "b", true,
-                                     "KillMode", "s", "mixed",
-                                     "KillSignal", "i", (int32_t) spec->kill_signal,
-                                     "SendSIGKILL", "b", true,
-                                     "TimeoutStopUSec", "t", spec->timeout_stop_usec,
-                                     "TimeoutStartUSec", "t", spec->timeout_start_usec,
-                                     "SyslogIdentifier", "s", spec->syslog_identifier,
-                                     "DevicePolicy", "s", "closed");
+                                     "Description", "s", spec->description, "Slice", "s", spec->slice,
+                                     "Type", "s", "notify", "NotifyAccess", "s", "all", "Delegate", "b",
+                                     true, "RemainAfterExit", "b", true, "KillMode", "s", "mixed",
+                                     "KillSignal", "i", (int32_t) spec->kill_signal, "SendSIGKILL", "b",
+                                     true, "TimeoutStopUSec", "t", spec->timeout_stop_usec,
+                                     "TimeoutStartUSec", "t", spec->timeout_start_usec, "SyslogIdentifier",
+                                     "s", spec->syslog_identifier, "DevicePolicy", "s", "closed");
 }
 
 int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, Error *reterr_error) {
@@ -168,7 +166,8 @@ int unit_error_from_message(sd_bus_message *reply, Error *ret) {
                 return 0;
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
                 if (streq(e->name, names[i].bus))
-                        return error_set(ret, names[i].error, names[i].name, "systemd: %s", strempty(e->message));
+                        return error_set(ret, names[i].error, names[i].name, "systemd: %s",
+                                         strempty(e->message));
 
         r = -sd_bus_error_get_errno(e);
         return error_set(ret, r < 0 ? r : -EIO, "Failed", "systemd: %s", e->message ?: e->name);
@@ -179,14 +178,10 @@ static int errno_from_name(const char *name) {
                 const char *name;
                 int error;
         } names[] = {
-                { "CommandNotFound", -ENOENT },
-                { "CommandNotExecutable", -EACCES },
-                { "NoSuchUser", -ENOENT },
-                { "NoSuchGroup", -ENOENT },
-                { "NoSuchSource", -ENOENT },
-                { "InvalidArgument", -EINVAL },
-                { "NoSpace", -ENOSPC },
-                { "NoMemory", -ENOMEM },
+                { "CommandNotFound", -ENOENT }, { "CommandNotExecutable", -EACCES },
+                { "NoSuchUser", -ENOENT },      { "NoSuchGroup", -ENOENT },
+                { "NoSuchSource", -ENOENT },    { "InvalidArgument", -EINVAL },
+                { "NoSpace", -ENOSPC },         { "NoMemory", -ENOMEM },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
@@ -210,11 +205,17 @@ int unit_error_from_status(const UnitStatus *status, const char *unit, const cha
         if (streq_ptr(job_result, "timeout") || streq_ptr(status->result, "timeout"))
                 return error_set(ret, -ETIMEDOUT, "Failed", "Unit %s did not start in time.", unit);
         if (streq_ptr(job_result, "canceled"))
-                return error_set(ret, -ECONNABORTED, "Failed", "The start of unit %s was canceled by somebody else.", unit);
+                return error_set(ret, -ECONNABORTED, "Failed",
+                                 "The start of unit %s was canceled by somebody else.", unit);
         if (streq_ptr(job_result, "dependency"))
-                return error_set(ret, -EIO, "Failed", "Unit %s did not start because one that it needs did not; see systemctl status.", unit);
+                return error_set(
+                                ret, -EIO, "Failed",
+                                "Unit %s did not start because one that it needs did not; see systemctl status.",
+                                unit);
 
-        return error_set(ret, -EIO, "Failed", "Unit %s did not start (job: %s, result: %s, %s %i); see journalctl -u '%s'.", unit,
+        return error_set(ret, -EIO, "Failed",
+                         "Unit %s did not start (job: %s, result: %s, %s %i); see journalctl -u '%s'.", unit,
                          job_result ?: "unknown", isempty(status->result) ? "unknown" : status->result,
-                         status->exec_main_code == CLD_EXITED ? "exit code" : "signal", status->exec_main_status, unit);
+                         status->exec_main_code == CLD_EXITED ? "exit code" : "signal",
+                         status->exec_main_status, unit);
 }

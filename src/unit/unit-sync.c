@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What is, at the start, after the connection was lost, and after PID 1 has reloaded: one call for the list of units, one for the
- * properties of each, a bounded number of them under way (a bus daemon limits the replies that a client may await).
+/* What is, at the start, after the connection was lost, and after PID 1 has reloaded: one call for the list
+ * of units, one for the properties of each, a bounded number of them under way (a bus daemon limits the
+ * replies that a client may await).
  *
- * PID 1 sends in order, so that a signal that comes before the reply to a call is older than what the reply says, and one that
- * comes after it newer: both are simply applied as they come. */
+ * PID 1 sends in order, so that a signal that comes before the reply to a call is older than what the reply
+ * says, and one that comes after it newer: both are simply applied as they come. */
 
 #include "basic/log.h"
 #include "basic/string-util.h"
@@ -14,7 +15,7 @@
 #define SYNC_INFLIGHT_MAX 32U
 #define INVOCATION_ID_SIZE 16U
 
-/* -- properties ------------------------------------------------------------------------------------------------------- */
+/* -- properties --------------------------------------------------------------------------------- */
 
 typedef struct StatusField {
         const char *name;
@@ -136,7 +137,7 @@ int unit_status_read(UnitStatus *s, sd_bus_message *m) {
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-/* -- enumeration ------------------------------------------------------------------------------------------------------ */
+/* -- enumeration -------------------------------------------------------------------------------- */
 
 static void sync_work(UnitManager *m);
 
@@ -211,7 +212,8 @@ static int ask_properties(UnitManager *m, const char *name, UnitCallHandler hand
         if (r < 0)
                 return r;
         /* No interface: the members of all of them, in one reply. */
-        r = sd_bus_message_new_method_call(m->bus, &message, SYSTEMD_NAME, path, "org.freedesktop.DBus.Properties", "GetAll");
+        r = sd_bus_message_new_method_call(m->bus, &message, SYSTEMD_NAME, path,
+                                           "org.freedesktop.DBus.Properties", "GetAll");
         if (r >= 0)
                 r = sd_bus_message_append(message, "s", "");
         return r < 0 ? r : unit_call(m, message, &call);
@@ -272,7 +274,8 @@ static int read_list(UnitManager *m, sd_bus_message *reply) {
         r = sd_bus_message_enter_container(reply, 'a', "(ssssssouso)");
         if (r < 0)
                 return r;
-        while ((r = sd_bus_message_read(reply, "(ssssssouso)", &name, NULL, &load, &active, &sub, NULL, NULL, NULL, NULL, NULL)) > 0)
+        while ((r = sd_bus_message_read(reply, "(ssssssouso)", &name, NULL, &load, &active, &sub, NULL, NULL,
+                                        NULL, NULL, NULL)) > 0)
                 /* "not-found": only somebody's dependency. */
                 if (streq(load, "loaded") || !streq(active, "inactive")) {
                         r = sync_add(m, name, active, sub);

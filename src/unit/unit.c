@@ -2,17 +2,18 @@
 
 /* A start is one method call and no property read. PID 1's order is relied upon:
  *
- *   StartTransientUnit ──▶ reply (job's path) ──▶ PropertiesChanged … ──▶ JobRemoved ──▶ PropertiesChanged … ──▶ UnitRemoved
+ *   StartTransientUnit ─▶ reply (job's path) ─▶ PropertiesChanged … ─▶ JobRemoved ─▶ … ─▶ UnitRemoved
  *
- * Before a job's end is announced, the pending change of its unit is sent, first the type's interface, then Unit's, so that
- * when JobRemoved comes, MainPID, InvocationID and StatusText are known here already; and a pair of signals is complete when that of
- * Unit has come, which is when it is told to container/. While the start is under way nothing is told but its end.
+ * Before a job's end is announced, the pending change of its unit is sent, first the type's interface, then
+ * Unit's, so that when JobRemoved comes, MainPID, InvocationID and StatusText are known here already; and a
+ * pair of signals is complete when that of Unit has come, which is when it is told to container/. While the
+ * start is under way nothing is told but its end.
  *
- * There is one match for the signals of all units: one for each container would meet the bus daemon's limit of matches (512 by
- * default). What is not ours is dropped by its path.
+ * There is one match for the signals of all units: one for each container would meet the bus daemon's limit
+ * of matches (512 by default). What is not ours is dropped by its path.
  *
- * A daemon-reload frees all units of PID 1 and makes them anew, UnitRemoved included: between Reloading(true) and Reloading(false) that
- * is not believed; then everything is asked for again. */
+ * A daemon-reload frees all units of PID 1 and makes them anew, UnitRemoved included: between
+ * Reloading(true) and Reloading(false) that is not believed; then everything is asked for again. */
 
 #include "basic/log.h"
 #include "basic/string-util.h"
@@ -25,7 +26,7 @@
 #define OUR_UNITS_PATH SYSTEMD_UNIT_PATH "/moored_2d"
 #define PROCESSES_MAX 65536U
 
-/* -- units ------------------------------------------------------------------------------------------------------------ */
+/* -- units -------------------------------------------------------------------------------------- */
 
 Unit *unit_get(UnitManager *m, const char *name) {
         return name ? hashmap_get(m->units, name) : NULL;
@@ -114,7 +115,7 @@ void unit_settle_start(Unit *u) {
         /* Otherwise the next change decides. */
 }
 
-/* -- calls ------------------------------------------------------------------------------------------------------------ */
+/* -- calls -------------------------------------------------------------------------------------- */
 
 static UnitCall *unit_call_free(UnitCall *c) {
         if (!c)
@@ -172,7 +173,8 @@ int unit_call(UnitManager *m, sd_bus_message *message, const UnitCall *template)
 int unit_manager_message(UnitManager *m, const char *method, sd_bus_message **ret) {
         if (!m->bus || sd_bus_is_open(m->bus) <= 0)
                 return -ENOTCONN;
-        return sd_bus_message_new_method_call(m->bus, ret, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, method);
+        return sd_bus_message_new_method_call(m->bus, ret, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER,
+                                              method);
 }
 
 int unit_call_method(UnitManager *m, const UnitCall *template, const char *method, const char *types, ...) {
@@ -194,7 +196,7 @@ int unit_call_method(UnitManager *m, const UnitCall *template, const char *metho
         return unit_call(m, message, template);
 }
 
-/* -- the backend of container/ ---------------------------------------------------------------------------------------- */
+/* -- the backend of container/ ------------------------------------------------------------------ */
 
 static int backend_check_properties(void *backend, char *const *properties, Error *reterr_error) {
         int r;
@@ -264,13 +266,18 @@ static void on_done(UnitCall *c, sd_bus_message *reply, int r, const Error *erro
 }
 
 static int backend_stop(void *backend, const char *unit, UnitDoneFunc func, void *userdata) {
-        const UnitCall call = { .unit = (char *) unit, .handler = on_done, .done = func, .userdata = userdata };
+        const UnitCall call = {
+                .unit = (char *) unit, .handler = on_done, .done = func, .userdata = userdata
+        };
 
         return unit_call_method(backend, &call, "StopUnit", "ss", unit, "replace");
 }
 
-static int backend_kill(void *backend, const char *unit, const char *whom, int signo, UnitDoneFunc func, void *userdata) {
-        const UnitCall call = { .unit = (char *) unit, .handler = on_done, .done = func, .userdata = userdata };
+static int backend_kill(void *backend, const char *unit, const char *whom, int signo, UnitDoneFunc func,
+                        void *userdata) {
+        const UnitCall call = {
+                .unit = (char *) unit, .handler = on_done, .done = func, .userdata = userdata
+        };
 
         return unit_call_method(backend, &call, "KillUnit", "ssi", unit, whom, (int32_t) signo);
 }
@@ -347,7 +354,9 @@ static void on_processes(UnitCall *c, sd_bus_message *reply, int r, const Error 
 }
 
 static int backend_processes(void *backend, const char *unit, UnitProcessesFunc func, void *userdata) {
-        const UnitCall call = { .unit = (char *) unit, .handler = on_processes, .processes = func, .userdata = userdata };
+        const UnitCall call = {
+                .unit = (char *) unit, .handler = on_processes, .processes = func, .userdata = userdata
+        };
 
         return unit_call_method(backend, &call, "GetUnitProcesses", "s", unit);
 }
@@ -362,7 +371,7 @@ static const UnitBackend unit_backend = {
         .processes = backend_processes,
 };
 
-/* -- signals ---------------------------------------------------------------------------------------------------------- */
+/* -- signals ------------------------------------------------------------------------------------ */
 
 static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *ret_error) {
         const char *path = sd_bus_message_get_path(message), *interface;
@@ -465,7 +474,7 @@ static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_erro
         return 0;
 }
 
-/* -- connection ------------------------------------------------------------------------------------------------------- */
+/* -- connection --------------------------------------------------------------------------------- */
 
 static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *ret_error) {
         log_warning("The connection to systemd is lost, connecting again.");
@@ -484,21 +493,24 @@ static int add_matches(UnitManager *m) {
         };
         int r;
 
-        r = sd_bus_match_signal(m->bus, NULL, NULL, "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local", "Disconnected",
-                                on_disconnected, m);
+        r = sd_bus_match_signal(m->bus, NULL, NULL, "/org/freedesktop/DBus/Local",
+                                "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, m);
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(signals); i++)
-                r = sd_bus_match_signal_async(m->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, signals[i].member,
-                                              signals[i].handler, NULL, m);
+                r = sd_bus_match_signal_async(m->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER,
+                                              signals[i].member, signals[i].handler, NULL, m);
         if (r >= 0)
                 r = sd_bus_add_match_async(m->bus, NULL,
-                                           "type='signal',sender='" SYSTEMD_NAME "',interface='org.freedesktop.DBus.Properties',"
-                                           "member='PropertiesChanged',path_namespace='" SYSTEMD_UNIT_PATH "'",
+                                           "type='signal',sender='" SYSTEMD_NAME
+                                           "',interface='org.freedesktop.DBus.Properties',"
+                                           "member='PropertiesChanged',path_namespace='" SYSTEMD_UNIT_PATH
+                                           "'",
                                            on_properties_changed, NULL, m);
         if (r >= 0)
-                r = sd_bus_add_match_async(m->bus, NULL,
-                                           "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
-                                           "member='NameOwnerChanged',arg0='" SYSTEMD_NAME "'",
-                                           on_owner_changed, NULL, m);
+                r = sd_bus_add_match_async(
+                                m->bus, NULL,
+                                "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',"
+                                "member='NameOwnerChanged',arg0='" SYSTEMD_NAME "'",
+                                on_owner_changed, NULL, m);
         return r;
 }
 
@@ -559,14 +571,15 @@ void unit_manager_reconnect_later(UnitManager *m) {
 
         if (m->reconnect_timer)
                 return;
-        r = sd_event_add_time_relative(m->event, &m->reconnect_timer, CLOCK_MONOTONIC, m->reconnect_usec, 0, on_reconnect, m);
+        r = sd_event_add_time_relative(m->event, &m->reconnect_timer, CLOCK_MONOTONIC, m->reconnect_usec, 0,
+                                       on_reconnect, m);
         if (r < 0)
                 log_error_errno(r, "Failed to set a timer, the connection to systemd stays lost: %m");
         m->reconnect_usec = MIN(m->reconnect_usec * 2, RECONNECT_MAX_USEC);
 }
 
-int unit_manager_new(sd_event *event, ContainerManager *containers, void (*ready)(void *userdata), void *userdata, UnitManager **ret,
-                     Error *reterr_error) {
+int unit_manager_new(sd_event *event, ContainerManager *containers, void (*ready)(void *userdata),
+                     void *userdata, UnitManager **ret, Error *reterr_error) {
         _cleanup_(unit_manager_freep) UnitManager *m = NULL;
         int r;
 

@@ -11,9 +11,10 @@
 
 typedef struct UnitManager UnitManager;
 
-/* Connects, subscribes, asks for the units moored-*.service asynchronously; ready is called when each has been told to
- * container_unit_changed(). Reconnects by itself when the connection is lost and tells everything anew. */
-int unit_manager_new(sd_event *event, ContainerManager *containers, void (*ready)(void *userdata), void *userdata, UnitManager **ret,
-                     Error *reterr_error);
+/* Connects, subscribes, asks for the units moored-*.service asynchronously; ready is called when each has
+ * been told to container_unit_changed(). Reconnects by itself when the connection is lost and tells
+ * everything anew. */
+int unit_manager_new(sd_event *event, ContainerManager *containers, void (*ready)(void *userdata),
+                     void *userdata, UnitManager **ret, Error *reterr_error);
 UnitManager *unit_manager_free(UnitManager *m);
 DEFINE_CLEANUP_FUNC(UnitManager *, unit_manager_free)

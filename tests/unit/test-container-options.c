@@ -10,8 +10,8 @@
 #include "basic/strv.h"
 #include "container/options.h"
 
-#define OPTIONS(...) ((ContainerOptions) { .stop_timeout_usec = UINT64_MAX, __VA_ARGS__ })
-#define L(...) ((char **) (const char *[]) { __VA_ARGS__, NULL })
+#define OPTIONS(...) ((ContainerOptions){ .stop_timeout_usec = UINT64_MAX, __VA_ARGS__ })
+#define L(...) ((char **) (const char *[]){ __VA_ARGS__, NULL })
 
 static void check_valid(ContainerOptions o) {
         _cleanup_error_ Error e = ERROR_NULL;
@@ -32,7 +32,8 @@ static void check_invalid(ContainerOptions o, const char *option) {
 
 static void test_text(void **state) {
         check_valid(OPTIONS());
-        check_valid(OPTIONS(.command = L("sh", "-c", "echo a\necho b"), .environment = L("A=x\ny", "B=", "_c.d=1")));
+        check_valid(OPTIONS(.command = L("sh", "-c", "echo a\necho b"),
+                            .environment = L("A=x\ny", "B=", "_c.d=1")));
         check_invalid(OPTIONS(.environment = L("A")), "Environment");
         check_invalid(OPTIONS(.environment = L("=b")), "Environment");
         check_invalid(OPTIONS(.environment = L("A\nB=c")), "Environment");
@@ -79,7 +80,8 @@ static void test_names(void **state) {
         check_invalid(OPTIONS(.cap_drop = L("")), "CapabilitiesDrop");
 }
 
-static void check_mount(const char *type, const char *source, const char *destination, char **options, bool valid) {
+static void check_mount(const char *type, const char *source, const char *destination, char **options,
+                        bool valid) {
         ContainerMount m = { (char *) type, (char *) source, (char *) destination, options };
         ContainerOptions o = OPTIONS(.mounts = &m, .n_mounts = 1);
 
@@ -165,13 +167,16 @@ static void test_json(void **state) {
                 { (char *) "bind", (char *) "/src", (char *) "/dst", L("ro", "rslave") },
                 { (char *) "tmpfs", NULL, (char *) "/t", NULL },
         };
-        ContainerOptions o = OPTIONS(.command = L("sh", "-c", "a\nb"), .entrypoint_set = true, .environment = L("A=\"ä\""),
-                                     .working_directory = (char *) "/w", .user = (char *) "u:g", .groups = L("g1", "g2"),
+        ContainerOptions o = OPTIONS(.command = L("sh", "-c", "a\nb"), .entrypoint_set = true,
+                                     .environment = L("A=\"ä\""), .working_directory = (char *) "/w",
+                                     .user = (char *) "u:g", .groups = L("g1", "g2"),
                                      .hostname = (char *) "h", .mounts = m, .n_mounts = 2, .read_only = true,
-                                     .network = (char *) "host", .labels = L("k=v"), .properties = L("Nice=1"),
-                                     .cap_add = L("KILL"), .cap_drop = L("ALL"), .privileged_seccomp = true,
-                                     .stop_signal = (char *) "INT", .auto_remove = true, .platform = (char *) "linux/arm64");
-        ContainerProcess p = { L("sh"), L("PATH=/bin"), (char *) "/w", (char *) "u:g", (char *) "h", 2, L("a=b") };
+                                     .network = (char *) "host", .labels = L("k=v"),
+                                     .properties = L("Nice=1"), .cap_add = L("KILL"), .cap_drop = L("ALL"),
+                                     .privileged_seccomp = true, .stop_signal = (char *) "INT",
+                                     .auto_remove = true, .platform = (char *) "linux/arm64");
+        ContainerProcess p = { L("sh"), L("PATH=/bin"), (char *) "/w", (char *) "u:g", (char *) "h",
+                               2,       L("a=b") };
 
         o.stop_timeout_usec = 0;
         assert_int_equal(container_options_to_json(&o, &p, &text, &e), 0);
@@ -210,7 +215,11 @@ static void test_json_defaults(void **state) {
 
 static void test_json_damaged(void **state) {
         static const char *const damaged[] = {
-                "", "[]", "{}", "{\"options\":{}}", "{\"options\":{},\"process\":{}}",
+                "",
+                "[]",
+                "{}",
+                "{\"options\":{}}",
+                "{\"options\":{},\"process\":{}}",
                 "{\"options\":{\"mounts\":3},\"process\":{\"args\":[\"a\"],\"cwd\":\"/\",\"hostname\":\"h\",\"stopSignal\":15}}",
                 "{\"options\":{\"mounts\":[{}]},\"process\":{\"args\":[\"a\"],\"cwd\":\"/\",\"hostname\":\"h\",\"stopSignal\":15}}",
                 "{\"options\":{},\"process\":{\"args\":[\"a\"],\"cwd\":\"/\",\"hostname\":\"h\",\"stopSignal\":0}}",
@@ -238,14 +247,10 @@ static void test_get_property(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_text),
-                cmocka_unit_test(test_names),
-                cmocka_unit_test(test_mounts),
-                cmocka_unit_test(test_limits),
-                cmocka_unit_test(test_sources),
-                cmocka_unit_test(test_json),
-                cmocka_unit_test(test_json_defaults),
-                cmocka_unit_test(test_json_damaged),
+                cmocka_unit_test(test_text),          cmocka_unit_test(test_names),
+                cmocka_unit_test(test_mounts),        cmocka_unit_test(test_limits),
+                cmocka_unit_test(test_sources),       cmocka_unit_test(test_json),
+                cmocka_unit_test(test_json_defaults), cmocka_unit_test(test_json_damaged),
                 cmocka_unit_test(test_get_property),
         };
 

@@ -16,21 +16,22 @@
 #include "container/spec.h"
 
 #define PROFILE TEST_DATA_DIR "/../../src/runtime/seccomp-default.json"
-#define OPTIONS(...) ((ContainerOptions) { .stop_timeout_usec = UINT64_MAX, __VA_ARGS__ })
-#define L(...) ((char **) (const char *[]) { __VA_ARGS__, NULL })
+#define OPTIONS(...) ((ContainerOptions){ .stop_timeout_usec = UINT64_MAX, __VA_ARGS__ })
+#define L(...) ((char **) (const char *[]){ __VA_ARGS__, NULL })
 #define ALL UINT64_MAX
 
 static const ImageConfig image = {
         .platform = { (char *) "linux", (char *) "amd64", NULL },
         .created_usec = UINT64_C(1700000000000000),
         .user = (char *) "web",
-        .env = (char *[]) { (char *) "PATH=/x", (char *) "LANG=C", (char *) "broken", (char *) "=y", NULL },
-        .entrypoint = (char *[]) { (char *) "/entry", NULL },
-        .cmd = (char *[]) { (char *) "one", (char *) "two", NULL },
+        .env = (char *[]){ (char *) "PATH=/x", (char *) "LANG=C", (char *) "broken", (char *) "=y", NULL },
+        .entrypoint = (char *[]){ (char *) "/entry", NULL },
+        .cmd = (char *[]){ (char *) "one", (char *) "two", NULL },
         .working_dir = (char *) "srv",
         .stop_signal = (char *) "SIGQUIT",
-        .exposed_ports = (char *[]) { (char *) "80/tcp", NULL },
-        .labels = (char *[]) { (char *) "vendor=x", (char *) "org.moored.rootfs.upper=/etc", (char *) "org.opencontainers.image.os=plan9", NULL },
+        .exposed_ports = (char *[]){ (char *) "80/tcp", NULL },
+        .labels = (char *[]){ (char *) "vendor=x", (char *) "org.moored.rootfs.upper=/etc",
+                              (char *) "org.opencontainers.image.os=plan9", NULL },
 };
 
 static void assert_args(const ImageConfig *config, ContainerOptions o, const char *want) {
@@ -50,21 +51,28 @@ static void test_args(void **state) {
         assert_args(&image, OPTIONS(), "/entry|one|two");
         assert_args(&image, OPTIONS(.command = L("x")), "/entry|x");
         assert_args(&image, OPTIONS(.entrypoint_set = true, .entrypoint = L("sh")), "sh");
-        assert_args(&image, OPTIONS(.entrypoint_set = true, .entrypoint = L("sh"), .command = L("-c", "a b")), "sh|-c|a b");
+        assert_args(&image,
+                    OPTIONS(.entrypoint_set = true, .entrypoint = L("sh"), .command = L("-c", "a b")),
+                    "sh|-c|a b");
         assert_args(&image, OPTIONS(.entrypoint_set = true, .command = L("x")), "x");
         assert_args(&none, OPTIONS(.command = L("x")), "x");
 
         assert_int_equal(container_process_resolve(&none, &OPTIONS(), "id", &p, &e), -EINVAL);
         assert_string_equal(error_name(&e), "InvalidArgument");
-        assert_int_equal(container_process_resolve(&image, &OPTIONS(.entrypoint_set = true), "id", &p, NULL), -EINVAL);
-        assert_int_equal(container_process_resolve(&none, &OPTIONS(.command = L((char *) "")), "id", &p, NULL), -EINVAL);
+        assert_int_equal(container_process_resolve(&image, &OPTIONS(.entrypoint_set = true), "id", &p, NULL),
+                         -EINVAL);
+        assert_int_equal(container_process_resolve(&none, &OPTIONS(.command = L((char *) "")), "id", &p,
+                                                   NULL),
+                         -EINVAL);
 }
 
 static void test_process(void **state) {
         _cleanup_(container_process_done) ContainerProcess p = {}, q = {}, n = {};
         ImageConfig none = { .stop_signal = (char *) "SIGNONE" };
 
-        assert_int_equal(container_process_resolve(&image, &OPTIONS(.environment = L("LANG=de", "A=")), "cafe", &p, NULL), 0);
+        assert_int_equal(container_process_resolve(&image, &OPTIONS(.environment = L("LANG=de", "A=")),
+                                                   "cafe", &p, NULL),
+                         0);
         assert_string_equal(strv_env_get(p.env, "PATH"), "/x");
         assert_string_equal(strv_env_get(p.env, "LANG"), "de");
         assert_string_equal(strv_env_get(p.env, "A"), "");
@@ -75,8 +83,12 @@ static void test_process(void **state) {
         assert_string_equal(p.hostname, "cafe");
         assert_int_equal(p.stop_signal, SIGQUIT);
 
-        assert_int_equal(container_process_resolve(&image, &OPTIONS(.user = (char *) "0", .hostname = (char *) "h", .stop_signal = (char *) "INT",
-                                                                    .working_directory = (char *) "/w"), "cafe", &q, NULL), 0);
+        assert_int_equal(container_process_resolve(&image,
+                                                   &OPTIONS(.user = (char *) "0", .hostname = (char *) "h",
+                                                            .stop_signal = (char *) "INT",
+                                                            .working_directory = (char *) "/w"),
+                                                   "cafe", &q, NULL),
+                         0);
         assert_string_equal(q.cwd, "/w");
         assert_string_equal(q.user, "0");
         assert_string_equal(strv_env_get(q.env, "HOSTNAME"), "h");
@@ -92,7 +104,10 @@ static void test_process(void **state) {
 static void test_annotations(void **state) {
         _cleanup_(container_process_done) ContainerProcess p = {};
 
-        assert_int_equal(container_process_resolve(&image, &OPTIONS(.labels = L("vendor=y", "org.moored.user=0")), "id", &p, NULL), 0);
+        assert_int_equal(container_process_resolve(&image,
+                                                   &OPTIONS(.labels = L("vendor=y", "org.moored.user=0")),
+                                                   "id", &p, NULL),
+                         0);
         assert_string_equal(strv_env_get(p.annotations, "vendor"), "y");
         assert_string_equal(strv_env_get(p.annotations, "org.opencontainers.image.os"), "plan9");
         assert_string_equal(strv_env_get(p.annotations, "org.opencontainers.image.architecture"), "amd64");
@@ -106,12 +121,15 @@ static void test_annotations(void **state) {
 static uint64_t caps(char **add, char **drop, uint64_t available) {
         uint64_t mask = 0;
 
-        assert_int_equal(container_capabilities_resolve(&OPTIONS(.cap_add = add, .cap_drop = drop), available, &mask, NULL), 0);
+        assert_int_equal(container_capabilities_resolve(&OPTIONS(.cap_add = add, .cap_drop = drop),
+                                                        available, &mask, NULL),
+                         0);
         return mask;
 }
 
 static void test_capabilities(void **state) {
-        uint64_t kill = capability_mask_from_string("KILL"), admin = capability_mask_from_string("cap_sys_admin"), mask;
+        uint64_t kill = capability_mask_from_string("KILL"),
+                 admin = capability_mask_from_string("cap_sys_admin"), mask;
         _cleanup_error_ Error e = ERROR_NULL;
 
         assert_int_equal(__builtin_popcountll(capability_default_mask), 14);
@@ -127,11 +145,13 @@ static void test_capabilities(void **state) {
         assert_true(caps(L("ALL"), L("KILL"), ALL) == (((UINT64_C(1) << 41) - 1) & ~kill));
         assert_true(caps(L("ALL"), NULL, admin) == admin);
         assert_true(caps(NULL, NULL, kill) == kill);
-        assert_int_equal(container_capabilities_resolve(&OPTIONS(.cap_add = L("SYS_ADMIN")), kill, &mask, &e), -EINVAL);
+        assert_int_equal(
+                        container_capabilities_resolve(&OPTIONS(.cap_add = L("SYS_ADMIN")), kill, &mask, &e),
+                        -EINVAL);
         assert_non_null(strstr(error_message(&e), "SYS_ADMIN"));
 }
 
-/* -- config.json ------------------------------------------------------------------------------------------------------ */
+/* -- config.json -------------------------------------------------------------------------------- */
 
 static json_t *build(ContainerOptions o, json_t *seccomp) {
         SnapshotMount mount = { (char *) "/snap", L("2/fs", "1/fs"), (char *) "3/fs", (char *) "3/work" };
@@ -158,7 +178,7 @@ static json_t *find_mount(json_t *j, const char *destination, size_t *ret_index)
         json_t *m, *found = NULL;
         size_t i;
 
-        json_array_foreach(at(j, "mounts"), i, m)
+        json_array_foreach (at(j, "mounts"), i, m)
                 if (streq(json_get_string(m, "destination"), destination)) {
                         assert_null(found);
                         found = m;
@@ -172,7 +192,7 @@ static bool has_option(json_t *m, const char *option) {
         json_t *o;
         size_t i;
 
-        json_array_foreach(json_object_get(m, "options"), i, o)
+        json_array_foreach (json_object_get(m, "options"), i, o)
                 if (streq(json_string_value(o), option))
                         return true;
         return false;
@@ -182,14 +202,15 @@ static bool has_namespace(json_t *j, const char *type) {
         json_t *n;
         size_t i;
 
-        json_array_foreach(at(j, "linux/namespaces"), i, n)
+        json_array_foreach (at(j, "linux/namespaces"), i, n)
                 if (streq(json_get_string(n, "type"), type))
                         return true;
         return false;
 }
 
 static void test_spec(void **state) {
-        _cleanup_json_ json_t *j = build(OPTIONS(.groups = L("a", "7"), .labels = L("org.moored.groups=0")), NULL);
+        _cleanup_json_ json_t *j =
+                        build(OPTIONS(.groups = L("a", "7"), .labels = L("org.moored.groups=0")), NULL);
         json_t *annotations = json_object_get(j, "annotations");
 
         assert_string_equal(json_get_string(j, "ociVersion"), "1.2.0");
@@ -201,7 +222,8 @@ static void test_spec(void **state) {
         assert_null(at(j, "process/capabilities/ambient"));
         assert_true(json_is_false(at(j, "root/readonly")));
         assert_null(at(j, "linux/seccomp"));
-        assert_true(has_namespace(j, "network") && has_namespace(j, "pid") && has_namespace(j, "mount") && has_namespace(j, "cgroup"));
+        assert_true(has_namespace(j, "network") && has_namespace(j, "pid") && has_namespace(j, "mount") &&
+                    has_namespace(j, "cgroup"));
         assert_string_equal(json_get_string(annotations, "org.moored.rootfs.dir"), "/snap");
         assert_string_equal(json_get_string(annotations, "org.moored.rootfs.lower"), "2/fs:1/fs");
         assert_string_equal(json_get_string(annotations, "org.moored.rootfs.upper"), "3/fs");
@@ -209,12 +231,15 @@ static void test_spec(void **state) {
         assert_string_equal(json_get_string(annotations, "org.moored.user"), "web");
         assert_string_equal(json_get_string(annotations, "org.moored.groups"), "a,7");
         assert_string_equal(json_get_string(annotations, "vendor"), "x");
-        assert_string_equal(json_get_string(find_mount(j, "/etc/hosts", NULL), "source"), "/run/moored/containers/ns/id/hosts");
+        assert_string_equal(json_get_string(find_mount(j, "/etc/hosts", NULL), "source"),
+                            "/run/moored/containers/ns/id/hosts");
         assert_true(has_option(find_mount(j, "/sys", NULL), "ro"));
 }
 
 static void test_spec_host(void **state) {
-        _cleanup_json_ json_t *j = build(OPTIONS(.network = (char *) "host", .read_only = true, .user = (char *) "5:6"), NULL);
+        _cleanup_json_ json_t *j =
+                        build(OPTIONS(.network = (char *) "host", .read_only = true, .user = (char *) "5:6"),
+                              NULL);
 
         assert_false(has_namespace(j, "network"));
         assert_true(has_namespace(j, "uts"));
@@ -253,15 +278,15 @@ static void test_spec_etc(void **state) {
         assert_null(find_mount(j, "/etc/hosts", NULL));
 }
 
-/* -- seccomp ---------------------------------------------------------------------------------------------------------- */
+/* -- seccomp ------------------------------------------------------------------------------------ */
 
 static bool allows(json_t *profile, const char *name) {
         json_t *rule, *n;
         size_t i, k;
 
-        json_array_foreach(json_object_get(profile, "syscalls"), i, rule)
+        json_array_foreach (json_object_get(profile, "syscalls"), i, rule)
                 if (streq(json_get_string(rule, "action"), "SCMP_ACT_ALLOW"))
-                        json_array_foreach(json_object_get(rule, "names"), k, n)
+                        json_array_foreach (json_object_get(rule, "names"), k, n)
                                 if (streq(json_string_value(n), name))
                                         return true;
         return false;
@@ -279,12 +304,16 @@ static void test_seccomp(void **state) {
         assert_int_equal(seccomp_profile_resolve(p, capability_default_mask, &usual, &e), 0);
         assert_int_equal(seccomp_profile_resolve(p, capability_default_mask, &again, &e), 0);
         assert_ptr_equal(usual, again);
-        assert_int_equal(seccomp_profile_resolve(p, capability_default_mask | capability_mask_from_string("SYS_ADMIN"), &admin, &e), 0);
+        assert_int_equal(seccomp_profile_resolve(p,
+                                                 capability_default_mask |
+                                                                 capability_mask_from_string("SYS_ADMIN"),
+                                                 &admin, &e),
+                         0);
 
         assert_true(allows(usual, "read") && allows(usual, "execve"));
         assert_false(allows(usual, "mount"));
         assert_true(allows(admin, "mount"));
-        json_array_foreach(json_object_get(usual, "syscalls"), i, rule) {
+        json_array_foreach (json_object_get(usual, "syscalls"), i, rule) {
                 assert_null(json_object_get(rule, "includes"));
                 assert_null(json_object_get(rule, "excludes"));
         }
@@ -322,15 +351,19 @@ static int resolve_text(const char *text, uint64_t capabilities) {
 
 static void test_seccomp_conditions(void **state) {
         uint64_t kill = capability_mask_from_string("KILL"), chown = capability_mask_from_string("CHOWN");
-        static const char both[] = "{\"syscalls\":[{\"names\":[\"a\"],\"includes\":{\"caps\":[\"CAP_KILL\",\"CAP_CHOWN\"]}}]}";
-        static const char neither[] = "{\"syscalls\":[{\"names\":[\"a\"],\"excludes\":{\"caps\":[\"CAP_KILL\",\"CAP_CHOWN\"]}}]}";
+        static const char both[] =
+                        "{\"syscalls\":[{\"names\":[\"a\"],\"includes\":{\"caps\":[\"CAP_KILL\",\"CAP_CHOWN\"]}}]}";
+        static const char neither[] =
+                        "{\"syscalls\":[{\"names\":[\"a\"],\"excludes\":{\"caps\":[\"CAP_KILL\",\"CAP_CHOWN\"]}}]}";
 
         assert_int_equal(resolve_text(both, kill), 0);
         assert_int_equal(resolve_text(both, kill | chown), 1);
         assert_int_equal(resolve_text(neither, kill), 0);
         assert_int_equal(resolve_text(neither, 0), 1);
-        assert_int_equal(resolve_text("{\"syscalls\":[{\"includes\":{\"arches\":[\"amd64\"]}}]}", 0), -EBADMSG);
-        assert_int_equal(resolve_text("{\"syscalls\":[{\"includes\":{\"caps\":[\"CAP_FLY\"]}}]}", 0), -EBADMSG);
+        assert_int_equal(resolve_text("{\"syscalls\":[{\"includes\":{\"arches\":[\"amd64\"]}}]}", 0),
+                         -EBADMSG);
+        assert_int_equal(resolve_text("{\"syscalls\":[{\"includes\":{\"caps\":[\"CAP_FLY\"]}}]}", 0),
+                         -EBADMSG);
         assert_int_equal(resolve_text("{\"syscalls\":[3]}", 0), -EBADMSG);
         assert_int_equal(resolve_text("{\"syscalls\":{}}", 0), -EBADMSG);
         assert_int_equal(resolve_text("{", 0), -EBADMSG);
@@ -338,16 +371,11 @@ static void test_seccomp_conditions(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_args),
-                cmocka_unit_test(test_process),
-                cmocka_unit_test(test_annotations),
-                cmocka_unit_test(test_capabilities),
-                cmocka_unit_test(test_spec),
-                cmocka_unit_test(test_spec_host),
-                cmocka_unit_test(test_spec_mounts),
-                cmocka_unit_test(test_spec_etc),
-                cmocka_unit_test(test_seccomp),
-                cmocka_unit_test(test_seccomp_conditions),
+                cmocka_unit_test(test_args),        cmocka_unit_test(test_process),
+                cmocka_unit_test(test_annotations), cmocka_unit_test(test_capabilities),
+                cmocka_unit_test(test_spec),        cmocka_unit_test(test_spec_host),
+                cmocka_unit_test(test_spec_mounts), cmocka_unit_test(test_spec_etc),
+                cmocka_unit_test(test_seccomp),     cmocka_unit_test(test_seccomp_conditions),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

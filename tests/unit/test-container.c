@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The container's states against a PID 1 that says what the test wants it to say; store, snapshots and images are real. */
+/* The container's states against a PID 1 that says what the test wants it to say; store, snapshots and
+ * images are real. */
 
 #include "container/bundle.h"
 #include "container/container-private.h"
@@ -56,14 +57,15 @@ static int fake_start(void *backend, const UnitSpec *spec, UnitStartFunc func, v
         return 0;
 }
 
-static int fake_stop(void *backend, const char *unit, void (*func)(int r, const Error *e, void *userdata), void *userdata) {
+static int fake_stop(void *backend, const char *unit, void (*func)(int r, const Error *e, void *userdata),
+                     void *userdata) {
         ((FakeSystemd *) backend)->n_stop++;
         func(0, NULL, userdata);
         return 0;
 }
 
-static int fake_kill(void *backend, const char *unit, const char *whom, int signo, void (*func)(int r, const Error *e, void *userdata),
-                     void *userdata) {
+static int fake_kill(void *backend, const char *unit, const char *whom, int signo,
+                     void (*func)(int r, const Error *e, void *userdata), void *userdata) {
         FakeSystemd *s = backend;
 
         s->n_kill++;
@@ -113,7 +115,8 @@ static void assert_log(Test *t, const char *want) {
 static void test_start(Test *t) {
         _cleanup_error_ Error e = ERROR_NULL;
 
-        if (container_manager_new(t->f->event, t->f->store, t->f->snapshots, t->f->images, t->f->events, t->runtime, &t->m, &e) < 0)
+        if (container_manager_new(t->f->event, t->f->store, t->f->snapshots, t->f->images, t->f->events,
+                                  t->runtime, &t->m, &e) < 0)
                 fail_msg("%s", error_message(&e));
         container_manager_set_backend(t->m, &fake_backend, &t->systemd);
         assert_int_equal(events_subscribe(t->f->events, on_event, t), 0);
@@ -171,7 +174,9 @@ static void on_answer(Container *c, const Error *error, void *userdata) {
 }
 
 static ContainerOptions options(bool auto_remove) {
-        return (ContainerOptions) { .stop_timeout_usec = UINT64_MAX, .privileged_seccomp = true, .auto_remove = auto_remove };
+        return (ContainerOptions){ .stop_timeout_usec = UINT64_MAX,
+                                   .privileged_seccomp = true,
+                                   .auto_remove = auto_remove };
 }
 
 static int run(Test *t, ContainerOptions o, Error *e) {
@@ -187,7 +192,7 @@ static Container *web(Test *t) {
 }
 
 static UnitStatus running(const char *invocation) {
-        return (UnitStatus) {
+        return (UnitStatus){
                 .loaded = true,
                 .launcher = true,
                 .active_state = (char *) "active",
@@ -218,7 +223,7 @@ static void tell(Test *t, UnitStatus u) {
 }
 
 static void tell_gone(Test *t) {
-        tell(t, (UnitStatus) {});
+        tell(t, (UnitStatus){});
 }
 
 static void started(Test *t) {
@@ -281,8 +286,11 @@ static void test_run_and_exit(void **state) {
 
         /* Said again, and in other words: recorded once, released once. */
         tell(t, ended(INVOCATION_1, CLD_EXITED, 7, "exit-code"));
-        tell(t, (UnitStatus) { .loaded = true, .active_state = (char *) "inactive", .sub_state = (char *) "dead", .active_enter_usec = 1,
-                               .invocation_id = (char *) INVOCATION_1 });
+        tell(t, (UnitStatus){ .loaded = true,
+                              .active_state = (char *) "inactive",
+                              .sub_state = (char *) "dead",
+                              .active_enter_usec = 1,
+                              .invocation_id = (char *) INVOCATION_1 });
         tell_gone(t);
         assert_log(t, "");
         assert_int_equal(t->systemd.n_release, 1);
@@ -383,8 +391,8 @@ static void check_refused(Test *t, ContainerOptions o, const char *image, const 
 
 static void test_refused(void **state) {
         _cleanup_error_ Error e = ERROR_NULL;
-        ContainerOptions o = options(false), network = options(false), property = options(false), platform = options(false),
-                         source = options(false), big = options(false);
+        ContainerOptions o = options(false), network = options(false), property = options(false),
+                         platform = options(false), source = options(false), big = options(false);
         char id[CONTAINER_ID_MAX + 2] = "";
         Test *t = *state;
         Container *c;
@@ -398,7 +406,7 @@ static void test_refused(void **state) {
         check_refused(t, platform, "app", "NoSuchPlatform");
         source.mounts = calloc(1, sizeof(ContainerMount));
         source.n_mounts = 1;
-        source.mounts[0] = (ContainerMount) { strdup("bind"), strdup("/no/such"), strdup("/mnt"), NULL };
+        source.mounts[0] = (ContainerMount){ strdup("bind"), strdup("/no/such"), strdup("/mnt"), NULL };
         check_refused(t, source, "app", "NoSuchSource");
         assert_log(t, "");
 
@@ -618,7 +626,7 @@ static void test_unit_taken_away(void **state) {
         assert_int_equal(c->row.exit_code, 3);
 }
 
-/* -- recovery --------------------------------------------------------------------------------------------------------- */
+/* -- recovery ----------------------------------------------------------------------------------- */
 
 static void test_recover_running(void **state) {
         _cleanup_error_ Error e = ERROR_NULL;
@@ -798,9 +806,15 @@ static void test_unreadable_record(void **state) {
         uint64_t id;
 
         assert_int_equal(snapshot_prepare(t->f->snapshots, 1, false, &id, NULL), 0);
-        assert_int_equal(store_container_add(t->f->store, &(ContainerRow) { .ns = (char *) "default", .id = (char *) "web",
-                                             .image = (char *) NAME, .image_digest = (char *) "sha256:0", .options = (char *) "{",
-                                             .snapshot = id, .exit_code = -1 }), 0);
+        assert_int_equal(store_container_add(t->f->store,
+                                             &(ContainerRow){ .ns = (char *) "default",
+                                                              .id = (char *) "web",
+                                                              .image = (char *) NAME,
+                                                              .image_digest = (char *) "sha256:0",
+                                                              .options = (char *) "{",
+                                                              .snapshot = id,
+                                                              .exit_code = -1 }),
+                         0);
         assert_int_equal(bundle_write(t->m->containers_fd, "default", "web", "{}", "h", false, NULL), 0);
         restart(t);
         tell(t, running(INVOCATION_1));

@@ -41,9 +41,11 @@ static void test_names(void **state) {
 }
 
 static void test_object_path(void **state) {
-        static const char *const units[] = { "moored-default-web.service", "moored-a\\x2db-1.service", "1_x.service" };
+        static const char *const units[] = { "moored-default-web.service", "moored-a\\x2db-1.service",
+                                             "1_x.service" };
 
-        check(unit_object_path("moored-default-web.service"), "/org/freedesktop/systemd1/unit/moored_2ddefault_2dweb_2eservice");
+        check(unit_object_path("moored-default-web.service"),
+              "/org/freedesktop/systemd1/unit/moored_2ddefault_2dweb_2eservice");
         for (size_t i = 0; i < ELEMENTSOF(units); i++) {
                 char *want;
 
@@ -54,8 +56,10 @@ static void test_object_path(void **state) {
 }
 
 static void test_control_group(void **state) {
-        check(unit_control_group("moored-default.slice", "u.service"), "/moored.slice/moored-default.slice/u.service");
-        check(unit_control_group("moored-a\\x2db.slice", "u.service"), "/moored.slice/moored-a\\x2db.slice/u.service");
+        check(unit_control_group("moored-default.slice", "u.service"),
+              "/moored.slice/moored-default.slice/u.service");
+        check(unit_control_group("moored-a\\x2db.slice", "u.service"),
+              "/moored.slice/moored-a\\x2db.slice/u.service");
         check(unit_control_group("system.slice", "u.service"), "/system.slice/u.service");
         check(unit_control_group("a-b-c.slice", "u.service"), "/a.slice/a-b.slice/a-b-c.slice/u.service");
         check(unit_control_group("-.slice", "u.service"), "/u.service");

@@ -73,13 +73,26 @@ static void dump_value(sd_bus_message *m, FILE *out) {
                 }
                 assert_true(sd_bus_message_read_basic(m, type, &v) > 0);
                 switch (type) {
-                case 's': fprintf(out, "%s", v.s); break;
-                case 'i': fprintf(out, "%i", v.i); break;
-                case 'u': fprintf(out, "%u", v.u); break;
-                case 'y': fprintf(out, "%u", v.y); break;
-                case 'b': fprintf(out, "%s", v.b ? "true" : "false"); break;
-                case 't': fprintf(out, "%llu", (unsigned long long) v.t); break;
-                default: fail_msg("type %c", type);
+                case 's':
+                        fprintf(out, "%s", v.s);
+                        break;
+                case 'i':
+                        fprintf(out, "%i", v.i);
+                        break;
+                case 'u':
+                        fprintf(out, "%u", v.u);
+                        break;
+                case 'y':
+                        fprintf(out, "%u", v.y);
+                        break;
+                case 'b':
+                        fprintf(out, "%s", v.b ? "true" : "false");
+                        break;
+                case 't':
+                        fprintf(out, "%llu", (unsigned long long) v.t);
+                        break;
+                default:
+                        fail_msg("type %c", type);
                 }
         }
         assert_int_equal(r, 0);
@@ -134,14 +147,18 @@ static void test_good(void **state) {
                 { "IODeviceWeight=/dev/sda 200", "(IODeviceWeight <[(/dev/sda 200)]>)" },
                 { "IOReadBandwidthMax=/dev/sda 5M", "(IOReadBandwidthMax <[(/dev/sda 5000000)]>)" },
                 { "IOReadBandwidthMax=", "(IOReadBandwidthMax <[]>)" },
-                { "IODeviceLatencyTargetSec=/dev/sda 5ms", "(IODeviceLatencyTargetUSec <[(/dev/sda 5000)]>)" },
+                { "IODeviceLatencyTargetSec=/dev/sda 5ms",
+                  "(IODeviceLatencyTargetUSec <[(/dev/sda 5000)]>)" },
                 { "DeviceAllow=/dev/fuse", "(DeviceAllow <[(/dev/fuse rwm)]>)" },
                 { "DeviceAllow=char-pts rw", "(DeviceAllow <[(char-pts rw)]>)" },
                 { "DeviceAllow=", "(DeviceAllow <[]>)" },
-                { "IPAddressAllow=10.0.0.0/8 ::1", "(IPAddressAllow <[(2 [10 0 0 0] 8) (10 [0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1] 128)]>)" },
-                { "IPAddressDeny=localhost", "(IPAddressDeny <[(2 [127 0 0 0] 8) (10 [0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1] 128)]>)" },
+                { "IPAddressAllow=10.0.0.0/8 ::1",
+                  "(IPAddressAllow <[(2 [10 0 0 0] 8) (10 [0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1] 128)]>)" },
+                { "IPAddressDeny=localhost",
+                  "(IPAddressDeny <[(2 [127 0 0 0] 8) (10 [0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1] 128)]>)" },
                 { "LimitNOFILE=1024:4096", "(LimitNOFILE <4096>) (LimitNOFILESoft <1024>)" },
-                { "LimitCORE=infinity", "(LimitCORE <18446744073709551615>) (LimitCORESoft <18446744073709551615>)" },
+                { "LimitCORE=infinity",
+                  "(LimitCORE <18446744073709551615>) (LimitCORESoft <18446744073709551615>)" },
                 { "LimitCPU=1min", "(LimitCPU <60>) (LimitCPUSoft <60>)" },
                 { "LimitSTACK=8M", "(LimitSTACK <8388608>) (LimitSTACKSoft <8388608>)" },
                 { "Nice=-5", "(Nice <-5>)" },
@@ -176,19 +193,46 @@ static void test_good(void **state) {
 
 static void test_bad(void **state) {
         static const char *const table[] = {
-                "MemoryMax=x", "MemoryMax=101%", "MemoryMax=-1", "TasksMax=10M", "CPUQuota=20", "CPUQuota=0%", "CPUQuota=1.234%",
-                "CPUQuota=%", "CPUWeight=x", "AllowedCPUs=3-1", "AllowedCPUs=8192", "AllowedCPUs=a", "IODeviceWeight=/dev/sda",
-                "IOReadBandwidthMax=/dev/sda 5Q", "IOReadBandwidthMax=/dev/sda 99999999999E", "DeviceAllow=/dev/fuse rwx",
-                "DeviceAllow=/dev/fuse r w", "IPAddressAllow=10.0.0.0/33", "IPAddressAllow=host", "IPAddressAllow=::1/129",
-                "LimitNOFILE=5:4", "LimitNOFILE=x", "Nice=a", "UMask=8", "UMask=00000", "CPUSchedulingPolicy=x", "LogLevelMax=loud",
-                "FinalKillSignal=NONE", "SendSIGHUP=maybe", "Restart=always", "RestartSec=x", "SuccessExitStatus=256",
+                "MemoryMax=x",
+                "MemoryMax=101%",
+                "MemoryMax=-1",
+                "TasksMax=10M",
+                "CPUQuota=20",
+                "CPUQuota=0%",
+                "CPUQuota=1.234%",
+                "CPUQuota=%",
+                "CPUWeight=x",
+                "AllowedCPUs=3-1",
+                "AllowedCPUs=8192",
+                "AllowedCPUs=a",
+                "IODeviceWeight=/dev/sda",
+                "IOReadBandwidthMax=/dev/sda 5Q",
+                "IOReadBandwidthMax=/dev/sda 99999999999E",
+                "DeviceAllow=/dev/fuse rwx",
+                "DeviceAllow=/dev/fuse r w",
+                "IPAddressAllow=10.0.0.0/33",
+                "IPAddressAllow=host",
+                "IPAddressAllow=::1/129",
+                "LimitNOFILE=5:4",
+                "LimitNOFILE=x",
+                "Nice=a",
+                "UMask=8",
+                "UMask=00000",
+                "CPUSchedulingPolicy=x",
+                "LogLevelMax=loud",
+                "FinalKillSignal=NONE",
+                "SendSIGHUP=maybe",
+                "Restart=always",
+                "RestartSec=x",
+                "SuccessExitStatus=256",
                 "StartLimitBurst=-1",
         };
         Fixture *f = *state;
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
                 _cleanup_error_ Error e = ERROR_NULL;
-                _cleanup_free_ char *got = append(f, table[i], &e), *name = strndup(table[i], strcspn(table[i], "="));
+                _cleanup_free_ char *got = append(f, table[i], &e),
+                                    *name = strndup(table[i], strcspn(table[i], "="));
 
                 if (got)
                         fail_msg("%s was taken: %s", table[i], got);
@@ -199,16 +243,36 @@ static void test_bad(void **state) {
 
 static void test_refused(void **state) {
         static const char *const table[] = {
-                "Type=simple", "ExecStart=/bin/sh", "ExecStopPost=/bin/sh", "NotifyAccess=none", "RemainAfterExit=no", "PIDFile=/x",
-                "Delegate=no", "KillMode=none", "KillSignal=9", "CollectMode=inactive-or-failed", "User=x", "Environment=A=b",
-                "EnvironmentFile=/x", "StandardOutput=file:/etc/passwd", "RootDirectory=/", "PrivateTmp=yes", "ProtectSystem=strict",
-                "WorkingDirectory=/", "TimeoutStopSec=1", "SyslogIdentifier=x", "LogExtraFields=A=b", "NoSuchThing=1", "memorymax=1",
+                "Type=simple",
+                "ExecStart=/bin/sh",
+                "ExecStopPost=/bin/sh",
+                "NotifyAccess=none",
+                "RemainAfterExit=no",
+                "PIDFile=/x",
+                "Delegate=no",
+                "KillMode=none",
+                "KillSignal=9",
+                "CollectMode=inactive-or-failed",
+                "User=x",
+                "Environment=A=b",
+                "EnvironmentFile=/x",
+                "StandardOutput=file:/etc/passwd",
+                "RootDirectory=/",
+                "PrivateTmp=yes",
+                "ProtectSystem=strict",
+                "WorkingDirectory=/",
+                "TimeoutStopSec=1",
+                "SyslogIdentifier=x",
+                "LogExtraFields=A=b",
+                "NoSuchThing=1",
+                "memorymax=1",
         };
         Fixture *f = *state;
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
                 _cleanup_error_ Error e = ERROR_NULL;
-                _cleanup_free_ char *got = append(f, table[i], &e), *name = strndup(table[i], strcspn(table[i], "="));
+                _cleanup_free_ char *got = append(f, table[i], &e),
+                                    *name = strndup(table[i], strcspn(table[i], "="));
 
                 if (got)
                         fail_msg("%s was taken: %s", table[i], got);
@@ -222,7 +286,8 @@ static void test_refused(void **state) {
 static void test_spec(void **state) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *bad = NULL;
         char *argv[] = { (char *) "/usr/bin/mooring", (char *) "launch", (char *) "/run/x", NULL };
-        char *fields[] = { (char *) "MOORED_CONTAINER=c", NULL }, *properties[] = { (char *) "DevicePolicy=auto", NULL };
+        char *fields[] = { (char *) "MOORED_CONTAINER=c", NULL },
+             *properties[] = { (char *) "DevicePolicy=auto", NULL };
         char *wrong[] = { (char *) "Type=simple", NULL };
         UnitSpec spec = {
                 .name = (char *) "moored-a-b.service",
@@ -251,8 +316,11 @@ static void test_spec(void **state) {
         dump_value(m, out);
         fclose(out);
         assert_non_null(startswith(text, "moored-a-b.service fail [(Description <d>)"));
-        assert_non_null(strstr(text, "(Type <notify>) (NotifyAccess <all>) (Delegate <true>) (RemainAfterExit <true>)"));
-        assert_non_null(strstr(text, "(ExecStart <[(/usr/bin/mooring [/usr/bin/mooring launch /run/x] false)]>)"));
+        assert_non_null(strstr(
+                        text,
+                        "(Type <notify>) (NotifyAccess <all>) (Delegate <true>) (RemainAfterExit <true>)"));
+        assert_non_null(strstr(text,
+                               "(ExecStart <[(/usr/bin/mooring [/usr/bin/mooring launch /run/x] false)]>)"));
         assert_non_null(strstr(text, "(StandardInput <null>) (StandardOutput <journal>)"));
         /* The user's word is the last. */
         assert_non_null(strstr(strstr(text, "(DevicePolicy <closed>)"), "(DevicePolicy <auto>)] []"));
@@ -276,7 +344,9 @@ static void test_status_error(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
-                UnitStatus s = { .status_text = (char *) table[i].text, .exec_main_code = CLD_EXITED, .exec_main_status = 5 };
+                UnitStatus s = { .status_text = (char *) table[i].text,
+                                 .exec_main_code = CLD_EXITED,
+                                 .exec_main_status = 5 };
                 _cleanup_error_ Error e = ERROR_NULL;
 
                 assert_int_equal(unit_error_from_status(&s, "u.service", "failed", &e), table[i].error);
@@ -294,16 +364,13 @@ static void test_read_status(void **state) {
         Fixture *f = *state;
 
         new_message(f, &m);
-        assert_true(sd_bus_message_append(m, "a{sv}", 8,
-                                          "ActiveState", "s", "failed",
-                                          "Unknown", "a(ss)", 1, "x", "y",
-                                          "ExecMainCode", "i", 2,
-                                          "ExecMainExitTimestamp", "t", UINT64_C(9),
-                                          "Job", "(uo)", 17, "/x",
-                                          "StatusText", "s", "",
-                                          "InvocationID", "ay", 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
-                                          "ExecStart", "a(sasbttttuii)", 1, MOORING_PATH, 1, "x", 0, UINT64_C(0), UINT64_C(0),
-                                                       UINT64_C(0), UINT64_C(0), 0, 0, 0) >= 0);
+        assert_true(sd_bus_message_append(m, "a{sv}", 8, "ActiveState", "s", "failed", "Unknown", "a(ss)", 1,
+                                          "x", "y", "ExecMainCode", "i", 2, "ExecMainExitTimestamp", "t",
+                                          UINT64_C(9), "Job", "(uo)", 17, "/x", "StatusText", "s", "",
+                                          "InvocationID", "ay", 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+                                          13, 14, 15, 16, "ExecStart", "a(sasbttttuii)", 1, MOORING_PATH, 1,
+                                          "x", 0, UINT64_C(0), UINT64_C(0), UINT64_C(0), UINT64_C(0), 0, 0,
+                                          0) >= 0);
         assert_true(sd_bus_message_seal(m, 1, 0) >= 0);
         assert_true(unit_status_read(&s, m) >= 0);
         assert_string_equal(s.active_state, "failed");
@@ -318,12 +385,9 @@ static void test_read_status(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_good),
-                cmocka_unit_test(test_bad),
-                cmocka_unit_test(test_refused),
-                cmocka_unit_test(test_spec),
-                cmocka_unit_test(test_status_error),
-                cmocka_unit_test(test_read_status),
+                cmocka_unit_test(test_good),         cmocka_unit_test(test_bad),
+                cmocka_unit_test(test_refused),      cmocka_unit_test(test_spec),
+                cmocka_unit_test(test_status_error), cmocka_unit_test(test_read_status),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);
