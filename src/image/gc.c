@@ -291,6 +291,11 @@ static int gc_on_index(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
+void image_manager_flush_index(ImageManager *m) {
+        if (m->index_source)
+                (void) gc_on_index(m->index_source, 0, m);
+}
+
 void image_manager_schedule_index(ImageManager *m) {
         int r;
 

@@ -44,9 +44,14 @@ struct ImageManager {
         uint64_t *stale_layers;
         size_t n_stale_layers;
 
+        char **unpack_queue;        /* keys of images that recovery unpacks again, one after the other */
+        Job *unpack_job;            /* borrowed: the one under way */
+
+        sd_event_source *unpack_source;
         sd_event_source *garbage_source;
         sd_event_source *trash_source;
         sd_event_source *index_source;
+        sd_event_source *lost_source;
 
         bool (*in_use)(const char *ns, const char *name, char **ret_container, void *userdata);
         void *in_use_userdata;
@@ -73,6 +78,8 @@ int image_manager_describe(ImageManager *m, const Descriptor *target, const Plat
                            const ImageConfig **ret_config, Error *reterr_error);
 /* The same of an image that is recorded. config: borrowed until the next that is read. */
 int image_manager_describe_image(ImageManager *m, Image *i, Manifest **ret_manifest, const ImageConfig **ret_config, Error *reterr_error);
+int image_manager_describe_manifest(ImageManager *m, const char *digest, Manifest **ret_manifest, const ImageConfig **ret_config,
+                                    Error *reterr_error);
 void image_refresh_unpacked(Image *i);
 
 /* unpack.c: the layers of one image, unpacked in any order, made ready from the bottom up, shared between all who want them. */
@@ -87,6 +94,8 @@ DEFINE_CLEANUP_FUNC(UnpackSet *, unpack_set_free)
 /* A blob has been committed: layers that waited for it are queued. */
 void unpack_blob_ready(ImageManager *m, const char *digest);
 LayerWork *layer_work_free(LayerWork *w);
+/* Images whose layers were unpacked before and are lost (all: every image that is not unpacked) are unpacked again, from the loop. */
+int image_manager_queue_unpacks(ImageManager *m, bool all);
 
 /* pull.c */
 bool pulls_use_lease(ImageManager *m, const char *lease);
@@ -100,8 +109,12 @@ void image_manager_schedule_sync(ImageManager *m);
 int image_manager_layer_ready(ImageManager *m, uint64_t snapshot_id);
 int image_manager_write_index(ImageManager *m);
 void image_manager_schedule_index(ImageManager *m);
+/* What is scheduled is written now: before somebody is told that an image is here. */
+void image_manager_flush_index(ImageManager *m);
 
 /* recover.c */
 int image_manager_rebuild(ImageManager *m);
 int image_manager_drop_unknown_blobs(ImageManager *m);
 int image_manager_find_unsynced(ImageManager *m);
+/* Images whose layers are gone and whose blobs are here are unpacked, from the loop, one after the other. */
+int image_manager_schedule_lost(ImageManager *m);

@@ -80,9 +80,11 @@ ImageManager *image_manager_free(ImageManager *m) {
         }
         helper_free(m->remover);
         helper_free(m->syncer);
+        sd_event_source_disable_unref(m->unpack_source);
         sd_event_source_disable_unref(m->garbage_source);
         sd_event_source_disable_unref(m->trash_source);
         sd_event_source_disable_unref(m->index_source);
+        sd_event_source_disable_unref(m->lost_source);
         HASHMAP_FOREACH(w, m->layers)
                 layer_work_free(w);
         HASHMAP_FOREACH(i, m->images)
@@ -92,6 +94,7 @@ ImageManager *image_manager_free(ImageManager *m) {
         hashmap_free(m->pins);
         hashmap_free(m->layers);
         free(m->pulls);
+        strv_free(m->unpack_queue);
         strv_free(m->stale_leases);
         free(m->stale_layers);
         free(m->unsynced);
@@ -378,14 +381,19 @@ int image_manager_describe(ImageManager *m, const Descriptor *target, const Plat
 }
 
 int image_manager_describe_image(ImageManager *m, Image *i, Manifest **ret_manifest, const ImageConfig **ret_config, Error *reterr_error) {
+        return image_manager_describe_manifest(m, i->row.manifest_digest, ret_manifest, ret_config, reterr_error);
+}
+
+int image_manager_describe_manifest(ImageManager *m, const char *digest, Manifest **ret_manifest, const ImageConfig **ret_config,
+                                    Error *reterr_error) {
         _cleanup_(manifest_freep) Manifest *manifest = NULL;
         const ImageConfig *config;
         int r;
 
-        r = image_manager_read_manifest(m, i->row.manifest_digest, NULL, &manifest, reterr_error);
+        r = image_manager_read_manifest(m, digest, NULL, &manifest, reterr_error);
         if (r < 0)
                 return r;
-        r = image_get_config(m, i, &config, reterr_error);
+        r = image_manager_read_config(m, manifest->config.digest, &config, reterr_error);
         if (r < 0)
                 return r;
         r = image_check_layer_count(manifest, config, reterr_error);
@@ -585,6 +593,7 @@ static int image_load_row(const ImageRow *row, void *userdata) {
         if (r < 0)
                 return r;
         image_refresh_unpacked(i);
+        i->lost = !i->unpacked;
         return 0;
 }
 
@@ -609,6 +618,12 @@ int image_manager_recover(ImageManager *m, bool rebuild, Error *reterr_error) {
         r = image_manager_find_unsynced(m);
         if (r < 0)
                 log_warning_errno(r, "Failed to look for layers that are not synced, ignoring: %m");
+        r = image_manager_queue_unpacks(m, rebuild);
+        if (r < 0)
+                log_warning_errno(r, "Failed to look for layers that are lost, ignoring: %m");
+        r = image_manager_schedule_lost(m);
+        if (r < 0)
+                log_warning_errno(r, "Failed to schedule the unpacking of images, ignoring: %m");
         (void) content_ingest_clean(m->content, INGEST_AGE_MAX_USEC);
         image_manager_schedule_index(m); /* the last change of a name may not have reached it */
         image_manager_schedule_sync(m);

@@ -18,6 +18,7 @@ typedef struct Image {
         ImageManager *manager; /* weak */
         ImageRow row;
         bool unpacked;
+        bool lost; /* its layers were not there when the daemon started: to be unpacked again */
 } Image;
 
 typedef struct PullConfig { /* from moored.conf, section [Pull] */
@@ -33,7 +34,8 @@ int image_manager_new(Store *store, Content *content, SnapshotManager *snapshots
                       const PullConfig *config /* borrowed, outlives it */, ImageManager **ret, Error *reterr_error);
 ImageManager *image_manager_free(ImageManager *m);
 DEFINE_CLEANUP_FUNC(ImageManager *, image_manager_free)
-/* Loads the rows; brings disk and records in line after a crash; rebuild: refill the store from index.json. */
+/* Loads the rows; brings disk and records in line after a crash, and unpacks again, in the background, what was lost; rebuild: refill the
+ * store from index.json. */
 int image_manager_recover(ImageManager *m, bool rebuild, Error *reterr_error);
 
 /* name: any spelling of a reference, completed here. NULL with "NoSuchImage" or "InvalidReference". */
@@ -65,8 +67,10 @@ int image_get_config(ImageManager *m, Image *i, const ImageConfig **ret, Error *
 int image_get_config_text(ImageManager *m, Image *i, char **ret, Error *reterr_error);
 /* The top layer's snapshot id if all layers are unpacked and ready (0 for an image without layers); -EAGAIN if they must be unpacked first. */
 int image_get_snapshot(ImageManager *m, Image *i, uint64_t *ret_id, Error *reterr_error);
-/* Unpacks what is missing (import without unpack, a crash before the sync). A job of kind "unpack". */
+/* Unpacks what is missing (a pull without unpacking, a power loss before the sync). A job of kind "unpack". */
 int image_unpack(ImageManager *m, Image *i, Job **ret, Error *reterr_error);
+/* The same of a manifest that the name may not point at any more, as a container's image; where such a job runs already it is that one. */
+int image_unpack_manifest(ImageManager *m, const char *ns, const char *name, const char *manifest_digest, Job **ret, Error *reterr_error);
 
 typedef struct GarbageResult {
         uint64_t blobs, snapshots, bytes;

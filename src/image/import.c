@@ -279,6 +279,7 @@ static void import_next(Import *p) {
         }
 
         image_manager_schedule_sync(p->manager);
+        image_manager_flush_index(p->manager);
         job_finish(p->job, NULL);
 }
 

@@ -231,6 +231,7 @@ static void pull_finish(Pull *p) {
         }
         job_progress(p->job, true);
         image_manager_schedule_sync(m);
+        image_manager_flush_index(m);
         job_finish(p->job, NULL);
 }
 

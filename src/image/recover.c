@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What a crash has left between database and disk, and a lost database, rebuilt from the image layout: every blob file becomes a row again, every entry of index.json a name. Unpacked layers have no
- * record of their chain on disk: they are dropped by snapshot_manager_recover() and unpacked again on demand. */
+ * record of their chain on disk: snapshot_manager_recover() drops them, as it does with layers that a power loss may have damaged, and they are
+ * unpacked again. */
 
 #include "basic/json.h"
 #include "basic/log.h"
@@ -125,4 +126,48 @@ static int note_unsynced(const SnapshotRow *row, void *userdata) {
 /* Layers that were ready, but whose sync did not end before the last daemon did: without this they were unpacked again after the next boot. */
 int image_manager_find_unsynced(ImageManager *m) {
         return store_snapshot_foreach(m->store, note_unsynced, m);
+}
+
+static void lost_next(ImageManager *m);
+
+static void lost_on_end(Job *j, void *userdata) {
+        if (j->state == JOB_FAILED)
+                log_warning("Failed to unpack image %s again: %s", j->subject, error_message(&j->error));
+        lost_next(userdata);
+}
+
+/* No registry is asked: it may be away, or never have had an image that was imported. */
+static void lost_next(ImageManager *m) {
+        Image *i;
+
+        HASHMAP_FOREACH(i, m->images) {
+                _cleanup_error_ Error e = ERROR_NULL;
+                Job *j;
+
+                if (!i->lost)
+                        continue;
+                i->lost = false;
+                if (i->unpacked)
+                        continue;
+
+                if (image_unpack(m, i, &j, &e) < 0)
+                        log_warning("Failed to unpack image %s again: %s", i->row.name, error_message(&e));
+                else if (j->state == JOB_RUNNING && job_add_waiter(j, lost_on_end, m) > 0)
+                        return;
+        }
+}
+
+static int lost_on_idle(sd_event_source *s, void *userdata) {
+        ImageManager *m = userdata;
+
+        m->lost_source = sd_event_source_disable_unref(m->lost_source);
+        lost_next(m);
+        return 0;
+}
+
+int image_manager_schedule_lost(ImageManager *m) {
+        int r;
+
+        r = sd_event_add_defer(job_manager_event(m->jobs), &m->lost_source, lost_on_idle, m);
+        return r < 0 ? r : sd_event_source_set_priority(m->lost_source, SD_EVENT_PRIORITY_IDLE);
 }

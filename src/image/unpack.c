@@ -506,7 +506,7 @@ typedef struct UnpackJob {
         ImageManager *manager; /* weak */
         Job *job;              /* weak */
         UnpackSet *set;
-        char *ns, *name;
+        char *manifest_digest;
 } UnpackJob;
 
 static void unpack_job_free(void *work) {
@@ -515,8 +515,7 @@ static void unpack_job_free(void *work) {
         ImageManager *m = w->manager;
 
         unpack_set_free(w->set);
-        free(w->ns);
-        free(w->name);
+        free(w->manifest_digest);
         free(w);
         image_schedule_garbage(m); /* the image may have been removed meanwhile */
 }
@@ -532,8 +531,9 @@ static void unpack_job_on_done(const Error *error, void *userdata) {
         ImageManager *m = w->manager;
         Image *i;
 
-        i = image_find(m, w->ns, w->name, NULL);
-        if (i) {
+        HASHMAP_FOREACH(i, m->images) {
+                if (!streq_ptr(i->row.manifest_digest, w->manifest_digest))
+                        continue;
                 image_refresh_unpacked(i);
                 events_notify(m->events, NOTIFY_IMAGE_CHANGED, i->row.ns, i->row.name, i);
         }
@@ -541,13 +541,13 @@ static void unpack_job_on_done(const Error *error, void *userdata) {
         job_finish(w->job, error);
 }
 
-static int unpack_job_start(UnpackJob *w, Image *i, Error *reterr_error) {
+static int unpack_job_start(UnpackJob *w, Error *reterr_error) {
         _cleanup_(manifest_freep) Manifest *manifest = NULL;
         const ImageConfig *config;
         const char *missing;
         int r;
 
-        r = image_manager_describe_image(w->manager, i, &manifest, &config, reterr_error);
+        r = image_manager_describe_manifest(w->manager, w->manifest_digest, &manifest, &config, reterr_error);
         if (r < 0)
                 return r;
         for (size_t k = 0; k < manifest->n_layers; k++)
@@ -559,24 +559,44 @@ static int unpack_job_start(UnpackJob *w, Image *i, Error *reterr_error) {
         missing = unpack_set_missing(w->set);
         if (missing)
                 return error_set(reterr_error, -ENOENT, "NoSuchBlob", "Layer %s of image %s is not in the store; pull the image again.", missing,
-                                 w->name);
+                                 w->job->subject);
         return 0;
 }
 
-int image_unpack(ImageManager *m, Image *i, Job **ret, Error *reterr_error) {
+static Job *find_unpack_job(ImageManager *m, const char *ns, const char *name, const char *manifest_digest) {
+        HashmapIterator i = 0;
+        Job *j;
+
+        while (job_manager_iterate(m->jobs, &i, &j)) {
+                const UnpackJob *w = j->work;
+
+                if (j->state == JOB_RUNNING && w && j->work_free == unpack_job_free && streq(w->manifest_digest, manifest_digest) &&
+                    streq(j->ns, ns) && streq(j->subject, name))
+                        return j;
+        }
+        return NULL;
+}
+
+int image_unpack_manifest(ImageManager *m, const char *ns, const char *name, const char *manifest_digest, Job **ret, Error *reterr_error) {
         _cleanup_error_ Error e = ERROR_NULL;
         UnpackJob *w;
         Job *j;
         int r;
 
-        assert(m && i && ret);
+        assert(m && ns && name && manifest_digest && ret);
+
+        j = find_unpack_job(m, ns, name, manifest_digest);
+        if (j) {
+                *ret = j;
+                return 0;
+        }
 
         w = calloc(1, sizeof(UnpackJob));
         if (!w)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
-        *w = (UnpackJob) { .manager = m, .ns = strdup(i->row.ns), .name = strdup(i->row.name) };
-        r = w->ns && w->name ? job_new(m->jobs, w->ns, "unpack", w->name, &j, reterr_error)
-                             : error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        *w = (UnpackJob) { .manager = m, .manifest_digest = strdup(manifest_digest) };
+        r = w->manifest_digest ? job_new(m->jobs, ns, "unpack", name, &j, reterr_error)
+                               : error_set_errno(reterr_error, -ENOMEM, "Out of memory");
         if (r < 0) {
                 unpack_job_free(w);
                 return r;
@@ -585,13 +605,101 @@ int image_unpack(ImageManager *m, Image *i, Job **ret, Error *reterr_error) {
         j->work = w;
         j->work_cancel = unpack_job_cancel;
         j->work_free = unpack_job_free;
-        (void) free_and_strdup(&j->result_object, w->name);
+        (void) free_and_strdup(&j->result_object, name);
 
-        if (unpack_job_start(w, i, &e) < 0) { /* the job is there: it tells */
+        if (unpack_job_start(w, &e) < 0) { /* the job is there: it tells */
                 w->set = unpack_set_free(w->set);
                 job_finish(j, &e);
         }
 
         *ret = j;
+        return 0;
+}
+
+int image_unpack(ImageManager *m, Image *i, Job **ret, Error *reterr_error) {
+        return image_unpack_manifest(m, i->row.ns, i->row.name, i->row.manifest_digest, ret, reterr_error);
+}
+
+/* -- what recovery found to be lost: one image after the other, behind everything else ------------------------------------------- */
+
+static void unpack_next(ImageManager *m);
+
+static void queued_on_finished(Job *j, void *userdata) {
+        ImageManager *m = userdata;
+
+        m->unpack_job = NULL;
+        if (j->state == JOB_FAILED)
+                log_warning("Failed to unpack image %s again: %s", j->subject, error_message(&j->error));
+        unpack_next(m);
+}
+
+static int unpack_on_next(sd_event_source *s, void *userdata) {
+        ImageManager *m = userdata;
+
+        m->unpack_source = sd_event_source_disable_unref(m->unpack_source);
+        while (!m->unpack_job && m->unpack_queue && m->unpack_queue[0]) {
+                _cleanup_free_ char *key = m->unpack_queue[0];
+                _cleanup_error_ Error e = ERROR_NULL;
+                Image *i = hashmap_get(m->images, key);
+                size_t n = strv_length(m->unpack_queue);
+
+                memmove(m->unpack_queue, m->unpack_queue + 1, n * sizeof(char *));
+                if (!i || i->unpacked)
+                        continue;
+
+                log_info("Unpacking image %s again, whose layers were lost.", i->row.name);
+                if (image_unpack(m, i, &m->unpack_job, &e) < 0 || job_add_waiter(m->unpack_job, queued_on_finished, m) < 0) {
+                        m->unpack_job = NULL;
+                        log_warning("Failed to unpack image %s again: %s", i->row.name, error_message(&e));
+                }
+        }
+        return 0;
+}
+
+static void unpack_next(ImageManager *m) {
+        int r;
+
+        if (m->unpack_source || strv_length(m->unpack_queue) == 0)
+                return;
+        r = sd_event_add_defer(job_manager_event(m->jobs), &m->unpack_source, unpack_on_next, m);
+        if (r >= 0)
+                r = sd_event_source_set_priority(m->unpack_source, SD_EVENT_PRIORITY_IDLE);
+        if (r < 0)
+                log_warning_errno(r, "Failed to schedule unpacking, ignoring: %m");
+}
+
+static int note_lost_chain(const SnapshotRow *row, void *userdata) {
+        return row->kind == SNAPSHOT_LAYER && !row->ready ? hashmap_put(userdata, row->chain_id, userdata) : 0;
+}
+
+int image_manager_queue_unpacks(ImageManager *m, bool all) {
+        _cleanup_(hashmap_freep) Hashmap *lost = hashmap_new();
+        HashmapIterator it = 0;
+        const char *key;
+        void *value;
+        int r;
+
+        if (!lost)
+                return -ENOMEM;
+        r = store_snapshot_foreach(m->store, note_lost_chain, lost);
+        if (r < 0)
+                return r;
+
+        /* An image that was never unpacked has no rows: nobody has asked for it. */
+        while (hashmap_iterate(m->images, &it, &key, &value)) {
+                const Image *i = value;
+                char chain[DIGEST_STRING_MAX];
+                const ImageConfig *config;
+
+                if (i->unpacked || image_manager_read_config(m, i->row.config_digest, &config, NULL) < 0 ||
+                    image_chain_id(config->diff_ids, chain) < 0)
+                        continue;
+                if (!all && !hashmap_get(lost, chain))
+                        continue;
+                r = strv_extend(&m->unpack_queue, key);
+                if (r < 0)
+                        return r;
+        }
+        unpack_next(m);
         return 0;
 }

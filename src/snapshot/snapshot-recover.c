@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* After a crash rows and directories are made to agree: a plan (which rows are lost) from rows and
- * directories, then the rows in one transaction, then the directories. Being killed anywhere in between
- * leaves something that the next recovery sees in the same way.
+/* After a crash rows and directories are made to agree: a plan (whose tree is lost) from rows and directories,
+ * then the rows in one transaction, then the directories. Being killed anywhere in between leaves something
+ * that the next recovery sees in the same way.
  *
- * Lost is a row that is a layer and not ready, or a layer that was not synced in an earlier boot, or has no
- * directory, or stands on a row that is lost. */
+ * Lost is the tree of a layer that is not ready, or was not synced in an earlier boot, or has no directory, or
+ * stands on a layer whose tree is lost. The layer's row stays: containers stand on its number, and that it is
+ * there says that the layer had been unpacked. A writable snapshot is somebody's data and only goes if it has no
+ * directory. */
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -20,7 +22,8 @@
 typedef struct Entry {
         uint64_t id;
         uint64_t parent;
-        unsigned depth;
+        bool layer;
+        bool ready;
         bool lost;
 } Entry;
 
@@ -43,7 +46,7 @@ static bool has_directory(SnapshotManager *m, uint64_t id) {
         return fstatat(m->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && S_ISDIR(st.st_mode);
 }
 
-static bool row_is_lost(SnapshotManager *m, const SnapshotRow *row) {
+static bool tree_is_lost(SnapshotManager *m, const SnapshotRow *row) {
         if (row->kind == SNAPSHOT_LAYER &&
             (!row->ready || (!row->synced && !streq_ptr(row->boot_id, m->boot_id))))
                 return true;
@@ -71,7 +74,9 @@ static int table_add(const SnapshotRow *row, void *userdata) {
         t->entries[t->n++] = (Entry) {
                 .id = row->id,
                 .parent = row->parent,
-                .lost = row_is_lost(t->manager, row),
+                .lost = tree_is_lost(t->manager, row),
+                .layer = row->kind == SNAPSHOT_LAYER,
+                .ready = row->ready,
         };
         return 0;
 }
@@ -82,56 +87,44 @@ static int compare_id(const void *a, const void *b) {
         return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static int compare_depth(const void *a, const void *b) {
-        const Entry *x = a, *y = b;
-
-        return x->depth > y->depth ? -1 : x->depth < y->depth;
-}
-
 static Entry *table_find(const Table *t, uint64_t id) {
         Entry key = { .id = id };
 
         return t->n == 0 ? NULL : bsearch(&key, t->entries, t->n, sizeof(Entry), compare_id);
 }
 
-/* Up the chain: how deep it is, and whether anything in it is lost. A chain that is too long or not whole is
- * lost, too. */
+/* Up the chain: is anything in it lost? A chain that is too long or not whole is, too. */
 static void entry_follow(const Table *t, Entry *e) {
-        for (const Entry *p = e; p->parent > 0;) {
+        unsigned depth = 0;
+
+        for (const Entry *p = e; e->layer && p->parent > 0;) {
                 p = table_find(t, p->parent);
-                if (!p || ++e->depth > LAYERS_MAX) {
+                if (!p || p->lost || ++depth > LAYERS_MAX) {
                         e->lost = true;
                         return;
                 }
-                if (p->lost)
-                        e->lost = true;
         }
 }
 
-static int drop_rows(SnapshotManager *m, const Table *t) {
+static int change_rows(SnapshotManager *m, const Table *t) {
         _cleanup_transaction_ StoreTransaction transaction = {};
-        _cleanup_free_ Entry *sorted = NULL;
         int r;
-
-        /* What stands on others goes first. */
-        sorted = malloc(MAX(t->n, (size_t) 1) * sizeof(Entry));
-        if (!sorted)
-                return -ENOMEM;
-        if (t->n > 0) {
-                memcpy(sorted, t->entries, t->n * sizeof(Entry));
-                qsort(sorted, t->n, sizeof(Entry), compare_depth);
-        }
 
         r = store_transaction_begin(&transaction, m->store, true);
         if (r < 0)
                 return r;
 
         for (size_t i = 0; i < t->n; i++) {
-                if (!sorted[i].lost)
+                const Entry *e = t->entries + i;
+
+                if (!e->lost)
                         continue;
 
-                log_debug("Snapshot %" PRIu64 " is incomplete, dropping it.", sorted[i].id);
-                r = store_snapshot_remove(m->store, sorted[i].id);
+                log_debug("Snapshot %" PRIu64 " is incomplete.", e->id);
+                if (!e->layer)
+                        r = store_snapshot_remove(m->store, e->id);
+                else if (e->ready)
+                        r = store_snapshot_reset(m->store, e->id, e->parent, m->boot_id);
                 if (r < 0)
                         return r;
         }
@@ -198,14 +191,14 @@ int snapshot_manager_recover(SnapshotManager *m, const char *boot_id, Error *ret
         for (size_t i = 0; i < t.n; i++)
                 entry_follow(&t, t.entries + i);
         for (size_t i = 0; i < t.n; i++)
-                any = any || t.entries[i].lost;
+                any = any || (t.entries[i].lost && (t.entries[i].ready || !t.entries[i].layer));
 
         if (any) {
-                r = drop_rows(m, &t);
+                r = change_rows(m, &t);
                 if (r < 0)
                         return error_set_errno(
                                         reterr_error, r,
-                                        "Incomplete snapshots cannot be dropped from the database: %m");
+                                        "That snapshots are incomplete cannot be recorded: %m");
         }
 
         r = drop_directories(m, &t);

@@ -4,8 +4,10 @@
  * that what is left is always seen as incomplete by snapshot_manager_recover():
  *
  *   snapshot_layer_begin      row (not ready), then new-<id>         → row not ready
+ *                             (one that is there and not ready keeps its number)
  *   snapshot_layer_complete   new-<id> becomes <id>, then row ready  → row not ready
- *   snapshot_layer_abort      new-<id> to the trash, then the row    → row not ready
+ *   snapshot_layer_abort      new-<id> to the trash, then the row,   → row not ready
+ *                             unless something stands on it
  *   snapshot_prepare          row and <id> in one transaction        → directory without a row, or the
  *                                                                      reverse (power loss)
  *   snapshot_remove           the row, then <id> to the trash        → directory without a row
@@ -202,6 +204,34 @@ static int make_layer_directory(SnapshotManager *m, uint64_t id, int *ret_fd) {
         return 0;
 }
 
+static bool is_being_unpacked(SnapshotManager *m, uint64_t id) {
+        char name[SNAPSHOT_NAME_MAX];
+
+        return faccessat(m->dir_fd, format_name(name, "new-", id), F_OK, AT_SYMLINK_NOFOLLOW) >= 0;
+}
+
+/* A new row; or that of a layer whose tree was lost: containers stand on that number. */
+static int add_or_renew_row(SnapshotManager *m, SnapshotRow *row) {
+        _cleanup_(snapshot_row_done) SnapshotRow old = {};
+        int r;
+
+        r = store_snapshot_add(m->store, row);
+        if (r != -EEXIST)
+                return r;
+
+        r = store_snapshot_get_chain(m->store, SNAPSHOT_DRIVER, row->chain_id, &old);
+        if (r < 0)
+                return r;
+        if (old.ready || is_being_unpacked(m, old.id))
+                return -EEXIST;
+
+        r = snapshot_discard_tree(m, old.id);
+        if (r < 0)
+                return r;
+        row->id = old.id;
+        return store_snapshot_reset(m->store, old.id, row->parent ?: old.parent, m->boot_id);
+}
+
 int snapshot_layer_begin(SnapshotManager *m, const char *layer_chain_id, const char *diff_id,
                          uint64_t parent, uint64_t *ret_id, int *ret_fd, Error *reterr_error) {
         SnapshotRow row = {
@@ -233,7 +263,7 @@ int snapshot_layer_begin(SnapshotManager *m, const char *layer_chain_id, const c
         if (r < 0)
                 return error_set_errno(reterr_error, r, "A layer cannot be recorded: %m");
 
-        r = store_snapshot_add(m->store, &row);
+        r = add_or_renew_row(m, &row);
         if (r < 0) {
                 (void) store_commit(m->store); /* Nothing was written; a rollback would doom the caller's
                                                   transaction. */
@@ -334,7 +364,7 @@ static int collect_children(const SnapshotRow *row, void *userdata) {
         Children *c = userdata;
         uint64_t *ids;
 
-        if (row->parent != c->parent)
+        if (row->parent != c->parent || row->kind != SNAPSHOT_LAYER)
                 return 0;
 
         ids = reallocarray(c->ids, c->n + 1, sizeof(uint64_t));
@@ -379,7 +409,7 @@ int snapshot_layer_abort(SnapshotManager *m, uint64_t id) {
                 return r;
 
         r = store_snapshot_remove(m->store, id);
-        if (r < 0)
+        if (r < 0 && r != -ENOTEMPTY) /* A container stands on it. */
                 return r;
 
         return store_transaction_commit(&t);
@@ -533,9 +563,12 @@ static int collect_lower(SnapshotManager *m, uint64_t id, char ***ret, Error *re
                 if (r < 0)
                         return error_set_errno(reterr_error, r,
                                                "The layer in snapshot %" PRIu64 " is missing.", id);
-                if (row.kind != SNAPSHOT_LAYER || !row.ready)
-                        return error_set_errno(reterr_error, -EINVAL,
-                                               "Snapshot %" PRIu64 " is not a layer that is ready.", id);
+                if (row.kind != SNAPSHOT_LAYER)
+                        return error_set_errno(reterr_error, -EINVAL, "Snapshot %" PRIu64 " is not a layer.",
+                                               id);
+                if (!row.ready)
+                        return error_set(reterr_error, -EAGAIN, "ImageNotUnpacked",
+                                         "The layer %s is not unpacked; pull its image again.", row.chain_id);
 
                 r = strv_extendf(&lower, "%" PRIu64 "/fs", id);
                 if (r < 0)

@@ -18,14 +18,17 @@ typedef struct SnapshotManager SnapshotManager;
 int snapshot_manager_new(int state_fd, const char *state_path, Store *store, SnapshotManager **ret, Error *reterr_error);
 SnapshotManager *snapshot_manager_free(SnapshotManager *m);
 DEFINE_CLEANUP_FUNC(SnapshotManager *, snapshot_manager_free)
-/* At start: half-unpacked layers, layers of an earlier boot that were not synced, directories without a row and rows without
- * a directory go (to the trash, by rename). Returns > 0 if the trash wants a helper. */
+/* At start: the trees of half-unpacked layers, of layers of an earlier boot that were not synced and of what stands on such a layer go (to
+ * the trash, by rename), and so do directories without a row. The rows of these layers stay and are not ready: snapshot_layer_begin() takes
+ * them up again, a collection drops those that nobody wants. Writable snapshots stay, but for those without a directory. Returns > 0 if
+ * the trash wants a helper. */
 int snapshot_manager_recover(SnapshotManager *m, const char *boot_id, Error *reterr_error);
 
 /* id of a ready layer by chain id, or -ENOENT. */
 int snapshot_find_layer(SnapshotManager *m, const char *chain_id, uint64_t *ret_id);
-/* Makes the row (not ready) and new-<id>/fs; *ret_fd is that directory (O_RDONLY|O_DIRECTORY), to hand to moored-helper unpack.
- * -EEXIST if the chain id is there already, ready or not. parent: id or 0. */
+/* Makes the row (not ready) and new-<id>/fs; *ret_fd is that directory (O_RDONLY|O_DIRECTORY), to hand to moored-helper unpack. A row of
+ * this chain id that is not ready and that nobody unpacks keeps its number, so that what stands on it fits again.
+ * -EEXIST if the chain id is there already, ready or being unpacked. parent: id or 0. */
 int snapshot_layer_begin(SnapshotManager *m, const char *chain_id, const char *diff_id, uint64_t parent,
                          uint64_t *ret_id, int *ret_fd, Error *reterr_error);
 /* The parent may be set late (0 until then): layers are unpacked in any order, but become ready in order. -EINVAL if the chain id is
@@ -33,7 +36,7 @@ int snapshot_layer_begin(SnapshotManager *m, const char *chain_id, const char *d
 int snapshot_layer_set_parent(SnapshotManager *m, uint64_t id, uint64_t parent);
 /* -EAGAIN while the parent is not ready, -EINVAL if it is not the right one: nothing has changed then. */
 int snapshot_layer_complete(SnapshotManager *m, uint64_t id, uint64_t size, Error *reterr_error);
-/* Aborts what was begun on top of it, too. Fine if it is gone already. */
+/* Aborts what was begun on top of it, too. Rows that a writable snapshot stands on stay, not ready. Fine if it is gone already. */
 int snapshot_layer_abort(SnapshotManager *m, uint64_t id);
 /* All ready layers made so far are on disk (a sync helper has run since). */
 int snapshot_layers_synced(SnapshotManager *m, const uint64_t *ids, size_t n);
@@ -57,4 +60,5 @@ typedef struct SnapshotMount {
         char *work;     /* "40/work" */
 } SnapshotMount;
 void snapshot_mount_done(SnapshotMount *m);
+/* "ImageNotUnpacked" (-EAGAIN) if a layer is not ready. */
 int snapshot_get_mount(SnapshotManager *m, uint64_t id, SnapshotMount *ret, Error *reterr_error);

@@ -4,9 +4,9 @@
  *
  *   blobs      reached from image names, containers' manifests, leases and pins,
  *              then along the edges: index, manifest, config and layers
- *   snapshots  kept are layers of the chain of a reached manifest, leased or pinned chain ids, containers'
- *              writable snapshots, layers that are being unpacked (whoever unpacks them ends them, or
- *              recovery does); then along the parents
+ *   snapshots  kept are layers of the chain of a reached manifest, leased or pinned chain ids (whoever unpacks
+ *              a layer pins it), containers' writable snapshots; then along the parents. Whether a layer is
+ *              ready does not matter: one that is not waits to be unpacked again, or is nobody's
  *
  * What a crash between the commit and the deletion of files leaves has no row, and is found that way at the
  * next start. */
@@ -84,8 +84,8 @@ static int mark(Store *s, uint64_t now_usec) {
 
         r = store_write(s, true,
                         "INSERT INTO temp.kept WITH RECURSIVE k (id) AS ("
-                        " SELECT id FROM snapshots WHERE chain_id IS NOT NULL AND (ready = 0"
-                        "  OR chain_id IN (SELECT chain_id FROM chains WHERE manifest IN temp.reached)"
+                        " SELECT id FROM snapshots WHERE chain_id IS NOT NULL AND ("
+                        "  chain_id IN (SELECT chain_id FROM chains WHERE manifest IN temp.reached)"
                         "  OR chain_id IN (SELECT digest FROM leases WHERE expires_usec > ?1)"
                         "  OR pinned(chain_id))"
                         " UNION SELECT snapshots.id FROM snapshots JOIN containers ON "

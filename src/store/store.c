@@ -16,7 +16,6 @@
  * 5. Statements are prepared once and found again by the address of their text. One that is in use (a
  *    callback that asks the same question again) gets a copy for that time. */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <time.h>
@@ -614,32 +613,8 @@ static int set_aside(const char *path) {
         return 0;
 }
 
-/* Is there a database that was set aside, next to this one? */
-static int was_set_aside(const char *path) {
-        _cleanup_free_ char *directory = NULL, *prefix = NULL;
-        const char *slash = strrchr(path, '/');
-        struct dirent *e;
-        int r = 0;
-        DIR *d;
-
-        directory = slash ? strndup(path, (size_t) (slash - path) + 1) : strdup(".");
-        prefix = strjoin(slash ? slash + 1 : path, ".damaged-");
-        if (!directory || !prefix)
-                return -ENOMEM;
-
-        d = opendir(directory);
-        if (!d)
-                return -errno;
-
-        while (r == 0 && (e = readdir(d)))
-                r = !!startswith(e->d_name, prefix);
-
-        (void) closedir(d);
-        return r;
-}
-
 /* The caller refills in one transaction that also makes the first namespace: until then "rebuilt" is seen
- * again at each start. */
+ * again at each start. A database that was lost looks like one that never was: refilling finds out. */
 static int needs_refill(Store *s, const char *path) {
         int64_t namespaces = 0;
         int r;
@@ -648,7 +623,7 @@ static int needs_refill(Store *s, const char *path) {
         if (r < 0)
                 return r;
 
-        return namespaces == 0 && !streq(path, ":memory:") ? was_set_aside(path) : 0;
+        return namespaces == 0 && !streq(path, ":memory:");
 }
 
 /* -EBADMSG: damaged. */
@@ -717,7 +692,7 @@ int store_open(const char *path, Store **ret, bool *ret_rebuilt, Error *reterr_e
                                                "The database %s is damaged and cannot be set aside: %m",
                                                path);
 
-                log_debug("The database %s is damaged, it was set aside.", path);
+                log_warning("The database %s was damaged and has been set aside: a new one is made.", path);
                 r = store_open_once(path, &s, &rebuilt, reterr_error);
         }
         if (r < 0)

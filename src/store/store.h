@@ -11,8 +11,9 @@
 
 typedef struct Store Store;
 
-/* Opens or creates. A damaged file is moved to moored.db.damaged-<time> and *ret_rebuilt is set: the caller refills the new one from
- * the OCI layout and the units, in one transaction with the first namespace (until one is there *ret_rebuilt is set at each open). A schema newer than ours: "SchemaTooNew". path ":memory:" for tests. */
+/* Opens or creates. A damaged file is moved to moored.db.damaged-<time>. *ret_rebuilt: the database is empty, be it new, lost or damaged: the
+ * caller refills it from the OCI layout and the bundles, in one transaction with the first namespace (until one is there *ret_rebuilt is
+ * set at each open). A schema newer than ours: "SchemaTooNew". path ":memory:" for tests; *ret_rebuilt is never set then. */
 int store_open(const char *path, Store **ret, bool *ret_rebuilt, Error *reterr_error);
 Store *store_free(Store *s);
 DEFINE_CLEANUP_FUNC(Store *, store_free)
@@ -99,6 +100,8 @@ int store_snapshot_add(Store *s, SnapshotRow *r);
 int store_snapshot_set_parent(Store *s, uint64_t id, uint64_t parent);
 int store_snapshot_set_ready(Store *s, uint64_t id, uint64_t size);
 int store_snapshot_set_synced(Store *s, uint64_t id);
+/* Neither ready nor synced any more, of another boot: what is known of its tree is forgotten, its number and what stands on it stay. */
+int store_snapshot_reset(Store *s, uint64_t id, uint64_t parent, const char *boot_id);
 int store_snapshot_get(Store *s, uint64_t id, SnapshotRow *ret);
 int store_snapshot_get_chain(Store *s, const char *driver, const char *chain_id, SnapshotRow *ret);
 int store_snapshot_remove(Store *s, uint64_t id); /* -ENOENT, -ENOTEMPTY: it is a parent */

@@ -39,6 +39,9 @@ static int teardown(void **state) {
         return 0;
 }
 
+static int64_t pragma(Store *s, const char *sql);
+
+/* An empty one asks to be filled, new or lost. */
 static Store *open_store(const Place *p) {
         _cleanup_error_ Error e = ERROR_NULL;
         bool rebuilt = true;
@@ -46,7 +49,7 @@ static Store *open_store(const Place *p) {
 
         if (store_open(p->path, &s, &rebuilt, &e) < 0)
                 fail_msg("%s", error_message(&e));
-        assert_false(rebuilt);
+        assert_int_equal(rebuilt, pragma(s, "SELECT count(*) FROM namespaces") == 0);
         return s;
 }
 
@@ -881,16 +884,50 @@ static void test_garbage_pins(void **state) {
         EXPECT_GARBAGE(s, 1, NULL, false, "l1", ids[0]);
 }
 
-/* Layers under work stay, and what they stand on; a parent may be younger than its child. */
+/* A layer that is not ready stays if it is wanted, with what it stands on; a parent may be younger than its child. */
 static void test_garbage_unready(void **state) {
         Place *p = *state;
         _cleanup_(store_freep) Store *s = open_store(p);
         uint64_t child = add_layer(s, "k2", 0), parent = add_ready(s, "k1", 0);
+        char *wanted[] = { (char *) "k2", NULL };
+        _cleanup_(garbage_done) Garbage g = {};
+
+        uint64_t writable = add_writable(s, child);
+        ContainerRow c = { .ns = (char *) "default", .id = (char *) "c", .snapshot = writable };
 
         assert_int_equal(store_snapshot_set_parent(s, child, parent), 0);
+        add_namespace(s, "default");
+        assert_int_equal(store_container_add(s, &c), 0);
         EXPECT_GARBAGE(s, 1, NULL, false, "");
-        assert_int_equal(store_snapshot_set_ready(s, child, 100), 0);
-        EXPECT_GARBAGE(s, 1, NULL, false, "", child, parent);
+        assert_int_equal(store_snapshot_reset(s, parent, 0, "b2"), 0);
+        EXPECT_GARBAGE(s, 1, NULL, false, "");
+        assert_int_equal(store_container_remove(s, "default", "c"), 0);
+        assert_int_equal(store_snapshot_set_ready(s, writable, 100), 0);
+        EXPECT_GARBAGE(s, 1, wanted, false, "", writable);
+
+        assert_int_equal(store_collect_garbage(s, 1, NULL, NULL, false, &g), 0);
+        assert_int_equal(g.n_snapshots, 2);
+        assert_true(g.snapshots[0] == child && g.snapshots[1] == parent);
+}
+
+static void test_snapshot_reset(void **state) {
+        Place *p = *state;
+        _cleanup_(store_freep) Store *s = open_store(p);
+        uint64_t a = add_ready(s, "k1", 0), b = add_ready(s, "k2", a);
+        _cleanup_(snapshot_row_done) SnapshotRow r = {}, q = {};
+
+        assert_int_equal(store_snapshot_set_synced(s, b), 0);
+        assert_int_equal(store_snapshot_reset(s, b, a, "later"), 0);
+        assert_int_equal(store_snapshot_get(s, b, &r), 0);
+        assert_false(r.ready || r.synced);
+        assert_int_equal(r.size, 0);
+        assert_int_equal(r.parent, a);
+        assert_string_equal(r.boot_id, "later");
+        assert_string_equal(r.chain_id, "k2");
+        assert_int_equal(store_snapshot_get(s, a, &q), 0);
+        assert_true(q.ready);
+        assert_int_equal(store_snapshot_reset(s, 999, 0, NULL), -ENOENT);
+        assert_int_equal(store_snapshot_reset(s, b, 999, NULL), -ENOENT);
 }
 
 static int count_blob(const char *digest, uint64_t size, void *userdata) {
@@ -952,6 +989,7 @@ int main(void) {
                 TEST(test_garbage_leases),
                 TEST(test_garbage_pins),
                 TEST(test_garbage_unready),
+                TEST(test_snapshot_reset),
                 cmocka_unit_test(test_memory),
         };
 
