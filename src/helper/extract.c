@@ -139,7 +139,7 @@ static int apply_xattrs(const Extractor *x, struct archive_entry *e, int fd, Err
 static int make_directory(Extractor *x, struct archive_entry *e, const TreeMetadata *m,
                           Error *reterr_error) {
         _cleanup_close_ int fd = -EBADF;
-        const char *name;
+        const char *name = "";
         int dirfd = x->spec->root_fd, r;
 
         if (!isempty(x->path)) {
@@ -149,18 +149,17 @@ static int make_directory(Extractor *x, struct archive_entry *e, const TreeMetad
                 r = tree_writer_mkdir(x->tree, dirfd, name, reterr_error);
                 if (r < 0)
                         return r;
-        } else
-                name = ".";
+        }
 
         if (archive_entry_xattr_count(e) > 0) {
-                fd = open_beneath_nofollow(dirfd, name, O_RDONLY | O_DIRECTORY, 0);
+                fd = open_beneath_nofollow(dirfd, isempty(name) ? "." : name, O_RDONLY | O_DIRECTORY, 0);
                 if (fd < 0)
                         return failed(x, fd, "open directory", reterr_error);
                 r = apply_xattrs(x, e, fd, reterr_error);
                 if (r < 0)
                         return r;
         }
-        return tree_writer_note_directory(x->tree, x->path, m, reterr_error);
+        return tree_writer_note_directory(x->tree, name, m, reterr_error);
 }
 
 static int write_data(Extractor *x, int fd, uint64_t size, Error *reterr_error) {
@@ -288,7 +287,8 @@ static int make_special(Extractor *x, struct archive_entry *e, const TreeMetadat
         return 0;
 }
 
-/* The directory of x->target, opened on its own: the stack stays at the link's. */
+/* The directory of x->target, opened on its own: the stack stays at the link's. Symlinks on the way to it stay
+ * in the layer, whatever they say; nothing is made. */
 static int open_target_parent(Extractor *x, const char **ret_name) {
         char *slash = strrchr(x->target, '/');
         int fd;
@@ -299,10 +299,19 @@ static int open_target_parent(Extractor *x, const char **ret_name) {
         }
 
         *slash = 0;
-        fd = open_beneath_nofollow(x->spec->root_fd, x->target, O_PATH | O_DIRECTORY, 0);
+        fd = open_in_root(x->spec->root_fd, x->target, O_PATH | O_DIRECTORY, 0);
         *slash = '/';
         *ret_name = slash + 1;
         return fd;
+}
+
+/* Is what stands in the way the very file that is to be linked there? A symlink may have led to it by another
+ * name; then it must not be cleared away. */
+static bool is_file(int dirfd, const char *name, const struct stat *other) {
+        struct stat st;
+
+        return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && st.st_ino == other->st_ino &&
+               st.st_dev == other->st_dev;
 }
 
 static int make_hardlink(Extractor *x, struct archive_entry *e, Error *reterr_error) {
@@ -314,10 +323,8 @@ static int make_hardlink(Extractor *x, struct archive_entry *e, Error *reterr_er
         r = tree_normalize(archive_entry_hardlink(e), x->target, reterr_error);
         if (r < 0)
                 return r;
-        if (streq(x->target, x->path))
-                return 0; /* to itself, as tars of a tree that changed meanwhile have it */
 
-        /* The root was empty: what is found beneath it without a symlink was made by this archive. */
+        /* The root was empty: what is found beneath it was made by this archive. */
         target_fd = isempty(x->target) ? -ENOENT : open_target_parent(x, &target_name);
         if (target_fd < 0 || fstatat(target_fd, target_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return refuse(x, reterr_error,
@@ -330,6 +337,8 @@ static int make_hardlink(Extractor *x, struct archive_entry *e, Error *reterr_er
                 return r;
         r = RET_NERRNO(linkat(target_fd, target_name, dirfd, name, 0));
         if (r == -EEXIST) {
+                if (is_file(dirfd, name, &st))
+                        return 0; /* to itself, as tars of a tree that changed meanwhile have it */
                 r = tree_writer_clear(x->tree, dirfd, name, reterr_error);
                 if (r < 0)
                         return r;

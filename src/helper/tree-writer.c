@@ -7,6 +7,7 @@
 #include "basic/fd-util.h"
 #include "basic/fs-util.h"
 #include "basic/hashmap.h"
+#include "basic/string-util.h"
 #include "helper/tree-writer.h"
 
 /* Every path is walked one component at a time by openat2() from the descriptor of the directory before,
@@ -14,9 +15,14 @@
  * all) can lead anywhere else. Archives are sorted: the walk keeps the descriptors of the directories of the
  * last entry and reuses what is common, which makes one openat2() a directory of most archives.
  *
- * Invariant: levels[0..depth) are exactly the directories on the way to the last path entered. What is
- * removed is always a child of the last of them, so that no descriptor in the stack can belong to something
- * removed.
+ * Layers are met that make a symlink and then name files through it ("bin" → "usr/bin", then "bin/sh"). The
+ * kernel follows none here: the walk reads the link and puts its target before what is left of the way. ".."
+ * in a target takes a level off the stack, which ends at the root; so the way through links is made of the
+ * same steps that cannot leave, and what is missing of a target is made like any other directory.
+ *
+ * Invariant: levels[0..depth) are exactly the directories on the way to path, the real one of the directory
+ * entered last: no component of it is a symlink. What is removed is always a child of the last of them, so
+ * that no descriptor in the stack can belong to something removed.
  *
  * Directories are 0755 and root's while entries are made in them; owner, mode and time come at the end,
  * since making an entry changes the time, and a setgid bit would change the group of what is made. */
@@ -33,7 +39,9 @@ struct TreeWriter {
         Level levels[TREE_DEPTH_MAX];
         size_t depth;
         char path[TREE_PATH_MAX + 1]; /* of levels[depth - 1] */
-        Hashmap *directories;         /* path → TreeMetadata, owned */
+        const char *entry;            /* borrowed during tree_writer_enter(): for messages */
+        char way[TREE_PATH_MAX + 1];  /* what is left to be walked once a symlink has been met */
+        Hashmap *directories;         /* real path → TreeMetadata, owned */
 };
 
 static void pop_levels(TreeWriter *t, size_t depth) {
@@ -190,22 +198,26 @@ static size_t common_levels(const TreeWriter *t, const char *path, size_t n) {
         return k;
 }
 
-/* Opens component name (of the path up to and with it) below dirfd; makes it if it is missing. */
-static int open_level(TreeWriter *t, int dirfd, const char *name, const char *path, Error *reterr_error) {
+/* Opens component name (of the path up to and with it) below dirfd; makes it if it is missing. 0: it is a
+ * symlink, nothing was opened; 1 otherwise. */
+static int open_level(TreeWriter *t, int dirfd, const char *name, const char *path, int *ret,
+                      Error *reterr_error) {
         int fd, r;
 
         fd = open_beneath_nofollow(dirfd, name, O_PATH | O_DIRECTORY, 0);
-        if (fd >= 0)
-                return fd;
+        if (fd >= 0) {
+                *ret = fd;
+                return 1;
+        }
+        if (fd == -ELOOP)
+                return 0;
         if (fd == -ENOTDIR) {
                 struct stat st;
 
                 if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !is_whiteout(&st))
                         return refuse(reterr_error, path,
                                       "used as a directory although the layer has a file of that name");
-        } else if (fd == -ELOOP)
-                return refuse(reterr_error, path, "that is a symbolic link and used as a directory");
-        else if (fd != -ENOENT)
+        } else if (fd != -ENOENT)
                 return error_set_errno(reterr_error, fd, "Cannot open directory %s in the layer: %m", path);
 
         r = tree_writer_mkdir(t, dirfd, name, reterr_error);
@@ -217,40 +229,131 @@ static int open_level(TreeWriter *t, int dirfd, const char *name, const char *pa
         fd = open_beneath_nofollow(dirfd, name, O_PATH | O_DIRECTORY, 0);
         if (fd < 0)
                 return error_set_errno(reterr_error, fd, "Cannot open directory %s in the layer: %m", path);
-        return fd;
+        *ret = fd;
+        return 1;
+}
+
+static int top(const TreeWriter *t) {
+        return t->depth > 0 ? t->levels[t->depth - 1].fd : t->root_fd;
+}
+
+/* Goes one component (l bytes at c) deeper. 0: that is a symlink, whose target is in *target. The limits bind
+ * only behind symlinks: paths of entries have been checked. */
+static int push_level(TreeWriter *t, const char *c, size_t l, char target[static TREE_PATH_MAX + 1],
+                      Error *reterr_error) {
+        size_t pos = t->depth > 0 ? t->levels[t->depth - 1].end : 0, begin = pos + (pos > 0);
+        int fd = -EBADF, r;
+
+        if (l > TREE_COMPONENT_MAX || begin + l > TREE_PATH_MAX || t->depth >= TREE_DEPTH_MAX)
+                return refuse(reterr_error, t->entry, "on a way through symbolic links that is too long");
+
+        if (pos > 0)
+                t->path[pos] = '/';
+        memcpy(t->path + begin, c, l);
+        t->path[begin + l] = 0;
+        r = open_level(t, top(t), t->path + begin, t->path, &fd, reterr_error);
+        if (r > 0) {
+                t->levels[t->depth++] = (Level) { .fd = fd, .end = begin + l };
+                return 1;
+        }
+        if (r == 0) {
+                ssize_t k = readlinkat(top(t), t->path + begin, target, TREE_PATH_MAX + 1);
+
+                if (k <= 0 || (size_t) k > TREE_PATH_MAX)
+                        r = refuse(reterr_error, t->entry, "behind a symbolic link that leads nowhere");
+                else
+                        target[k] = 0;
+        }
+        t->path[pos] = 0;
+        return r;
+}
+
+/* Puts a symlink's target before what is left of the way: *p to *end. */
+static int follow(TreeWriter *t, const char *target, const char **p, const char **end,
+                  Error *reterr_error) {
+        size_t k = strlen(target), left = (size_t) (*end - *p);
+
+        if (k + 1 + left > TREE_PATH_MAX)
+                return refuse(reterr_error, t->entry, "on a way through symbolic links that is too long");
+        if (target[0] == '/')
+                pop_levels(t, 0);
+
+        memmove(t->way + k + 1, *p, left);
+        memcpy(t->way, target, k);
+        t->way[k] = '/';
+        *p = t->way;
+        *end = t->way + k + 1 + left;
+        return 0;
+}
+
+/* From the directory at the end of the stack along p to end. */
+static int walk(TreeWriter *t, const char *p, const char *end, Error *reterr_error) {
+        char target[TREE_PATH_MAX + 1];
+        unsigned links = 0;
+
+        for (;;) {
+                const char *c;
+                size_t l;
+                int r;
+
+                while (p < end && *p == '/')
+                        p++;
+                if (p == end)
+                        return 0;
+                c = p;
+                while (p < end && *p != '/')
+                        p++;
+                l = (size_t) (p - c);
+
+                if (l == 1 && c[0] == '.')
+                        continue;
+                if (l == 2 && c[0] == '.' && c[1] == '.') {
+                        pop_levels(t, t->depth > 0 ? t->depth - 1 : 0);
+                        continue;
+                }
+
+                r = push_level(t, c, l, target, reterr_error);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        continue;
+                if (++links > TREE_SYMLINKS_MAX)
+                        return refuse(reterr_error, t->entry, "behind too many symbolic links, or a loop of them");
+                r = follow(t, target, &p, &end, reterr_error);
+                if (r < 0)
+                        return r;
+        }
 }
 
 int tree_writer_enter(TreeWriter *t, const char *path, int *ret_dirfd, const char **ret_name,
                       Error *reterr_error) {
         const char *slash = strrchr(path, '/');
-        size_t n = slash ? (size_t) (slash - path) : 0, pos;
+        size_t n = slash ? (size_t) (slash - path) : 0;
+        int r;
 
+        t->entry = path;
         pop_levels(t, common_levels(t, path, n));
-        pos = t->depth > 0 ? t->levels[t->depth - 1].end : 0;
+        r = walk(t, path + (t->depth > 0 ? t->levels[t->depth - 1].end : 0), path + n, reterr_error);
+        if (r < 0)
+                return r;
 
-        while (pos < n) {
-                size_t begin = pos + (pos > 0), l = strcspn(path + begin, "/");
-                int parent = t->depth > 0 ? t->levels[t->depth - 1].fd : t->root_fd, fd;
-
-                memcpy(t->path + pos, path + pos, begin + l - pos);
-                t->path[begin + l] = 0;
-                fd = open_level(t, parent, t->path + begin, t->path, reterr_error);
-                if (fd < 0) {
-                        t->path[pos] = 0;
-                        return fd;
-                }
-                pos = begin + l;
-                t->levels[t->depth++] = (Level) { .fd = fd, .end = pos };
-        }
-
-        *ret_dirfd = t->depth > 0 ? t->levels[t->depth - 1].fd : t->root_fd;
+        *ret_dirfd = top(t);
         *ret_name = slash ? slash + 1 : path;
         return 0;
 }
 
-int tree_writer_note_directory(TreeWriter *t, const char *path, const TreeMetadata *m, Error *reterr_error) {
-        TreeMetadata *old = hashmap_get(t->directories, path), *copy;
+int tree_writer_note_directory(TreeWriter *t, const char *name, const TreeMetadata *m, Error *reterr_error) {
+        _cleanup_free_ char *joined = NULL;
+        TreeMetadata *old, *copy;
+        const char *path = name;
 
+        if (t->depth > 0 && !isempty(name)) {
+                path = joined = strjoin(t->path, "/", name);
+                if (!joined)
+                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        }
+
+        old = hashmap_get(t->directories, path);
         if (old) {
                 *old = *m;
                 return 0;

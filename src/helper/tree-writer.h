@@ -12,6 +12,7 @@
 #define TREE_PATH_MAX 4095U     /* bytes of a normalised path */
 #define TREE_COMPONENT_MAX 255U
 #define TREE_DEPTH_MAX 256U     /* components; a descriptor each while an entry is being made */
+#define TREE_SYMLINKS_MAX 40U   /* on the way to one entry; as many as the kernel follows */
 
 typedef struct TreeMetadata {
         mode_t mode; /* 07777 */
@@ -32,8 +33,9 @@ TreeWriter *tree_writer_free(TreeWriter *t);
 DEFINE_CLEANUP_FUNC(TreeWriter *, tree_writer_free)
 
 /* Goes to the directory that holds path (normalised, not ""), makes what is missing of it (0755, root's),
- * and yields its descriptor (O_PATH, borrowed, valid until the next call) and the last component. A symlink
- * or file on the way is -EBADMSG. */
+ * and yields its descriptor (O_PATH, borrowed, valid until the next call) and the last component. Symlinks on
+ * the way are followed as in a chroot() to the root: a target's "/" is the root, and ".." ends there. A file
+ * on the way, or too many symlinks, is -EBADMSG. */
 int tree_writer_enter(TreeWriter *t, const char *path, int *ret_dirfd, const char **ret_name,
                       Error *reterr_error);
 /* mkdir. What is there and no directory is replaced; a whiteout there makes the new directory opaque. */
@@ -42,8 +44,9 @@ int tree_writer_mkdir(TreeWriter *t, int dirfd, const char *name, Error *reterr_
 int tree_writer_clear(TreeWriter *t, int dirfd, const char *name, Error *reterr_error);
 /* The directory of the last tree_writer_enter() hides what lower layers have in it. */
 int tree_writer_set_opaque(TreeWriter *t, int dirfd, const char *name, Error *reterr_error);
-/* Owner, mode and time of a directory (path as above; "" is the root), applied by tree_writer_finish(). */
-int tree_writer_note_directory(TreeWriter *t, const char *path, const TreeMetadata *m, Error *reterr_error);
+/* Owner, mode and time of a directory, name in that of the last tree_writer_enter(); "" is the root. They are
+ * applied by tree_writer_finish(). */
+int tree_writer_note_directory(TreeWriter *t, const char *name, const TreeMetadata *m, Error *reterr_error);
 int tree_writer_finish(TreeWriter *t, Error *reterr_error);
 
 /* A whiteout in overlayfs' form: char device 0:0. Where a directory is already, that becomes opaque; another

@@ -300,19 +300,53 @@ static void test_long_names(void **state) {
         finish_refused(f, "InvalidArchive");
 }
 
+/* What leads out of the root for a naive extractor leads to somewhere in it. */
 static void test_symlink_then_through(void **state) {
-        static const char *const targets[] = { "..", "/", ".", "real", "/proc/self/cwd" };
+        static const struct {
+                const char *target, *arrives;
+        } cases[] = {
+                { "..", "escaped" },
+                { "../..", "escaped" },
+                { "/", "escaped" },
+                { "/..", "escaped" },
+                { ".", "escaped" },
+                { "real", "real/escaped" },
+                { "/real", "real/escaped" },
+                { "../real/.", "real/escaped" },
+                { "real/../../real//", "real/escaped" },
+                { "missing/deep", "missing/deep/escaped" },
+                { "/missing/../real", "real/escaped" },
+                { "../../../../../../../tmp", "tmp/escaped" },
+                { "/proc/self/cwd", "proc/self/cwd/escaped" },
+                { "/proc/self/root/..", "proc/self/escaped" },
+                { "up", "escaped" },
+                { "sub/up2/real", "real/escaped" },
+                { "gone", "gone/escaped" },
+        };
         Fixture *f = *state;
 
         NEED_ROOT();
-        for (size_t i = 0; i < ELEMENTSOF(targets); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                print_message("l -> %s\n", cases[i].target);
                 reset(f);
                 TAR_ADD(&f->tar, DIR_("real"));
-                TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = targets[i]);
+                TAR_ADD(&f->tar, .name = "up", .type = '2', .linkname = "..");
+                TAR_ADD(&f->tar, .name = "sub/up2", .type = '2', .linkname = "../../../up/.");
+                TAR_ADD(&f->tar, .name = ".wh.gone");
+                TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = cases[i].target);
                 TAR_ADD(&f->tar, FILE_("l/escaped", "x"));
-                finish_refused(f, "InvalidArchive");
-                assert_false(exists(f, "escaped"));
+                finish_ok(f);
+                assert_content(f, cases[i].arrives, "x");
+                assert_true(S_ISLNK(stat_of(f, "l").st_mode));
         }
+
+        /* The file at the end of the way is never followed. */
+        reset(f);
+        TAR_ADD(&f->tar, .name = "usr/bin/sh", .type = '2', .linkname = "../../../outside");
+        TAR_ADD(&f->tar, .name = "bin", .type = '2', .linkname = "usr/bin");
+        TAR_ADD(&f->tar, FILE_("bin/sh", "overwritten"));
+        finish_ok(f);
+        assert_content(f, "usr/bin/sh", "overwritten");
 
         /* A file in place of a symlink replaces the link and does not write through it. */
         reset(f);
@@ -331,9 +365,153 @@ static void test_symlink_then_through(void **state) {
         assert_int_equal(stat_of(f, "real").st_mode, S_IFDIR | 0755);
 }
 
+/* A usual layer of a file system whose /bin is a link: everything arrives where the link leads. */
+static void test_merged_usr(void **state) {
+        Fixture *f = *state;
+        struct stat st;
+
+        NEED_ROOT();
+        f->devices = true;
+        TAR_ADD(&f->tar, .name = "bin", .type = '2', .linkname = "usr/bin");
+        TAR_ADD(&f->tar, FILE_("bin/foo", "foo"), .mode = 04755, .uid = 3);
+        TAR_ADD(&f->tar, .name = "bin/bar", .type = '1', .linkname = "bin/foo");
+        TAR_ADD(&f->tar, .name = "usr/bin/foo", .type = '1', .linkname = "/bin/foo");
+        TAR_ADD(&f->tar, .name = "bin/bar", .type = '1', .linkname = "usr/bin/bar");
+        TAR_ADD(&f->tar, .name = "bin/link", .type = '2', .linkname = "foo");
+        TAR_ADD(&f->tar, .name = "bin/null", .type = '3', .major = 1, .minor = 3);
+        TAR_ADD(&f->tar, DIR_("bin/dir"), .mode = 01770, .uid = 5, .gid = 6, .mtime = 1234,
+                PAX("SCHILY.xattr.user.d", "1"));
+        TAR_ADD(&f->tar, FILE_("bin/dir/x", "x"));
+        TAR_ADD(&f->tar, .name = "bin/.wh.gone");
+        TAR_ADD(&f->tar, .name = "bin/new/.wh..wh..opq");
+        TAR_ADD(&f->tar, FILE_("usr/bin/direct", "d"));
+        TAR_ADD(&f->tar, FILE_("bin/after", "a"));
+        finish_ok(f);
+        st = stat_of(f, "usr/bin/foo");
+        assert_int_equal(st.st_mode, S_IFREG | 04755);
+        assert_int_equal(st.st_uid, 3);
+        assert_int_equal(st.st_nlink, 2);
+        assert_int_equal(stat_of(f, "usr/bin/bar").st_ino, st.st_ino);
+        assert_true(S_ISLNK(stat_of(f, "usr/bin/link").st_mode));
+        assert_int_equal(stat_of(f, "usr/bin/null").st_rdev, makedev(1, 3));
+        st = stat_of(f, "usr/bin/dir");
+        assert_int_equal(st.st_mode, S_IFDIR | 01770);
+        assert_int_equal(st.st_uid, 5);
+        assert_int_equal(st.st_mtim.tv_sec, 1234);
+        assert_content(f, "usr/bin/dir/x", "x");
+        assert_true(is_whiteout(f, "usr/bin/gone"));
+        assert_true(is_opaque(f, "usr/bin/new"));
+        assert_content(f, "usr/bin/direct", "d");
+        assert_content(f, "usr/bin/after", "a");
+        assert_true(S_ISLNK(stat_of(f, "bin").st_mode));
+
+        /* The link is replaced by a directory, or by another link: what follows goes there. */
+        reset(f);
+        TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "one");
+        TAR_ADD(&f->tar, FILE_("l/a", "1"));
+        TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "two");
+        TAR_ADD(&f->tar, FILE_("l/a", "2"));
+        TAR_ADD(&f->tar, DIR_("l"));
+        TAR_ADD(&f->tar, FILE_("l/a", "3"));
+        finish_ok(f);
+        assert_content(f, "one/a", "1");
+        assert_content(f, "two/a", "2");
+        assert_content(f, "l/a", "3");
+
+        /* The directory that a way through a link leads over is removed by its real name, and by the link. */
+        reset(f);
+        TAR_ADD(&f->tar, .name = "d/root", .type = '2', .linkname = "/");
+        TAR_ADD(&f->tar, FILE_("d/root/d", "now a file"));
+        TAR_ADD(&f->tar, FILE_("e", "e"));
+        finish_ok(f);
+        assert_content(f, "d", "now a file");
+        assert_content(f, "e", "e");
+}
+
+static void test_symlink_limits(void **state) {
+        char name[16], target[TREE_PATH_MAX + 1] = {};
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        /* A chain of as many links as are followed, and one more. */
+        for (unsigned more = 0; more < 2; more++) {
+                reset(f);
+                for (unsigned i = 0; i < TREE_SYMLINKS_MAX + more; i++) {
+                        (void) snprintf(name, sizeof(name), "l%u", i);
+                        (void) snprintf(target, sizeof(target), "l%u", i + 1);
+                        TAR_ADD(&f->tar, .name = name, .type = '2', .linkname = target);
+                }
+                TAR_ADD(&f->tar, FILE_("l0/file", "x"));
+                if (more > 0)
+                        finish_refused(f, "InvalidArchive");
+                else {
+                        finish_ok(f);
+                        assert_content(f, "l40/file", "x");
+                }
+        }
+
+        reset(f);
+        TAR_ADD(&f->tar, .name = "self", .type = '2', .linkname = "self");
+        TAR_ADD(&f->tar, FILE_("self/file", "x"));
+        finish_refused(f, "InvalidArchive");
+        reset(f);
+        TAR_ADD(&f->tar, .name = "a", .type = '2', .linkname = "b/x");
+        TAR_ADD(&f->tar, .name = "b", .type = '2', .linkname = "/a");
+        TAR_ADD(&f->tar, FILE_("a/file", "x"));
+        finish_refused(f, "InvalidArchive");
+        reset(f);
+        TAR_ADD(&f->tar, .name = "grows", .type = '2', .linkname = "d/../grows/d");
+        TAR_ADD(&f->tar, FILE_("grows/file", "x"));
+        finish_refused(f, "InvalidArchive");
+
+        /* To a file. */
+        reset(f);
+        TAR_ADD(&f->tar, FILE_("file", "f"));
+        TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "file");
+        TAR_ADD(&f->tar, FILE_("l/x", "x"));
+        finish_refused(f, "InvalidArchive");
+        assert_content(f, "file", "f");
+
+        /* Names, paths and depths that an entry itself must not have. */
+        reset(f);
+        memset(target, 'n', TREE_COMPONENT_MAX + 1);
+        TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "cut", PAX("linkpath", target));
+        TAR_ADD(&f->tar, FILE_("l/x", "x"));
+        finish_refused(f, "InvalidArchive");
+        reset(f);
+        for (size_t i = 0; i < TREE_PATH_MAX - 3; i++)
+                target[i] = i % 200 == 199 ? '/' : 'p';
+        TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "cut", PAX("linkpath", target));
+        TAR_ADD(&f->tar, FILE_("l/q/x", "x"));
+        finish_ok(f);
+        reset(f);
+        TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "cut", PAX("linkpath", target));
+        TAR_ADD(&f->tar, FILE_("l/qq/x", "x"));
+        finish_refused(f, "InvalidArchive");
+        for (unsigned more = 0; more < 2; more++) {
+                reset(f);
+                memset(target, 0, sizeof(target));
+                for (size_t i = 0; i < TREE_DEPTH_MAX + more; i++)
+                        memcpy(target + 2 * i, "d/", 2);
+                TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "cut", PAX("linkpath", target));
+                TAR_ADD(&f->tar, FILE_("l/x", "x"));
+                if (more > 0)
+                        finish_refused(f, "InvalidArchive");
+                else
+                        finish_ok(f);
+        }
+
+        /* ".." is for targets, not for entries. */
+        reset(f);
+        TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "d");
+        TAR_ADD(&f->tar, FILE_("l/../x", "x"));
+        finish_refused(f, "InvalidArchive");
+}
+
 static void test_hard_links(void **state) {
         static const char *const bad[] = { "../outside", "/etc/passwd",     "missing", "l/outside",
-                                           "d",          "a/../../outside", "." };
+                                           "d",          "a/../../outside", ".",       "l/../outside",
+                                           "abs/outside", "loop/x",         "dangling/x" };
         Fixture *f = *state;
 
         NEED_ROOT();
@@ -341,9 +519,13 @@ static void test_hard_links(void **state) {
                 reset(f);
                 TAR_ADD(&f->tar, DIR_("d"));
                 TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "..");
+                TAR_ADD(&f->tar, .name = "abs", .type = '2', .linkname = f->path);
+                TAR_ADD(&f->tar, .name = "loop", .type = '2', .linkname = "loop");
+                TAR_ADD(&f->tar, .name = "dangling", .type = '2', .linkname = "nowhere");
                 TAR_ADD(&f->tar, .name = "hard", .type = '1', .linkname = bad[i]);
                 finish_refused(f, "InvalidArchive");
                 assert_false(exists(f, "hard"));
+                assert_false(exists(f, "nowhere"));
         }
 
         /* To itself; over a file; over another link to the same. */
@@ -662,6 +844,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_names, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_long_names, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_symlink_then_through, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_merged_usr, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_symlink_limits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_hard_links, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_devices, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_whiteouts, setup, teardown),
