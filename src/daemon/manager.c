@@ -124,8 +124,6 @@ static int manager_open_store(Manager *m, Error *reterr_error) {
         r = store_open(DATABASE, &m->store, &rebuilt, reterr_error);
         if (r < 0)
                 return r;
-        if (rebuilt)
-                log_warning("The database was damaged and is set aside; a new one is made of images and units.");
 
         r = events_new(m->store, m->config->events_max, &m->events);
         if (r >= 0)

@@ -33,16 +33,25 @@ def rules(text):
     with open(RULES, "w", encoding="utf-8") as f:
         f.write(text)
     os.chmod(RULES, 0o644)
+    restart_polkit()
+
+
+def restart_polkit():
+    # More often than a service may be started by itself.
+    lib.run(["systemctl", "reset-failed", "polkit.service"], check=False)
     lib.run(["systemctl", "restart", "polkit.service"])
 
 
 class AuthorizationTest(lib.TestCase):
-    def tearDown(self):
-        if os.path.exists(RULES):
-            os.unlink(RULES)
-        lib.run(["systemctl", "unmask", "--runtime", "polkit.service"])
-        lib.run(["systemctl", "restart", "polkit.service"])
-        super().tearDown()
+    def use_rules(self, text):
+        self.addCleanup(restart_polkit)
+        self.addCleanup(os.unlink, RULES)
+        rules(text)
+
+    def mask_polkit(self):
+        self.addCleanup(restart_polkit)
+        self.addCleanup(lib.run, ["systemctl", "unmask", "--runtime", "polkit.service"])
+        lib.run(["systemctl", "mask", "--runtime", "--now", "polkit.service"])
 
     def assert_error(self, name, result):
         self.assertNotEqual(result[0], 0, result[1])
@@ -72,7 +81,7 @@ class AuthorizationTest(lib.TestCase):
                                    f"string:{name}"))
 
     def test_rules_see_namespace_object_and_verb(self):
-        rules("""polkit.addRule(function(action, subject) {
+        self.use_rules("""polkit.addRule(function(action, subject) {
             if (action.id == "org.moored.manage-namespaces" && action.lookup("object") == "theirs" && subject.user == "nobody" &&
                 action.lookup("verb").endsWith("Namespace"))
                 return polkit.Result.YES;
@@ -93,7 +102,7 @@ class AuthorizationTest(lib.TestCase):
         self.assert_works(send(ROOT, f"{MANAGER}.RemoveNamespace", "string:theirs"))
 
     def test_without_polkit_looking_is_allowed_and_nothing_else(self):
-        lib.run(["systemctl", "mask", "--runtime", "--now", "polkit.service"])
+        self.mask_polkit()
         self.assert_works(send(ROOT, f"{MANAGER}.ListNamespaces"))
         self.assert_error("org.freedesktop.DBus.Error.AccessDenied", send(ROOT, f"{MANAGER}.RemoveNamespace", "string:nothing"))
         self.assert_error("org.moored1.Error.NoSuchNamespace", send(ROOT, f"{MANAGER}.RemoveNamespace", "string:nothing", user=None))
