@@ -55,7 +55,9 @@ typedef struct Foreground {
         unsigned run_attempts, resync_attempts;
         bool running; /* RunContainer was answered, or the container was found */
         bool ended, removed, over;
-        bool lost; /* there is no moored, or it has not told what happened since the last one */
+        bool started; /* its process ran: it must not be run again */
+        bool lost;    /* there is no moored, or it has not told yet what became of the container */
+        bool deaf;    /* until EventsSince() has told the events before them, new ones are not listened to */
         int exit_code;
         int pending[PENDING_SIGNALS_MAX];
         size_t n_pending;
@@ -132,9 +134,10 @@ static void foreground_handle_event(Foreground *f, const EventRecord *e) {
         if (!streq(e->ns, f->c->ns) || !streq(e->subject, f->id))
                 return;
 
-        if (streq(e->topic, "container/started"))
+        if (streq(e->topic, "container/started")) {
+                f->started = true;
                 foreground_set_leader(f, json_integer_value(json_object_get(e->details, "LeaderPID")));
-        else if (streq(e->topic, "container/exited")) {
+        } else if (streq(e->topic, "container/exited")) {
                 f->exit_code = (int) json_integer_value(json_object_get(e->details, "ExitCode"));
                 f->ended = true;
         } else if (streq(e->topic, "container/removed"))
@@ -147,7 +150,7 @@ static int foreground_on_event(sd_bus_message *m, void *userdata, sd_bus_error *
 
         if (sd_bus_message_is_signal(m, BUS_MANAGER, "Event") <= 0)
                 return 0;
-        if (bus_message_is_event(m) && event_record_read(m, false, &e) > 0) {
+        if (!f->deaf && bus_message_is_event(m) && event_record_read(m, false, &e) > 0) {
                 foreground_handle_event(f, &e);
                 foreground_work(f);
         }
@@ -263,10 +266,14 @@ static int resync_on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         Foreground *f = userdata;
         const char *state;
 
-        if (f->ended || f->over)
+        if (f->over)
                 return 0;
+        if (f->ended) {
+                foreground_set_running(f);
+                return 0;
+        }
         if (bus_error_is_unknown_object(e)) {
-                if (!f->running)
+                if (!f->running && !f->started)
                         return run_send(f);
                 return foreground_fail(f, -ENOENT,
                                        "The container is gone, and moored does not know how it ended.");
@@ -277,7 +284,7 @@ static int resync_on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_
                 return foreground_fail(f, -EBADMSG, "moored's answer cannot be read.");
 
         state = strempty(json_get_string(properties, "State"));
-        if (!f->running && streq(state, "created"))
+        if (!f->running && !f->started && streq(state, "created"))
                 return resync_remove_created(f);
         foreground_set_leader(f, json_integer_value(json_object_get(properties, "LeaderPID")));
         if (streq(state, "exited")) {
@@ -325,6 +332,7 @@ static int resync_on_events(sd_bus_message *m, void *userdata, sd_bus_error *ret
                 return foreground_fail(f, r, "moored's answer cannot be read.");
         if (n >= EVENTS_PAGE)
                 return resync_send(f);
+        f->deaf = false;
         if (f->ended) {
                 foreground_set_running(f);
                 return 0;
@@ -335,6 +343,7 @@ static int resync_on_events(sd_bus_message *m, void *userdata, sd_bus_error *ret
 static int resync_send(Foreground *f) {
         _cleanup_message_ sd_bus_message *m = NULL;
 
+        f->deaf = true;
         sd_event_source_disable_unref(f->leader);
         f->leader = NULL;
         f->resync_slot = sd_bus_slot_unref(f->resync_slot);
@@ -362,7 +371,7 @@ static int foreground_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *
         if (!f->running)
                 return 0; /* RunContainer's own answer tells */
 
-        f->lost = true;
+        f->lost = f->deaf = true;
         f->resync_slot = sd_bus_slot_unref(f->resync_slot);
         sd_event_source_disable_unref(f->leader);
         f->leader = NULL;
@@ -425,6 +434,7 @@ static int run_send(Foreground *f) {
         _cleanup_message_ sd_bus_message *m = NULL;
         int r;
 
+        f->deaf = false;
         f->run_attempts++;
         r = new_create_call(f->c, "RunContainer", f->id, f->image, f->options, f->command,
                             stdio_copy_fds(f->stdio), &m, &f->error);

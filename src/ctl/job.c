@@ -163,7 +163,7 @@ static int read_result(JobWatch *w, char **ret_object, Error *reterr_error) {
         result = strempty(json_get_string(job, "Result"));
         if (streq(result, "canceled"))
                 return error_set(reterr_error, -ECANCELED, "Canceled",
-                                 "Canceled. What was fetched is kept for the next time.");
+                                 "Canceled. Nothing of it is kept.");
         if (!streq(result, "done")) {
                 message = json_get_string(job, "ErrorMessage");
                 return error_set(
