@@ -9,13 +9,14 @@
  *   clone3(CLONE_PARENT) ------------------------>  is a child of the service manager from birth;
  *                                                   namespaces, mounts, user, capabilities, command found
  *   <---------------------------------------------  "ready", or what went wrong
- *   MAINPID=<init> READY=1 to the service manager
+ *   MAINPID=<init> READY=1 to the service manager,
+ *   and waiting until it has read that
  *   "go" ---------------------------------------->  execve()
  *   exit 0
  *
- * The service manager reads notifications before it looks at dead children, so it knows its new main process
- * even if that ends at once. If the launcher dies before "go", init reads the end of the socket and ends as
- * well. */
+ * The service manager refuses a main process that is dead already, and with it the exit code would be lost:
+ * so init may not go on, and end, before it is known. If the launcher dies before "go", init reads the end
+ * of the socket and ends as well. */
 
 #include <limits.h>
 #include <linux/sched.h>
@@ -154,6 +155,8 @@ static int announce(pid_t pid, const char *notes, Error *reterr_error) {
         if (!message)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
         r = notify_send(message);
+        if (r >= 0)
+                r = notify_barrier();
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot notify the service manager: %m");
         return 0;

@@ -8,3 +8,5 @@
 
 /* Sends one message to $NOTIFY_SOCKET. 0 without that variable, 1 when sent, else a negative errno. */
 int notify_send(const char *message);
+/* Waits until the messages sent before have been dealt with. 0 without $NOTIFY_SOCKET. */
+int notify_barrier(void);
