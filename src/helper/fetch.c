@@ -5,6 +5,7 @@
 #include "basic/fd-util.h"
 #include "basic/fs-util.h"
 #include "basic/string-util.h"
+#include "helper/curl-load.h"
 #include "helper/helper.h"
 #include "helper/registry.h"
 #include "helper/sandbox.h"
@@ -385,9 +386,10 @@ int verb_fetch(json_t *request, Error *reterr_error) {
         r = read_ca(&f.request, &ca, &ca_size, reterr_error);
         if (r < 0)
                 return r;
-        /* Reads OpenSSL's configuration. */
-        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-                return error_set(reterr_error, -EIO, "Failed", "Cannot set libcurl up");
+        /* Before the sandbox: it reads OpenSSL's configuration. */
+        r = curl_load(reterr_error);
+        if (r < 0)
+                return r;
         r = sandbox_enter_user(-EBADF, SANDBOX_FETCH, NULL, reterr_error);
         if (r < 0)
                 return r;

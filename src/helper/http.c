@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "basic/string-util.h"
+#include "helper/curl-load.h"
 #include "helper/http.h"
 
 /* curl tells us which sockets to watch and when to wake it; we tell curl what has happened. Everything it
@@ -48,10 +49,10 @@ HttpExchange *http_exchange_free(HttpExchange *x) {
                 return NULL;
 
         if (x->easy) {
-                (void) curl_multi_remove_handle(x->client->multi, x->easy);
-                curl_easy_cleanup(x->easy);
+                (void) sym_curl_multi_remove_handle(x->client->multi, x->easy);
+                sym_curl_easy_cleanup(x->easy);
         }
-        curl_slist_free_all(x->headers);
+        sym_curl_slist_free_all(x->headers);
         response_done(&x->response);
         free(x);
         return NULL;
@@ -64,7 +65,7 @@ const char *http_exchange_detail(const HttpExchange *x) {
 int http_exchange_os_error(const HttpExchange *x) {
         long e = 0;
 
-        (void) curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &e);
+        (void) sym_curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &e);
         return (int) e;
 }
 
@@ -72,17 +73,17 @@ static void check_done(HttpClient *c) {
         CURLMsg *m;
         int left;
 
-        while ((m = curl_multi_info_read(c->multi, &left))) {
+        while ((m = sym_curl_multi_info_read(c->multi, &left))) {
                 HttpExchange *x = NULL;
                 CURLcode result = m->data.result;
                 curl_off_t retry_after = 0;
 
                 if (m->msg != CURLMSG_DONE ||
-                    curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **) &x) != CURLE_OK || !x)
+                    sym_curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **) &x) != CURLE_OK || !x)
                         continue;
-                (void) curl_multi_remove_handle(c->multi, x->easy);
-                (void) curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &x->response.status);
-                if (curl_easy_getinfo(x->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK &&
+                (void) sym_curl_multi_remove_handle(c->multi, x->easy);
+                (void) sym_curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &x->response.status);
+                if (sym_curl_easy_getinfo(x->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK &&
                     retry_after > 0)
                         x->response.retry_after_sec = (uint64_t) retry_after;
                 x->ops->on_done(x, &x->response, result, x->userdata);
@@ -101,7 +102,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         if (revents & (EPOLLERR | EPOLLHUP))
                 action |= CURL_CSELECT_ERR;
 
-        (void) curl_multi_socket_action(c->multi, fd, action, &running);
+        (void) sym_curl_multi_socket_action(c->multi, fd, action, &running);
         check_done(c);
         return 0;
 }
@@ -110,7 +111,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         HttpClient *c = userdata;
         int running;
 
-        (void) curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        (void) sym_curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
         check_done(c);
         return 0;
 }
@@ -121,7 +122,7 @@ static int multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *userdat
         uint32_t events = 0;
 
         if (what == CURL_POLL_REMOVE) {
-                (void) curl_multi_assign(c->multi, fd, NULL);
+                (void) sym_curl_multi_assign(c->multi, fd, NULL);
                 sd_event_source_disable_unref(source);
                 return 0;
         }
@@ -136,7 +137,7 @@ static int multi_on_socket(CURL *easy, curl_socket_t fd, int what, void *userdat
         if (sd_event_add_io(c->event, &source, fd, events, on_io, c) < 0)
                 return -1;
         (void) sd_event_source_set_description(source, "http-socket");
-        (void) curl_multi_assign(c->multi, fd, source);
+        (void) sym_curl_multi_assign(c->multi, fd, source);
         return 0;
 }
 
@@ -157,7 +158,7 @@ HttpClient *http_client_free(HttpClient *c) {
                 return NULL;
 
         if (c->multi)
-                curl_multi_cleanup(c->multi);
+                sym_curl_multi_cleanup(c->multi);
         sd_event_source_disable_unref(c->timer);
         sd_event_unref(c->event);
         free(c->user_agent);
@@ -175,7 +176,7 @@ int http_client_new(sd_event *event, const HttpConfig *config, HttpClient **ret,
         c->event = sd_event_ref(event);
         c->config = *config;
         c->user_agent = strdup(config->user_agent);
-        c->multi = curl_multi_init();
+        c->multi = sym_curl_multi_init();
         if (config->ca) {
                 c->ca = malloc(MAX(config->ca_size, (size_t) 1));
                 if (c->ca)
@@ -194,10 +195,10 @@ int http_client_new(sd_event *event, const HttpConfig *config, HttpClient **ret,
                 return error_set_errno(reterr_error, r, "Cannot make a timer: %m");
         (void) sd_event_source_set_description(c->timer, "http-timer");
 
-        if (curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, multi_on_socket) != CURLM_OK ||
-            curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c) != CURLM_OK ||
-            curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, multi_on_timer) != CURLM_OK ||
-            curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c) != CURLM_OK)
+        if (sym_curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, multi_on_socket) != CURLM_OK ||
+            sym_curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c) != CURLM_OK ||
+            sym_curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, multi_on_timer) != CURLM_OK ||
+            sym_curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c) != CURLM_OK)
                 return error_set(reterr_error, -EIO, "Failed", "Cannot set libcurl up");
 
         *ret = TAKE_PTR(c);
@@ -288,7 +289,7 @@ static size_t on_write(char *p, size_t size, size_t n, void *userdata) {
 
         n *= size;
         if (x->response.status == 0)
-                (void) curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &x->response.status);
+                (void) sym_curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &x->response.status);
 
         return x->ops->on_body(x, &x->response, p, n, x->userdata) < 0 ? CURL_WRITEFUNC_ERROR : n;
 }
@@ -300,7 +301,7 @@ static int add_header(HttpExchange *x, const char *name, const char *value) {
         if (!value)
                 return 0;
         line = strjoin(name, ": ", value);
-        l = line ? curl_slist_append(x->headers, line) : NULL;
+        l = line ? sym_curl_slist_append(x->headers, line) : NULL;
         if (!l)
                 return -ENOMEM;
         x->headers = l;
@@ -309,7 +310,7 @@ static int add_header(HttpExchange *x, const char *name, const char *value) {
 
 #define SET(option, value)                                                       \
         do {                                                                     \
-                if (curl_easy_setopt(x->easy, option, value) != CURLE_OK)        \
+                if (sym_curl_easy_setopt(x->easy, option, value) != CURLE_OK)        \
                         return -EINVAL;                                          \
         } while (0)
 
@@ -357,7 +358,7 @@ int http_get(HttpClient *c, const HttpRequest *q, const HttpOps *ops, void *user
         x->ops = ops;
         x->userdata = userdata;
         response_done(&x->response);
-        x->easy = curl_easy_init();
+        x->easy = sym_curl_easy_init();
         if (!x->easy)
                 return -ENOMEM;
 
@@ -377,7 +378,7 @@ int http_get(HttpClient *c, const HttpRequest *q, const HttpOps *ops, void *user
                 r = set_options(x, q);
         if (r < 0)
                 return r;
-        if (curl_multi_add_handle(c->multi, x->easy) != CURLM_OK)
+        if (sym_curl_multi_add_handle(c->multi, x->easy) != CURLM_OK)
                 return -ENOMEM;
 
         *ret = TAKE_PTR(x);

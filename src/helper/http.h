@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* HTTP GETs by libcurl's multi interface on an sd-event loop. */
+/* HTTP GETs by libcurl's multi interface on an sd-event loop. curl_load() comes first. */
 
 #include <curl/curl.h>
 #include <systemd/sd-event.h>

@@ -2,6 +2,7 @@
 
 #include "basic/string-util.h"
 #include "helper/auth.h"
+#include "helper/curl-load.h"
 #include "helper/registry-internal.h"
 
 /* One token serves all transfers (its scope is the repository, for pulling). The first that is answered 401
@@ -68,7 +69,7 @@ static FailureKind explain_curl(Registry *r, HttpExchange *x, CURLcode result, c
         int os_error = http_exchange_os_error(x);
 
         if (isempty(detail))
-                detail = curl_easy_strerror(result);
+                detail = sym_curl_easy_strerror(result);
 
         switch (result) {
         case CURLE_COULDNT_RESOLVE_HOST:
