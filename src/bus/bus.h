@@ -44,9 +44,7 @@ typedef struct BusContext {
         const NamespaceOps *namespace_ops;
         void *namespaces;
         const char *state_dir;
-        const char *platform;               /* "linux/amd64" */
-        const char *default_network;        /* of a container that names none */
-        uint64_t default_stop_timeout_usec; /* likewise */
+        const char *platform; /* "linux/amd64" */
 } BusContext;
 
 int bus_new(const BusContext *context, Bus **ret, Error *reterr_error);

@@ -310,27 +310,17 @@ static int method_get_image(sd_bus_message *m, void *userdata, sd_bus_error *ret
 
 /* -- containers -- */
 
-/* Reads "ssa{sv}"; what the options leave open comes from moored.conf. */
-static int read_container(sd_bus_message *m, const BusContext *context, const BusOption *table,
-                          const char **ret_id, const char **ret_image, RunOptions *ret_options,
-                          Error *reterr_error) {
-        ContainerOptions *c = &ret_options->container;
+/* Reads "ssa{sv}". */
+static int read_container(sd_bus_message *m, const BusOption *table, const char **ret_id, const char **ret_image,
+                          RunOptions *ret_options, Error *reterr_error) {
         int r;
 
         r = sd_bus_message_read(m, "ss", ret_id, ret_image);
         if (r < 0)
                 return error_set(reterr_error, r, "InvalidArgument", "The call cannot be read: %m");
 
-        c->stop_timeout_usec = UINT64_MAX;
-        r = bus_options_parse(m, table, ret_options, reterr_error);
-        if (r < 0)
-                return r;
-
-        if (c->stop_timeout_usec == UINT64_MAX)
-                c->stop_timeout_usec = context->default_stop_timeout_usec;
-        if (isempty(c->network) && free_and_strdup(&c->network, context->default_network) < 0)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
-        return 0;
+        ret_options->container.stop_timeout_usec = UINT64_MAX; /* moored.conf's */
+        return bus_options_parse(m, table, ret_options, reterr_error);
 }
 
 static int method_create_container(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -343,7 +333,7 @@ static int method_create_container(sd_bus_message *m, void *userdata, sd_bus_err
         Container *c;
         int r;
 
-        r = read_container(m, &b->context, create_options, &id, &image, &options, &error);
+        r = read_container(m, create_options, &id, &image, &options, &error);
         if (r >= 0)
                 r = container_create(b->context.containers, ns->name, id, image, &options.container, &c,
                                      &error);
@@ -363,7 +353,7 @@ static int method_run_container(sd_bus_message *m, void *userdata, sd_bus_error 
         BusCall *call;
         int r;
 
-        r = read_container(m, &b->context, run_options, &id, &image, &options, &error);
+        r = read_container(m, run_options, &id, &image, &options, &error);
         if (r < 0)
                 return bus_error_set(ret_error, &error);
 

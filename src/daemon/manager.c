@@ -150,8 +150,12 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
 
         r = container_manager_new(m->event, m->store, m->snapshots, m->images, m->events, MOORED_RUNTIME_DIR,
                                   &m->containers, reterr_error);
-        if (r >= 0)
-                r = container_manager_load(m->containers, reterr_error);
+        if (r < 0)
+                return r;
+        r = container_manager_set_defaults(m->containers, m->config->stop_timeout_usec, m->config->network);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Out of memory");
+        r = container_manager_load(m->containers, reterr_error);
         if (r >= 0)
                 r = namespace_table_new(m->store, m->events, m->jobs, m->images, m->containers,
                                         &m->namespaces, reterr_error);
@@ -180,8 +184,6 @@ static int manager_open_bus(Manager *m, Error *reterr_error) {
                 .namespaces = m->namespaces,
                 .state_dir = MOORED_STATE_DIR,
                 .platform = m->platform,
-                .default_network = m->config->network,
-                .default_stop_timeout_usec = m->config->stop_timeout_usec,
         };
 
         return bus_new(&context, &m->bus, reterr_error);
