@@ -57,7 +57,8 @@ void image_manager_abort_layer(ImageManager *m, uint64_t snapshot_id) {
 
 static int garbage_retry(ImageManager *m) {
         while (m->n_stale_layers > 0) {
-                int r = snapshot_layer_abort(m->snapshots, m->stale_layers[m->n_stale_layers - 1]);
+                uint64_t id = m->stale_layers[m->n_stale_layers - 1];
+                int r = layers_use_snapshot(m, id) ? 0 : snapshot_layer_abort(m->snapshots, id);
 
                 if (r < 0)
                         return r;

@@ -51,7 +51,6 @@ struct ImageManager {
         sd_event_source *garbage_source;
         sd_event_source *trash_source;
         sd_event_source *index_source;
-        sd_event_source *lost_source;
 
         bool (*in_use)(const char *ns, const char *name, char **ret_container, void *userdata);
         void *in_use_userdata;
@@ -94,6 +93,7 @@ DEFINE_CLEANUP_FUNC(UnpackSet *, unpack_set_free)
 /* A blob has been committed: layers that waited for it are queued. */
 void unpack_blob_ready(ImageManager *m, const char *digest);
 LayerWork *layer_work_free(LayerWork *w);
+bool layers_use_snapshot(ImageManager *m, uint64_t id);
 /* Images whose layers were unpacked before and are lost (all: every image that is not unpacked) are unpacked again, from the loop. */
 int image_manager_queue_unpacks(ImageManager *m, bool all);
 
@@ -116,5 +116,3 @@ void image_manager_flush_index(ImageManager *m);
 int image_manager_rebuild(ImageManager *m);
 int image_manager_drop_unknown_blobs(ImageManager *m);
 int image_manager_find_unsynced(ImageManager *m);
-/* Images whose layers are gone and whose blobs are here are unpacked, from the loop, one after the other. */
-int image_manager_schedule_lost(ImageManager *m);

@@ -84,7 +84,6 @@ ImageManager *image_manager_free(ImageManager *m) {
         sd_event_source_disable_unref(m->garbage_source);
         sd_event_source_disable_unref(m->trash_source);
         sd_event_source_disable_unref(m->index_source);
-        sd_event_source_disable_unref(m->lost_source);
         HASHMAP_FOREACH(w, m->layers)
                 layer_work_free(w);
         HASHMAP_FOREACH(i, m->images)
@@ -593,7 +592,6 @@ static int image_load_row(const ImageRow *row, void *userdata) {
         if (r < 0)
                 return r;
         image_refresh_unpacked(i);
-        i->lost = !i->unpacked;
         return 0;
 }
 
@@ -621,9 +619,6 @@ int image_manager_recover(ImageManager *m, bool rebuild, Error *reterr_error) {
         r = image_manager_queue_unpacks(m, rebuild);
         if (r < 0)
                 log_warning_errno(r, "Failed to look for layers that are lost, ignoring: %m");
-        r = image_manager_schedule_lost(m);
-        if (r < 0)
-                log_warning_errno(r, "Failed to schedule the unpacking of images, ignoring: %m");
         (void) content_ingest_clean(m->content, INGEST_AGE_MAX_USEC);
         image_manager_schedule_index(m); /* the last change of a name may not have reached it */
         image_manager_schedule_sync(m);

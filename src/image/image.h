@@ -18,7 +18,6 @@ typedef struct Image {
         ImageManager *manager; /* weak */
         ImageRow row;
         bool unpacked;
-        bool lost; /* its layers were not there when the daemon started: to be unpacked again */
 } Image;
 
 typedef struct PullConfig { /* from moored.conf, section [Pull] */

@@ -435,6 +435,15 @@ static int unpack_set_add_layers(UnpackSet *u, const Manifest *manifest, const I
         return 0;
 }
 
+bool layers_use_snapshot(ImageManager *m, uint64_t id) {
+        LayerWork *w;
+
+        HASHMAP_FOREACH(w, m->layers)
+                if (w->snapshot == id)
+                        return true;
+        return false;
+}
+
 static LayerWork *layers_find_unwanted(ImageManager *m) {
         LayerWork *w;
 

@@ -18,7 +18,6 @@
 #include "basic/time-util.h"
 #include "image/image-internal.h"
 
-#define TEST_BOOT "11111111-2222-3333-4444-555555555555"
 #define TEST_LAYERS_MAX 4U
 
 typedef struct Fixture {
@@ -33,6 +32,7 @@ typedef struct Fixture {
         ImageManager *images;
         PullConfig config;
         const char *helper; /* program */
+        const char *boot;
         const char *user;   /* in_use() answers with it */
         unsigned n_notified[_NOTIFY_TYPE_MAX];
 } Fixture;
@@ -53,7 +53,7 @@ static inline void fixture_start(Fixture *f, bool expect_rebuild) {
         assert_int_equal(store_open(db, &f->store, &rebuild, &e), 0);
         assert_int_equal(content_open(f->fd, &f->content, &e), 0);
         assert_int_equal(snapshot_manager_new(f->fd, f->path, f->store, &f->snapshots, &e), 0);
-        assert_true(snapshot_manager_recover(f->snapshots, TEST_BOOT, &e) >= 0);
+        assert_true(snapshot_manager_recover(f->snapshots, f->boot, &e) >= 0);
         assert_int_equal(events_new(f->store, 100, &f->events), 0);
         assert_int_equal(events_subscribe(f->events, fixture_on_notify, f), 0);
         assert_int_equal(job_manager_new(f->event, f->events, &f->jobs), 0);
@@ -80,6 +80,7 @@ static inline Fixture *fixture_new(const char *helper) {
 
         assert_non_null(f);
         f->helper = helper;
+        f->boot = "11111111-2222-3333-4444-555555555555";
         f->config = (PullConfig) { .max_concurrent_downloads = 4, .max_concurrent_unpacks = 2, .retries = 1, .retry_delay_usec = 1000 };
         strcpy(f->path, "/tmp/test-image-XXXXXX");
         assert_non_null(mkdtemp(f->path));

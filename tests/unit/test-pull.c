@@ -777,6 +777,41 @@ static void test_unpack_fails_twice(void **state) {
         assert_left(f, 4, 2, 0);
 }
 
+static bool is_unpacked(Fixture *f, void *userdata) {
+        return image_find(f->images, "default", userdata, NULL)->unpacked;
+}
+
+/* Layers that did not survive (a power loss before they were synced) come back without a registry, also when one image's cannot. */
+static void test_lost_layers(void **state) {
+        _cleanup_(test_image_done) TestImage t = {}, u = {}, v = {};
+        Fixture *f = *state;
+
+        make_image(&t, "first,second", "amd64", -1);
+        make_image(&u, "third", "amd64", -1);
+        make_image(&v, "fourth", "amd64", -1);
+        publish(&t, "t");
+        publish(&u, "u");
+        publish(&v, "v");
+        assert_done(f, pull(f, "app:t"));
+        assert_done(f, pull(f, "app:u"));
+        assert_done(f, pull(f, "app:v"));
+        assert_left(f, 10, 4, 0);
+        assert_int_equal(sqlite3_exec(f->store->db, "UPDATE snapshots SET synced = 0", NULL, NULL, NULL), SQLITE_OK);
+        fault(u.diff_ids[0], "die");
+        fixture_stop(f);
+        f->boot = "99999999-2222-3333-4444-555555555555";
+        fixture_start(f, false);
+        assert_false(is_unpacked(f, (void *) "app:t"));
+        fixture_run_until(f, is_unpacked, (void *) "app:t");
+        fixture_run_until(f, is_unpacked, (void *) "app:v");
+        fixture_run_until(f, is_quiet, NULL);
+        assert_false(is_unpacked(f, (void *) "app:u"));
+        assert_int_equal(logged_digest("unpack", t.diff_ids[0]), 2);
+        assert_int_equal(logged_digest("unpack", u.diff_ids[0]), 2);
+        assert_int_equal(logged("manifest"), 3);
+        assert_int_equal(count_rows(f, "snapshots WHERE ready = 1 AND synced = 1"), 3);
+}
+
 static void test_unpack_fails_for_both(void **state) {
         _cleanup_(test_image_done) TestImage a = {}, b = {};
         Fixture *f = *state;
@@ -813,7 +848,9 @@ static void test_unpack_canceled(void **state) {
         assert_done(f, pull_with(f, "app", NULL, false));
         fault(t.diff_ids[0], "hang");
         assert_int_equal(image_unpack(f->images, image_find(f->images, "default", "app", NULL), &j, NULL), 0);
-        assert_int_equal(image_unpack(f->images, image_find(f->images, "default", "app", NULL), &k, NULL), 0);
+        assert_int_equal(image_tag(f->images, "default", "app", "second", NULL), 0);
+        assert_int_equal(image_unpack(f->images, image_find(f->images, "default", "second", NULL), &k, NULL), 0);
+        assert_ptr_not_equal(j, k);
         run_until_logged(f, "unpack", t.diff_ids[0]);
         assert_int_equal(job_cancel(j), 0);
         fixture_run(f, 50 * USEC_PER_MSEC);
@@ -952,6 +989,7 @@ int main(int argc, char *argv[]) {
                 cmocka_unit_test_setup_teardown(test_helper_cannot_start, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_rejected_documents, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unpack_fails_twice, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_lost_layers, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unpack_fails_for_both, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unpack_canceled, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unfinished_row, setup, teardown),
