@@ -40,6 +40,7 @@ void mount_arg_done(MountArg *m) {
 void create_options_done(CreateOptions *o) {
         strv_free(o->entrypoint);
         strv_free(o->environment);
+        strv_free(o->file_environment);
         strv_free(o->groups);
         strv_free(o->labels);
         strv_free(o->properties);
@@ -394,7 +395,7 @@ static int apply_env_file(const char *value, void *target, Error *reterr_error) 
         if (strlen(text) != size)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--env-file=%s is not a text file.", value);
-        return parse_env_text(text, value, environ, &o->environment, reterr_error);
+        return parse_env_text(text, value, environ, &o->file_environment, reterr_error);
 }
 
 static int apply_entrypoint(const char *value, void *target, Error *reterr_error) {
@@ -587,11 +588,12 @@ static int append_mounts(sd_bus_message *m, const MountArg *mounts, size_t n) {
 int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const *command,
                           const int fds[static 3]) {
         static const char *const stdio[] = { "StandardInput", "StandardOutput", "StandardError" };
+        _cleanup_strv_free_ char **environment = strv_copy(o->file_environment);
         const struct {
                 const char *key;
                 char *const *l;
         } lists[] = {
-                { "Environment", o->environment },   { "Groups", o->groups },
+                { "Groups", o->groups },
                 { "Properties", o->properties },     { "CapabilitiesAdd", o->cap_add },
                 { "CapabilitiesDrop", o->cap_drop }, { "Command", command },
         };
@@ -606,9 +608,17 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 { "Seccomp", o->seccomp },
                 { "StopSignal", o->stop_signal },
         };
-        int r;
+        int r = 0;
 
-        r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
+        if (o->file_environment && !environment)
+                return -ENOMEM;
+        STRV_FOREACH(s, o->environment)
+                if (r >= 0)
+                        r = strv_env_set(&environment, s);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
+        if (r >= 0)
+                r = append_strv(m, "Environment", environment, false);
         for (size_t i = 0; i < ELEMENTSOF(lists) && r >= 0; i++)
                 r = append_strv(m, lists[i].key, lists[i].l, false);
         for (size_t i = 0; i < ELEMENTSOF(strings) && r >= 0; i++)

@@ -34,7 +34,8 @@ typedef struct CreateOptions {
         const char *working_directory, *user, *hostname, *network, *platform;
         char **entrypoint;
         bool entrypoint_set; /* --entrypoint= with nothing clears the image's */
-        char **environment, **groups, **labels, **properties, **cap_add, **cap_drop;
+        char **environment, **file_environment; /* -e has its way, whatever the order */
+        char **groups, **labels, **properties, **cap_add, **cap_drop;
         MountArg *mounts;
         size_t n_mounts;
         bool read_only, auto_remove;

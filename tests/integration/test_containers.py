@@ -422,9 +422,9 @@ class LifeTest(ContainerTestCase):
         self.assertEqual((ended["ExitCode"], ended["ExitSignal"]), (137, "KILL"))
 
         lib.moorctl("start", "stubborn")
-        process = self.popen("stop", "--timeout=100", "stubborn")
+        process = self.popen("stop", "--time=100", "stubborn")
         self.wait_state("stubborn", "stopping")
-        lib.moorctl("stop", "--timeout=0", "stubborn")
+        lib.moorctl("stop", "--time=0", "stubborn")
         self.assertEqual(process.wait(timeout=10), 0)
 
     def test_many_stopped_at_once_take_the_time_of_one(self):

@@ -202,7 +202,8 @@ static void test_command_line(void **state) {
                          0);
         (void) unlink(path);
         assert_true(o.detach && o.auto_remove && o.read_only && o.entrypoint_set && !o.interactive);
-        assert_int_equal(strv_length(o.environment), 2);
+        assert_int_equal(strv_length(o.environment), 1);
+        assert_int_equal(strv_length(o.file_environment), 1);
         assert_int_equal(strv_length(o.groups), 2);
         assert_int_equal(o.n_mounts, 3);
         assert_int_equal(strv_length(o.labels), 1);
