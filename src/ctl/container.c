@@ -450,7 +450,7 @@ static int ps_row(Table *t, json_t *container) {
 
 static int ps_print(Ctl *c, json_t *containers, Error *reterr_error) {
         static const TableColumn columns[] = {
-                { "ID", TABLE_SHRINK },      { "IMAGE", TABLE_SHRINK },
+                { "ID", 0 },      { "IMAGE", TABLE_SHRINK },
                 { "COMMAND", TABLE_SHRINK }, { "STATE", 0 },
                 { "EXIT", TABLE_RIGHT },     { "PID", TABLE_RIGHT },
                 { "UNIT", TABLE_SHRINK },    {},

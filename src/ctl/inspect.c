@@ -7,6 +7,7 @@
 
 typedef struct InspectOptions {
         const char *type;
+        bool spec;
 } InspectOptions;
 
 /* Large texts are not among the properties that GetAll() gives. One that cannot be had is left out. */
@@ -23,7 +24,7 @@ static int add_text(Ctl *c, const char *path, const char *interface, const char 
         return 0;
 }
 
-static int inspect_container(Ctl *c, const char *name, json_t **ret, Error *reterr_error) {
+static int inspect_container(Ctl *c, const char *name, bool spec, json_t **ret, Error *reterr_error) {
         _cleanup_free_ char *path = container_path(c->ns, name);
         _cleanup_json_ json_t *object = NULL;
         int r;
@@ -33,9 +34,11 @@ static int inspect_container(Ctl *c, const char *name, json_t **ret, Error *rete
         r = ctl_get_all(c, path, BUS_CONTAINER, &object, reterr_error);
         if (r < 0)
                 return r;
-        r = add_text(c, path, BUS_CONTAINER, "Spec", object, reterr_error);
-        if (r < 0)
-                return r;
+        if (spec) {
+                r = add_text(c, path, BUS_CONTAINER, "Spec", object, reterr_error);
+                if (r < 0)
+                        return r;
+        }
         *ret = TAKE_PTR(object);
         return 0;
 }
@@ -66,13 +69,14 @@ static int inspect_image(Ctl *c, const char *name, json_t **ret, Error *reterr_e
 }
 
 /* A container's name first, as docker has it. */
-static int inspect_one(Ctl *c, const char *name, const char *type, json_t **ret, Error *reterr_error) {
+static int inspect_one(Ctl *c, const char *name, const InspectOptions *o, json_t **ret,
+                       Error *reterr_error) {
         _cleanup_error_ Error error = ERROR_NULL;
-        bool any = !type;
+        bool any = !o->type;
         int r;
 
-        if (any || streq(type, "container")) {
-                r = inspect_container(c, name, ret, &error);
+        if (any || streq(o->type, "container")) {
+                r = inspect_container(c, name, o->spec, ret, &error);
                 if (r >= 0)
                         return 0;
                 if (!error_has_name(&error, "NoSuchObject") && !error_has_name(&error, "NoSuchContainer"))
@@ -109,7 +113,7 @@ static int inspect_main(Ctl *c, char **argv, Error *reterr_error) {
         for (size_t i = 0; args[i]; i++) {
                 json_t *object = NULL;
 
-                r = inspect_one(c, args[i], o.type, &object, reterr_error);
+                r = inspect_one(c, args[i], &o, &object, reterr_error);
                 if (r < 0)
                         return r;
                 if (!all || json_array_append_new(all, object) < 0)
@@ -121,6 +125,8 @@ static int inspect_main(Ctl *c, char **argv, Error *reterr_error) {
 static const Option inspect_options[] = {
         { 0, "type", "container|image", OPTION_STRING, offsetof(InspectOptions, type),
           .help = "Which of the two is meant" },
+        { 's', "spec", NULL, OPTION_FLAG, offsetof(InspectOptions, spec),
+          .help = "With a container's Spec, its OCI runtime\nconfiguration (more than a thousand lines)" },
         OPTION_END,
 };
 
@@ -129,11 +135,12 @@ const Verb verb_inspect = {
         .group = VERB_GROUP_CONTAINERS,
         .arguments = "[OPTION…] CONTAINER|IMAGE…",
         .summary = "Show all of a container or an image, as JSON",
-        .description = "An array of objects whose keys are the bus property names; a container's Spec is its OCI runtime\n"
-                       "configuration, an image's Config its OCI image configuration.\n\n"
+        .description = "An array of objects whose keys are the bus property names; an image's Config is its OCI image\n"
+                       "configuration.\n\n"
                        "Examples:\n"
                        "  moorctl inspect web\n"
-                       "  moorctl inspect --json=short busybox | jq .[0].Config.config.Cmd\n",
+                       "  moorctl inspect --json=short busybox | jq .[0].Config.config.Cmd\n"
+                       "  moorctl inspect --spec web | jq .[0].Spec.mounts\n",
         .options = inspect_options,
         .min_args = 1,
         .max_args = UINT_MAX,

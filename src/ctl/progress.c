@@ -185,18 +185,36 @@ char *progress_format_part(char buf[static PROGRESS_LINE_MAX], const ProgressPar
                            colors ? phase_color(part) : NULL);
 }
 
-char *progress_format_total(char buf[static PROGRESS_LINE_MAX], uint64_t done, uint64_t total, uint64_t rate,
-                            unsigned columns, bool colors) {
+char *progress_format_total(char buf[static PROGRESS_LINE_MAX], const ProgressTotal *t, unsigned columns,
+                            bool colors) {
         char left[64], right[96], amount[2 * FORMAT_BYTES_MAX + 2], speed[FORMAT_BYTES_MAX];
 
         (void) snprintf(left, sizeof left, "%-*s  %*s", DIGEST_CHARS, "total", PHASE_CHARS, "");
-        format_amount(amount, sizeof amount, done, total);
-        if (rate > 0)
+        format_amount(amount, sizeof amount, t->done, t->total);
+        if (t->rate > 0)
                 (void) snprintf(right, sizeof right, "%15s  %s/s", amount,
-                                format_bytes(speed, sizeof speed, rate));
+                                format_bytes(speed, sizeof speed, t->rate));
         else
                 (void) snprintf(right, sizeof right, "%15s", amount);
-        return format_line(buf, left, right, done, total, columns, colors ? ANSI_BOLD : NULL);
+        return format_line(buf, left, right, t->work, t->work_total, columns, colors ? ANSI_BOLD : NULL);
+}
+
+/* A part's `done` begins again at 0 when its unpacking does. */
+static void add_to_total(ProgressTotal *t, const ProgressPart *part) {
+        uint64_t done = MIN(part->done, part->total);
+
+        t->total += part->total;
+        t->work_total += 2 * part->total;
+        if (streq(part->phase, "done")) {
+                t->done += part->total;
+                t->work += 2 * part->total;
+        } else if (streq(part->phase, "unpacking")) {
+                t->done += part->total;
+                t->work += part->total + done;
+        } else {
+                t->done += done;
+                t->work += done;
+        }
 }
 
 static void update_rate(Progress *p, uint64_t done, uint64_t now) {
@@ -233,7 +251,7 @@ static void draw_lines(Progress *p) {
 
 static void draw_frame(Progress *p, uint64_t now) {
         _cleanup_free_ char *frame = NULL;
-        uint64_t done = 0, total = 0;
+        ProgressTotal sum = {};
         size_t size = 0, n_over = 0, skip = 0, room = p->rows > 3 ? p->rows - 2 : 1;
         char line[PROGRESS_LINE_MAX];
         unsigned n = 0;
@@ -246,11 +264,11 @@ static void draw_frame(Progress *p, uint64_t now) {
                 fprintf(f, "\033[%uA", p->n_drawn);
 
         for (size_t i = 0; i < p->n_parts; i++) {
-                total += p->parts[i].total;
-                done += streq(p->parts[i].phase, "done") ? p->parts[i].total : p->parts[i].done;
+                add_to_total(&sum, &p->parts[i]);
                 n_over += streq(p->parts[i].phase, "done");
         }
-        update_rate(p, done, now);
+        update_rate(p, sum.done, now);
+        sum.rate = p->rate;
         /* Too many for the screen: those that are done go first. */
         if (p->n_parts > room)
                 skip = MIN(n_over, p->n_parts - room);
@@ -262,7 +280,7 @@ static void draw_frame(Progress *p, uint64_t now) {
                 fprintf(f, "\r%s\033[K\n", progress_format_part(line, &p->parts[i], p->columns, p->colors));
                 n++;
         }
-        fprintf(f, "\r%s\033[K\n", progress_format_total(line, done, total, p->rate, p->columns, p->colors));
+        fprintf(f, "\r%s\033[K\n", progress_format_total(line, &sum, p->columns, p->colors));
         n++;
         /* The list never gets shorter, but the frame may: what the last one left below goes. */
         fputs("\033[J", f);

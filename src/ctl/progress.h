@@ -35,5 +35,11 @@ void progress_finish(Progress *p);
 /* One line without newline, at most `columns` characters. buf is returned. Pure; exported for the tests. */
 char *progress_format_part(char buf[static PROGRESS_LINE_MAX], const ProgressPart *part, unsigned columns,
                            bool colors);
-char *progress_format_total(char buf[static PROGRESS_LINE_MAX], uint64_t done, uint64_t total, uint64_t rate,
-                            unsigned columns, bool colors);
+
+typedef struct ProgressTotal {
+        uint64_t done, total;      /* bytes fetched, and to fetch */
+        uint64_t work, work_total; /* the same for fetching and unpacking together: never goes back */
+        uint64_t rate;             /* bytes a second; 0: not known */
+} ProgressTotal;
+char *progress_format_total(char buf[static PROGRESS_LINE_MAX], const ProgressTotal *t, unsigned columns,
+                            bool colors);

@@ -74,11 +74,14 @@ static void test_colors_do_not_count(void **state) {
 static void test_total(void **state) {
         char line[PROGRESS_LINE_MAX];
 
-        progress_format_total(line, 1 << 20, 4 << 20, 512 << 10, 80, false);
+        ProgressTotal t = { .done = 1 << 20, .total = 4 << 20, .work = 4 << 20, .work_total = 8 << 20, .rate = 512 << 10 };
+
+        progress_format_total(line, &t, 80, false);
+        assert_int_equal(count(line, "━"), (count(line, "━") + count(line, "─")) / 2); /* the bar shows the work */
         assert_non_null(strstr(line, "1.0M/4.0M"));
         assert_non_null(strstr(line, "512.0K/s"));
         assert_true(utf8_length(line) < 80);
-        assert_null(strstr(progress_format_total(line, 0, 0, 0, 80, false), "/s"));
+        assert_null(strstr(progress_format_total(line, &(ProgressTotal) {}, 80, false), "/s"));
 }
 
 typedef struct Output {
