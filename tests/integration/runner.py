@@ -6,8 +6,8 @@
 
 Tests are the TestCase classes of test_*.py beside this file; PATTERN is a part of a test's name (file.class.method),
 or a shell pattern for the whole of it. A class whose attribute "hosts" is "b" or "ab" runs in test host B, or in both;
-without it a class runs in host A alone. One line a test; for a failure its traceback and what the daemon, its helpers and
-the containers wrote to the journal meanwhile. The last line is "N passed, N failed, N skipped".
+without it a class runs in host A alone. One line a test; for a failure its traceback and the end of what was written to
+the journal meanwhile. The last line is "N passed, N failed, N skipped".
 """
 
 import argparse
@@ -60,9 +60,10 @@ class Result(unittest.TestResult):
             self.failed = True
             self.report("FAIL", test)
         print("".join(traceback.format_exception(*error)))
+        subprocess.run(["journalctl", "--sync"], check=False)
         journal = subprocess.run(["journalctl", "--no-pager", "-o", "short-precise", f"--since=@{self.start:.6f}",
-                                  "-u", "moored*", "-n", str(JOURNAL_LINES), "-q"], stdout=subprocess.PIPE, text=True,
-                                 errors="replace", check=False).stdout
+                                  "-n", str(JOURNAL_LINES), "-q"], stdout=subprocess.PIPE, text=True, errors="replace",
+                                 check=False).stdout
         print("---- journal since the test began:\n" + journal + "----", flush=True)
 
     def addSuccess(self, test):
