@@ -13,6 +13,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "container/bundle.h"
+#include "container/record.h"
 
 #define BUNDLES_MAX 65536U
 
@@ -109,6 +110,24 @@ int bundle_read_config(int containers_fd, const char *ns, const char *id, char *
         if (!name)
                 return -ENOMEM;
         return read_file_at(containers_fd, name, BUNDLE_CONFIG_SIZE_MAX, ret, NULL);
+}
+
+int bundle_write_record(int containers_fd, const char *ns, const char *id, const char *text) {
+        _cleanup_free_ char *name = bundle_name(ns, id, NULL);
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!name)
+                return -ENOMEM;
+        fd = open_beneath_nofollow(containers_fd, name, O_RDONLY | O_DIRECTORY, 0);
+        return fd < 0 ? fd : write_file_atomic_at(fd, "record.json", text, strlen(text), 0600, false);
+}
+
+int bundle_read_record(int containers_fd, const char *ns, const char *id, char **ret, size_t *ret_size) {
+        _cleanup_free_ char *name = bundle_name(ns, id, "record.json");
+
+        if (!name)
+                return -ENOMEM;
+        return read_file_at(containers_fd, name, RECORD_SIZE_MAX, ret, ret_size);
 }
 
 int bundle_remove(int containers_fd, const char *ns, const char *id) {

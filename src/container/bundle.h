@@ -3,7 +3,7 @@
 
 /* The directory that mooring's launcher reads:
  * <runtime>/containers/<namespace>/<id>/{config.json,hosts,hostname,resolv.conf}. It lives on a tmpfs and is
- * written anew when it is missing, so that nothing is synced. */
+ * written anew when it is missing, so that nothing is synced. record.json in it is the daemon's own. */
 
 #include "basic/error.h"
 
@@ -18,6 +18,9 @@ bool bundle_exists(int containers_fd, const char *ns, const char *id);
 int bundle_write(int containers_fd, const char *ns, const char *id, const char *config, const char *hostname,
                  bool host_network, Error *reterr_error);
 int bundle_read_config(int containers_fd, const char *ns, const char *id, char **ret);
+/* What the next daemon needs if the database is lost; see container/record.h. The bundle is there already. */
+int bundle_write_record(int containers_fd, const char *ns, const char *id, const char *text);
+int bundle_read_record(int containers_fd, const char *ns, const char *id, char **ret, size_t *ret_size);
 int bundle_remove(int containers_fd, const char *ns, const char *id);
 /* Calls back for each bundle that is there. */
 int bundle_foreach(int containers_fd, void (*func)(const char *ns, const char *id, void *userdata),

@@ -81,6 +81,8 @@ void container_answer(Container *c, WaiterKind kinds, const Error *error);
 Waiter *container_take_waiters(Container *c, WaiterKind kinds);
 void container_call_waiters(Waiter *w, Container *c, const Error *error);
 int container_write_bundle(Container *c, Error *reterr_error);
+/* record.json in the bundle. */
+int container_write_record(Container *c);
 /* Record, snapshot, bundle and object go; waiters are answered with NULL. On failure c stays. */
 int container_drop(Container *c, Error *reterr_error);
 /* The same from the loop, after what is to be sent has been sent. */

@@ -280,6 +280,14 @@ static int launch(Container *c, const ContainerStdio *stdio, Error *reterr_error
         return 0;
 }
 
+/* A layer may be lost since the bundle was written; for a container that has just been made they were looked up
+ * already. */
+static int check_layers(Container *c, Error *reterr_error) {
+        _cleanup_(snapshot_mount_done) SnapshotMount mount = {};
+
+        return c->work->run ? 0 : snapshot_get_mount(c->manager->snapshots, c->row.snapshot, &mount, reterr_error);
+}
+
 /* Everything but the waiter: for a start, a restart, and what had to wait. */
 static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_error) {
         ContainerManager *m = c->manager;
@@ -288,6 +296,9 @@ static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_
         if (!m->backend)
                 return error_set(reterr_error, -ENOTCONN, "Failed", "There is no connection to systemd.");
         r = container_options_check_sources(&c->options, reterr_error);
+        if (r < 0)
+                return r;
+        r = check_layers(c, reterr_error);
         if (r < 0)
                 return r;
         /* The host's resolver may be another one by now. */
@@ -385,6 +396,12 @@ void container_record_exit(Container *c, const UnitStatus *status, const char *r
         (void) free_and_strdup(&c->control_group, NULL);
         c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
         r = container_record(c, record_exited_event);
+        if (!c->row.auto_remove) {
+                int k = container_write_record(c);
+
+                if (k < 0)
+                        log_debug_errno(k, "Failed to write the record of container %s, ignoring: %m", c->row.id);
+        }
         c->work->stop_requested = c->work->restart = false;
         if (c->row.auto_remove && !restart)
                 c->work->remove = true;

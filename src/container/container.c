@@ -21,6 +21,7 @@
 #include "container/bundle.h"
 #include "container/capability.h"
 #include "container/container-private.h"
+#include "container/record.h"
 #include "container/spec.h"
 #include "container/unit-name.h"
 
@@ -263,8 +264,20 @@ int container_write_bundle(Container *c, Error *reterr_error) {
         if (r < 0)
                 return r;
 
-        return bundle_write(m->containers_fd, c->row.ns, c->row.id, text, c->work->process.hostname,
-                            streq_ptr(c->options.network, "host"), reterr_error);
+        r = bundle_write(m->containers_fd, c->row.ns, c->row.id, text, c->work->process.hostname,
+                         streq_ptr(c->options.network, "host"), reterr_error);
+        if (r < 0)
+                return r;
+        r = container_write_record(c);
+        return r < 0 ? error_set_errno(reterr_error, r, "Failed to write the bundle of container %s: %m", c->row.id) : 0;
+}
+
+int container_write_record(Container *c) {
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = record_build(c->manager->store, &c->row, &text);
+        return r < 0 ? r : bundle_write_record(c->manager->containers_fd, c->row.ns, c->row.id, text);
 }
 
 /* -- the manager -------------------------------------------------------------------------------- */
@@ -311,6 +324,21 @@ static int read_boot_id(char **ret) {
         s[strcspn(s, "\n")] = 0;
         *ret = s;
         return 0;
+}
+
+int container_restore_records(Store *store, const char *runtime_dir, const char *boot_id, Error *reterr_error) {
+        _cleanup_free_ char *path = path_join(runtime_dir, "containers");
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!path)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        fd = openat2_full(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0, 0);
+        if (fd == -ENOENT)
+                return 0;
+        if (fd < 0)
+                return error_set_errno(reterr_error, fd, "Failed to open %s: %m", path);
+
+        return record_restore_all(store, fd, boot_id, reterr_error);
 }
 
 int container_manager_new(sd_event *event, Store *store, SnapshotManager *snapshots, ImageManager *images,

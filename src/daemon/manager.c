@@ -41,6 +41,7 @@ struct Manager {
         const Config *config; /* weak */
         uint64_t begin_usec;
         bool recovered;
+        bool refilling; /* from manager_open_store() to the end of manager_load_containers() */
         int state_fd, lock_fd;
         Store *store;
         Events *events;
@@ -111,6 +112,20 @@ static int manager_open_state(Manager *m, Error *reterr_error) {
         return 0;
 }
 
+/* The database is empty. It is filled in one transaction, with the first namespace (manager_load_containers() ends it): a daemon that dies
+ * before leaves it empty, and the next one does all of it. */
+static int manager_begin_refill(Manager *m, const char *boot_id, Error *reterr_error) {
+        int r;
+
+        r = store_begin(m->store, true);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "The new database cannot be filled: %m");
+        m->refilling = true;
+
+        /* Before snapshots that have no row go to the trash. */
+        return container_restore_records(m->store, MOORED_RUNTIME_DIR, boot_id, reterr_error);
+}
+
 static int manager_open_store(Manager *m, Error *reterr_error) {
         bool rebuilt = false;
         sd_id128_t boot_id;
@@ -132,6 +147,8 @@ static int manager_open_store(Manager *m, Error *reterr_error) {
                 return error_set_errno(reterr_error, r, "The tables cannot be made: %m");
 
         r = content_open(m->state_fd, &m->content, reterr_error);
+        if (r >= 0 && rebuilt)
+                r = manager_begin_refill(m, sd_id128_to_string(boot_id, boot), reterr_error);
         if (r >= 0)
                 r = snapshot_manager_new(m->state_fd, MOORED_STATE_DIR, m->store, &m->snapshots,
                                          reterr_error);
@@ -159,6 +176,12 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
         if (r >= 0)
                 r = namespace_table_new(m->store, m->events, m->jobs, m->images, m->containers,
                                         &m->namespaces, reterr_error);
+        if (r >= 0 && m->refilling) {
+                m->refilling = false;
+                r = store_commit(m->store);
+                if (r < 0)
+                        return error_set_errno(reterr_error, r, "The new database cannot be filled: %m");
+        }
         return r;
 }
 

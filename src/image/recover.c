@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a crash has left between database and disk, and a lost database, rebuilt from the image layout: every blob file becomes a row again, every entry of index.json a name. Unpacked layers have no
- * record of their chain on disk: snapshot_manager_recover() drops them, as it does with layers that a power loss may have damaged, and they are
- * unpacked again. */
+/* What a crash has left between database and disk, and a lost database, filled again from the image layout: every blob file becomes a row,
+ * every entry of index.json a name. Unpacked layers have no record of their chain on disk: those that containers stand on come back from the
+ * bundles (container/record.c), the others are unpacked again. */
 
 #include "basic/json.h"
 #include "basic/log.h"
@@ -85,7 +85,8 @@ int image_manager_rebuild(ImageManager *m) {
                 if (rebuild_name(m, entry, &e) < 0)
                         log_warning("Failed to bring back an image from index.json, ignoring: %s", error_message(&e));
         }
-        log_notice("Brought back %zu images from the image layout.", hashmap_size(m->images));
+        if (hashmap_size(m->images) > 0)
+                log_notice("Brought back %zu images from the image layout.", hashmap_size(m->images));
         return 0;
 }
 
