@@ -28,6 +28,7 @@
 
 typedef struct BusCall BusCall;
 typedef struct BusWait BusWait;
+typedef struct BusUnpack BusUnpack;
 
 struct Bus {
         BusContext context;
@@ -35,6 +36,7 @@ struct Bus {
         BusAuth *auth;
         bool exporting;  /* the name has been asked for: signals go out */
         BusCall *calls;  /* method calls that are answered later */
+        BusUnpack *unpacks; /* those that wait for layers */
         Hashmap *waits;  /* path → BusWait* */
         size_t n_waiters;
         sd_bus_slot *name_slot;

@@ -4,6 +4,7 @@
 #include "bus/bus-error.h"
 #include "bus/bus-object.h"
 #include "bus/bus-signals.h"
+#include "bus/bus-unpack.h"
 #include "basic/log.h"
 
 /* The connection is opened without waiting for the broker's greeting. A daemon whose bus has gone ends;
@@ -53,6 +54,7 @@ Bus *bus_free(Bus *b) {
         sd_bus_slot_unref(b->name_slot);
         while (b->calls)
                 bus_call_free(b->calls);
+        bus_unpack_free_all(b);
         for (HashmapIterator i = 0; hashmap_iterate(b->waits, &i, &path, &wait);)
                 bus_wait_free(wait);
         hashmap_free(b->waits);

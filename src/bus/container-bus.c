@@ -3,22 +3,32 @@
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
 #include "bus/bus-options.h"
+#include "bus/bus-unpack.h"
 #include "basic/strv.h"
 #include "container/unit-name.h"
 
 /* org.moored1.Container. userdata of methods and getters is the Container. */
 
+/* Layers that are missing are those of the image as it was when the container was made. */
+static int start_failed(BusCall *call, bool waited, const Container *c, const Error *error, sd_bus_error *ret_error) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = sd_bus_message_ref(call->message);
+        Bus *b = call->bus;
+
+        bus_call_free(call);
+        return bus_error_or_unpack(b, m, waited, c->row.ns, c->row.image, c->row.image_digest, error, ret_error);
+}
+
 static int method_start(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
         _cleanup_error_ Error error = ERROR_NULL;
         ContainerStdio stdio = CONTAINER_STDIO_NULL;
+        bool waited = bus_unpack_was_waiting(b, m);
+        BusCall *call = bus_call_new(b, m);
 
         if (!call)
                 return -ENOMEM;
-        if (container_start(userdata, &stdio, bus_call_reply_empty, call, &error) < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
+        if (container_start(userdata, &stdio, bus_call_reply_empty, call, &error) < 0)
+                return start_failed(call, waited, userdata, &error, ret_error);
         return 1;
 }
 
@@ -68,15 +78,15 @@ static int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
 }
 
 static int method_restart(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
         _cleanup_error_ Error error = ERROR_NULL;
+        bool waited = bus_unpack_was_waiting(b, m);
+        BusCall *call = bus_call_new(b, m);
 
         if (!call)
                 return -ENOMEM;
-        if (container_restart(userdata, bus_call_reply_empty, call, &error) < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
+        if (container_restart(userdata, bus_call_reply_empty, call, &error) < 0)
+                return start_failed(call, waited, userdata, &error, ret_error);
         return 1;
 }
 

@@ -3,6 +3,7 @@
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
 #include "bus/bus-options.h"
+#include "bus/bus-unpack.h"
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
@@ -331,14 +332,16 @@ static int method_create_container(sd_bus_message *m, void *userdata, sd_bus_err
         const NamespaceRow *ns = userdata;
         const char *id, *image;
         Container *c;
+        bool waited;
         int r;
 
+        waited = bus_unpack_was_waiting(b, m);
         r = read_container(m, create_options, &id, &image, &options, &error);
-        if (r >= 0)
-                r = container_create(b->context.containers, ns->name, id, image, &options.container, &c,
-                                     &error);
         if (r < 0)
                 return bus_error_set(ret_error, &error);
+        r = container_create(b->context.containers, ns->name, id, image, &options.container, &c, &error);
+        if (r < 0)
+                return bus_error_or_unpack(b, m, waited, ns->name, image, NULL, &error, ret_error);
 
         path = bus_container_path(c->row.ns, c->row.id);
         return bus_reply_path(m, path);
@@ -351,8 +354,10 @@ static int method_run_container(sd_bus_message *m, void *userdata, sd_bus_error 
         const NamespaceRow *ns = userdata;
         const char *id, *image;
         BusCall *call;
+        bool waited;
         int r;
 
+        waited = bus_unpack_was_waiting(b, m);
         r = read_container(m, run_options, &id, &image, &options, &error);
         if (r < 0)
                 return bus_error_set(ret_error, &error);
@@ -364,7 +369,7 @@ static int method_run_container(sd_bus_message *m, void *userdata, sd_bus_error 
                           bus_call_reply_container, call, &error);
         if (r < 0) {
                 bus_call_free(call);
-                return bus_error_set(ret_error, &error);
+                return bus_error_or_unpack(b, m, waited, ns->name, image, NULL, &error, ret_error);
         }
         return 1;
 }
