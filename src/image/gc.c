@@ -21,9 +21,12 @@
 #define INDEX_DELAY_USEC (50 * USEC_PER_MSEC)
 
 static int schedule(ImageManager *m, sd_event_source **source, uint64_t delay, sd_event_time_handler_t handler) {
+        int r;
+
         if (*source)
                 return 0;
-        return sd_event_add_time_relative(job_manager_event(m->jobs), source, CLOCK_MONOTONIC, delay, 0, handler, m);
+        r = sd_event_add_time_relative(job_manager_event(m->jobs), source, CLOCK_MONOTONIC, delay, 0, handler, m);
+        return r == -ESTALE ? 0 : r; /* the loop has ended: the next start does it */
 }
 
 /* -- garbage -------------------------------------------------------------------------------------------------------------- */

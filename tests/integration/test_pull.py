@@ -689,8 +689,9 @@ class KillTest(PullTestCase):
         self.assertEqual(lib.processes("moored-helper"), {})
         lib.start_moored()
         registry.faults.clear()
-        self.assert_pulled(registry.reference("app:1"))
-        lib.moorctl("rmi", registry.reference("app:1"))
+        for name in ("app:1", "other:1"):  # both go on where they were
+            self.assert_pulled(registry.reference(name))
+        lib.moorctl("rmi", registry.reference("app:1"), registry.reference("other:1"))
         self.assert_nothing()
 
     def test_kill_during_an_import(self):
