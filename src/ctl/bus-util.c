@@ -60,9 +60,13 @@ int bus_error_to_error(const sd_bus_error *e, int r, Error *reterr_error) {
 }
 
 bool bus_error_is_lost(const sd_bus_error *e) {
-        return sd_bus_error_has_names(e, SD_BUS_ERROR_NO_REPLY, SD_BUS_ERROR_DISCONNECTED,
-                                      SD_BUS_ERROR_SERVICE_UNKNOWN, SD_BUS_ERROR_NAME_HAS_NO_OWNER,
-                                      SD_BUS_ERROR_TIMEOUT);
+        return sd_bus_error_has_names(e, SD_BUS_ERROR_NO_REPLY, SD_BUS_ERROR_DISCONNECTED);
+}
+
+bool bus_error_is_moored(const sd_bus_error *e) {
+        return startswith(strempty(e->name), ERROR_PREFIX_MOORED) ||
+               sd_bus_error_has_names(e, SD_BUS_ERROR_INVALID_ARGS, SD_BUS_ERROR_NO_MEMORY,
+                                      SD_BUS_ERROR_ACCESS_DENIED, SD_BUS_ERROR_UNKNOWN_METHOD);
 }
 
 bool bus_error_is_unknown_object(const sd_bus_error *e) {
@@ -170,24 +174,24 @@ bool bus_message_is_event(sd_bus_message *m) {
         return sd_bus_message_is_signal(m, BUS_MANAGER, "Event") > 0 && !sd_bus_message_get_destination(m);
 }
 
-int ctl_match_events(Ctl *c, const char *subject, sd_bus_message_handler_t callback, void *userdata, sd_bus_slot **ret,
-                     Error *reterr_error) {
+int ctl_match_events(Ctl *c, const char *subject, sd_bus_message_handler_t callback, void *userdata,
+                     sd_bus_slot **ret, Error *reterr_error) {
         _cleanup_message_ sd_bus_message *m = NULL;
         _cleanup_free_ char *match = NULL;
         int r;
 
         /* A quote would end the rule; moored refuses such names as well. */
         if (strpbrk(subject, "'\\") || strpbrk(c->ns, "'\\"))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "'%s' in '%s' cannot be a container's name.",
-                                 subject, c->ns);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "'%s' in '%s' cannot be a container's name.", subject, c->ns);
         match = strformat("type='signal',sender='" BUS_NAME "',path='" BUS_PATH "',interface='" BUS_MANAGER
                           "',member='Event',arg2='%s',arg4='%s'",
                           c->ns, subject);
         if (!match)
                 return ctl_oom(reterr_error);
 
-        /* sd-bus itself compares no string arguments behind one that is no string, as the event's number is: the bus
-         * daemon does that, and here all signals pass a filter. */
+        /* sd-bus itself compares no string arguments behind one that is no string, as the event's number is:
+         * the bus daemon does that, and here all signals pass a filter. */
         r = ctl_connect(c, reterr_error);
         if (r < 0)
                 return r;

@@ -20,8 +20,8 @@
 #define BUS_PROPERTIES "org.freedesktop.DBus.Properties"
 
 /* moored comes and goes. */
-#define MATCH_OWNER                                                                                    \
-        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"                    \
+#define MATCH_OWNER                                                                                         \
+        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"                         \
         "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" BUS_NAME "'"
 
 #define BUS_CALLS_MAX 64U /* under way at once: dbus-daemon allows 128 a connection */
@@ -44,6 +44,8 @@ char *container_path(const char *ns, const char *id);
 int bus_error_to_error(const sd_bus_error *e, int r, Error *reterr_error);
 /* moored went away before it answered: what was asked for may or may not have been done. */
 bool bus_error_is_lost(const sd_bus_error *e);
+/* moored itself answered so. */
+bool bus_error_is_moored(const sd_bus_error *e);
 /* There is no such object (any more). */
 bool bus_error_is_unknown_object(const sd_bus_error *e);
 
@@ -55,9 +57,10 @@ int ctl_call_message(Ctl *c, sd_bus_message *m, sd_bus_message **ret, Error *ret
 int ctl_call(Ctl *c, const char *path, const char *interface, const char *member, sd_bus_message **ret,
              Error *reterr_error, const char *types, ...);
 
-/* Has moored's events about one subject (a container's name) sent to us and given to the callback. Does not wait. */
-int ctl_match_events(Ctl *c, const char *subject, sd_bus_message_handler_t callback, void *userdata, sd_bus_slot **ret,
-                     Error *reterr_error);
+/* Has moored's events about one subject (a container's name) sent to us and given to the callback. Does not
+ * wait. */
+int ctl_match_events(Ctl *c, const char *subject, sd_bus_message_handler_t callback, void *userdata,
+                     sd_bus_slot **ret, Error *reterr_error);
 
 /* A broadcast Event of moored's: anybody may send us one directly. */
 bool bus_message_is_event(sd_bus_message *m);

@@ -54,34 +54,68 @@ void create_options_done(CreateOptions *o) {
 
 /* -- mounts -- */
 
+/* "/a//b/../c/" → "/a/c", by the words alone: what moored is given is a path without detours. */
+static char *path_clean(const char *path) {
+        _cleanup_strv_free_ char **parts = strv_split(path, "/");
+        char *clean = malloc(strlen(path) + 2);
+        size_t n = 0;
+
+        if (!parts || !clean) {
+                free(clean);
+                return NULL;
+        }
+        STRV_FOREACH(part, parts) {
+                size_t l = strlen(part);
+
+                if (streq(part, ".."))
+                        while (n > 0 && clean[--n] != '/')
+                                ;
+                else if (!streq(part, ".")) {
+                        clean[n++] = '/';
+                        memcpy(clean + n, part, l);
+                        n += l;
+                }
+        }
+        if (n == 0)
+                clean[n++] = '/';
+        clean[n] = 0;
+        return clean;
+}
+
 /* "." and "./x" are relative to moorctl's own directory; a bare word would be a volume's name in other
  * tools. */
 static int absolute_source(const char *source, const char *working_directory, char **ret,
                            Error *reterr_error) {
-        _cleanup_free_ char *s = NULL;
+        _cleanup_free_ char *joined = NULL;
 
-        if (source[0] == '/')
-                s = strdup(source);
-        else if (working_directory && (streq(source, ".") || streq(source, "..") ||
-                                       startswith(source, "./") || startswith(source, "../")))
-                s = path_join(working_directory, source);
-        else
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "'%s' is not a path on the host: it must begin with / or ./ (named volumes do not exist here).",
-                                source);
-        if (!s)
-                return oom(reterr_error);
-        *ret = TAKE_PTR(s);
-        return 0;
+        if (source[0] != '/') {
+                if (!working_directory || !(streq(source, ".") || streq(source, "..") ||
+                                            startswith(source, "./") || startswith(source, "../")))
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "'%s' is not a path on the host: it must begin with / or ./ "
+                                         "(named volumes do not exist here).",
+                                         source);
+                joined = path_join(working_directory, source);
+                if (!joined)
+                        return oom(reterr_error);
+        }
+        *ret = path_clean(joined ?: source);
+        return *ret ? 0 : oom(reterr_error);
 }
 
-static int check_destination(const char *destination, Error *reterr_error) {
-        if (isempty(destination) || destination[0] != '/' || destination[1] == 0)
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "'%s' is not a place to mount in the container: it must be an absolute path below /.",
-                                strempty(destination));
+/* Cleans it as well. */
+static int check_destination(char **destination, Error *reterr_error) {
+        _cleanup_free_ char *clean = path_clean(strempty(*destination));
+
+        if (!clean)
+                return oom(reterr_error);
+        if (!*destination || (*destination)[0] != '/' || streq(clean, "/"))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "'%s' is not a place to mount in the container: it must be an absolute path "
+                                 "below /.",
+                                 strempty(*destination));
+        free(*destination);
+        *destination = TAKE_PTR(clean);
         return 0;
 }
 
@@ -109,7 +143,7 @@ int parse_volume(const char *value, const char *working_directory, MountArg *ret
         }
         r = absolute_source(source, working_directory, &m.source, reterr_error);
         if (r >= 0)
-                r = check_destination(m.destination, reterr_error);
+                r = check_destination(&m.destination, reterr_error);
         if (r < 0)
                 return r;
         *ret = m;
@@ -132,7 +166,7 @@ int parse_tmpfs(const char *value, MountArg *ret, Error *reterr_error) {
                 if (!m.options)
                         return oom(reterr_error);
         }
-        r = check_destination(m.destination, reterr_error);
+        r = check_destination(&m.destination, reterr_error);
         if (r < 0)
                 return r;
         *ret = m;
@@ -206,7 +240,7 @@ int parse_mount(const char *value, const char *working_directory, MountArg *ret,
         else
                 r = absolute_source(source, working_directory, &m.source, reterr_error);
         if (r >= 0)
-                r = check_destination(m.destination, reterr_error);
+                r = check_destination(&m.destination, reterr_error);
         if (r < 0)
                 return r;
         *ret = m;
@@ -594,8 +628,10 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 char *const *l;
         } lists[] = {
                 { "Groups", o->groups },
-                { "Properties", o->properties },     { "CapabilitiesAdd", o->cap_add },
-                { "CapabilitiesDrop", o->cap_drop }, { "Command", command },
+                { "Properties", o->properties },
+                { "CapabilitiesAdd", o->cap_add },
+                { "CapabilitiesDrop", o->cap_drop },
+                { "Command", command },
         };
         const struct {
                 const char *key, *value;
@@ -673,14 +709,12 @@ const Option run_options[] = {
           .help = "Mount the root file system read-only" },
         { 0, "hostname", "NAME", OPTION_STRING, offsetof(CreateOptions, hostname),
           .help = "Host name inside" },
-        { 0, "label", "NAME[=VALUE]", OPTION_CUSTOM, .apply = apply_label,
-          .help = "Attach a label" },
+        { 0, "label", "NAME[=VALUE]", OPTION_CUSTOM, .apply = apply_label, .help = "Attach a label" },
         { 0, "network", "none|host", OPTION_STRING, offsetof(CreateOptions, network),
           .help = "Network (default: moored.conf's, none)" },
         { 'p', "property", "NAME=VALUE", OPTION_CUSTOM, .apply = apply_property,
           .help = "Set a property of the container's unit, such as\nMemoryMax=1G, Slice=…, Restart=…" },
-        { 0, "memory", "SIZE", OPTION_CUSTOM, .apply = apply_memory,
-          .help = "Short for -p MemoryMax=" },
+        { 0, "memory", "SIZE", OPTION_CUSTOM, .apply = apply_memory, .help = "Short for -p MemoryMax=" },
         { 0, "cpus", "NUMBER", OPTION_CUSTOM, .apply = apply_cpus,
           .help = "Short for -p CPUQuota= (1.5: 150%)" },
         { 0, "pids-limit", "NUMBER", OPTION_CUSTOM, .apply = apply_pids_limit,

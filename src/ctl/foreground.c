@@ -30,6 +30,7 @@
 
 #define RUN_ATTEMPTS_MAX 5U
 #define RESYNC_ATTEMPTS_MAX 60U
+#define RESYNC_TELL_ATTEMPT 10U
 #define RESYNC_DELAY_USEC (500 * USEC_PER_MSEC)
 #define LOST_DELAY_USEC USEC_PER_SEC        /* without a pidfd: how long a new moored is waited for */
 #define REMOVE_WAIT_USEC (5 * USEC_PER_SEC) /* --rm: for the removal after the exit */
@@ -188,6 +189,10 @@ static int foreground_on_signal(sd_event_source *s, const struct signalfd_siginf
         /* The init of a pid namespace does not get signals that it has no handler for. Whoever presses
          * Ctrl-C again and again wants it to end. */
         if (signo == SIGINT && foreground_is_impatient(f) && f->running) {
+                if (f->lost)
+                        return foreground_fail(
+                                        f, -ECANCELED,
+                                        "Given up: moored is away, and the container's end is not known.");
                 if (!f->c->quiet)
                         fprintf(stderr, "moorctl: stopping %s\n", f->id);
                 if (ctl_new_call(f->c, f->path, BUS_CONTAINER, "Stop", &m, NULL) >= 0 &&
@@ -237,13 +242,23 @@ static int resync_on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         return resync_send(userdata);
 }
 
+/* No answer, or one of the bus daemon's or PID 1's: moored cannot be started now. A container that runs is
+ * waited for as long as it takes; before that the call has failed. */
 static int resync_again(Foreground *f, const sd_bus_error *e) {
-        if (!bus_error_is_lost(e) || ++f->resync_attempts >= RESYNC_ATTEMPTS_MAX) {
-                (void) bus_error_to_error(e, 0, &f->error);
+        _cleanup_error_ Error error = ERROR_NULL;
+
+        (void) bus_error_to_error(e, 0, &error);
+        f->resync_attempts++;
+        if (bus_error_is_moored(e) || (!f->running && f->resync_attempts >= RESYNC_ATTEMPTS_MAX)) {
+                (void) error_move(&f->error, &error);
                 (void) error_prefix(&f->error, "Cannot learn how the container %s ended", f->id);
                 f->over = true;
                 return 0;
         }
+        if (f->resync_attempts == RESYNC_TELL_ATTEMPT && !f->c->quiet)
+                fprintf(stderr,
+                        "moorctl: waiting for moored to tell how %s ended (three Ctrl-C give up): %s\n",
+                        f->id, error_message(&error));
         if (foreground_set_timer(f, RESYNC_DELAY_USEC, resync_on_timer) < 0)
                 return foreground_fail(f, -ENOMEM, "Out of memory.");
         return 0;
@@ -422,8 +437,7 @@ static int run_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
                 foreground_set_running(f);
                 return 1;
         }
-        if (sd_bus_error_has_names(e, SD_BUS_ERROR_NO_REPLY, SD_BUS_ERROR_DISCONNECTED) &&
-            f->run_attempts < RUN_ATTEMPTS_MAX)
+        if (bus_error_is_lost(e) && f->run_attempts < RUN_ATTEMPTS_MAX)
                 return resync_send(f);
         (void) bus_error_to_error(e, 0, &f->error);
         f->over = true;

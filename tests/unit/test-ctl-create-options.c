@@ -46,9 +46,12 @@ static void test_volume(void **state) {
         expect_mount(parse_volume, "/a:/b", "bind", "/a", "/b", "");
         expect_mount(parse_volume, "/a:/b:ro", "bind", "/a", "/b", "ro");
         expect_mount(parse_volume, "/a:/b:ro,rslave", "bind", "/a", "/b", "ro,rslave");
-        expect_mount(parse_volume, "./x:/b", "bind", "/base/./x", "/b", "");
-        expect_mount(parse_volume, ".:/b", "bind", "/base/.", "/b", "");
-        expect_mount(parse_volume, "../x:/b", "bind", "/base/../x", "/b", "");
+        expect_mount(parse_volume, "./x:/b", "bind", "/base/x", "/b", "");
+        expect_mount(parse_volume, ".:/b", "bind", "/base", "/b", "");
+        expect_mount(parse_volume, "../x:/b", "bind", "/x", "/b", "");
+        expect_mount(parse_volume, "/a//b/../c/:/d/./e/", "bind", "/a/c", "/d/e", "");
+        expect_mount(parse_volume, "/../..:/b", "bind", "/", "/b", "");
+        expect_mount(parse_volume, "/:/host", "bind", "/", "/host", "");
         expect_no_mount(parse_volume, "/a", "source and a destination");
         expect_no_mount(parse_volume, ":/b", "source and a destination");
         expect_no_mount(parse_volume, "", "source and a destination");
@@ -57,13 +60,14 @@ static void test_volume(void **state) {
         expect_no_mount(parse_volume, "/a:b", "absolute path");
         expect_no_mount(parse_volume, "/a:", "absolute path");
         expect_no_mount(parse_volume, "/a:/", "absolute path");
+        expect_no_mount(parse_volume, "/a:/b/..", "absolute path");
         expect_no_mount(parse_volume, "/a::ro", "absolute path");
 }
 
 static void test_mount(void **state) {
         expect_mount(parse_mount, "type=bind,source=/a,target=/b", "bind", "/a", "/b", "");
         expect_mount(parse_mount, "src=/a,dst=/b,readonly", "bind", "/a", "/b", "ro");
-        expect_mount(parse_mount, "type=bind,src=./a,destination=/b,ro=false,bind-propagation=rshared", "bind", "/base/./a", "/b",
+        expect_mount(parse_mount, "type=bind,src=./a,destination=/b,ro=false,bind-propagation=rshared", "bind", "/base/a", "/b",
                      "rw,rshared");
         expect_mount(parse_mount, "type=tmpfs,target=/t,tmpfs-size=10M,tmpfs-mode=1777", "tmpfs", "tmpfs", "/t",
                      "size=10M,mode=1777");

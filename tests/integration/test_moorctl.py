@@ -1,0 +1,822 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""moorctl as a user has it: verbs, options, exit codes, tables, JSON, terminals; and what it does while the daemon is away."""
+
+import fcntl
+import gzip
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import tempfile
+import termios
+import threading
+import time
+import unittest
+
+import lib
+from lib_container import BUSYBOX, DEBIAN, OBEDIENT, ContainerTestCase, daemon_away, events_since, last_event
+
+VERBS = ["pull", "images", "tag", "rmi", "import", "run", "create", "start", "stop", "restart", "kill", "rm", "ps", "wait", "inspect",
+         "logs", "events", "info", "gc", "namespace", "version"]
+CONTAINER_KEYS = {"Id", "Image", "ImageDigest", "State", "Unit", "UnitPath", "LeaderPID", "ExitCode", "ExitSignal", "CreatedUSec",
+                  "StartedUSec", "FinishedUSec", "Labels", "Command", "AutoRemove"}
+IMAGE_KEYS = {"Name", "Digest", "MediaType", "Size", "Platforms", "CreatedUSec", "Labels"}
+
+
+class Terminal:
+    """A command on a pseudo terminal of its own."""
+
+    def __init__(self, *command, columns=100, rows=30, environment=None):
+        self.output = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update({"TERM": "xterm", "LANG": "C.UTF-8", **(environment or {})})
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            os.execvp(command[0], command)
+
+    def read(self, timeout):
+        """Reads what there is; False at the end."""
+
+        if not select.select([self.fd], [], [], timeout)[0]:
+            return True
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:
+            return False
+        self.output += data
+        return bool(data)
+
+    def expect(self, text, timeout=15):
+        end = time.monotonic() + timeout
+        while text not in self.output:
+            if not self.read(0.1) or time.monotonic() > end:
+                raise AssertionError(f"no {text!r} in {self.output!r}")
+
+    def write(self, data):
+        os.write(self.fd, data)
+
+    def finish(self, timeout=30):
+        """The exit status, when it has ended."""
+
+        end = time.monotonic() + timeout
+        while self.read(0.1):
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                raise AssertionError(f"it does not end: {self.output!r}")
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        os.close(self.fd)
+        return status
+
+    def text(self):
+        return self.output.decode().replace("\r\n", "\n")
+
+
+def popen(*args, **kwargs):
+    kwargs.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.Popen(["moorctl", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+
+def rows(*args):
+    """The cells of a table without its heading."""
+
+    lines = lib.moorctl(*args, "--no-legend").stdout.splitlines()
+    return [re.split(r" {2,}", line.strip()) for line in lines]
+
+
+class HelpTest(unittest.TestCase):
+    def test_help_lists_every_verb(self):
+        text = lib.moorctl("--help").stdout
+        for verb in VERBS:
+            self.assertRegex(text, rf"(?m)^  {verb} +[A-Z]")
+        self.assertEqual(lib.moorctl("help").stdout, text)
+
+    def test_help_of_each_verb_and_the_manual_name_the_same_options(self):
+        with gzip_or_plain("/usr/share/man/man1/moorctl.1") as f:
+            manual = f.read().replace("\\-", "-").replace("\\fB", "").replace("\\fI", "").replace("\\fP", "")
+        for verb in VERBS:
+            text = lib.moorctl(verb, "--help").stdout
+            self.assertRegex(text, rf"^Usage: moorctl \[OPTION…\] {verb}")
+            self.assertEqual(lib.moorctl("help", verb).stdout, text)
+            self.assertRegex(manual, rf"\b{verb}\b")
+            for option in re.findall(r"(?m)^  (?:-\w|  ) (--[a-z-]+)", text):
+                self.assertIn(option, manual, f"{verb} {option}")
+
+    def test_help_does_not_need_the_daemon(self):
+        with daemon_away():
+            lib.moorctl("run", "--help")
+            self.assertRegex(lib.moorctl("--version").stdout, r"^moorctl \d")
+
+    def test_mistakes(self):
+        for args, text in [((), "--help"), (("fly",), "'fly'"), (("ps", "extra"), "'extra'"), (("ps", "--wings"), "--wings"),
+                           (("tag", "one"), "Too few"), (("-n",), "needs a value"), (("ps", "--json=xml"), "pretty, short, off"),
+                           (("-H", "x", "-M", "y", "ps"), "-H and -M"), (("stop", "-t", "soon", "x"), "soon"),
+                           (("kill", "-s", "LOUD", "x"), "LOUD"), (("kill", "--whom=dog", "x"), "dog"), (("logs", "-n", "many", "x"), "many"),
+                           (("events", "--since=once"), "once"), (("inspect", "--type=cat", "x"), "cat"), (("ps", "--filter=big"), "big"),
+                           (("namespace", "paint"), "Usage"), (("-n", "", "ps"), "namespace")]:
+            result = lib.moorctl(*args, check=False)
+            self.assertEqual((result.returncode, result.stdout), (1, ""), args)
+            self.assertIn(text, result.stderr)
+            self.assertTrue(result.stderr.startswith("moorctl: "))
+
+    def test_mistakes_of_run_are_125(self):
+        for args in [(), ("-d", "-i", "x"), ("--wings", "x"), ("-v", "x:/y", "x"), ("--pull=maybe", "x"), ("--cpus=no", "x")]:
+            self.assertEqual(lib.moorctl("run", *args, check=False).returncode, 125, args)
+
+    def test_completion(self):
+        def complete(*words):
+            script = ("source /usr/share/bash-completion/bash_completion; source /usr/share/bash-completion/completions/moorctl; "
+                      'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; '
+                      '_moorctl; printf "%s\\n" "${COMPREPLY[@]}"')
+            return set(lib.run(["bash", "-c", script, "bash", *words]).stdout.split())
+
+        self.assertEqual(complete("moorctl", "im"), {"images", "import"})
+        self.assertEqual(complete("moorctl", "run", "--re"), {"--read-only"})
+        self.assertEqual(complete("moorctl", "ps", "--json", ""), {"pretty", "short", "off"})
+        self.assertEqual(complete("moorctl", "run", "--pull=n"), {"never"})
+        self.assertIn("default", complete("moorctl", "-n", ""))
+        self.assertEqual(complete("moorctl", "run", "busybox", "--r"), {""} - {""})
+        self.assertIn("--detach", complete("moorctl", "-n", "default", "run", "--"))
+
+
+def gzip_or_plain(path):
+    return open(path, encoding="utf-8") if os.path.exists(path) else gzip.open(path + ".gz", "rt", encoding="utf-8")
+
+
+class RunTest(ContainerTestCase):
+    def test_exit_codes(self):
+        for code in (0, 1, 42, 125, 126, 127, 255):
+            self.sh(f"exit {code}", status=code)
+        self.run_container(BUSYBOX, "/no/such/command", status=127)
+        self.run_container(BUSYBOX, "/etc/passwd", status=126)
+        self.assertIn("nobody-here", self.run_container("-u", "nobody-here", BUSYBOX, "true", status=125).stderr)
+
+    def test_stdout_and_stderr_are_apart_and_whole(self):
+        result = self.run_container(BUSYBOX, "sh", "-c", "for i in $(seq 5000); do echo out$i; echo err$i >&2; done")
+        self.assertEqual(result.stdout, "".join(f"out{i}\n" for i in range(1, 5001)))
+        self.assertEqual(result.stderr, "".join(f"err{i}\n" for i in range(1, 5001)))
+
+    def test_a_file_as_output_is_given_as_it_is(self):
+        with tempfile.TemporaryFile() as f:
+            self.assertEqual(subprocess.run(["moorctl", "run", "--rm", BUSYBOX, "sh", "-c", "readlink /proc/self/fd/1; echo x >&2"],
+                                            stdin=subprocess.DEVNULL, stdout=f, stderr=f, check=False).returncode, 0)
+            f.seek(0)
+            self.assertRegex(f.read(), rb"^/.*\nx\n$")
+
+    def test_no_standard_input_unless_asked_for(self):
+        self.assertEqual(self.run_container(BUSYBOX, "cat", input="lost").stdout, "")
+        self.assertEqual(self.run_container("-i", BUSYBOX, "cat", input="kept").stdout, "kept")
+        blob = os.urandom(1 << 20)
+        self.assertEqual(self.run_container("-i", BUSYBOX, "cat", input=blob, text=False).stdout, blob)
+
+    def test_closed_descriptors(self):
+        self.assertEqual(lib.run(f"moorctl run --rm {BUSYBOX} sh -c 'echo x; exit 3' <&- >&- 2>&-", check=False).returncode, 3)
+
+    def test_a_reader_that_goes_away(self):
+        self.assertEqual(lib.run(f"moorctl run --rm {BUSYBOX} sh -c 'while echo y; do :; done' 2>/dev/null | head -n 1").stdout, "y\n")
+
+    def test_signals_are_passed_on(self):
+        for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2"):
+            process = popen("run", "--rm", BUSYBOX, "sh", "-c", f"trap 'echo got; exit 9' {name}; echo ready; while :; do sleep 0.05; done")
+            self.assertEqual(process.stdout.readline(), "ready\n")
+            process.send_signal(getattr(signal, "SIG" + name))
+            self.assertEqual(process.communicate(timeout=20), ("got\n", ""), name)
+            self.assertEqual(process.returncode, 9)
+
+    def test_a_signal_before_the_start_is_not_lost(self):
+        process = popen("run", "--rm", BUSYBOX, "sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.05; done")
+        # Until its handlers are there moorctl itself would end, as any program does: the file tells when they are.
+        mask = 1 << (signal.SIGTERM - 1)
+        lib.wait_until(lambda: int(proc_status(process.pid)["SigBlk"], 16) & mask, interval=0.0002, what="SIGTERM is handled")
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            # The shell may not have had its trap yet: as init it gets no signal that it does not handle.
+            process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(timeout=20), 9)
+        process.communicate()
+
+    def test_three_interrupts_stop_what_does_not_listen(self):
+        process = popen("run", "--rm", "--stop-timeout=100ms", BUSYBOX, "sh", "-c", "echo ready; sleep 1000")
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        for _ in range(3):
+            time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+        self.assertEqual(process.returncode, 137)
+        self.assertIn("stopping", err)
+
+    def test_detached(self):
+        result = lib.moorctl("run", "-d", "--name=there", BUSYBOX, "sh", "-c", OBEDIENT)
+        self.assertEqual((result.stdout, result.stderr), ("there\n", ""))
+        self.assertRegex(lib.moorctl("run", "-d", BUSYBOX, "true").stdout, r"^[0-9a-f]{12}\n$")
+
+    def test_rm_is_over_when_run_is(self):
+        for _ in range(5):
+            self.run_container("--name=again", BUSYBOX, "true")
+        self.assertEqual(lib.moorctl("ps", "-aq").stdout, "")
+        lib.moorctl("run", "--name=kept", BUSYBOX, "sh", "-c", "exit 4", check=False)
+        self.assertEqual(self.inspect("kept")["ExitCode"], 4)
+
+    def test_options_reach_the_container(self):
+        with tempfile.TemporaryDirectory() as d, open(f"{d}/env", "w", encoding="utf-8") as f:
+            f.write("# comment\nFILE=from file\nBOTH=file\nHERE\n")
+            f.flush()
+            os.chmod(d, 0o755)
+            text = self.sh('echo "$FILE|$BOTH|$HERE|$PLAIN"; pwd; id -u; id -g; id -G; hostname; ls /m; ls /v; touch /v/x 2>/dev/null || '
+                           'echo v-ro; touch /m/y 2>/dev/null || echo m-ro; stat -c %a /t; stat -c %a /t2; touch /new 2>/dev/null || echo root-ro',
+                           "--env-file", f"{d}/env", "-e", "BOTH=option", "-e", "PLAIN=p", "-w", "/tmp", "-u", "1234:4321", "--group-add=77",
+                           "--hostname=inside", "-v", f"{d}:/v:ro", f"--mount=type=bind,source={d},target=/m,readonly",
+                           "--tmpfs=/t:mode=1770", "--mount=type=tmpfs,target=/t2,tmpfs-mode=750", "--read-only", "--network=none")
+        self.assertEqual(text, "from file|option||p\n/tmp\n1234\n4321\n4321 77\ninside\nenv\nenv\nv-ro\nm-ro\n1770\n750\nroot-ro\n")
+
+    def test_variables_of_ours(self):
+        result = lib.run(["moorctl", "run", "--rm", "-e", "MINE", "-e", "NOT_SET", BUSYBOX, "sh", "-c", "echo $MINE ${NOT_SET-unset}"],
+                         env={**os.environ, "MINE": "a=b c"})
+        self.assertEqual(result.stdout, "a=b c unset\n")
+
+    def test_relative_sources(self):
+        with tempfile.TemporaryDirectory() as d:
+            os.mkdir(f"{d}/sub")
+            with open(f"{d}/sub/file", "w", encoding="utf-8") as f:
+                f.write("content")
+            for source in ("./sub", "../" + os.path.basename(d) + "/sub"):
+                result = lib.run(["moorctl", "run", "--rm", "-v", f"{source}:/x", BUSYBOX, "cat", "/x/file"], cwd=d)
+                self.assertEqual(result.stdout, "content")
+
+    def test_entrypoint(self):
+        self.assertEqual(self.run_container("--entrypoint=echo", BUSYBOX, "a").stdout, "a\n")
+        self.assertEqual(self.run_container('--entrypoint=["echo","a b"]', BUSYBOX, "c").stdout, "a b c\n")
+        self.assertEqual(self.run_container("--entrypoint=", BUSYBOX, "echo", "d").stdout, "d\n")
+
+    def test_limits_are_unit_properties(self):
+        lib.moorctl("run", "-d", "--name=limited", "--memory=64m", "--cpus=1.5", "--pids-limit=50", "-p", "CPUWeight=7",
+                    "--stop-signal=USR1", "--stop-timeout=3", BUSYBOX, "sh", "-c", OBEDIENT)
+        found = lib.unit_properties("moored-default-limited.service", "MemoryMax", "CPUQuotaPerSecUSec", "TasksMax", "CPUWeight",
+                                    "KillSignal", "TimeoutStopUSec")
+        self.assertEqual(float(found.pop("CPUQuotaPerSecUSec").rstrip("s")), 1.5)
+        self.assertEqual(found, {"MemoryMax": str(64 << 20), "TasksMax": "50", "CPUWeight": "7", "KillSignal": "10",
+                                 "TimeoutStopUSec": "3s"})
+
+    def test_what_follows_the_image_is_the_command_s(self):
+        self.assertEqual(self.run_container(BUSYBOX, "echo", "-n", "--rm", "--", "-x").stdout, "--rm -- -x")
+
+    def test_the_image_is_pulled_when_it_is_missing(self):
+        lib.moorctl("rmi", "-f", BUSYBOX)
+        result = self.run_container(BUSYBOX, "echo", "ran")
+        self.assertEqual(result.stdout, "ran\n")
+        self.assertIn("Pulling", result.stderr)
+        self.assertEqual(self.run_container(BUSYBOX, "true").stderr, "")
+        self.assertIn("Pulling", self.run_container("--pull=always", BUSYBOX, "true").stderr)
+        lib.moorctl("rmi", BUSYBOX)
+        self.assertIn("busybox:test", self.run_container("--pull=never", BUSYBOX, "true", status=125).stderr)
+        self.assertIn("ran", lib.moorctl("run", "-q", "--rm", BUSYBOX, "echo", "ran").stdout)
+        lib.moorctl("rmi", BUSYBOX)
+        self.assertEqual(lib.moorctl("create", "--name=made", "-q", BUSYBOX, "true").stdout, "made\n")
+
+    def test_an_image_that_is_not_to_be_had(self):
+        result = self.run_container(f"{lib.REGISTRY}/nothing:here", "true", status=125)
+        self.assertIn("nothing:here", result.stderr)
+
+    def test_another_namespace(self):
+        lib.moorctl("namespace", "create", "elsewhere")
+        self.addCleanup(lib.moorctl, "namespace", "rm", "elsewhere")
+        self.addCleanup(lib.moorctl, "-n", "elsewhere", "rmi", "-f", BUSYBOX)
+        self.assertEqual(lib.moorctl("-n", "elsewhere", "run", "--rm", "-q", BUSYBOX, "echo", "hi").stdout, "hi\n")
+        self.assertEqual(lib.run(["moorctl", "run", "--rm", BUSYBOX, "echo", "hi"], env={**os.environ, "MOORED_NAMESPACE": "elsewhere"})
+                         .stdout, "hi\n")
+        self.assertEqual(lib.moorctl("images", "-q", "-n", "elsewhere").stdout, BUSYBOX + "\n")
+        self.assertIn("nowhere", lib.moorctl("-n", "nowhere", "run", BUSYBOX, "true", check=False).stderr)
+
+
+def proc_status(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+class DaemonAwayTest(ContainerTestCase):
+    def foreground(self, script, *options):
+        process = popen("run", *options, BUSYBOX, "sh", "-c", "echo ready; " + script)
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        return process
+
+    def finish(self, process, status, out=""):
+        self.assertEqual(process.communicate(timeout=30), (out, ""))
+        self.assertEqual(process.returncode, status)
+
+    def test_killed_during_the_run(self):
+        for options in (("--rm",), ("--name=kept",)):
+            process = self.foreground("sleep 1; echo x; exit 5", *options)
+            lib.kill9_moored(restart=False)
+            self.finish(process, 5, "x\n")
+
+    def test_ended_while_the_daemon_was_away(self):
+        for options in (("--rm",), ("--name=kept",)):
+            process = self.foreground("sleep 0.5; echo x; exit 6", *options)
+            with daemon_away():
+                time.sleep(1)
+            self.finish(process, 6, "x\n")
+
+    def test_stopped_daemon_is_started_for_the_end_only(self):
+        process = self.foreground("while [ ! -e /x/end ]; do sleep 0.05; done; exit 7", "--rm", "-v", self.directory() + ":/x")
+        lib.run(["systemctl", "stop", "moored.service"])
+        time.sleep(1.5)
+        self.assertEqual(lib.moored_pid(), 0)
+        with open(self.path + "/end", "w", encoding="utf-8"):
+            pass
+        self.finish(process, 7)
+
+    def directory(self):
+        d = tempfile.TemporaryDirectory()
+        self.addCleanup(d.cleanup)
+        self.path = d.name
+        return d.name
+
+    def test_killed_at_any_moment_of_the_start(self):
+        for milliseconds in (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30):
+            directory = self.directory()
+            process = popen("run", "--rm", "-v", f"{directory}:/x", BUSYBOX, "sh", "-c", "echo ran; echo ran >>/x/runs; exit 9")
+            time.sleep(milliseconds / 1000)
+            lib.kill9_moored(restart=False)
+            self.finish(process, 9, "ran\n")
+            with open(directory + "/runs", encoding="ascii") as f:
+                self.assertEqual(f.read(), "ran\n", f"after {milliseconds} ms")
+
+    def test_many_kills_during_one_run(self):
+        process = self.foreground("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done; exit 8", "--rm")
+        for _ in range(4):
+            time.sleep(0.3)
+            lib.kill9_moored()
+        self.finish(process, 8, "".join(f"{i}\n" for i in range(1, 9)))
+
+    def test_a_pull_goes_on(self):
+        lib.moorctl("rmi", "-f", DEBIAN)
+        lib.moorctl("gc")
+        process = popen("pull", DEBIAN)
+        lib.wait_until(lambda: lib.processes("moored-helper"), interval=0.002, what="the pull has begun")
+        time.sleep(0.1)
+        lib.kill9_moored(restart=False)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, out), (0, DEBIAN + "\n"), err)
+        self.assertIn("restarted", err)
+        lib.assert_store_sound()
+
+    def test_events_miss_nothing(self):
+        begin = last_event()
+        process = popen("events", "-f", f"--since={begin}", "--json=short")
+        self.run_container("--name=one", BUSYBOX, "true")
+        lib.kill9_moored()
+        self.run_container("--name=two", BUSYBOX, "true")
+        expected = [e["Sequence"] for e in events_since(begin)]
+        got = [json.loads(process.stdout.readline())["Sequence"] for _ in expected]
+        process.terminate()
+        process.communicate()
+        self.assertEqual(got, expected)
+
+    def test_logs_follow_to_the_end(self):
+        self.detach("writer", command=("sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done"))
+        process = popen("logs", "-f", "writer")
+        time.sleep(0.3)
+        lib.kill9_moored()
+        self.finish(process, 0, "1\n2\n3\n4\n5\n6\n")
+
+    def test_it_says_that_the_daemon_cannot_be_started(self):
+        with daemon_away():
+            result = lib.moorctl("ps", check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("systemctl", result.stderr)
+            self.assertEqual(lib.moorctl("run", BUSYBOX, "true", check=False).returncode, 125)
+
+    def test_it_is_started_when_it_is_asked_for(self):
+        lib.run(["systemctl", "stop", "moored.service"])
+        self.assertEqual(self.run_container(BUSYBOX, "echo", "up").stdout, "up\n")
+        self.assertNotEqual(lib.moored_pid(), 0)
+
+
+class TerminalTest(ContainerTestCase):
+    def test_output_in_order_and_never_the_terminal_itself(self):
+        terminal = Terminal("moorctl", "run", "--rm", BUSYBOX, "sh", "-c",
+                            "for i in 1 2 3 4 5; do echo out$i; echo err$i >&2; done; for f in 0 1 2; do test -t $f && echo terminal; done; exit 3")
+        self.assertEqual(terminal.finish(), 3)
+        self.assertEqual(terminal.text(), "".join(f"out{i}\nerr{i}\n" for i in range(1, 6)))
+
+    def test_much_output_is_whole(self):
+        terminal = Terminal("moorctl", "run", "--rm", BUSYBOX, "seq", "200000")
+        self.assertEqual(terminal.finish(), 0)
+        self.assertEqual(terminal.text(), "".join(f"{i}\n" for i in range(1, 200001)))
+
+    def test_one_of_the_two_is_a_terminal(self):
+        terminal = Terminal("sh", "-c", f"moorctl run --rm {BUSYBOX} sh -c 'echo out; echo err >&2' 2>/tmp/test-moorctl-err")
+        self.assertEqual(terminal.finish(), 0)
+        self.assertEqual(terminal.text(), "out\n")
+        with open("/tmp/test-moorctl-err", encoding="ascii") as f:
+            self.assertEqual(f.read(), "err\n")
+        os.unlink("/tmp/test-moorctl-err")
+
+    def test_input(self):
+        terminal = Terminal("moorctl", "run", "--rm", "-i", BUSYBOX, "sh", "-c", "echo ready; while read l; do echo got $l; done; echo end")
+        terminal.expect(b"ready")
+        terminal.write(b"one\n")
+        terminal.expect(b"got one")
+        terminal.write(b"two\n\x04")
+        self.assertEqual(terminal.finish(), 0)
+        self.assertIn("got two\nend\n", terminal.text())
+
+    def test_control_c(self):
+        terminal = Terminal("moorctl", "run", "--rm", BUSYBOX, "sh", "-c", "trap 'echo int; exit 5' INT; echo ready; while :; do sleep 0.05; done")
+        terminal.expect(b"ready")
+        terminal.write(b"\x03")
+        self.assertEqual(terminal.finish(), 5)
+        self.assertIn("int\n", terminal.text())
+
+    def test_hang_up_does_not_end_the_container(self):
+        terminal = Terminal("moorctl", "run", "--name=survivor", BUSYBOX, "sh", "-c", "trap '' HUP; echo ready; sleep 1; echo more; exit 4")
+        terminal.expect(b"ready")
+        os.close(terminal.fd)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(terminal.pid, 0)[1]), 4)
+        self.assertEqual(self.inspect("survivor")["ExitCode"], 4)
+
+    def test_progress_bars(self):
+        lib.moorctl("rmi", "-f", DEBIAN)
+        lib.moorctl("gc")
+        terminal = Terminal("moorctl", "pull", DEBIAN)
+        self.assertEqual(terminal.finish(60), 0)
+        text = terminal.output.decode()
+        self.assertIn("━", text)
+        self.assertRegex(text, r"\x1b\[\d+A")
+        last = re.split(r"\x1b\[\d+A", text)[-1]
+        self.assertEqual(last.count("  done "), 7)
+        for line in last.splitlines():
+            self.assertLess(len(re.sub(r"\x1b\[[0-9;]*[A-Za-z]|\r", "", line)), 100)
+        self.assertIn("Pulled sha256:", last)
+
+    def test_a_pull_can_be_canceled(self):
+        lib.moorctl("rmi", "-f", DEBIAN)
+        lib.moorctl("gc")
+        terminal = Terminal("moorctl", "pull", DEBIAN)
+        terminal.expect("downloading".encode())
+        terminal.write(b"\x03")
+        self.assertEqual(terminal.finish(), 1)
+        self.assertIn("Canceled", terminal.text())
+        self.assertNotIn(DEBIAN, lib.moorctl("images", "-q").stdout.split())
+
+    def test_tables_fit(self):
+        self.detach("with-a-rather-long-name", command=("sh", "-c", OBEDIENT + " # " + "long " * 40))
+        terminal = Terminal("moorctl", "ps", "--no-pager", columns=100)
+        self.assertEqual(terminal.finish(), 0)
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.text()).splitlines()
+        self.assertEqual(len(lines), 2)
+        self.assertIn("…", lines[1])
+        self.assertLessEqual(max(map(len, lines)), 100)
+        full = Terminal("moorctl", "ps", "--no-pager", "--full", environment={"NO_COLOR": "1"})
+        self.assertEqual(full.finish(), 0)
+        self.assertIn("long " * 40, full.text() + " ")
+        self.assertNotIn("\x1b", full.text())
+
+    def test_pager(self):
+        terminal = Terminal("moorctl", "--help", environment={"MOORED_PAGER": "sed s/^/paged:/"})
+        self.assertEqual(terminal.finish(), 0)
+        self.assertTrue(all(line.startswith("paged:") for line in terminal.text().splitlines()))
+        terminal = Terminal("moorctl", "--no-pager", "--help", environment={"MOORED_PAGER": "sed s/^/paged:/"})
+        self.assertEqual(terminal.finish(), 0)
+        self.assertNotIn("paged:", terminal.text())
+
+
+class ListTest(ContainerTestCase):
+    def test_ps(self):
+        self.detach("up", "--label=a=1", "--label=b")
+        lib.moorctl("run", "--name=down", BUSYBOX, "sh", "-c", "exit 3", check=False)
+        lib.moorctl("create", "--name=new", BUSYBOX, "true")
+        self.assertEqual(lib.moorctl("ps").stdout.split()[:7], ["ID", "IMAGE", "COMMAND", "STATE", "EXIT", "PID", "UNIT"])
+        self.assertEqual([r[0] for r in rows("ps")], ["up"])
+        all_rows = {r[0]: r for r in rows("ps", "-a")}
+        self.assertEqual(set(all_rows), {"up", "down", "new"})
+        self.assertRegex(all_rows["up"][3], "^running")
+        self.assertRegex(all_rows["down"][3], "^exited")
+        self.assertEqual(all_rows["down"][4], "3")
+        self.assertRegex(all_rows["new"][3], "^created")
+        self.assertEqual(all_rows["up"][6], "moored-default-up.service")
+        self.assertEqual(lib.moorctl("ps", "-q").stdout, "up\n")
+        self.assertEqual(set(lib.moorctl("ps", "-aq").stdout.split()), {"up", "down", "new"})
+
+        def filtered(*filters):
+            return set(lib.moorctl("ps", "-aq", *[f"--filter={f}" for f in filters]).stdout.split())
+
+        self.assertEqual(filtered("state=exited"), {"down"})
+        self.assertEqual(filtered("id=ne"), {"new"})
+        self.assertEqual(filtered("image=busybox"), {"up", "down", "new"})
+        self.assertEqual(filtered("image=debian"), set())
+        self.assertEqual(filtered("label=a"), {"up"})
+        self.assertEqual(filtered("label=a=1", "label=b="), {"up"})
+        self.assertEqual(filtered("label=a=2"), set())
+
+    def test_json_has_the_properties(self):
+        self.detach("up")
+        path = "/org/moored1/namespace/default/container/up"
+        found = lib.moorctl_json("ps")
+        self.assertLessEqual(CONTAINER_KEYS, set(found[0]))
+        for key in ("Id", "State", "Unit", "LeaderPID", "ExitCode", "CreatedUSec", "Command", "Labels"):
+            self.assertEqual(found[0][key], lib.busctl_property(path, "org.moored1.Container", key), key)
+        self.assertEqual(json.loads(lib.moorctl("ps", "--json=pretty").stdout), found)
+        self.assertIn("\n        {", lib.moorctl("ps", "--json=pretty").stdout)
+        self.assertEqual(lib.moorctl("ps", "--json=short", "--json=off").stdout, lib.moorctl("ps").stdout)
+        images = lib.moorctl_json("images")
+        self.assertLessEqual(IMAGE_KEYS, set(images[0]))
+
+    def test_empty_lists(self):
+        self.assertEqual(lib.moorctl_json("ps", "-a"), [])
+        self.assertEqual(lib.moorctl("ps", "-a", "--no-legend").stdout, "")
+        self.assertEqual(lib.moorctl("ps", "-a").stdout.count("\n"), 1)
+
+    def test_many(self):
+        names = [f"c{i}" for i in range(150)]
+        for name in names:
+            lib.moorctl("create", f"--name={name}", BUSYBOX, "true")
+        self.assertEqual({c["Id"] for c in lib.moorctl_json("ps", "-a")}, set(names))
+        lib.moorctl("rm", *names)
+        self.assertEqual(lib.moorctl("ps", "-aq").stdout, "")
+
+    def test_inspect(self):
+        self.detach("up")
+        found = lib.moorctl_json("inspect", "up")[0]
+        self.assertLessEqual(CONTAINER_KEYS, set(found))
+        self.assertNotIn("Spec", found)
+        self.assertEqual(lib.moorctl_json("inspect", "--spec", "up")[0]["Spec"]["process"]["args"], found["Command"])
+        image = lib.moorctl_json("inspect", BUSYBOX)[0]
+        self.assertLessEqual(IMAGE_KEYS, set(image))
+        self.assertEqual(image["Config"]["os"], "linux")
+        self.assertEqual([o.get("Id") or o.get("Name") for o in lib.moorctl_json("inspect", "up", BUSYBOX)], ["up", BUSYBOX])
+        self.assertIn('\n        {', lib.moorctl("inspect", "up").stdout)
+        self.assertEqual(lib.moorctl("inspect", "--type=image", "up", check=False).returncode, 1)
+        self.assertIn("'nothing'", lib.moorctl("inspect", "nothing", check=False).stderr)
+
+    def test_wait(self):
+        for code in (3, 0):
+            lib.moorctl("run", "-d", f"--name=w{code}", BUSYBOX, "sh", "-c", f"sleep 0.{code + 2}; exit {code}")
+        self.assertEqual(lib.moorctl("wait", "w3", "w0").stdout, "3\n0\n")
+        self.assertEqual(lib.moorctl("wait", "w3").stdout, "3\n")
+        self.assertEqual(lib.moorctl("wait", "nothing", check=False).returncode, 1)
+
+    def test_several_of_which_one_fails(self):
+        self.detach("a")
+        self.detach("b")
+        result = lib.moorctl("stop", "a", "missing", "b", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("missing: ", result.stderr)
+        self.assertEqual(lib.moorctl("ps", "-q").stdout, "")
+        self.assertEqual(lib.moorctl("rm", "-f", "a", "missing", "b").stderr, "")
+        result = lib.moorctl("rm", "missing", check=False)
+        self.assertEqual((result.returncode, "'missing'" in result.stderr), (1, True))
+
+    def test_life(self):
+        self.assertEqual(lib.moorctl("create", "--name=x", BUSYBOX, "sh", "-c", "trap 'exit 2' HUP; trap 'exit 4' TERM; echo up; "
+                                     "while :; do sleep 0.05; done").stdout, "x\n")
+        for verb, code in ((("kill", "-s", "HUP"), 2), (("stop",), 4), (("kill",), 137), (("kill", "-s", "SIGKILL", "--whom=all"), 137),
+                           (("stop", "-t", "5s"), 4)):
+            lib.moorctl("start", "x")
+            lines = lib.wait_until(lambda: lib.moorctl("logs", "-n", "1", "x").stdout, what="the trap is set")
+            self.assertEqual(lines, "up\n")
+            time.sleep(0.1)
+            self.assertEqual(lib.moorctl(*verb, "x").stdout, "")
+            self.assertEqual(lib.moorctl("wait", "x").stdout, f"{code}\n", verb)
+        lib.moorctl("start", "x")
+        pid = self.inspect("x")["LeaderPID"]
+        lib.moorctl("restart", "x")
+        self.assertNotIn(self.inspect("x")["LeaderPID"], (0, pid))
+        self.assertEqual(lib.moorctl("start", "x", check=False).returncode, 1)
+        self.assertEqual(lib.moorctl("rm", "x", check=False).returncode, 1)
+        lib.moorctl("rm", "-f", "x")
+
+
+class LogsTest(ContainerTestCase):
+    def test_lines_as_they_were_written(self):
+        self.detach("w", command=("sh", "-c", "echo one; printf 'two\\tx  \\n'; echo >&2 ' err'; printf 'no newline'"))
+        lib.moorctl("wait", "w")
+        self.assertEqual(lib.moorctl("logs", "w").stdout, "one\ntwo\tx  \n err\nno newline\n")
+
+    def test_a_very_long_line_is_not_cut(self):
+        self.detach("w", command=("sh", "-c", "head -c 200000 /dev/zero | tr '\\0' x; echo; echo end"))
+        lib.moorctl("wait", "w")
+        self.assertEqual(lib.moorctl("logs", "w").stdout, "x" * 200000 + "\nend\n")
+
+    def test_which_lines(self):
+        self.detach("w", command=("sh", "-c", "seq 10; sleep 1; seq 11 12"))
+        lib.moorctl("wait", "w")
+        everything = "".join(f"{i}\n" for i in range(1, 13))
+        self.assertEqual(lib.moorctl("logs", "w").stdout, everything)
+        self.assertEqual(lib.moorctl("logs", "-n", "3", "w").stdout, "10\n11\n12\n")
+        self.assertEqual(lib.moorctl("logs", "-n", "12", "w").stdout, everything)
+        self.assertEqual(lib.moorctl("logs", "-n", "500", "w").stdout, everything)
+        self.assertEqual(lib.moorctl("logs", "-n", "all", "w").stdout, everything)
+        self.assertEqual(lib.moorctl("logs", "-n", "0", "w").stdout, "")
+        middle = self.inspect("w")["StartedUSec"] / 1e6 + 0.5
+        self.assertEqual(lib.moorctl("logs", f"--since=@{int(middle) + 1}", "w").stdout in ("11\n12\n", ""), True)
+        self.assertEqual(lib.moorctl("logs", "--since=-1h", "w").stdout, everything)
+        self.assertRegex(lib.moorctl("logs", "-t", "-n", "1", "w").stdout, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6} 12\n$")
+        entries = [json.loads(line) for line in lib.moorctl("logs", "--json=short", "-n", "2", "w").stdout.splitlines()]
+        self.assertEqual([e["Message"] for e in entries], ["11", "12"])
+        self.assertEqual(set(entries[0]), {"USec", "Priority", "Message"})
+
+    def test_follow(self):
+        self.detach("w", command=("sh", "-c", "echo first; sleep 1; echo last"))
+        begin = time.monotonic()
+        result = lib.moorctl("logs", "-f", "w")
+        self.assertEqual(result.stdout, "first\nlast\n")
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertEqual(lib.moorctl("logs", "-f", "w").stdout, "first\nlast\n")
+
+    def test_follow_is_prompt(self):
+        self.detach("w", command=("sh", "-c", "echo first; sleep 3"))
+        process = popen("logs", "-f", "w")
+        times = []
+        reader = threading.Thread(target=lambda: times.append((process.stdout.readline(), time.monotonic())))
+        begin = time.monotonic()
+        reader.start()
+        reader.join(2)
+        self.assertEqual(times[0][0], "first\n")
+        self.assertLess(times[0][1] - begin, 1.5)
+        process.terminate()
+        process.communicate()
+
+    def test_those_of_the_dead(self):
+        # A journal cannot forget: the second of a name does not show the first one's lines.
+        self.detach("w", command=("echo", "old"))
+        lib.moorctl("wait", "w")
+        lib.moorctl("rm", "w")
+        self.assertIn("old\n", lib.moorctl("logs", "w").stdout)
+        self.detach("w", command=("echo", "new"))
+        lib.moorctl("wait", "w")
+        self.assertEqual(lib.moorctl("logs", "w").stdout, "new\n")
+        result = lib.moorctl("logs", "never-was", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("never-was", result.stderr)
+
+
+class EventsTest(ContainerTestCase):
+    def test_what_and_since_when(self):
+        begin = last_event()
+        before = time.time()
+        self.run_container("--name=e", BUSYBOX, "sh", "-c", "exit 3", status=3)
+        events = events_since(begin, "e")
+        self.assertEqual([e["Topic"] for e in events], ["container/" + t for t in ("created", "started", "exited", "removed")])
+        self.assertEqual(events[2]["Details"]["ExitCode"], 3)
+        self.assertEqual(set(events[0]), {"Sequence", "USec", "Namespace", "Topic", "Subject", "Details"})
+        self.assertEqual([json.loads(line)["Sequence"] for line in lib.moorctl("events", "--json=short", "-n", "2").stdout.splitlines()],
+                         [e["Sequence"] for e in events[2:]])
+        text = lib.moorctl("events", f"--since={begin}").stdout
+        self.assertRegex(text, r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  default +container/exited +e  .*ExitCode=3")
+        self.assertIn("container/exited", lib.moorctl("events", f"--since=@{int(before)}").stdout)
+        self.assertEqual(lib.moorctl("events", "--since=2100-01-01").stdout, "")
+        self.assertEqual(lib.moorctl("--namespace=other", "events").stdout, "")
+        self.assertIn("container/exited", lib.moorctl("--namespace=default", "events", f"--since={begin}").stdout)
+
+    def test_follow_begins_now(self):
+        self.run_container("--name=before", BUSYBOX, "true")
+        process = popen("events", "-f", "--json=short")
+        lib.wait_until(lambda: any(c.startswith("moorctl") for c in bus_clients()), what="it is on the bus")
+        time.sleep(0.3)
+        self.run_container("--name=after", BUSYBOX, "true")
+        got = [json.loads(process.stdout.readline()) for _ in range(4)]
+        process.terminate()
+        process.communicate()
+        self.assertEqual({e["Subject"] for e in got}, {"after"})
+
+
+def bus_clients():
+    return [line.split()[2] for line in lib.run(["busctl", "list", "--no-legend", "--unique"]).stdout.splitlines() if len(line.split()) > 2]
+
+
+class ImageTest(ContainerTestCase):
+    def tearDown(self):
+        for name in lib.moorctl("images", "-q").stdout.split():
+            if name not in (BUSYBOX, DEBIAN):
+                lib.moorctl("rmi", name)
+        super().tearDown()
+
+    def test_pull(self):
+        lib.moorctl("rmi", "-f", BUSYBOX)
+        lib.moorctl("gc")
+        result = lib.moorctl("pull", BUSYBOX)
+        self.assertEqual(result.stdout, BUSYBOX + "\n")
+        self.assertRegex(result.stderr, r"(?m)^[0-9a-f]{12}: done \(")
+        self.assertNotIn("\x1b", result.stderr)
+        result = lib.moorctl("pull", BUSYBOX)
+        self.assertRegex(result.stderr, r"(?m)^[0-9a-f]{12}: present \(")
+        result = lib.moorctl("pull", "-q", BUSYBOX)
+        self.assertEqual((result.stdout, result.stderr), (BUSYBOX + "\n", ""))
+        self.assertEqual(lib.moorctl_json("pull", "-q", BUSYBOX)["Name"], BUSYBOX)
+        result = lib.moorctl("pull", "UPPER", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("UPPER", result.stderr)
+        lib.moorctl("pull", "-q", "--platform=linux/amd64", BUSYBOX)
+        self.assertIn("plan9", lib.moorctl("pull", "--platform=plan9/amd64", f"{lib.REGISTRY}/busybox:multi", check=False).stderr)
+
+    def test_images(self):
+        self.assertEqual(lib.moorctl("images").stdout.split()[:5], ["NAME", "DIGEST", "PLATFORM", "CREATED", "SIZE"])
+        row = next(r for r in rows("images") if r[0] == BUSYBOX)
+        self.assertRegex(row[1], "^[0-9a-f]{12}$")
+        self.assertEqual(row[2], "linux/amd64")
+        self.assertIn(BUSYBOX, lib.moorctl("images", "-q").stdout.split())
+
+    def test_tag_and_rmi(self):
+        lib.moorctl("tag", BUSYBOX, "mine")
+        lib.moorctl("tag", BUSYBOX, "localhost/other:1")
+        self.assertLessEqual({"docker.io/library/mine:latest", "localhost/other:1"}, set(lib.moorctl("images", "-q").stdout.split()))
+        self.assertEqual(self.run_container("mine", "echo", "x").stdout, "x\n")
+        result = lib.moorctl("rmi", "mine", "missing", "localhost/other:1", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("missing", result.stderr)
+        self.assertNotIn("docker.io/library/mine:latest", lib.moorctl("images", "-q").stdout)
+        self.assertEqual(lib.moorctl("rmi", "-f", "missing").stderr, "")
+        lib.moorctl("tag", BUSYBOX, "used")
+        lib.moorctl("create", "--name=user", "used", "true")
+        self.assertEqual(lib.moorctl("rmi", "used", check=False).returncode, 1)
+        lib.moorctl("rmi", "-f", "used")
+        self.assertEqual(lib.moorctl("tag", "missing", "x", check=False).returncode, 1)
+
+    def test_import(self):
+        layout = f"{lib.TEST_IMAGES}/busybox"
+        with tempfile.TemporaryDirectory() as d:
+            archive = f"{d}/archive.tar"
+            lib.run(["tar", "-C", layout, "-cf", archive, "."])
+            docker = f"{d}/docker.tar"
+            lib.run(["skopeo", "copy", "-q", f"oci:{layout}:{self.tag_of(layout)}", f"docker-archive:{docker}:saved/app:7"])
+            self.assertEqual(lib.moorctl("import", "--name=from-directory:1", layout).stdout, "docker.io/library/from-directory:1\n")
+            self.assertEqual(lib.moorctl("import", "--name=from-tar:1", archive).stdout, "docker.io/library/from-tar:1\n")
+            with open(archive, "rb") as f:
+                result = lib.run(["moorctl", "import", "-q", "--name=from-stdin:1", "-"], stdin=f)
+            self.assertEqual(result.stdout, "docker.io/library/from-stdin:1\n")
+            piped = lib.run(f"cat {archive} | moorctl import --name=from-pipe:1 -")
+            self.assertEqual(piped.stdout, "docker.io/library/from-pipe:1\n")
+            self.assertEqual(lib.moorctl("import", docker).stdout, "docker.io/saved/app:7\n")
+            for name in ("from-directory:1", "from-tar:1", "from-stdin:1", "from-pipe:1", "saved/app:7"):
+                self.assertEqual(self.run_container("--pull=never", name, "echo", name).stdout, name + "\n")
+            self.assertEqual(lib.moorctl("import", f"{d}/missing", check=False).returncode, 1)
+            with open(f"{d}/bad", "w", encoding="ascii") as f:
+                f.write("no archive")
+            self.assertEqual(lib.moorctl("import", "--name=bad", f"{d}/bad", check=False).returncode, 1)
+        lib.assert_store_sound()
+
+    @staticmethod
+    def tag_of(layout):
+        with open(f"{layout}/index.json", encoding="utf-8") as f:
+            names = [m.get("annotations", {}).get("org.opencontainers.image.ref.name") for m in json.load(f)["manifests"]]
+        return next(n for n in names if n)
+
+
+class SystemTest(ContainerTestCase):
+    def test_info_and_version(self):
+        info = lib.moorctl_json("info")
+        self.assertLessEqual({"Version", "Features", "Snapshotters", "Runtimes", "Platform", "NContainers", "NImages", "EventSequence"}, set(info))
+        self.assertRegex(lib.moorctl("info").stdout, rf"(?m)^ *Version: {re.escape(info['Version'])}$")
+        version = lib.moorctl("version").stdout.splitlines()
+        self.assertEqual(version, [f"moorctl {info['Version']}", f"moored {info['Version']}"])
+        self.assertEqual(lib.moorctl_json("version"), {"ClientVersion": info["Version"], "Version": info["Version"]})
+
+    def test_gc(self):
+        lib.moorctl("gc")
+        self.assertEqual(lib.moorctl_json("gc", "--dry-run"), {"Blobs": 0, "Snapshots": 0, "Bytes": 0})
+        self.assertRegex(lib.moorctl("gc").stdout, r"^Freed 0 blobs and 0 snapshots, 0B\n$")
+        self.assertRegex(lib.moorctl("gc", "--dry-run").stdout, r"^Would free")
+
+    def test_namespaces(self):
+        self.assertEqual(lib.moorctl("namespace", "create", "team-a", "--label", "owner=me", "--label=x").stdout, "")
+        self.addCleanup(lib.moorctl, "namespace", "rm", "team-a", check=False)
+        found = {n["Name"]: n for n in lib.moorctl_json("namespace")}
+        self.assertEqual(found["team-a"]["Labels"], {"owner": "me", "x": ""})
+        self.assertIn("default", found)
+        self.assertEqual({r[0] for r in rows("namespace", "ls")}, set(found))
+        self.assertEqual(set(lib.moorctl("namespace", "ls", "-q").stdout.split()), set(found))
+        self.assertEqual(lib.moorctl("namespace", "create", "team-a", check=False).returncode, 1)
+        lib.moorctl("namespace", "rm", "team-a")
+        self.assertEqual(lib.moorctl("namespace", "rm", "team-a", check=False).returncode, 1)
+
+    def test_a_user_who_may_not(self):
+        result = lib.run(["runuser", "-u", "nobody", "--", "moorctl", "run", "--rm", BUSYBOX, "true"], check=False)
+        self.assertEqual(result.returncode, 125)
+        self.assertRegex(result.stderr, "(?i)root")
+        result = lib.run(["runuser", "-u", "nobody", "--", "moorctl", "--no-ask-password", "rmi", BUSYBOX], check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(lib.run(["runuser", "-u", "nobody", "--", "moorctl", "ps"]).returncode, 0)
+
+    def test_this_host_as_a_machine(self):
+        self.assertEqual(lib.moorctl("-M", ".host", "run", "--rm", BUSYBOX, "echo", "x").stdout, "x\n")
+        self.assertEqual(lib.moorctl("-M", "no-such-machine", "ps", check=False).returncode, 1)
+
+    def test_another_host_s_logs(self):
+        self.assertIn("ssh", lib.moorctl("-H", "other", "logs", "x", check=False).stderr)
+
+    def test_it_is_small_to_load(self):
+        loaded = lib.run(["ldd", "/usr/bin/moorctl"]).stdout
+        self.assertIn("libsystemd", loaded)
+        for library in ("curl", "archive", "sqlite", "crypto.so", "seccomp", "isal"):
+            self.assertNotIn("lib" + library, loaded)
+
+    def test_a_broken_output_is_an_error(self):
+        self.assertNotEqual(lib.run("moorctl info >/dev/full", check=False).returncode, 0)
+
