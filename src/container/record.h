@@ -5,10 +5,11 @@
  * the database is lost while the host stays up. It holds what it says as long as the boot lasts, as the bundle does. */
 
 #include "basic/error.h"
+#include "oci/manifest.h"
 #include "store/store.h"
 
 #define RECORD_SIZE_MAX (17U * 1024 * 1024)
-#define RECORD_SNAPSHOTS_MAX 256U /* layers and the writable one */
+#define RECORD_SNAPSHOTS_MAX (LAYERS_MAX + 1) /* the writable one */
 
 /* The text for a row whose snapshots are in the store. */
 int record_build(Store *s, const ContainerRow *row, char **ret);
