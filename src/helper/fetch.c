@@ -115,12 +115,13 @@ static void blob_on_done(Transfer *t, Error *error, void *userdata) {
         /* moored moves the file into the store only when nobody can write to it any more: closed before it
          * is told. */
         j->transfer = transfer_free(j->transfer);
-        if (error_is_set(error))
+        if (error_is_set(error)) {
+                helper_explain(error);
                 fetch_sent(f, proto_send(PROTO_SOCKET_FD, NULL, 0, "blob-failed", "DIGEST", j->digest,
                                          "NAME", error_name(error), "ERRNO",
                                          proto_u64(a, (uint64_t) - (int64_t) error->error), "MESSAGE",
                                          error_message(error), NULL));
-        else
+        } else
                 fetch_sent(f, proto_send(PROTO_SOCKET_FD, NULL, 0, "blob-done", "DIGEST", j->digest, "SIZE",
                                          proto_u64(a, size), "REUSED", proto_u64(b, reused), NULL));
         fetch_work(f);

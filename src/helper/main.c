@@ -96,6 +96,7 @@ int main(int argc, char *argv[]) {
         }
 
         if (run(argv[1], &e) < 0) {
+                helper_explain(&e);
                 if (proto_send_error(PROTO_SOCKET_FD, &e) < 0)
                         log_error("%s", error_message(&e));
                 return 1;
