@@ -113,6 +113,7 @@ static int entry_print(Logs *l) {
         priority = entry_field(l->journal, "PRIORITY", &priority_size);
         red = l->c->colors && priority && priority_size == 1 && priority[0] <= '3';
         /* journald splits very long lines. */
+        line_break = entry_field(l->journal, "_LINE_BREAK", &break_size);
         whole = !field_is(line_break, break_size, "line-max");
         if (l->timestamps && !l->open_line)
                 print_timestamp(usec);

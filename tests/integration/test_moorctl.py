@@ -595,9 +595,9 @@ class ListTest(ContainerTestCase):
 
 class LogsTest(ContainerTestCase):
     def test_lines_as_they_were_written(self):
-        self.detach("w", command=("sh", "-c", "echo one; printf 'two\\tx  \\n'; echo >&2 ' err'; printf 'no newline'"))
+        self.detach("w", command=("sh", "-c", "echo one; printf ' two\\tx\\n'; echo >&2 ' err'; printf 'no newline'"))
         lib.moorctl("wait", "w")
-        self.assertEqual(lib.moorctl("logs", "w").stdout, "one\ntwo\tx  \n err\nno newline\n")
+        self.assertEqual(lib.moorctl("logs", "w").stdout, "one\n two\tx\n err\nno newline\n")
 
     def test_a_very_long_line_is_not_cut(self):
         self.detach("w", command=("sh", "-c", "head -c 200000 /dev/zero | tr '\\0' x; echo; echo end"))
