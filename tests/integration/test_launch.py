@@ -150,11 +150,16 @@ class Unit:
         return self.show("ActiveState", "SubState")
 
     def wait_started(self):
-        lib.wait_until(lambda: self.state()["ActiveState"] != "activating", what=f"{self.name} starts")
+        lib.wait_until(lambda: self.state()["ActiveState"] in ("active", "failed"), what=f"{self.name} starts")
         return self
 
     def wait_ended(self):
-        lib.wait_until(lambda: self.state()["SubState"] in ("exited", "failed", "dead"), what=f"{self.name} ends")
+        # Before PID 1 has begun with the job it is "dead" as well, and has no invocation id.
+        def ended():
+            properties = self.show("SubState", "InvocationID")
+            return properties["SubState"] in ("exited", "failed", "dead") and properties["InvocationID"]
+
+        lib.wait_until(ended, what=f"{self.name} ends")
         return self
 
     def pid(self):
