@@ -69,6 +69,13 @@ int http_exchange_os_error(const HttpExchange *x) {
         return (int) e;
 }
 
+long http_exchange_certificate_error(const HttpExchange *x) {
+        long e = 0;
+
+        (void) sym_curl_easy_getinfo(x->easy, CURLINFO_SSL_VERIFYRESULT, &e);
+        return e;
+}
+
 static void check_done(HttpClient *c) {
         CURLMsg *m;
         int left;

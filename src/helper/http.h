@@ -62,3 +62,5 @@ DEFINE_CLEANUP_FUNC(HttpExchange *, http_exchange_free)
 /* At the end: curl's own words, and the errno behind a failed connect (or 0). */
 const char *http_exchange_detail(const HttpExchange *x);
 int http_exchange_os_error(const HttpExchange *x);
+/* X509_V_ERR_* of the server's certificate. */
+long http_exchange_certificate_error(const HttpExchange *x);

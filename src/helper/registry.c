@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <openssl/x509_vfy.h>
+
 #include "basic/string-util.h"
 #include "helper/auth.h"
 #include "helper/curl-load.h"
@@ -62,6 +64,32 @@ int registry_new(sd_event *event, const FetchRequest *request, const char *ca, s
         return 0;
 }
 
+/* The remedy depends on what is wrong with it. */
+static void explain_certificate(long error, const char *what, const char *name, const char *detail,
+                                Error *ret) {
+        switch (error) {
+        case X509_V_OK:
+        case X509_V_ERR_UNSPECIFIED: /* what curl leaves there if the name is wrong, which it looks at first */
+                (void) error_set(
+                                ret, -EPROTO, "RegistryUnavailable",
+                                "Cannot get %s: the certificate of %s is for another name (%s): use a name that is in it",
+                                what, name, detail);
+                break;
+        case X509_V_ERR_CERT_HAS_EXPIRED:
+        case X509_V_ERR_CERT_NOT_YET_VALID:
+                (void) error_set(
+                                ret, -EPROTO, "RegistryUnavailable",
+                                "Cannot get %s: the certificate of %s is not valid now (%s): it has to be renewed, or the clock of this host is wrong",
+                                what, name, detail);
+                break;
+        default:
+                (void) error_set(
+                                ret, -EPROTO, "RegistryUnavailable",
+                                "Cannot get %s: the certificate of %s is not trusted (%s): name its authority by CAFile= in moored.conf",
+                                what, name, detail);
+        }
+}
+
 /* Sets *ret and says whether to try again. */
 static FailureKind explain_curl(Registry *r, HttpExchange *x, CURLcode result, const char *what,
                                 Error *ret) {
@@ -98,11 +126,13 @@ static FailureKind explain_curl(Registry *r, HttpExchange *x, CURLcode result, c
                                  name);
                 return FAILURE_TRANSIENT;
         case CURLE_PEER_FAILED_VERIFICATION:
+                explain_certificate(http_exchange_certificate_error(x), what, name, detail, ret);
+                return FAILURE_FINAL;
         case CURLE_SSL_CACERT_BADFILE:
                 (void) error_set(
                                 ret, -EPROTO, "RegistryUnavailable",
-                                "Cannot get %s: the certificate of %s is not trusted (%s): name its authority by CAFile= in moored.conf",
-                                what, name, detail);
+                                "Cannot get %s: no certificate can be read from what CAFile= in moored.conf names, or from the system's (%s)",
+                                what, detail);
                 return FAILURE_FINAL;
         case CURLE_SSL_CONNECT_ERROR:
                 (void) error_set(
@@ -114,7 +144,7 @@ static FailureKind explain_curl(Registry *r, HttpExchange *x, CURLcode result, c
         case CURLE_UNSUPPORTED_PROTOCOL:
         case CURLE_TOO_MANY_REDIRECTS:
         case CURLE_URL_MALFORMAT:
-                (void) error_set(ret, -EPROTO, "RegistryUnavailable",
+                (void) error_set(ret, -EPROTO, "InvalidRedirect",
                                  "Cannot get %s: %s redirects to where we must not go (%s)", what, name,
                                  detail);
                 return FAILURE_FINAL;
