@@ -70,20 +70,14 @@ static int run_send(Foreground *f);
 static int resync_send(Foreground *f);
 
 static void foreground_done(Foreground *f) {
-        sigset_t mask;
-
         sd_bus_slot_unref(f->event_slot);
         sd_bus_slot_unref(f->owner_slot);
         sd_bus_slot_unref(f->run_slot);
         sd_bus_slot_unref(f->resync_slot);
         sd_event_source_disable_unref(f->timer);
         sd_event_source_disable_unref(f->leader);
-        sigemptyset(&mask);
-        for (size_t i = 0; i < ELEMENTSOF(forwarded_signals); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(forwarded_signals); i++)
                 sd_event_source_disable_unref(f->signals[i]);
-                sigaddset(&mask, forwarded_signals[i]);
-        }
-        (void) sigprocmask(SIG_UNBLOCK, &mask, NULL);
         stdio_copy_free(f->stdio);
         safe_close(f->leader_pidfd);
         free(f->path);
@@ -207,15 +201,21 @@ static int foreground_on_signal(sd_event_source *s, const struct signalfd_siginf
         return 0;
 }
 
-static int foreground_add_signals(Foreground *f) {
+static int block_signals(int how) {
         sigset_t mask;
-        int r;
 
         sigemptyset(&mask);
         for (size_t i = 0; i < ELEMENTSOF(forwarded_signals); i++)
                 sigaddset(&mask, forwarded_signals[i]);
-        if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
-                return -errno;
+        return RET_NERRNO(sigprocmask(how, &mask, NULL));
+}
+
+static int foreground_add_signals(Foreground *f) {
+        int r;
+
+        r = block_signals(SIG_BLOCK);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < ELEMENTSOF(forwarded_signals); i++) {
                 r = sd_event_add_signal(f->event, &f->signals[i], forwarded_signals[i], foreground_on_signal,
                                         f);
@@ -521,5 +521,9 @@ int run_foreground(Ctl *c, const CreateOptions *o, const char *image, char *cons
         if (r < 0)
                 return r;
         (void) signal(SIGPIPE, SIG_IGN);
-        return foreground_loop(&f, reterr_error);
+        r = foreground_loop(&f, reterr_error);
+        /* One that came too late for the container must not take the place of its exit code. */
+        if (r < 0)
+                (void) block_signals(SIG_UNBLOCK);
+        return r;
 }
