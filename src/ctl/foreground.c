@@ -32,6 +32,9 @@
 #define RESYNC_ATTEMPTS_MAX 60U
 #define RESYNC_TELL_ATTEMPT 10U
 #define RESYNC_DELAY_USEC (500 * USEC_PER_MSEC)
+/* Before moored is started by us: it may be back by itself, and a start at once would cancel a stop that is
+ * under way. Without a pidfd nothing else tells of the end. */
+#define START_DELAY_USEC (300 * USEC_PER_MSEC)
 #define LOST_DELAY_USEC USEC_PER_SEC        /* without a pidfd: how long a new moored is waited for */
 #define REMOVE_WAIT_USEC (5 * USEC_PER_SEC) /* --rm: for the removal after the exit */
 #define PENDING_SIGNALS_MAX 16U
@@ -242,6 +245,12 @@ static int resync_on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         return resync_send(userdata);
 }
 
+static int resync_later(Foreground *f, uint64_t usec) {
+        if (foreground_set_timer(f, usec, resync_on_timer) < 0)
+                return foreground_fail(f, -ENOMEM, "Out of memory.");
+        return 0;
+}
+
 /* No answer, or one of the bus daemon's or PID 1's: moored cannot be started now. A container that runs is
  * waited for as long as it takes; before that the call has failed. */
 static int resync_again(Foreground *f, const sd_bus_error *e) {
@@ -259,9 +268,7 @@ static int resync_again(Foreground *f, const sd_bus_error *e) {
                 fprintf(stderr,
                         "moorctl: waiting for moored to tell how %s ended (three Ctrl-C give up): %s\n",
                         f->id, error_message(&error));
-        if (foreground_set_timer(f, RESYNC_DELAY_USEC, resync_on_timer) < 0)
-                return foreground_fail(f, -ENOMEM, "Out of memory.");
-        return 0;
+        return resync_later(f, RESYNC_DELAY_USEC);
 }
 
 /* The container was recorded, but its start was not: it is made anew, as its descriptors are known to us
@@ -359,6 +366,8 @@ static int resync_send(Foreground *f) {
         _cleanup_message_ sd_bus_message *m = NULL;
 
         f->deaf = true;
+        sd_event_source_disable_unref(f->timer);
+        f->timer = NULL;
         sd_event_source_disable_unref(f->leader);
         f->leader = NULL;
         f->resync_slot = sd_bus_slot_unref(f->resync_slot);
@@ -370,7 +379,7 @@ static int resync_send(Foreground *f) {
 }
 
 static int foreground_on_leader_gone(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
-        return resync_send(userdata);
+        return resync_later(userdata, START_DELAY_USEC);
 }
 
 static int foreground_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -381,7 +390,7 @@ static int foreground_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *
                 return 0;
         if (!isempty(after)) {
                 /* The owner may have changed hands at once, or come for our own call. */
-                return f->running && (f->lost || !isempty(before)) ? resync_send(f) : 0;
+                return f->lost || (f->running && !isempty(before)) ? resync_send(f) : 0;
         }
         if (!f->running)
                 return 0; /* RunContainer's own answer tells */
@@ -395,9 +404,7 @@ static int foreground_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *
                 (void) sd_event_source_set_enabled(f->leader, SD_EVENT_ONESHOT);
                 return 0;
         }
-        if (foreground_set_timer(f, LOST_DELAY_USEC, resync_on_timer) < 0)
-                return foreground_fail(f, -ENOMEM, "Out of memory.");
-        return 0;
+        return resync_later(f, LOST_DELAY_USEC);
 }
 
 /* -- the call -- */
@@ -437,8 +444,10 @@ static int run_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
                 foreground_set_running(f);
                 return 1;
         }
-        if (bus_error_is_lost(e) && f->run_attempts < RUN_ATTEMPTS_MAX)
-                return resync_send(f);
+        if (bus_error_is_lost(e) && f->run_attempts < RUN_ATTEMPTS_MAX) {
+                f->lost = f->deaf = true;
+                return resync_later(f, START_DELAY_USEC);
+        }
         (void) bus_error_to_error(e, 0, &f->error);
         f->over = true;
         return 1;
@@ -448,7 +457,7 @@ static int run_send(Foreground *f) {
         _cleanup_message_ sd_bus_message *m = NULL;
         int r;
 
-        f->deaf = false;
+        f->lost = f->deaf = false;
         f->run_attempts++;
         r = new_create_call(f->c, "RunContainer", f->id, f->image, f->options, f->command,
                             stdio_copy_fds(f->stdio), &m, &f->error);

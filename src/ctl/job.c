@@ -15,7 +15,7 @@
 #include "ctl/terminal.h"
 
 #define JOB_ATTEMPTS_MAX 5U
-#define JOB_RETRY_DELAY_USEC (200 * USEC_PER_MSEC)
+#define JOB_RETRY_DELAY_USEC (300 * USEC_PER_MSEC) /* so that a stop under way is not canceled by our start */
 
 #define MATCH_JOBS                                                                                          \
         "type='signal',sender='" BUS_NAME "',interface='" BUS_PROPERTIES "',member='PropertiesChanged',"    \

@@ -333,6 +333,9 @@ class DaemonAwayTest(ContainerTestCase):
 
     def test_stopped_daemon_is_started_for_the_end_only(self):
         process = self.foreground("while [ ! -e /x/end ]; do sleep 0.05; done; exit 7", "--rm", "-v", self.directory() + ":/x")
+        # Not before the call was answered: then moorctl would have to ask what came of it.
+        lib.wait_until(lambda: lib.moorctl_json("ps")[0]["State"] == "running", what="it runs")
+        time.sleep(0.2)
         lib.run(["systemctl", "stop", "moored.service"])
         time.sleep(1.5)
         self.assertEqual(lib.moored_pid(), 0)
