@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Layers may be missing where an image is used: it was pulled without unpacking, or its layers were lost with the power. What a caller would
- * do by hand (have it unpacked, call again) is done here: the call is kept, the job "unpack" is started or joined, and at its end the
- * message goes through the connection from the start, authorization included. A call does this once; if the layers are missing again it
- * gets the error. */
+/* Layers may be missing where an image is used: it was pulled without unpacking, or its layers were lost
+ * with the power. What a caller would do by hand (have it unpacked, call again) is done here: the call is
+ * kept, the job "unpack" is started or joined, and at its end the message goes through the connection from
+ * the start, authorization included. A call does this once; if the layers are missing again it gets the
+ * error. */
 
-#include "bus/bus-error.h"
 #include "bus/bus-unpack.h"
 #include "basic/log.h"
+#include "bus/bus-error.h"
 
 #define UNPACK_CALLS_MAX 1024U
 
@@ -45,8 +46,8 @@ bool bus_unpack_was_waiting(Bus *b, sd_bus_message *m) {
         return false;
 }
 
-/* Those that came by again and did not reach their method, being refused now. Where polkit is still being asked the call may wait a second
- * time, nothing worse. */
+/* Those that came by again and did not reach their method, being refused now. Where polkit is still being
+ * asked the call may wait a second time, nothing worse. */
 static size_t forget_requeued(Bus *b) {
         BusUnpack *u, *next;
         size_t n = 0;
@@ -68,7 +69,8 @@ static void on_unpacked(Job *j, void *userdata) {
         if (j->state != JOB_DONE) {
                 r = bus_error_reply(u->message, &j->error);
                 if (r < 0)
-                        log_warning_errno(r, "The answer to %s cannot be sent: %m", sd_bus_message_get_member(u->message));
+                        log_warning_errno(r, "The answer to %s cannot be sent: %m",
+                                          sd_bus_message_get_member(u->message));
                 unpack_free(u);
                 return;
         }
@@ -86,12 +88,13 @@ static int wait_for_job(Bus *b, sd_bus_message *m, Job *j, Error *reterr_error) 
         int r;
 
         if (forget_requeued(b) >= UNPACK_CALLS_MAX)
-                return error_set(reterr_error, -EBUSY, "LimitsExceeded", "%u calls wait for layers already.", UNPACK_CALLS_MAX);
+                return error_set(reterr_error, -EBUSY, "LimitsExceeded", "%u calls wait for layers already.",
+                                 UNPACK_CALLS_MAX);
 
         u = calloc(1, sizeof(*u));
         if (!u)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
-        *u = (BusUnpack) { .bus = b, .message = sd_bus_message_ref(m), .next = b->unpacks };
+        *u = (BusUnpack){ .bus = b, .message = sd_bus_message_ref(m), .next = b->unpacks };
         b->unpacks = u;
 
         r = job_add_waiter(j, on_unpacked, u);
@@ -102,8 +105,8 @@ static int wait_for_job(Bus *b, sd_bus_message *m, Job *j, Error *reterr_error) 
         return 0;
 }
 
-int bus_error_or_unpack(Bus *b, sd_bus_message *m, bool waited, const char *ns, const char *image, const char *manifest_digest,
-                        const Error *error, sd_bus_error *ret_error) {
+int bus_error_or_unpack(Bus *b, sd_bus_message *m, bool waited, const char *ns, const char *image,
+                        const char *manifest_digest, const Error *error, sd_bus_error *ret_error) {
         _cleanup_error_ Error e = ERROR_NULL;
         Image *i = NULL;
         Job *j;

@@ -122,12 +122,12 @@ int bundle_write_record(int containers_fd, const char *ns, const char *id, const
         return fd < 0 ? fd : write_file_atomic_at(fd, "record.json", text, strlen(text), 0600, false);
 }
 
-int bundle_read_record(int containers_fd, const char *ns, const char *id, char **ret, size_t *ret_size) {
+int bundle_read_record(int containers_fd, const char *ns, const char *id, char **ret) {
         _cleanup_free_ char *name = bundle_name(ns, id, "record.json");
 
         if (!name)
                 return -ENOMEM;
-        return read_file_at(containers_fd, name, RECORD_SIZE_MAX, ret, ret_size);
+        return read_file_at(containers_fd, name, RECORD_SIZE_MAX, ret, NULL);
 }
 
 int bundle_remove(int containers_fd, const char *ns, const char *id) {

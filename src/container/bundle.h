@@ -20,7 +20,7 @@ int bundle_write(int containers_fd, const char *ns, const char *id, const char *
 int bundle_read_config(int containers_fd, const char *ns, const char *id, char **ret);
 /* What the next daemon needs if the database is lost; see container/record.h. The bundle is there already. */
 int bundle_write_record(int containers_fd, const char *ns, const char *id, const char *text);
-int bundle_read_record(int containers_fd, const char *ns, const char *id, char **ret, size_t *ret_size);
+int bundle_read_record(int containers_fd, const char *ns, const char *id, char **ret);
 int bundle_remove(int containers_fd, const char *ns, const char *id);
 /* Calls back for each bundle that is there. */
 int bundle_foreach(int containers_fd, void (*func)(const char *ns, const char *id, void *userdata),

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Bundles are on a tmpfs that only root may enter, so a record is as trustworthy as the database; but a damaged one must not take others
- * with it, and every number in it names a directory, so that all is checked. Rows that were added before an error in the same record are
- * left to the collection that follows. */
+/* Bundles are on a tmpfs that only root may enter, so a record is as trustworthy as the database; but a
+ * damaged one must not take others with it, and every number in it names a directory, so that all is
+ * checked. Rows that were added before an error in the same record are left to the collection that follows.
+ */
 
+#include "container/record.h"
 #include "basic/json.h"
 #include "basic/log.h"
 #include "basic/string-util.h"
 #include "container/bundle.h"
 #include "container/container.h"
-#include "container/record.h"
 #include "oci/digest.h"
 
 #define RECORD_VERSION 1
 
 static json_t *snapshot_to_json(const SnapshotRow *row) {
-        return json_pack("{s:I, s:s, s:s*, s:s*, s:I}", "id", (json_int_t) row->id, "driver", row->driver, "chainId", row->chain_id,
-                         "diffId", row->diff_id, "size", (json_int_t) row->size);
+        return json_pack("{s:I, s:s, s:s*, s:s*, s:I}", "id", (json_int_t) row->id, "driver", row->driver,
+                         "chainId", row->chain_id, "diffId", row->diff_id, "size", (json_int_t) row->size);
 }
 
 /* From the writable one down. */
@@ -51,12 +52,14 @@ int record_build(Store *s, const ContainerRow *row, char **ret) {
         r = snapshots_to_json(s, row->snapshot, &snapshots);
         if (r < 0)
                 return r;
-        j = json_pack("{s:i, s:s, s:s, s:s, s:s*, s:s, s:b, s:I, s:I, s:I, s:s*, s:s*, s:i, s:s*, s:s*, s:O}", "version", RECORD_VERSION,
-                      "namespace", row->ns, "id", row->id, "image", row->image, "imageDigest", row->image_digest, "options", row->options,
-                      "autoRemove", (int) row->auto_remove, "createdUSec", (json_int_t) row->created_usec, "startedUSec",
-                      (json_int_t) row->started_usec, "finishedUSec", (json_int_t) row->finished_usec, "bootId", row->boot_id,
-                      "invocationId", row->invocation_id, "exitCode", (int) row->exit_code, "exitSignal", row->exit_signal, "result",
-                      row->result, "snapshots", snapshots);
+        j = json_pack("{s:i, s:s, s:s, s:s, s:s*, s:s, s:b, s:I, s:I, s:I, s:s*, s:s*, s:i, s:s*, s:s*, s:O}",
+                      "version", RECORD_VERSION, "namespace", row->ns, "id", row->id, "image", row->image,
+                      "imageDigest", row->image_digest, "options", row->options, "autoRemove",
+                      (int) row->auto_remove, "createdUSec", (json_int_t) row->created_usec, "startedUSec",
+                      (json_int_t) row->started_usec, "finishedUSec", (json_int_t) row->finished_usec,
+                      "bootId", row->boot_id, "invocationId", row->invocation_id, "exitCode",
+                      (int) row->exit_code, "exitSignal", row->exit_signal, "result", row->result,
+                      "snapshots", snapshots);
         text = j ? json_dump(j, false) : NULL;
         if (!text)
                 return -ENOMEM;
@@ -103,8 +106,9 @@ static int record_parse(json_t *j, Record *ret, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (x.version != RECORD_VERSION)
-                return error_set(reterr_error, -EOPNOTSUPP, "InvalidRecord", "It has version %llu; %i is known.",
-                                 (unsigned long long) x.version, RECORD_VERSION);
+                return error_set(reterr_error, -EOPNOTSUPP, "InvalidRecord",
+                                 "It has version %llu; %i is known.", (unsigned long long) x.version,
+                                 RECORD_VERSION);
         x.row.exit_code = (int32_t) x.exit_code;
 
         *ret = x;
@@ -135,11 +139,13 @@ static int add_snapshot(Store *s, SnapshotRow *row) {
         if (r < 0)
                 return r;
 
-        return old.kind == SNAPSHOT_LAYER && streq_ptr(old.chain_id, row->chain_id) && old.parent == row->parent &&
-               streq(old.driver, row->driver) ? 0 : -EEXIST;
+        if (old.kind != SNAPSHOT_LAYER || !streq_ptr(old.chain_id, row->chain_id) ||
+            old.parent != row->parent || !streq(old.driver, row->driver))
+                return -EEXIST;
+        return 0;
 }
 
-static int restore_snapshot(Store *s, json_t *j, bool layer, uint64_t parent, const char *parent_chain, const char *boot_id,
+static int restore_snapshot(Store *s, json_t *j, bool layer, const SnapshotText *below, const char *boot_id,
                             SnapshotText *ret) {
         static const JsonField fields[] = {
                 { "id", JSON_FIELD_UINT64, offsetof(SnapshotText, id), true, NULL },
@@ -159,7 +165,7 @@ static int restore_snapshot(Store *s, json_t *j, bool layer, uint64_t parent, co
         if (t.id == 0 || t.id > INT64_MAX || layer != !!t.chain_id)
                 return -EBADMSG;
         if (layer && (!digest_is_valid(t.chain_id) || !t.diff_id || !digest_is_valid(t.diff_id) ||
-                      chain_id(parent_chain, t.diff_id, chain) < 0 || !streq(chain, t.chain_id)))
+                      chain_id(below->chain_id, t.diff_id, chain) < 0 || !streq(chain, t.chain_id)))
                 return -EBADMSG;
 
         SnapshotRow row = {
@@ -168,7 +174,7 @@ static int restore_snapshot(Store *s, json_t *j, bool layer, uint64_t parent, co
                 .kind = layer ? SNAPSHOT_LAYER : SNAPSHOT_WRITABLE,
                 .chain_id = t.chain_id,
                 .diff_id = layer ? t.diff_id : NULL,
-                .parent = parent,
+                .parent = below->id,
                 .ready = true,
                 .boot_id = (char *) boot_id,
                 .size = t.size,
@@ -187,7 +193,6 @@ static int restore_snapshot(Store *s, json_t *j, bool layer, uint64_t parent, co
 static int restore_snapshots(Store *s, const Record *x, const char *boot_id, uint64_t *ret_top) {
         _cleanup_(snapshot_text_done) SnapshotText below = {};
         size_t n = json_array_size(x->snapshots);
-        uint64_t parent = 0;
 
         if (n == 0 || n > RECORD_SNAPSHOTS_MAX)
                 return -EBADMSG;
@@ -195,36 +200,37 @@ static int restore_snapshots(Store *s, const Record *x, const char *boot_id, uin
                 SnapshotText t;
                 int r;
 
-                r = restore_snapshot(s, json_array_get(x->snapshots, i - 1), i > 1, parent, below.chain_id, boot_id, &t);
+                r = restore_snapshot(s, json_array_get(x->snapshots, i - 1), i > 1, &below, boot_id, &t);
                 if (r < 0)
                         return r;
                 snapshot_text_done(&below);
                 below = t;
-                parent = t.id;
         }
 
-        *ret_top = parent;
+        *ret_top = below.id;
         return 0;
 }
 
-int record_restore(Store *s, const char *ns, const char *id, const char *text, size_t n, const char *boot_id, Error *reterr_error) {
+int record_restore(Store *s, const char *ns, const char *id, const char *text, const char *boot_id,
+                   Error *reterr_error) {
         const NamespaceRow namespace_row = { .name = (char *) ns };
         _cleanup_json_ json_t *j = NULL;
         _cleanup_(record_done) Record x = {};
         int r;
 
-        r = json_parse(text, n, RECORD_SIZE_MAX, &j, reterr_error);
+        r = json_parse(text, strlen(text), RECORD_SIZE_MAX, &j, reterr_error);
         if (r >= 0)
                 r = record_parse(j, &x, reterr_error);
         if (r < 0)
                 return r;
         if (!streq(x.row.ns, ns) || !streq(x.row.id, id) || !container_id_is_valid(id))
-                return error_set(reterr_error, -EBADMSG, "InvalidRecord", "It is the record of %s/%s.", x.row.ns, x.row.id);
+                return error_set(reterr_error, -EBADMSG, "InvalidRecord", "It is the record of %s/%s.",
+                                 x.row.ns, x.row.id);
 
         r = restore_snapshots(s, &x, boot_id, &x.row.snapshot);
         if (r < 0)
-                return error_set(reterr_error, r, "InvalidRecord", "Its snapshots make no sense, or contradict others: %s.",
-                                 strerror(-r));
+                return error_set(reterr_error, r, "InvalidRecord",
+                                 "Its snapshots make no sense, or contradict others: %s.", strerror(-r));
 
         r = store_namespace_add(s, &namespace_row);
         if (r >= 0 || r == -EEXIST)
@@ -245,17 +251,16 @@ static void restore_one(const char *ns, const char *id, void *userdata) {
         _cleanup_error_ Error e = ERROR_NULL;
         _cleanup_free_ char *text = NULL;
         Restore *x = userdata;
-        size_t n = 0;
         int r;
 
-        r = bundle_read_record(x->containers_fd, ns, id, &text, &n);
+        r = bundle_read_record(x->containers_fd, ns, id, &text);
         if (r >= 0)
-                r = record_restore(x->store, ns, id, text, n, x->boot_id, &e);
+                r = record_restore(x->store, ns, id, text, x->boot_id, &e);
         if (r >= 0)
                 x->n++;
         else if (r != -ENOENT)
-                log_warning("The record of container %s in namespace %s cannot be used, ignoring it: %s", id, ns,
-                            error_is_set(&e) ? error_message(&e) : strerror(-r));
+                log_warning("The record of container %s in namespace %s cannot be used, ignoring it: %s", id,
+                            ns, error_is_set(&e) ? error_message(&e) : strerror(-r));
 }
 
 int record_restore_all(Store *s, int containers_fd, const char *boot_id, Error *reterr_error) {

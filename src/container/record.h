@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A container's row and the rows of the snapshots that it stands on, as record.json in its bundle: what is needed to go on with it when
- * the database is lost while the host stays up. It holds what it says as long as the boot lasts, as the bundle does. */
+/* A container's row and the rows of the snapshots that it stands on, as record.json in its bundle: what is
+ * needed to go on with it when the database is lost while the host stays up. It holds what it says as long
+ * as the boot lasts, as the bundle does. */
 
 #include "basic/error.h"
 #include "oci/manifest.h"
@@ -13,8 +14,11 @@
 
 /* The text for a row whose snapshots are in the store. */
 int record_build(Store *s, const ContainerRow *row, char **ret);
-/* Adds what the text says to the store: namespace, snapshots with their numbers (ready, in this boot), container. ns, id: whose bundle it
- * is; "InvalidRecord" if it speaks of another one, or of snapshots that contradict others. */
-int record_restore(Store *s, const char *ns, const char *id, const char *text, size_t n, const char *boot_id, Error *reterr_error);
-/* All records below containers_fd; those that cannot be used are told in the log. Returns how many were restored. */
+/* Adds what the text says to the store: namespace, snapshots with their numbers (ready, in this boot),
+ * container. ns, id: whose bundle it is; "InvalidRecord" if it speaks of another one, or of snapshots that
+ * contradict others. */
+int record_restore(Store *s, const char *ns, const char *id, const char *text, const char *boot_id,
+                   Error *reterr_error);
+/* All records below containers_fd; those that cannot be used are told in the log. Returns how many were
+ * restored. */
 int record_restore_all(Store *s, int containers_fd, const char *boot_id, Error *reterr_error);

@@ -79,16 +79,18 @@ static void fill(Store *s, const char *id, uint64_t writable, ContainerRow *ret)
 }
 
 static int dump_container(const ContainerRow *r, void *userdata) {
-        return strv_extendf(userdata, "%s/%s %s %s %s %llu %i %llu %llu %llu %s %s %i %s %s", r->ns, r->id, r->image, r->image_digest,
-                            r->options, (unsigned long long) r->snapshot, r->auto_remove, (unsigned long long) r->created_usec,
-                            (unsigned long long) r->started_usec, (unsigned long long) r->finished_usec, strempty(r->boot_id),
-                            strempty(r->invocation_id), r->exit_code, strempty(r->exit_signal), strempty(r->result));
+        return strv_extendf(userdata, "%s/%s %s %s %s %llu %i %llu %llu %llu %s %s %i %s %s", r->ns, r->id,
+                            r->image, r->image_digest, r->options, (unsigned long long) r->snapshot,
+                            r->auto_remove, (unsigned long long) r->created_usec,
+                            (unsigned long long) r->started_usec, (unsigned long long) r->finished_usec,
+                            strempty(r->boot_id), strempty(r->invocation_id), r->exit_code,
+                            strempty(r->exit_signal), strempty(r->result));
 }
 
 static int dump_snapshot(const SnapshotRow *r, void *userdata) {
-        return strv_extendf(userdata, "%llu %s %i %s %s %llu %llu %i", (unsigned long long) r->id, r->driver, (int) r->kind,
-                            strempty(r->chain_id), strempty(r->diff_id), (unsigned long long) r->parent, (unsigned long long) r->size,
-                            r->ready);
+        return strv_extendf(userdata, "%llu %s %i %s %s %llu %llu %i", (unsigned long long) r->id, r->driver,
+                            (int) r->kind, strempty(r->chain_id), strempty(r->diff_id),
+                            (unsigned long long) r->parent, (unsigned long long) r->size, r->ready);
 }
 
 static char *dump(Store *s) {
@@ -114,8 +116,8 @@ static void test_there_and_back(void **state) {
         assert_int_equal(record_build(a, &c, &one), 0);
         assert_int_equal(record_build(a, &d, &two), 0);
 
-        assert_int_equal(record_restore(b, "n", "c", one, strlen(one), "now", NULL), 0);
-        assert_int_equal(record_restore(b, "n", "d", two, strlen(two), "now", NULL), 0);
+        assert_int_equal(record_restore(b, "n", "c", one, "now", NULL), 0);
+        assert_int_equal(record_restore(b, "n", "d", two, "now", NULL), 0);
         before = dump(a);
         after = dump(b);
         assert_string_equal(before, after);
@@ -128,7 +130,7 @@ static void test_there_and_back(void **state) {
         assert_int_equal(next.id, 42);
 
         /* It is there already. */
-        assert_int_equal(record_restore(b, "n", "c", one, strlen(one), "now", NULL), -EEXIST);
+        assert_int_equal(record_restore(b, "n", "c", one, "now", NULL), -EEXIST);
 }
 
 static void expect_refused(const char *ns, const char *id, json_t *j) {
@@ -136,7 +138,7 @@ static void expect_refused(const char *ns, const char *id, json_t *j) {
         _cleanup_free_ char *text = json_dump(j, false);
         _cleanup_error_ Error e = ERROR_NULL;
 
-        assert_true(record_restore(s, ns, id, text, strlen(text), "now", &e) < 0);
+        assert_true(record_restore(s, ns, id, text, "now", &e) < 0);
         assert_true(error_is_set(&e));
 }
 
@@ -181,14 +183,18 @@ static void test_hostile(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
                 _cleanup_(store_freep) Store *empty = new_store();
 
-                assert_true(record_restore(empty, "n", "c", texts[i], strlen(texts[i]), "now", NULL) < 0);
+                assert_true(record_restore(empty, "n", "c", texts[i], "now", NULL) < 0);
         }
         for (size_t i = 0; i < ELEMENTSOF(changes); i++) {
                 _cleanup_json_ json_t *j = NULL;
 
                 assert_int_equal(json_parse(text, strlen(text), RECORD_SIZE_MAX, &j, NULL), 0);
-                assert_int_equal(json_object_set_new(changes[i].snapshot < 0 ? j : snapshot(j, (size_t) changes[i].snapshot),
-                                                     changes[i].key, changes[i].value), 0);
+                assert_int_equal(json_object_set_new(
+                                                 changes[i].snapshot < 0
+                                                                 ? j
+                                                                 : snapshot(j, (size_t) changes[i].snapshot),
+                                                 changes[i].key, changes[i].value),
+                                 0);
                 expect_refused("n", "c", j);
         }
 
@@ -203,7 +209,9 @@ static void test_limit(void **state) {
         _cleanup_(store_freep) Store *s = new_store(), *t = new_store();
         const NamespaceRow ns = { .name = (char *) "n" };
         char chain[DIGEST_STRING_MAX] = D1, next[DIGEST_STRING_MAX];
-        ContainerRow c = { .ns = (char *) "n", .id = (char *) "c", .image = (char *) "i", .options = (char *) "{}" };
+        ContainerRow c = {
+                .ns = (char *) "n", .id = (char *) "c", .image = (char *) "i", .options = (char *) "{}"
+        };
         _cleanup_free_ char *text = NULL, *none = NULL;
 
         assert_int_equal(store_namespace_add(s, &ns), 0);
@@ -218,7 +226,7 @@ static void test_limit(void **state) {
 
         c.snapshot = 1000;
         assert_int_equal(record_build(s, &c, &text), 0);
-        assert_int_equal(record_restore(t, "n", "c", text, strlen(text), "now", NULL), 0);
+        assert_int_equal(record_restore(t, "n", "c", text, "now", NULL), 0);
         c.snapshot = 1001;
         assert_int_equal(record_build(s, &c, &none), -ELOOP);
 }
