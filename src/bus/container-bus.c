@@ -10,12 +10,14 @@
 /* org.moored1.Container. userdata of methods and getters is the Container. */
 
 /* Layers that are missing are those of the image as it was when the container was made. */
-static int start_failed(BusCall *call, bool waited, const Container *c, const Error *error, sd_bus_error *ret_error) {
+static int start_failed(BusCall *call, bool waited, const Container *c, const Error *error,
+                        sd_bus_error *ret_error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = sd_bus_message_ref(call->message);
         Bus *b = call->bus;
 
         bus_call_free(call);
-        return bus_error_or_unpack(b, m, waited, c->row.ns, c->row.image, c->row.image_digest, error, ret_error);
+        return bus_error_or_unpack(b, m, waited, c->row.ns, c->row.image, c->row.image_digest, error,
+                                   ret_error);
 }
 
 static int method_start(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {

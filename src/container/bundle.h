@@ -18,7 +18,7 @@ bool bundle_exists(int containers_fd, const char *ns, const char *id);
 int bundle_write(int containers_fd, const char *ns, const char *id, const char *config, const char *hostname,
                  bool host_network, Error *reterr_error);
 int bundle_read_config(int containers_fd, const char *ns, const char *id, char **ret);
-/* What the next daemon needs if the database is lost; see container/record.h. The bundle is there already. */
+/* What the next daemon needs if the database is lost; see container/record.h. The bundle is there. */
 int bundle_write_record(int containers_fd, const char *ns, const char *id, const char *text);
 int bundle_read_record(int containers_fd, const char *ns, const char *id, char **ret);
 int bundle_remove(int containers_fd, const char *ns, const char *id);

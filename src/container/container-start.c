@@ -280,12 +280,14 @@ static int launch(Container *c, const ContainerStdio *stdio, Error *reterr_error
         return 0;
 }
 
-/* A layer may be lost since the bundle was written; for a container that has just been made they were looked up
- * already. */
+/* A layer may be lost since the bundle was written; for a container that has just been made they were looked
+ * up already. */
 static int check_layers(Container *c, Error *reterr_error) {
         _cleanup_(snapshot_mount_done) SnapshotMount mount = {};
 
-        return c->work->run ? 0 : snapshot_get_mount(c->manager->snapshots, c->row.snapshot, &mount, reterr_error);
+        return c->work->run ? 0
+                            : snapshot_get_mount(c->manager->snapshots, c->row.snapshot, &mount,
+                                                 reterr_error);
 }
 
 /* Everything but the waiter: for a start, a restart, and what had to wait. */

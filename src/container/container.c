@@ -269,7 +269,9 @@ int container_write_bundle(Container *c, Error *reterr_error) {
         if (r < 0)
                 return r;
         r = container_write_record(c);
-        return r < 0 ? error_set_errno(reterr_error, r, "Failed to write the bundle of container %s: %m", c->row.id) : 0;
+        return r < 0 ? error_set_errno(reterr_error, r, "Failed to write the bundle of container %s: %m",
+                                       c->row.id)
+                     : 0;
 }
 
 int container_write_record(Container *c) {

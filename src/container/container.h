@@ -163,7 +163,8 @@ int container_manager_set_defaults(ContainerManager *m, uint64_t stop_timeout_us
 void container_manager_set_backend(ContainerManager *m, const UnitBackend *ops, void *backend);
 /* Before all else, if the database was lost: containers of this boot and what they stand on, from their
  * bundles. boot_id as snapshot_manager_recover() gets it. Returns how many. */
-int container_restore_records(Store *store, const char *runtime_dir, const char *boot_id, Error *reterr_error);
+int container_restore_records(Store *store, const char *runtime_dir, const char *boot_id,
+                              Error *reterr_error);
 /* At start: load the records; the units that exist are given by unit/ through container_unit_changed() after
  * this, then container_manager_recovered(): containers without a unit that had been running are recorded as
  * ended ("lost" or by reboot), those that ended meanwhile get their exit code, auto-remove ones are removed,

@@ -10,12 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/manager.h"
 #include "basic/fd-util.h"
 #include "basic/log.h"
 #include "basic/time-util.h"
 #include "bus/bus.h"
 #include "container/container.h"
+#include "daemon/manager.h"
 #include "daemon/namespace.h"
 #include "oci/manifest.h"
 #include "unit/unit.h"
@@ -112,8 +112,9 @@ static int manager_open_state(Manager *m, Error *reterr_error) {
         return 0;
 }
 
-/* The database is empty. It is filled in one transaction, with the first namespace (manager_load_containers() ends it): a daemon that dies
- * before leaves it empty, and the next one does all of it. */
+/* The database is empty. It is filled in one transaction, with the first namespace
+ * (manager_load_containers() ends it): a daemon that dies before leaves it empty, and the next one does all
+ * of it. */
 static int manager_begin_refill(Manager *m, const char *boot_id, Error *reterr_error) {
         int r;
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* After a crash rows and directories are made to agree: a plan (whose tree is lost) from rows and directories,
- * then the rows in one transaction, then the directories. Being killed anywhere in between leaves something
- * that the next recovery sees in the same way.
+/* After a crash rows and directories are made to agree: a plan (whose tree is lost) from rows and
+ * directories, then the rows in one transaction, then the directories. Being killed anywhere in between
+ * leaves something that the next recovery sees in the same way.
  *
- * Lost is the tree of a layer that is not ready, or was not synced in an earlier boot, or has no directory, or
- * stands on a layer whose tree is lost. The layer's row stays: containers stand on its number, and that it is
- * there says that the layer had been unpacked. A writable snapshot is somebody's data and only goes if it has no
- * directory. */
+ * Lost is the tree of a layer that is not ready, or was not synced in an earlier boot, or has no directory,
+ * or stands on a layer whose tree is lost. The layer's row stays: containers stand on its number, and that
+ * it is there says that the layer had been unpacked. A writable snapshot is somebody's data and only goes if
+ * it has no directory. */
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -35,7 +35,7 @@ typedef struct Table {
 
 static void table_done(Table *t) {
         free(t->entries);
-        *t = (Table) {};
+        *t = (Table){};
 }
 
 static bool has_directory(SnapshotManager *m, uint64_t id) {
@@ -71,7 +71,7 @@ static int table_add(const SnapshotRow *row, void *userdata) {
                 t->size = size;
         }
 
-        t->entries[t->n++] = (Entry) {
+        t->entries[t->n++] = (Entry){
                 .id = row->id,
                 .parent = row->parent,
                 .lost = tree_is_lost(t->manager, row),
@@ -196,9 +196,8 @@ int snapshot_manager_recover(SnapshotManager *m, const char *boot_id, Error *ret
         if (any) {
                 r = change_rows(m, &t);
                 if (r < 0)
-                        return error_set_errno(
-                                        reterr_error, r,
-                                        "That snapshots are incomplete cannot be recorded: %m");
+                        return error_set_errno(reterr_error, r,
+                                               "That snapshots are incomplete cannot be recorded: %m");
         }
 
         r = drop_directories(m, &t);

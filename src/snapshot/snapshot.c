@@ -568,7 +568,8 @@ static int collect_lower(SnapshotManager *m, uint64_t id, char ***ret, Error *re
                                                id);
                 if (!row.ready)
                         return error_set(reterr_error, -EAGAIN, "ImageNotUnpacked",
-                                         "The layer %s is not unpacked; pull its image again.", row.chain_id);
+                                         "The layer %s is not unpacked; pull its image again.",
+                                         row.chain_id);
 
                 r = strv_extendf(&lower, "%" PRIu64 "/fs", id);
                 if (r < 0)
