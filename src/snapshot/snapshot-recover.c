@@ -35,7 +35,7 @@ typedef struct Table {
 
 static void table_done(Table *t) {
         free(t->entries);
-        *t = (Table){};
+        *t = (Table) {};
 }
 
 static bool has_directory(SnapshotManager *m, uint64_t id) {
@@ -71,7 +71,7 @@ static int table_add(const SnapshotRow *row, void *userdata) {
                 t->size = size;
         }
 
-        t->entries[t->n++] = (Entry){
+        t->entries[t->n++] = (Entry) {
                 .id = row->id,
                 .parent = row->parent,
                 .lost = tree_is_lost(t->manager, row),
