@@ -16,7 +16,8 @@ static const struct {
         const char *bus_name, *name, *message; /* message NULL: the one that came */
 } bus_errors[] = {
         { SD_BUS_ERROR_SERVICE_UNKNOWN, "NotRunning",
-          "moored does not run and cannot be started over the bus. Is it installed? See: systemctl start moored.service" },
+          "moored does not run and cannot be started over the bus. Is it installed? See: "
+          "systemctl start moored.service" },
         { SD_BUS_ERROR_NAME_HAS_NO_OWNER, "NotRunning",
           "moored does not run. Start it: systemctl start moored.service" },
         { "org.freedesktop.DBus.Error.Spawn.ChildExited", "NotRunning",
@@ -32,7 +33,8 @@ static const struct {
         { SD_BUS_ERROR_ACCESS_DENIED, "AccessDenied",
           "Access denied. Become root (sudo moorctl …), or have polkit's rules allow org.moored.* to you." },
         { SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, "AccessDenied",
-          "This needs authentication. Become root (sudo moorctl …), or run it on a terminal without --no-ask-password." },
+          "This needs authentication. Become root (sudo moorctl …), or run it on a terminal "
+          "without --no-ask-password." },
         { SD_BUS_ERROR_UNKNOWN_OBJECT, "NoSuchObject", NULL },
         { SD_BUS_ERROR_INVALID_ARGS, "InvalidArgument", NULL },
         { SD_BUS_ERROR_NO_MEMORY, "NoMemory", NULL },
@@ -96,10 +98,10 @@ int ctl_connect(Ctl *c, Error *reterr_error) {
         } else {
                 r = sd_bus_open_system(&c->bus);
                 if (r < 0)
-                        return error_set(
-                                        reterr_error, r, "Failed",
-                                        "Cannot connect to the system bus: %s. Is it running? See: systemctl status dbus.service",
-                                        strerror(-r));
+                        return error_set(reterr_error, r, "Failed",
+                                         "Cannot connect to the system bus: %s. Is it running? "
+                                         "See: systemctl status dbus.service",
+                                         strerror(-r));
         }
         return 0;
 }

@@ -117,9 +117,10 @@ const Verb verb_start = {
         .group = VERB_GROUP_CONTAINERS,
         .arguments = "CONTAINER…",
         .summary = "Start containers that were made or have ended",
-        .description = "Starts them in the background and returns when their commands run; output goes to the journal.\n\n"
-                       "Example:\n"
-                       "  moorctl start web db\n",
+        .description =
+                "Starts them in the background and returns when their commands run; output goes to the journal.\n\n"
+                "Example:\n"
+                "  moorctl start web db\n",
         .min_args = 1,
         .max_args = UINT_MAX,
         .run = start_main,
@@ -238,10 +239,11 @@ const Verb verb_kill = {
         .group = VERB_GROUP_CONTAINERS,
         .arguments = "[OPTION…] CONTAINER…",
         .summary = "Send a signal to containers",
-        .description = "SIGKILL where none is named. The init of a container gets no signal that it has no handler for,\n"
-                       "but for SIGKILL and SIGSTOP.\n\n"
-                       "Example:\n"
-                       "  moorctl kill -s HUP web\n",
+        .description =
+                "SIGKILL where none is named. The init of a container gets no signal that it has no handler for,\n"
+                "but for SIGKILL and SIGSTOP.\n\n"
+                "Example:\n"
+                "  moorctl kill -s HUP web\n",
         .options = kill_options,
         .min_args = 1,
         .max_args = UINT_MAX,
@@ -450,10 +452,14 @@ static int ps_row(Table *t, json_t *container) {
 
 static int ps_print(Ctl *c, json_t *containers, Error *reterr_error) {
         static const TableColumn columns[] = {
-                { "ID", 0 },      { "IMAGE", TABLE_SHRINK },
-                { "COMMAND", TABLE_SHRINK }, { "STATE", 0 },
-                { "EXIT", TABLE_RIGHT },     { "PID", TABLE_RIGHT },
-                { "UNIT", TABLE_SHRINK },    {},
+                { "ID", 0 },
+                { "IMAGE", TABLE_SHRINK },
+                { "COMMAND", TABLE_SHRINK },
+                { "STATE", 0 },
+                { "EXIT", TABLE_RIGHT },
+                { "PID", TABLE_RIGHT },
+                { "UNIT", TABLE_SHRINK },
+                {},
         };
         _cleanup_(table_freep) Table *t = table_new(columns);
         json_t *container;
@@ -521,10 +527,11 @@ const Verb verb_ps = {
         .name = "ps",
         .group = VERB_GROUP_CONTAINERS,
         .summary = "List containers",
-        .description = "Those that run; with -a all. -q prints their names only, --json all their properties.\n\n"
-                       "Examples:\n"
-                       "  moorctl ps -a\n"
-                       "  moorctl ps -a --filter state=exited --json=short\n",
+        .description =
+                "Those that run; with -a all. -q prints their names only, --json all their properties.\n\n"
+                "Examples:\n"
+                "  moorctl ps -a\n"
+                "  moorctl ps -a --filter state=exited --json=short\n",
         .options = ps_options,
         .run = ps_main,
 };

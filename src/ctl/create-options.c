@@ -111,7 +111,8 @@ static int check_destination(char **destination, Error *reterr_error) {
                 return oom(reterr_error);
         if (!*destination || (*destination)[0] != '/' || streq(clean, "/"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "'%s' is not a place to mount in the container: it must be an absolute path "
+                                 "'%s' is not a place to mount in the container: it must be an "
+                                 "absolute path "
                                  "below /.",
                                  strempty(*destination));
         free(*destination);
@@ -126,10 +127,10 @@ int parse_volume(const char *value, const char *working_directory, MountArg *ret
         int r;
 
         if (!colon || colon == value)
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "'%s' does not name a source and a destination: -v /host/path:/container/path[:ro]",
-                                value);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "'%s' does not name a source and a destination: -v "
+                                 "/host/path:/container/path[:ro]",
+                                 value);
         second = strchr(colon + 1, ':');
         source = strndup(value, (size_t) (colon - value));
         m.type = strdup("bind");
@@ -200,10 +201,10 @@ static int mount_field(MountArg *m, char **source, const char *key, const char *
                 if (streq(key, options[i].key) && value)
                         r = strv_extendf(&m->options, "%s%s", options[i].prefix, value);
         if (r > 0)
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "--mount does not know '%s': it has type, source, target, readonly, bind-propagation, tmpfs-size, tmpfs-mode.",
-                                key);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--mount does not know '%s': it has type, source, target, "
+                                 "readonly, bind-propagation, tmpfs-size, tmpfs-mode.",
+                                 key);
         return r;
 }
 
@@ -355,10 +356,10 @@ int parse_entrypoint(const char *value, char ***ret, Error *reterr_error) {
         if (!text)
                 return oom(reterr_error);
         if (json_parse(text, strlen(text), ENTRYPOINT_MAX, &j, NULL) < 0 || json_object_size(j) != 1)
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "--entrypoint='%s' begins like a JSON array but is none: --entrypoint='[\"/bin/sh\",\"-c\"]'",
-                                value);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--entrypoint='%s' begins like a JSON array but is none: "
+                                 "--entrypoint='[\"/bin/sh\",\"-c\"]'",
+                                 value);
         json_array_foreach(json_object_get(j, "e"), i, word) {
                 if (!json_is_string(word))
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
@@ -460,10 +461,10 @@ static int apply_property(const char *value, void *target, Error *reterr_error) 
         CreateOptions *o = target;
 
         if (!strchr(value, '=') || value[0] == '=')
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "'%s' is not a unit property: -p NAME=VALUE, such as -p MemoryMax=1G; see systemd.resource-control(5).",
-                                value);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "'%s' is not a unit property: -p NAME=VALUE, such as -p "
+                                 "MemoryMax=1G; see systemd.resource-control(5).",
+                                 value);
         return strv_extend(&o->properties, value) < 0 ? oom(reterr_error) : 0;
 }
 
@@ -501,10 +502,10 @@ static int apply_security_opt(const char *value, void *target, Error *reterr_err
         }
         if (streq(value, "no-new-privileges") || streq(value, "no-new-privileges=true"))
                 return 0; /* always so */
-        return error_set(
-                        reterr_error, -EINVAL, "InvalidArgument",
-                        "--security-opt knows seccomp=unconfined, seccomp=default and no-new-privileges (always on), not '%s'.",
-                        value);
+        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                         "--security-opt knows seccomp=unconfined, seccomp=default and "
+                         "no-new-privileges (always on), not '%s'.",
+                         value);
 }
 
 static int apply_stop_signal(const char *value, void *target, Error *reterr_error) {
@@ -702,7 +703,8 @@ const Option run_options[] = {
         { 'v', "volume", "SRC:DEST[:OPTIONS]", OPTION_CUSTOM, .apply = apply_volume,
           .help = "Bind mount; OPTIONS: ro, rw, rprivate, …" },
         { 0, "mount", "KEY=VALUE,…", OPTION_CUSTOM, .apply = apply_mount,
-          .help = "Mount: type=bind|tmpfs,source=,target=,readonly,\nbind-propagation=,tmpfs-size=,tmpfs-mode=" },
+          .help = "Mount: type=bind|tmpfs,source=,target=,readonly,\n"
+                  "bind-propagation=,tmpfs-size=,tmpfs-mode=" },
         { 0, "tmpfs", "DEST[:OPTIONS]", OPTION_CUSTOM, .apply = apply_tmpfs,
           .help = "Mount a tmpfs; OPTIONS: size=, mode=, …" },
         { 0, "read-only", NULL, OPTION_FLAG, offsetof(CreateOptions, read_only),

@@ -34,10 +34,10 @@ static int apply_since(const char *value, void *target, Error *reterr_error) {
         if (parse_uint64(value, &o->since_sequence) >= 0)
                 return 0;
         if (parse_timestamp(value, &o->since_usec) < 0)
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "--since=%s is neither an event's number nor a time, such as 2026-01-02, -5min or today.",
-                                value);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--since=%s is neither an event's number nor a time, such as "
+                                 "2026-01-02, -5min or today.",
+                                 value);
         return 0;
 }
 
@@ -245,11 +245,12 @@ const Verb verb_events = {
         .group = VERB_GROUP_SYSTEM,
         .arguments = "[OPTION…]",
         .summary = "Show what has happened, or what happens",
-        .description = "Events of all namespaces that moored still keeps, oldest first, or with --namespace those of one.\n"
-                       "With --json one object each: Sequence, USec, Namespace, Topic, Subject, Details.\n\n"
-                       "Examples:\n"
-                       "  moorctl events --since -1h\n"
-                       "  moorctl events -f --json=short\n",
+        .description =
+                "Events of all namespaces that moored still keeps, oldest first, or with --namespace those of one.\n"
+                "With --json one object each: Sequence, USec, Namespace, Topic, Subject, Details.\n\n"
+                "Examples:\n"
+                "  moorctl events --since -1h\n"
+                "  moorctl events -f --json=short\n",
         .options = events_options,
         .run = events_main,
 };

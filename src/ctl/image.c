@@ -78,12 +78,13 @@ const Verb verb_pull = {
         .group = VERB_GROUP_IMAGES,
         .arguments = "[OPTION…] IMAGE…",
         .summary = "Fetch images from registries",
-        .description = "Only what is not here yet is fetched; an interrupted pull goes on where it was. Progress is\n"
-                       "shown on stderr (-q: not); stdout gets the complete name. Ctrl-C cancels.\n\n"
-                       "Examples:\n"
-                       "  moorctl pull busybox                      (docker.io/library/busybox:latest)\n"
-                       "  moorctl pull 127.0.0.1:5000/debian:test\n"
-                       "  moorctl pull --platform=linux/arm64 alpine\n",
+        .description =
+                "Only what is not here yet is fetched; an interrupted pull goes on where it was. Progress is\n"
+                "shown on stderr (-q: not); stdout gets the complete name. Ctrl-C cancels.\n\n"
+                "Examples:\n"
+                "  moorctl pull busybox                      (docker.io/library/busybox:latest)\n"
+                "  moorctl pull 127.0.0.1:5000/debian:test\n"
+                "  moorctl pull --platform=linux/arm64 alpine\n",
         .options = pull_options,
         .min_args = 1,
         .max_args = UINT_MAX,
@@ -102,9 +103,9 @@ static int open_archive(const char *path, Error *reterr_error) {
 
         if (streq(path, "-")) {
                 if (isatty(STDIN_FILENO))
-                        return error_set(
-                                        reterr_error, -EINVAL, "InvalidArgument",
-                                        "'-' reads an archive from standard input, which is a terminal: moorctl import - < FILE");
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "'-' reads an archive from standard input, which is a "
+                                         "terminal: moorctl import - < FILE");
                 fd = fd_dup(STDIN_FILENO);
         } else
                 fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -138,9 +139,9 @@ static int import_make(Ctl *c, sd_bus_message **ret, void *userdata, Error *rete
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
         if (r == -EOPNOTSUPP)
-                return error_set(
-                                reterr_error, r, "InvalidArgument",
-                                "Descriptors cannot be passed over this connection: run moorctl import on that host.");
+                return error_set(reterr_error, r, "InvalidArgument",
+                                 "Descriptors cannot be passed over this connection: run "
+                                 "moorctl import on that host.");
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
         *ret = TAKE_PTR(m);
@@ -184,11 +185,12 @@ const Verb verb_import = {
         .group = VERB_GROUP_IMAGES,
         .arguments = "[OPTION…] PATH|-",
         .summary = "Take images from an archive or directory",
-        .description = "PATH is an OCI image layout, as a directory or tar, or a tar made by docker save; '-' is\n"
-                       "standard input. Compressed archives are fine.\n\n"
-                       "Examples:\n"
-                       "  moorctl import --name=app:1 ./app-oci\n"
-                       "  docker save app:1 | moorctl import -\n",
+        .description =
+                "PATH is an OCI image layout, as a directory or tar, or a tar made by docker save; '-' is\n"
+                "standard input. Compressed archives are fine.\n\n"
+                "Examples:\n"
+                "  moorctl import --name=app:1 ./app-oci\n"
+                "  docker save app:1 | moorctl import -\n",
         .options = import_options,
         .min_args = 1,
         .max_args = 1,
@@ -281,9 +283,10 @@ const Verb verb_images = {
         .name = "images",
         .group = VERB_GROUP_IMAGES,
         .summary = "List images",
-        .description = "SIZE is what the compressed layers take. -q prints the names only, --json all properties.\n\n"
-                       "Example:\n"
-                       "  moorctl images --json=pretty\n",
+        .description =
+                "SIZE is what the compressed layers take. -q prints the names only, --json all properties.\n\n"
+                "Example:\n"
+                "  moorctl images --json=pretty\n",
         .run = images_main,
 };
 

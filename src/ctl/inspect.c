@@ -135,12 +135,13 @@ const Verb verb_inspect = {
         .group = VERB_GROUP_CONTAINERS,
         .arguments = "[OPTION…] CONTAINER|IMAGE…",
         .summary = "Show all of a container or an image, as JSON",
-        .description = "An array of objects whose keys are the bus property names; an image's Config is its OCI image\n"
-                       "configuration.\n\n"
-                       "Examples:\n"
-                       "  moorctl inspect web\n"
-                       "  moorctl inspect --json=short busybox | jq .[0].Config.config.Cmd\n"
-                       "  moorctl inspect --spec web | jq .[0].Spec.mounts\n",
+        .description =
+                "An array of objects whose keys are the bus property names; an image's Config is its OCI image\n"
+                "configuration.\n\n"
+                "Examples:\n"
+                "  moorctl inspect web\n"
+                "  moorctl inspect --json=short busybox | jq .[0].Config.config.Cmd\n"
+                "  moorctl inspect --spec web | jq .[0].Spec.mounts\n",
         .options = inspect_options,
         .min_args = 1,
         .max_args = UINT_MAX,

@@ -15,7 +15,8 @@
 #include "ctl/terminal.h"
 
 #define JOB_ATTEMPTS_MAX 5U
-#define JOB_RETRY_DELAY_USEC (300 * USEC_PER_MSEC) /* so that a stop under way is not canceled by our start */
+/* A stop of moored that is under way shall not be canceled by our start. */
+#define JOB_RETRY_DELAY_USEC (300 * USEC_PER_MSEC)
 
 #define MATCH_JOBS                                                                                          \
         "type='signal',sender='" BUS_NAME "',interface='" BUS_PROPERTIES "',member='PropertiesChanged',"    \
@@ -162,8 +163,7 @@ static int read_result(JobWatch *w, char **ret_object, Error *reterr_error) {
                 return r;
         result = strempty(json_get_string(job, "Result"));
         if (streq(result, "canceled"))
-                return error_set(reterr_error, -ECANCELED, "Canceled",
-                                 "Canceled. Nothing of it is kept.");
+                return error_set(reterr_error, -ECANCELED, "Canceled", "Canceled. Nothing of it is kept.");
         if (!streq(result, "done")) {
                 message = json_get_string(job, "ErrorMessage");
                 return error_set(

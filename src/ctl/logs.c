@@ -36,10 +36,10 @@ static int apply_since(const char *value, void *target, Error *reterr_error) {
         Logs *l = target;
 
         if (parse_timestamp(value, &l->since_usec) < 0)
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "--since=%s is not a time, such as 2026-01-02 03:04, -5min, today or @1700000000.",
-                                value);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--since=%s is not a time, such as 2026-01-02 03:04, -5min, "
+                                 "today or @1700000000.",
+                                 value);
         return 0;
 }
 
@@ -167,6 +167,9 @@ static int journal_open(Logs *l) {
                 r = add_match(l->journal, "MOORED_CONTAINER", l->id);
         if (r >= 0)
                 r = add_match(l->journal, "MOORED_NAMESPACE", l->c->ns);
+        /* PID 1's own messages about the unit have these fields as well (systemd 257, not 252). */
+        if (r >= 0)
+                r = add_match(l->journal, "_TRANSPORT", "stdout");
         if (r < 0)
                 return r;
 
@@ -321,12 +324,13 @@ static int logs_show(Logs *l, Error *reterr_error) {
         if (l->follow && l->live)
                 return logs_follow(l, reterr_error);
         if (l->n_printed == 0 && !l->known)
-                return error_set(
-                                reterr_error, -ENOENT, "NoSuchContainer",
-                                "There is no container '%s' in the namespace %s, and nothing of it in the journal.%s",
-                                l->id, l->c->ns,
-                                geteuid() == 0 ? ""
-                                               : " Only root and the group systemd-journal can see all of that.");
+                return error_set(reterr_error, -ENOENT, "NoSuchContainer",
+                                 "There is no container '%s' in the namespace %s, and nothing "
+                                 "of it in the journal.%s",
+                                 l->id, l->c->ns,
+                                 geteuid() == 0 ? ""
+                                                : " Only root and the group systemd-journal can "
+                                                  "see all of that.");
         return EXIT_SUCCESS;
 }
 
@@ -368,11 +372,13 @@ const Verb verb_logs = {
         .group = VERB_GROUP_CONTAINERS,
         .arguments = "[OPTION…] CONTAINER",
         .summary = "Show what a container wrote",
-        .description = "From the journal, as it was written; also of containers that were removed. A container that runs\n"
-                       "in the foreground writes to moorctl run instead. More: journalctl MOORED_CONTAINER=NAME.\n\n"
-                       "Examples:\n"
-                       "  moorctl logs -f web\n"
-                       "  moorctl logs -n 20 --since -1h job\n",
+        .description =
+                "From the journal, as it was written; also of containers that were removed. A container that runs\n"
+                "in the foreground writes to moorctl run instead. More: journalctl "
+                "MOORED_CONTAINER=NAME.\n\n"
+                "Examples:\n"
+                "  moorctl logs -f web\n"
+                "  moorctl logs -n 20 --since -1h job\n",
         .options = logs_options,
         .min_args = 1,
         .max_args = 1,

@@ -58,9 +58,9 @@ static int run_or_create(Ctl *c, const char *member, char **argv, Error *reterr_
         if (r <= 0)
                 return r;
         if (o.detach && o.interactive)
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "-d and -i contradict each other: in the background there is no standard input.");
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "-d and -i contradict each other: in the background there is "
+                                 "no standard input.");
         ctl_start_agent(c);
 
         if (o.pull == PULL_ALWAYS) {
@@ -101,15 +101,19 @@ const Verb verb_run = {
         .group = VERB_GROUP_CONTAINERS,
         .arguments = "[OPTION…] IMAGE [COMMAND [ARGUMENT…]]",
         .summary = "Run a command in a new container",
-        .description = "Makes a container from IMAGE (pulled if it is not here) and starts it as a systemd unit.\n"
-                       "In the foreground its output is passed through, stdout and stderr apart; signals that\n"
-                       "moorctl gets are passed on to it; its exit code becomes moorctl's (128+N if signal N\n"
-                       "ended it). 125: moored failed; 126: the command is not executable; 127: not found.\n"
-                       "Three Ctrl-C within two seconds stop a container that does not listen to them.\n\n"
-                       "Examples:\n"
-                       "  moorctl run --rm busybox echo hello\n"
-                       "  moorctl run -d --name web -v /srv/www:/www:ro -p MemoryMax=200M busybox httpd -f -h /www\n"
-                       "  echo text | moorctl run --rm -i debian wc -c\n",
+        .description =
+                "Makes a container from IMAGE (pulled if it is not here) and starts it as a systemd unit.\n"
+                "In the foreground its output is passed through, stdout and stderr "
+                "apart; signals that\n"
+                "moorctl gets are passed on to it; its exit code becomes moorctl's "
+                "(128+N if signal N\n"
+                "ended it). 125: moored failed; 126: the command is not executable; 127: not found.\n"
+                "Three Ctrl-C within two seconds stop a container that does not listen to them.\n\n"
+                "Examples:\n"
+                "  moorctl run --rm busybox echo hello\n"
+                "  moorctl run -d --name web -v /srv/www:/www:ro -p MemoryMax=200M "
+                "busybox httpd -f -h /www\n"
+                "  echo text | moorctl run --rm -i debian wc -c\n",
         .options = run_options,
         .min_args = 1,
         .max_args = UINT_MAX,
@@ -123,11 +127,12 @@ const Verb verb_create = {
         .group = VERB_GROUP_CONTAINERS,
         .arguments = "[OPTION…] IMAGE [COMMAND [ARGUMENT…]]",
         .summary = "Make a container without starting it",
-        .description = "Like run, but the container is only made; its name is printed. Its output goes to the\n"
-                       "journal when it is started.\n\n"
-                       "Examples:\n"
-                       "  moorctl create --name job debian sh -c 'date; sleep 60'\n"
-                       "  moorctl start job && moorctl logs -f job\n",
+        .description =
+                "Like run, but the container is only made; its name is printed. Its output goes to the\n"
+                "journal when it is started.\n\n"
+                "Examples:\n"
+                "  moorctl create --name job debian sh -c 'date; sleep 60'\n"
+                "  moorctl start job && moorctl logs -f job\n",
         .options = &run_options[RUN_ONLY_OPTIONS],
         .min_args = 1,
         .max_args = UINT_MAX,

@@ -137,9 +137,10 @@ const Verb verb_gc = {
         .group = VERB_GROUP_SYSTEM,
         .arguments = "[OPTION…]",
         .summary = "Free what no image and no container needs",
-        .description = "moored does this by itself after images and containers were removed; this does it now.\n\n"
-                       "Example:\n"
-                       "  moorctl gc --dry-run\n",
+        .description =
+                "moored does this by itself after images and containers were removed; this does it now.\n\n"
+                "Example:\n"
+                "  moorctl gc --dry-run\n",
         .options = gc_options,
         .run = gc_main,
 };
@@ -258,11 +259,12 @@ const Verb verb_namespace = {
         .group = VERB_GROUP_SYSTEM,
         .arguments = "[ls | create NAME | rm NAME]",
         .summary = "List, make and remove namespaces",
-        .description = "A namespace has its own images and containers by name; what they are made of is shared. Its\n"
-                       "containers are in a slice of their own. Only an empty one can be removed.\n\n"
-                       "Examples:\n"
-                       "  moorctl namespace create build --label team=ci\n"
-                       "  moorctl -n build run --rm busybox true\n",
+        .description =
+                "A namespace has its own images and containers by name; what they are made of is shared. Its\n"
+                "containers are in a slice of their own. Only an empty one can be removed.\n\n"
+                "Examples:\n"
+                "  moorctl namespace create build --label team=ci\n"
+                "  moorctl -n build run --rm busybox true\n",
         .options = namespace_options,
         .max_args = 2,
         .run = namespace_main,

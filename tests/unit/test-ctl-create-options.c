@@ -19,8 +19,8 @@ static int tmpfs(const char *value, const char *cwd, MountArg *ret, Error *reter
         return parse_tmpfs(value, ret, reterr_error);
 }
 
-static void expect_mount(ParseFunc f, const char *value, const char *type, const char *source, const char *destination,
-                         const char *options) {
+static void expect_mount(ParseFunc f, const char *value, const char *type, const char *source,
+                         const char *destination, const char *options) {
         _cleanup_(mount_arg_done) MountArg m = {};
         _cleanup_free_ char *joined = NULL;
 
@@ -67,10 +67,10 @@ static void test_volume(void **state) {
 static void test_mount(void **state) {
         expect_mount(parse_mount, "type=bind,source=/a,target=/b", "bind", "/a", "/b", "");
         expect_mount(parse_mount, "src=/a,dst=/b,readonly", "bind", "/a", "/b", "ro");
-        expect_mount(parse_mount, "type=bind,src=./a,destination=/b,ro=false,bind-propagation=rshared", "bind", "/base/a", "/b",
-                     "rw,rshared");
-        expect_mount(parse_mount, "type=tmpfs,target=/t,tmpfs-size=10M,tmpfs-mode=1777", "tmpfs", "tmpfs", "/t",
-                     "size=10M,mode=1777");
+        expect_mount(parse_mount, "type=bind,src=./a,destination=/b,ro=false,bind-propagation=rshared",
+                     "bind", "/base/a", "/b", "rw,rshared");
+        expect_mount(parse_mount, "type=tmpfs,target=/t,tmpfs-size=10M,tmpfs-mode=1777", "tmpfs", "tmpfs",
+                     "/t", "size=10M,mode=1777");
         expect_no_mount(parse_mount, "", "source=");
         expect_no_mount(parse_mount, "type=volume,source=/a,target=/b", "volume");
         expect_no_mount(parse_mount, "type=bind,target=/b", "source=");
@@ -152,8 +152,8 @@ static void test_env_text(void **state) {
         _cleanup_error_ Error e = ERROR_NULL;
         _cleanup_strv_free_ char **l = NULL;
 
-        assert_int_equal(parse_env_text("# comment\n\nA=1\r\n  \t\nB=x y # not a comment\nHERE\nLAST=end", "f", environment, &l,
-                                        NULL),
+        assert_int_equal(parse_env_text("# comment\n\nA=1\r\n  \t\nB=x y # not a comment\nHERE\nLAST=end",
+                                        "f", environment, &l, NULL),
                          0);
         assert_int_equal(strv_length(l), 4);
         assert_string_equal(strv_env_get(l, "A"), "1");
@@ -187,7 +187,7 @@ static int parse_run(CreateOptions *o, Error *e, const char *const *argv) {
         return options_parse(&set, 1, (char *const *) argv, true, &args, e);
 }
 
-#define ARGV(...) ((const char *const[]) { __VA_ARGS__, NULL })
+#define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 static void test_command_line(void **state) {
         _cleanup_(create_options_done) CreateOptions o = {};
@@ -197,12 +197,15 @@ static void test_command_line(void **state) {
         assert_true(fd >= 0);
         assert_int_equal(write_full(fd, "FILE=1\n", 7), 0);
         assert_int_equal(parse_run(&o, NULL,
-                                   ARGV("-d", "--rm", "--name=x", "-e", "A=1", "--env-file", path, "-w/tmp", "-u", "1:2", "--group-add=3",
-                                        "--group-add=4", "-v", "/a:/b", "--mount", "type=tmpfs,target=/c", "--tmpfs=/d", "--label", "l",
-                                        "--label", "l=2", "-p", "A=B", "--memory=1G", "--cpus=2", "--pids-limit=9",
-                                        "--security-opt=seccomp=unconfined", "--security-opt=no-new-privileges", "--stop-signal=SIGINT",
-                                        "--stop-timeout=1min", "--pull=never", "--network=host", "--read-only", "--entrypoint=",
-                                        "--cap-add=ALL", "--cap-drop=CHOWN", "image", "-i")),
+                                   ARGV("-d", "--rm", "--name=x", "-e", "A=1", "--env-file", path, "-w/tmp",
+                                        "-u", "1:2", "--group-add=3", "--group-add=4", "-v", "/a:/b",
+                                        "--mount", "type=tmpfs,target=/c", "--tmpfs=/d", "--label", "l",
+                                        "--label", "l=2", "-p", "A=B", "--memory=1G", "--cpus=2",
+                                        "--pids-limit=9", "--security-opt=seccomp=unconfined",
+                                        "--security-opt=no-new-privileges", "--stop-signal=SIGINT",
+                                        "--stop-timeout=1min", "--pull=never", "--network=host",
+                                        "--read-only", "--entrypoint=", "--cap-add=ALL", "--cap-drop=CHOWN",
+                                        "image", "-i")),
                          0);
         (void) unlink(path);
         assert_true(o.detach && o.auto_remove && o.read_only && o.entrypoint_set && !o.interactive);
@@ -221,9 +224,17 @@ static void test_command_line(void **state) {
 
 static void test_command_line_errors(void **state) {
         static const char *const bad[] = {
-                "--property=MemoryMax", "--property==1",     "--label=",          "--security-opt=apparmor=x",
-                "--stop-signal=SIGFOO", "--stop-timeout=x", "--pull=sometimes", "--env-file=/nonexistent/file",
-                "--env==1",             "--volume=x",       "--env-file=/",
+                "--property=MemoryMax",
+                "--property==1",
+                "--label=",
+                "--security-opt=apparmor=x",
+                "--stop-signal=SIGFOO",
+                "--stop-timeout=x",
+                "--pull=sometimes",
+                "--env-file=/nonexistent/file",
+                "--env==1",
+                "--volume=x",
+                "--env-file=/",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
@@ -257,11 +268,16 @@ static void test_env_file_limit(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_volume),       cmocka_unit_test(test_mount),
-                cmocka_unit_test(test_tmpfs),        cmocka_unit_test(test_limits),
-                cmocka_unit_test(test_env),          cmocka_unit_test(test_env_text),
-                cmocka_unit_test(test_entrypoint),   cmocka_unit_test(test_command_line),
-                cmocka_unit_test(test_command_line_errors), cmocka_unit_test(test_env_file_limit),
+                cmocka_unit_test(test_volume),
+                cmocka_unit_test(test_mount),
+                cmocka_unit_test(test_tmpfs),
+                cmocka_unit_test(test_limits),
+                cmocka_unit_test(test_env),
+                cmocka_unit_test(test_env_text),
+                cmocka_unit_test(test_entrypoint),
+                cmocka_unit_test(test_command_line),
+                cmocka_unit_test(test_command_line_errors),
+                cmocka_unit_test(test_env_file_limit),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,7 +40,8 @@ static const Option table[] = {
 
 static const Option global_table[] = {
         { 'q', "quiet", NULL, OPTION_FLAG, offsetof(Global, quiet), .help = "Quiet" },
-        { 'n', "name", "NAME", OPTION_STRING, offsetof(Global, name), .help = "Name, its short form shadowed" },
+        { 'n', "name", "NAME", OPTION_STRING, offsetof(Global, name),
+          .help = "Name, its short form shadowed" },
         OPTION_END,
 };
 
@@ -50,7 +51,7 @@ static int parse(Target *t, Global *g, bool stop_at_first, char ***ret, Error *e
         return options_parse(sets, ELEMENTSOF(sets), (char *const *) argv, stop_at_first, ret, e);
 }
 
-#define ARGV(...) ((const char *const[]) { __VA_ARGS__, NULL })
+#define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 static void test_all_spellings(void **state) {
         _cleanup_free_ char **args = NULL;
@@ -58,8 +59,8 @@ static void test_all_spellings(void **state) {
         Global g = {};
 
         assert_int_equal(parse(&t, &g, false, &args, NULL,
-                               ARGV("-fo", "a", "-sx", "--list=1", "--list", "2=3", "-n", "7", "b", "--quiet", "--name=",
-                                    "--", "-f", "--zzz")),
+                               ARGV("-fo", "a", "-sx", "--list=1", "--list", "2=3", "-n", "7", "b",
+                                    "--quiet", "--name=", "--", "-f", "--zzz")),
                          0);
         assert_true(t.flag && t.other && g.quiet);
         assert_string_equal(t.string, "x");
@@ -144,22 +145,21 @@ static void test_help(void **state) {
         options_print_help(table, NULL, f);
         options_print_help(global_table, table, f);
         assert_int_equal(fclose(f), 0);
-        assert_string_equal(text,
-                            "  -f --flag                   A flag\n"
-                            "  -o --other                  Another\n"
-                            "                              on two lines\n"
-                            "  -s --string=TEXT            A string\n"
-                            "     --list=ITEM              A list\n"
-                            "  -n --number=NUMBER          A number\n"
-                            "  -q --quiet                  Quiet\n"
-                            "     --name=NAME              Name, its short form shadowed\n");
+        assert_string_equal(text, "  -f --flag                   A flag\n"
+                                  "  -o --other                  Another\n"
+                                  "                              on two lines\n"
+                                  "  -s --string=TEXT            A string\n"
+                                  "     --list=ITEM              A list\n"
+                                  "  -n --number=NUMBER          A number\n"
+                                  "  -q --quiet                  Quiet\n"
+                                  "     --name=NAME              Name, its short form shadowed\n");
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_all_spellings),       cmocka_unit_test(test_cluster_with_value),
-                cmocka_unit_test(test_stop_at_first),       cmocka_unit_test(test_dash_is_an_argument),
-                cmocka_unit_test(test_errors),              cmocka_unit_test(test_help),
+                cmocka_unit_test(test_all_spellings), cmocka_unit_test(test_cluster_with_value),
+                cmocka_unit_test(test_stop_at_first), cmocka_unit_test(test_dash_is_an_argument),
+                cmocka_unit_test(test_errors),        cmocka_unit_test(test_help),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,24 +58,26 @@ static void expect_json(sd_bus_message *m, const char *expected) {
 static void test_properties(void **state) {
         sd_bus_message *m = message(state);
 
-        assert_true(sd_bus_message_append(m, "a{sv}", 9, "Id", "s", "ab\"c", "LeaderPID", "u", UINT32_MAX, "ExitCode", "i", -1,
-                                          "CreatedUSec", "t", UINT64_C(1700000000000000), "StopTimeoutUSec", "t", UINT64_MAX,
-                                          "AutoRemove", "b", 1, "Command", "as", 2, "sh", "-c", "Labels", "a{ss}", 1, "k", "v",
-                                          "UnitPath", "o", "/x") >= 0);
+        assert_true(sd_bus_message_append(m, "a{sv}", 9, "Id", "s", "ab\"c", "LeaderPID", "u", UINT32_MAX,
+                                          "ExitCode", "i", -1, "CreatedUSec", "t",
+                                          UINT64_C(1700000000000000), "StopTimeoutUSec", "t", UINT64_MAX,
+                                          "AutoRemove", "b", 1, "Command", "as", 2, "sh", "-c", "Labels",
+                                          "a{ss}", 1, "k", "v", "UnitPath", "o", "/x") >= 0);
         rewind_message(m);
-        expect_json(m, "{\"Id\":\"ab\\\"c\",\"LeaderPID\":4294967295,\"ExitCode\":-1,\"CreatedUSec\":1700000000000000,"
-                       "\"StopTimeoutUSec\":null,\"AutoRemove\":true,\"Command\":[\"sh\",\"-c\"],\"Labels\":{\"k\":\"v\"},"
-                       "\"UnitPath\":\"/x\"}");
+        expect_json(m,
+                    "{\"Id\":\"ab\\\"c\",\"LeaderPID\":4294967295,\"ExitCode\":-1,\"CreatedUSec\":1700000000000000,"
+                    "\"StopTimeoutUSec\":null,\"AutoRemove\":true,\"Command\":[\"sh\",\"-c\"],\"Labels\":{\"k\":\"v\"},"
+                    "\"UnitPath\":\"/x\"}");
         sd_bus_message_unref(m);
 }
 
 static void test_structures(void **state) {
         sd_bus_message *m = message(state);
 
-        assert_true(sd_bus_message_append(m, "a(ssttb)", 2, "sha256:a", "done", UINT64_C(1), UINT64_C(2), 0, "sha256:b",
-                                          "waiting", UINT64_C(0), UINT64_C(0), 1) >= 0);
-        assert_true(sd_bus_message_append(m, "a{us}vynqxd", 1, UINT32_C(5), "five", "v", "s", "deep", (uint8_t) 200, -3, 60000,
-                                          INT64_MIN, 0.5) >= 0);
+        assert_true(sd_bus_message_append(m, "a(ssttb)", 2, "sha256:a", "done", UINT64_C(1), UINT64_C(2), 0,
+                                          "sha256:b", "waiting", UINT64_C(0), UINT64_C(0), 1) >= 0);
+        assert_true(sd_bus_message_append(m, "a{us}vynqxd", 1, UINT32_C(5), "five", "v", "s", "deep",
+                                          (uint8_t) 200, -3, 60000, INT64_MIN, 0.5) >= 0);
         rewind_message(m);
         expect_json(m, "[[\"sha256:a\",\"done\",1,2,false],[\"sha256:b\",\"waiting\",0,0,true]]");
         expect_json(m, "{\"5\":\"five\"}");
@@ -85,7 +87,7 @@ static void test_structures(void **state) {
         expect_json(m, "60000");
         expect_json(m, "-9223372036854775808");
         expect_json(m, "0.5");
-        assert_int_equal(bus_message_to_json(m, &(json_t *) { NULL }), -ENODATA);
+        assert_int_equal(bus_message_to_json(m, &(json_t *){ NULL }), -ENODATA);
         sd_bus_message_unref(m);
 }
 
@@ -100,13 +102,16 @@ static void test_empty_containers(void **state) {
 }
 
 static void test_member_expand(void **state) {
-        _cleanup_json_ json_t *j = json_pack("{ss ss si}", "Spec", "{\"a\":[1]}", "Config", "not json", "Number", 1);
+        _cleanup_json_ json_t *j =
+                        json_pack("{ss ss si}", "Spec", "{\"a\":[1]}", "Config", "not json", "Number", 1);
 
         json_member_expand(j, "Spec");
         json_member_expand(j, "Config");
         json_member_expand(j, "Number");
         json_member_expand(j, "Absent");
-        assert_int_equal(json_integer_value(json_array_get(json_object_get(json_object_get(j, "Spec"), "a"), 0)), 1);
+        assert_int_equal(json_integer_value(json_array_get(json_object_get(json_object_get(j, "Spec"), "a"),
+                                                           0)),
+                         1);
         assert_string_equal(json_get_string(j, "Config"), "not json");
         assert_int_equal(json_object_size(j), 3);
 }
@@ -138,17 +143,21 @@ static void test_event_record(void **state) {
         EventRecord e = {};
         sd_bus_message *m = message(state);
 
-        assert_true(sd_bus_message_append(m, "a(ttsssa{sv})", 1, UINT64_C(9), UINT64_C(1000), "default", "container/exited", "x",
-                                          3, "ExitCode", "x", INT64_C(7), "ExitSignal", "s", "", "Image", "s", "busybox") >= 0);
-        assert_true(sd_bus_message_append(m, "ttsssa{sv}", UINT64_C(10), UINT64_C(2000), "n", "job/new", "1", 0) >= 0);
+        assert_true(sd_bus_message_append(m, "a(ttsssa{sv})", 1, UINT64_C(9), UINT64_C(1000), "default",
+                                          "container/exited", "x", 3, "ExitCode", "x", INT64_C(7),
+                                          "ExitSignal", "s", "", "Image", "s", "busybox") >= 0);
+        assert_true(sd_bus_message_append(m, "ttsssa{sv}", UINT64_C(10), UINT64_C(2000), "n", "job/new", "1",
+                                          0) >= 0);
         rewind_message(m);
 
         assert_true(sd_bus_message_enter_container(m, 'a', "(ttsssa{sv})") > 0);
         assert_int_equal(event_record_read(m, true, &e), 1);
         assert_int_equal(event_record_to_json(&e, &j), 0);
         text = json_dumps(j, JSON_COMPACT);
-        assert_string_equal(text, "{\"Sequence\":9,\"USec\":1000,\"Namespace\":\"default\",\"Topic\":\"container/exited\","
-                                  "\"Subject\":\"x\",\"Details\":{\"ExitCode\":7,\"ExitSignal\":\"\",\"Image\":\"busybox\"}}");
+        assert_string_equal(
+                        text,
+                        "{\"Sequence\":9,\"USec\":1000,\"Namespace\":\"default\",\"Topic\":\"container/exited\","
+                        "\"Subject\":\"x\",\"Details\":{\"ExitCode\":7,\"ExitSignal\":\"\",\"Image\":\"busybox\"}}");
         /* What is empty is not worth showing. */
         details = event_details_to_string(e.details);
         assert_string_equal(details, "ExitCode=7 Image=busybox");
@@ -171,8 +180,15 @@ static void test_option_bag(void **state) {
         MountArg mounts[] = { { (char *) "bind", (char *) "/a", (char *) "/b", options },
                               { (char *) "tmpfs", (char *) "tmpfs", (char *) "/t", NULL } };
         CreateOptions o = {
-                .user = "me", .labels = labels, .mounts = mounts, .n_mounts = 2, .read_only = true, .entrypoint_set = true,
-                .stop_timeout_set = true, .stop_timeout_usec = 5000000, .network = "host",
+                .user = "me",
+                .labels = labels,
+                .mounts = mounts,
+                .n_mounts = 2,
+                .read_only = true,
+                .entrypoint_set = true,
+                .stop_timeout_set = true,
+                .stop_timeout_usec = 5000000,
+                .network = "host",
         };
         CreateOptions none = {};
         sd_bus_message *m = message(state);
@@ -180,10 +196,11 @@ static void test_option_bag(void **state) {
         assert_true(create_options_append(m, &o, command, no_fds) >= 0);
         assert_true(create_options_append(m, &none, NULL, no_fds) >= 0);
         rewind_message(m);
-        expect_json(m, "{\"Command\":[\"sh\",\"-c\",\"true\"],\"User\":\"me\",\"Network\":\"host\",\"Entrypoint\":[],"
-                       "\"Labels\":{\"a\":\"b=c\",\"empty\":\"\"},"
-                       "\"Mounts\":[[\"bind\",\"/a\",\"/b\",[\"ro\"]],[\"tmpfs\",\"tmpfs\",\"/t\",[]]],"
-                       "\"ReadOnly\":true,\"StopTimeoutUSec\":5000000}");
+        expect_json(m,
+                    "{\"Command\":[\"sh\",\"-c\",\"true\"],\"User\":\"me\",\"Network\":\"host\",\"Entrypoint\":[],"
+                    "\"Labels\":{\"a\":\"b=c\",\"empty\":\"\"},"
+                    "\"Mounts\":[[\"bind\",\"/a\",\"/b\",[\"ro\"]],[\"tmpfs\",\"tmpfs\",\"/t\",[]]],"
+                    "\"ReadOnly\":true,\"StopTimeoutUSec\":5000000}");
         expect_json(m, "{}");
         sd_bus_message_unref(m);
 }

@@ -22,12 +22,16 @@ static size_t count(const char *text, const char *what) {
 
 static void test_part(void **state) {
         ProgressPart part = {
-                .digest = (char *) "sha256:0123456789abcdef", .phase = (char *) "downloading", .done = 50 << 20, .total = 100 << 20,
+                .digest = (char *) "sha256:0123456789abcdef",
+                .phase = (char *) "downloading",
+                .done = 50 << 20,
+                .total = 100 << 20,
         };
         char line[PROGRESS_LINE_MAX];
 
-        assert_string_equal(progress_format_part(line, &part, 80, false),
-                            "0123456789ab  downloading  ━━━━━━━━━━━━━━━━━──────────────────     50.0M/100.0M");
+        assert_string_equal(
+                        progress_format_part(line, &part, 80, false),
+                        "0123456789ab  downloading  ━━━━━━━━━━━━━━━━━──────────────────     50.0M/100.0M");
         assert_int_equal(utf8_length(line), 79);
         /* Too narrow for a bar. */
         progress_format_part(line, &part, 40, false);
@@ -36,11 +40,15 @@ static void test_part(void **state) {
         assert_non_null(strstr(line, "0123456789ab"));
         /* Not even for the digest. */
         for (unsigned columns = 0; columns < 30; columns++)
-                assert_true(utf8_length(progress_format_part(line, &part, columns, false)) <= (columns > 0 ? columns - 1 : 0));
+                assert_true(utf8_length(progress_format_part(line, &part, columns, false)) <=
+                            (columns > 0 ? columns - 1 : 0));
 }
 
 static void test_part_states(void **state) {
-        ProgressPart part = { .digest = (char *) "sha256:0123456789abcdef", .phase = (char *) "done", .done = 0, .total = 1024 };
+        ProgressPart part = { .digest = (char *) "sha256:0123456789abcdef",
+                              .phase = (char *) "done",
+                              .done = 0,
+                              .total = 1024 };
         char line[PROGRESS_LINE_MAX];
 
         progress_format_part(line, &part, 80, false);
@@ -62,7 +70,10 @@ static void test_part_states(void **state) {
 }
 
 static void test_colors_do_not_count(void **state) {
-        ProgressPart part = { .digest = (char *) "sha256:0123456789abcdef", .phase = (char *) "failed", .done = 1, .total = 2 };
+        ProgressPart part = { .digest = (char *) "sha256:0123456789abcdef",
+                              .phase = (char *) "failed",
+                              .done = 1,
+                              .total = 2 };
         char line[PROGRESS_LINE_MAX];
 
         progress_format_part(line, &part, 200, true);
@@ -74,10 +85,13 @@ static void test_colors_do_not_count(void **state) {
 static void test_total(void **state) {
         char line[PROGRESS_LINE_MAX];
 
-        ProgressTotal t = { .done = 1 << 20, .total = 4 << 20, .work = 4 << 20, .work_total = 8 << 20, .rate = 512 << 10 };
+        ProgressTotal t = {
+                .done = 1 << 20, .total = 4 << 20, .work = 4 << 20, .work_total = 8 << 20, .rate = 512 << 10
+        };
 
         progress_format_total(line, &t, 80, false);
-        assert_int_equal(count(line, "━"), (count(line, "━") + count(line, "─")) / 2); /* the bar shows the work */
+        assert_int_equal(count(line, "━"),
+                         (count(line, "━") + count(line, "─")) / 2); /* the bar shows the work */
         assert_non_null(strstr(line, "1.0M/4.0M"));
         assert_non_null(strstr(line, "512.0K/s"));
         assert_true(utf8_length(line) < 80);
@@ -117,16 +131,16 @@ static void test_plain_lines(void **state) {
         progress_draw(p, 1);
         assert_int_equal(progress_set_part(p, "sha256:aaaaaaaaaaaaaaaa", "downloading", 5, 2048, false), 0);
         progress_draw(p, 2);
-        assert_int_equal(progress_set_part(p, "sha256:aaaaaaaaaaaaaaaa", "downloading", 500, 2048, false), 0);
+        assert_int_equal(progress_set_part(p, "sha256:aaaaaaaaaaaaaaaa", "downloading", 500, 2048, false),
+                         0);
         progress_draw(p, 3);
         assert_int_equal(progress_set_part(p, "sha256:aaaaaaaaaaaaaaaa", "done", 2048, 2048, false), 0);
         progress_draw(p, 4);
         progress_free(p);
         text = output_take(&o);
-        assert_string_equal(text,
-                            "bbbbbbbbbbbb: present (10B)\n"
-                            "aaaaaaaaaaaa: downloading (2.0K)\n"
-                            "aaaaaaaaaaaa: done (2.0K)\n");
+        assert_string_equal(text, "bbbbbbbbbbbb: present (10B)\n"
+                                  "aaaaaaaaaaaa: downloading (2.0K)\n"
+                                  "aaaaaaaaaaaa: done (2.0K)\n");
 }
 
 static void test_redraw(void **state) {
@@ -148,7 +162,8 @@ static void test_redraw(void **state) {
         progress_draw(p, 4 * SECOND);
         progress_free(p);
         text = output_take(&o);
-        /* Two lines, then up two and three lines, then up three and three lines, then three without going up. */
+        /* Two lines, then up two and three lines, then up three and three lines, then three without going
+         * up. */
         assert_int_equal(count(text, "\033[2A"), 1);
         assert_int_equal(count(text, "\033[3A"), 1);
         assert_int_equal(count(text, "\n"), 2 + 3 + 3 + 3);
@@ -165,7 +180,9 @@ static void test_more_than_rows(void **state) {
         p = progress_new(o.f, true, false, 80, 10);
         for (unsigned i = 0; i < 30; i++) {
                 (void) snprintf(digest, sizeof digest, "sha256:%06u", i);
-                assert_int_equal(progress_set_part(p, digest, i < 25 ? "done" : "downloading", 1, 100, false), 0);
+                assert_int_equal(
+                                progress_set_part(p, digest, i < 25 ? "done" : "downloading", 1, 100, false),
+                                0);
         }
         progress_draw(p, SECOND);
         progress_free(p);
@@ -209,10 +226,14 @@ static void test_control_characters(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_part),         cmocka_unit_test(test_part_states),
-                cmocka_unit_test(test_colors_do_not_count), cmocka_unit_test(test_total),
-                cmocka_unit_test(test_plain_lines),  cmocka_unit_test(test_redraw),
-                cmocka_unit_test(test_more_than_rows), cmocka_unit_test(test_limit),
+                cmocka_unit_test(test_part),
+                cmocka_unit_test(test_part_states),
+                cmocka_unit_test(test_colors_do_not_count),
+                cmocka_unit_test(test_total),
+                cmocka_unit_test(test_plain_lines),
+                cmocka_unit_test(test_redraw),
+                cmocka_unit_test(test_more_than_rows),
+                cmocka_unit_test(test_limit),
                 cmocka_unit_test(test_control_characters),
         };
 

@@ -120,8 +120,9 @@ static void test_utf8(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_print),      cmocka_unit_test(test_colors),    cmocka_unit_test(test_width),
-                cmocka_unit_test(test_empty),      cmocka_unit_test(test_characters), cmocka_unit_test(test_many_rows),
+                cmocka_unit_test(test_print),      cmocka_unit_test(test_colors),
+                cmocka_unit_test(test_width),      cmocka_unit_test(test_empty),
+                cmocka_unit_test(test_characters), cmocka_unit_test(test_many_rows),
                 cmocka_unit_test(test_utf8),
         };
 
