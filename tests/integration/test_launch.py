@@ -266,7 +266,7 @@ class LaunchTest(unittest.TestCase):
                          {"Result": "exit-code", "ExecMainStatus": "7", "ExecMainCode": "1"})
 
     def test_ending_at_once_is_not_missed(self):
-        for _ in range(20):
+        for _ in range(10):
             unit = self.unit(config(["sh", "-c", "exit 3"])).start().wait_ended()
             self.assertEqual(unit.show("ExecMainStatus")["ExecMainStatus"], "3")
 
