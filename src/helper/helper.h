@@ -14,8 +14,8 @@ int verb_import(json_t *request, Error *reterr_error);
 int verb_remove(json_t *request, Error *reterr_error);
 int verb_sync(json_t *request, Error *reterr_error);
 
-/* An error for want of space names the file system: helpers see descriptors only, and all are of the same one.
- * For what is about to be sent. */
+/* An error for want of space names the file system: helpers see descriptors only, and all are of the same
+ * one. For what is about to be sent. */
 void helper_explain(Error *e);
 
 #define HELPER_PROGRESS_INTERVAL_USEC UINT64_C(250000)

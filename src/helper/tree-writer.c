@@ -15,7 +15,7 @@
  * all) can lead anywhere else. Archives are sorted: the walk keeps the descriptors of the directories of the
  * last entry and reuses what is common, which makes one openat2() a directory of most archives.
  *
- * Layers are met that make a symlink and then name files through it ("bin" → "usr/bin", then "bin/sh"). The
+ * Layers are met that make a symlink and then name files through it ("bin" to "usr/bin", then "bin/sh"). The
  * kernel follows none here: the walk reads the link and puts its target before what is left of the way. ".."
  * in a target takes a level off the stack, which ends at the root; so the way through links is made of the
  * same steps that cannot leave, and what is missing of a target is made like any other directory.
@@ -318,7 +318,8 @@ static int walk(TreeWriter *t, const char *p, const char *end, Error *reterr_err
                 if (r > 0)
                         continue;
                 if (++links > TREE_SYMLINKS_MAX)
-                        return refuse(reterr_error, t->entry, "behind too many symbolic links, or a loop of them");
+                        return refuse(reterr_error, t->entry,
+                                      "behind too many symbolic links, or a loop of them");
                 r = follow(t, target, &p, &end, reterr_error);
                 if (r < 0)
                         return r;
