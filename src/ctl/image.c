@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
@@ -12,6 +14,7 @@
 #include "basic/strv.h"
 #include "basic/time-util.h"
 #include "ctl/bus-util.h"
+#include "ctl/directory-tar.h"
 #include "ctl/job.h"
 #include "ctl/terminal.h"
 
@@ -96,10 +99,21 @@ const Verb verb_pull = {
 typedef struct ImportOptions {
         const char *name, *platform;
         const char *path;
+        pid_t writer; /* of a directory's archive; 0: none */
 } ImportOptions;
 
-static int open_archive(const char *path, Error *reterr_error) {
-        int fd;
+static void import_end_writer(ImportOptions *o) {
+        if (o->writer <= 0)
+                return;
+        (void) kill(o->writer, SIGTERM);
+        (void) waitpid(o->writer, NULL, 0);
+        o->writer = 0;
+}
+
+static int open_archive(ImportOptions *o, Error *reterr_error) {
+        _cleanup_close_ int fd = -EBADF;
+        const char *path = o->path;
+        struct stat st;
 
         if (streq(path, "-")) {
                 if (isatty(STDIN_FILENO))
@@ -109,9 +123,18 @@ static int open_archive(const char *path, Error *reterr_error) {
                 fd = fd_dup(STDIN_FILENO);
         } else
                 fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        if (fd < 0)
+        if (fd < 0 || fstat(fd, &st) < 0)
                 return error_set(reterr_error, -errno, "Failed", "Cannot open %s: %m", path);
-        return fd;
+        if (S_ISDIR(st.st_mode)) {
+                int pipe_fd;
+
+                import_end_writer(o);
+                pipe_fd = directory_tar_start(fd, &o->writer);
+                return pipe_fd < 0 ? error_set(reterr_error, pipe_fd, "Failed", "Cannot read %s: %s", path,
+                                               strerror(-pipe_fd))
+                                   : pipe_fd;
+        }
+        return TAKE_FD(fd);
 }
 
 static int import_make(Ctl *c, sd_bus_message **ret, void *userdata, Error *reterr_error) {
@@ -123,7 +146,7 @@ static int import_make(Ctl *c, sd_bus_message **ret, void *userdata, Error *rete
 
         if (!path)
                 return ctl_oom(reterr_error);
-        fd = open_archive(o->path, reterr_error);
+        fd = open_archive(o, reterr_error);
         if (fd < 0)
                 return fd;
         r = ctl_new_call(c, path, BUS_NAMESPACE, "ImportImage", &m, reterr_error);
@@ -167,6 +190,7 @@ static int import_main(Ctl *c, char **argv, Error *reterr_error) {
         if (!title)
                 return ctl_oom(reterr_error);
         r = job_run(c, &q, &path, reterr_error);
+        import_end_writer(&o);
         if (r < 0)
                 return r;
         return print_made(c, path, begin, "Imported", reterr_error);
