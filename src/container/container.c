@@ -719,7 +719,7 @@ int container_drop(Container *c, Error *reterr_error) {
         if (r >= 0)
                 r = store_container_remove(m->store, c->row.ns, c->row.id);
         if (r >= 0) {
-                r = snapshot_remove(m->snapshots, c->row.snapshot);
+                r = store_snapshot_remove(m->store, c->row.snapshot);
                 if (r == -ENOENT)
                         r = 0;
         }
@@ -732,6 +732,11 @@ int container_drop(Container *c, Error *reterr_error) {
                 return error_set_errno(reterr_error, r, "Failed to remove container %s: %m", c->row.id);
 
         container_release_unit(c);
+        /* Only now: a daemon killed before the commit comes back to a container, and that has its files. */
+        r = snapshot_discard_tree(m->snapshots, c->row.snapshot);
+        if (r < 0)
+                log_debug_errno(r, "Failed to move the files of container %s to the trash, ignoring: %m",
+                                c->row.id);
         r = bundle_remove(m->containers_fd, c->row.ns, c->row.id);
         if (r < 0)
                 log_debug_errno(r, "Failed to remove the bundle of container %s, ignoring: %m", c->row.id);

@@ -383,17 +383,18 @@ class UnitTest(ContainerTestCase):
         def reload():
             while not stop.is_set():
                 lib.run(["systemctl", "daemon-reload"])
+                time.sleep(0.05)
 
         thread = threading.Thread(target=reload)
         thread.start()
         try:
-            for i in range(20):
+            for i in range(10):
                 self.run_container(BUSYBOX, "sh", "-c", f"exit {i}", status=i)
                 self.detach(f"reloaded{i}", command=("sh", "-c", f"exit {i}"))
         finally:
             stop.set()
             thread.join()
-        for i in range(20):
+        for i in range(10):
             self.assertEqual(self.wait_state(f"reloaded{i}", "exited")["ExitCode"], i)
 
 
