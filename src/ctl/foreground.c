@@ -424,10 +424,6 @@ int new_create_call(Ctl *c, const char *member, const char *id, const char *imag
         r = sd_bus_message_append(m, "ss", id, image);
         if (r >= 0)
                 r = create_options_append(m, o, command, fds);
-        if (r == -EOPNOTSUPP)
-                return error_set(reterr_error, r, "InvalidArgument",
-                                 "Descriptors cannot be passed over this connection: run it "
-                                 "with -d, then moorctl logs -f.");
         if (r < 0)
                 return error_set(reterr_error, r, "InvalidArgument",
                                  "These arguments cannot be sent to moored: %s. Are they all UTF-8?",

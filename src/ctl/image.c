@@ -161,10 +161,6 @@ static int import_make(Ctl *c, sd_bus_message **ret, void *userdata, Error *rete
                 r = sd_bus_message_append(m, "{sv}", "Platform", "s", o->platform);
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
-        if (r == -EOPNOTSUPP)
-                return error_set(reterr_error, r, "InvalidArgument",
-                                 "Descriptors cannot be passed over this connection: run "
-                                 "moorctl import on that host.");
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
         *ret = TAKE_PTR(m);
@@ -182,6 +178,9 @@ static int import_main(Ctl *c, char **argv, Error *reterr_error) {
         r = ctl_parse(c, argv, &o, &args, reterr_error);
         if (r <= 0)
                 return r;
+        if (c->host)
+                return error_set(reterr_error, -EOPNOTSUPP, "InvalidArgument",
+                                 "An archive cannot be passed to %s: ssh %s moorctl import - < FILE", c->host, c->host);
         o.path = args[0];
         /* What was read from a pipe cannot be read again. */
         q.once = streq(o.path, "-") ||

@@ -61,6 +61,11 @@ static int run_or_create(Ctl *c, const char *member, char **argv, Error *reterr_
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "-d and -i contradict each other: in the background there is "
                                  "no standard input.");
+        /* Both ends of ssh may be sockets and say that they take descriptors; what is between them does not. */
+        if (c->host && streq(member, "RunContainer") && !o.detach)
+                return error_set(reterr_error, -EOPNOTSUPP, "InvalidArgument",
+                                 "Standard output cannot be passed to %s: use run -d there, or ssh %s moorctl run …",
+                                 c->host, c->host);
         ctl_start_agent(c);
 
         if (o.pull == PULL_ALWAYS) {

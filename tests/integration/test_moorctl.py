@@ -820,8 +820,26 @@ class SystemTest(ContainerTestCase):
         self.assertEqual(lib.moorctl("-M", ".host", "run", "--rm", BUSYBOX, "echo", "x").stdout, "x\n")
         self.assertEqual(lib.moorctl("-M", "no-such-machine", "ps", check=False).returncode, 1)
 
-    def test_another_host_s_logs(self):
-        self.assertIn("ssh", lib.moorctl("-H", "other", "logs", "x", check=False).stderr)
+    def test_another_host(self):
+        """The bridge that ssh would start there, started here: a connection that carries no descriptors."""
+
+        with tempfile.TemporaryDirectory() as d:
+            with open(f"{d}/ssh", "w", encoding="ascii") as f:
+                f.write('#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift\necho "$1" >>"$0.hosts"\nshift\nexec "$@"\n')
+            os.chmod(f"{d}/ssh", 0o755)
+
+            def remote(*args):
+                return lib.run(["moorctl", "-H", "me@elsewhere", *args], check=False, env={**os.environ, "PATH": d + ":" + os.environ["PATH"]})
+
+            self.assertEqual(remote("run", "-d", "--name=far", BUSYBOX, "sh", "-c", OBEDIENT).stdout, "far\n")
+            self.assertEqual(remote("ps", "-q").stdout, "far\n")
+            self.assertEqual(remote("rm", "-f", "far").returncode, 0)
+            for args, status, text in [(("run", BUSYBOX, "true"), 125, "-d"), (("import", "/etc/passwd"), 1, "moorctl import -"),
+                                       (("logs", "x"), 1, "ssh me@elsewhere moorctl logs")]:
+                result = remote(*args)
+                self.assertEqual((result.returncode, text in result.stderr), (status, True), result.stderr)
+            with open(f"{d}/ssh.hosts", encoding="ascii") as f:
+                self.assertEqual(set(f.read().split()), {"me@elsewhere"})
 
     def test_it_is_small_to_load(self):
         loaded = lib.run(["ldd", "/usr/bin/moorctl"]).stdout
