@@ -146,10 +146,10 @@ class InsideTest(ContainerTestCase):
         self.assertIn("no command", self.fails("--entrypoint=", cmd))
 
     def test_the_image_s_environment_user_and_directory(self):
-        image = self.image("config", {"Env": ["A=image", "B=image", "EMPTY="], "User": "app", "WorkingDir": "/work/deep",
+        image = self.image("config", {"Env": ["A=image", "B=image", "EMPTY="], "User": "app", "WorkingDir": "/srv/deep",
                                       "Cmd": ["sh", "-c", "id; pwd; echo $A $B $HOME [$EMPTY]"]})
         self.assertEqual(self.run_container("-e", "B=mine", image).stdout,
-                         "uid=300(app) gid=400(app) groups=401(more)\n/work/deep\nimage mine /srv/app []\n")
+                         "uid=300(app) gid=400(app) groups=401(more)\n/srv/deep\nimage mine /srv/app []\n")
 
     def test_environment(self):
         path = f"{self.directory()}/env"
