@@ -86,24 +86,6 @@ int write_full(int fd, const void *p, size_t n) {
         return 0;
 }
 
-int read_full(int fd, void *p, size_t n) {
-        char *b = p;
-
-        while (n > 0) {
-                ssize_t k = read(fd, b, n);
-
-                if (k < 0 && errno == EINTR)
-                        continue;
-                if (k < 0)
-                        return -errno;
-                if (k == 0)
-                        return -EIO;
-                b += k;
-                n -= (size_t) k;
-        }
-        return 0;
-}
-
 int pwrite_full(int fd, const void *p, size_t n, uint64_t offset) {
         const char *b = p;
 

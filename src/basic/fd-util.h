@@ -32,9 +32,8 @@ int fd_dup(int fd);
 /* Everything above 2 but the listed ones is closed (close_range). */
 int close_all_fds_except(const int except[], size_t n);
 
-/* Whole buffer or error; read: -EIO on an early end. */
+/* Whole buffer or error. */
 int write_full(int fd, const void *p, size_t n);
-int read_full(int fd, void *p, size_t n);
 int pwrite_full(int fd, const void *p, size_t n, uint64_t offset);
 /* All of fd from its current offset, at most max bytes (-EFBIG beyond); result has a NUL behind its last
  * byte. */

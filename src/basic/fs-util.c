@@ -12,10 +12,9 @@
 
 /* Paths are resolved by the kernel with openat2(), never by taking strings apart and checking.
  *
- * Trees are walked by one loop for both purposes, deleting and measuring. A container may have made a tree
- * as deep as it likes, so the walk neither recurses nor keeps a descriptor per level: it remembers names and
- * inode numbers, goes up by ".." and compares where it arrived. Only one descriptor is held, two while
- * moving. */
+ * A container may have made a tree as deep as it likes, so the walk that deletes one neither recurses nor
+ * keeps a descriptor per level: it remembers names and inode numbers, goes up by ".." and compares where it
+ * arrived. Only one descriptor is held, two while moving. */
 
 #define OPEN_RETRIES_MAX 128U /* openat2() says EAGAIN when a rename somewhere raced with ".." */
 
@@ -36,10 +35,6 @@ int openat2_full(int dirfd, const char *path, int flags, mode_t mode, uint64_t r
                         return -errno;
         }
         return -EAGAIN;
-}
-
-int open_beneath(int dirfd, const char *path, int flags, mode_t mode) {
-        return openat2_full(dirfd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
 int open_beneath_nofollow(int dirfd, const char *path, int flags, mode_t mode) {
@@ -197,7 +192,7 @@ int fsync_dir(int dirfd) {
         return RET_NERRNO(fsync(fd));
 }
 
-/* ---- Walking a tree ---- */
+/* ---- Deleting a tree ---- */
 
 typedef struct Level {
         struct Level *up;
@@ -211,13 +206,6 @@ typedef struct Level {
 typedef struct Walk {
         int fd; /* of the directory where we are */
         Level *level;
-        bool remove;
-        uint64_t bytes, inodes;
-        struct Link {
-                ino_t ino;
-                uint64_t bytes;
-        } *links; /* files with more than one name */
-        size_t n_links, links_size;
 } Walk;
 
 static Level *level_free(Level *l) {
@@ -235,54 +223,7 @@ static void walk_done(Walk *w) {
                 level_free(w->level);
                 w->level = up;
         }
-        free(w->links);
         w->fd = safe_close(w->fd);
-}
-
-static int compare_links(const void *a, const void *b) {
-        const struct Link *x = a, *y = b;
-
-        return x->ino < y->ino ? -1 : x->ino > y->ino;
-}
-
-/* Sorts and keeps each inode once. */
-static void dedup_links(Walk *w) {
-        size_t n = 0;
-
-        if (w->n_links == 0)
-                return;
-
-        qsort(w->links, w->n_links, sizeof(w->links[0]), compare_links);
-        for (size_t i = 1; i < w->n_links; i++)
-                if (w->links[i].ino != w->links[n].ino)
-                        w->links[++n] = w->links[i];
-        w->n_links = n + 1;
-}
-
-static int count(Walk *w, const struct stat *st) {
-        uint64_t bytes = (uint64_t) st->st_blocks * 512;
-
-        if (S_ISDIR(st->st_mode) || st->st_nlink <= 1) {
-                w->bytes += bytes;
-                w->inodes++;
-                return 0;
-        }
-
-        if (w->n_links >= w->links_size) {
-                dedup_links(w);
-                if (w->n_links >= w->links_size / 2) {
-                        size_t size = w->links_size ? w->links_size * 2 : 64;
-                        struct Link *p = reallocarray(w->links, size, sizeof(struct Link));
-
-                        if (!p)
-                                return -ENOMEM;
-                        w->links = p;
-                        w->links_size = size;
-                }
-        }
-
-        w->links[w->n_links++] = (struct Link){ st->st_ino, bytes };
-        return 0;
 }
 
 static int push_subdir(Level *l, const char *name) {
@@ -305,27 +246,19 @@ static int push_subdir(Level *l, const char *name) {
 
 /* One entry of the directory that is being read. What vanished meanwhile is fine. */
 static int visit(Walk *w, const struct dirent *de) {
-        struct stat st;
-
         if (de->d_type == DT_DIR)
                 return push_subdir(w->level, de->d_name);
 
-        if (w->remove) {
-                if (unlinkat(w->fd, de->d_name, 0) >= 0)
-                        w->level->removed++;
-                else if (errno == EISDIR)
-                        return push_subdir(w->level, de->d_name);
-                else if (errno != ENOENT)
-                        return -errno;
-                return 0;
-        }
-
-        if (fstatat(w->fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
-                return errno == ENOENT ? 0 : -errno;
-        return S_ISDIR(st.st_mode) ? push_subdir(w->level, de->d_name) : count(w, &st);
+        if (unlinkat(w->fd, de->d_name, 0) >= 0)
+                w->level->removed++;
+        else if (errno == EISDIR)
+                return push_subdir(w->level, de->d_name);
+        else if (errno != ENOENT)
+                return -errno;
+        return 0;
 }
 
-/* Reads the directory where we are: handles its files at once and notes its subdirectories. */
+/* Reads the directory where we are: deletes its files at once and notes its subdirectories. */
 static int scan(Walk *w) {
         int fd, r = 0;
         DIR *d;
@@ -362,7 +295,6 @@ static int enter(Walk *w, int dirfd, const char *name) {
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
         Level *l;
-        int r;
 
         fd = openat2_full(dirfd, name, O_RDONLY | O_DIRECTORY, 0,
                           RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
@@ -370,11 +302,6 @@ static int enter(Walk *w, int dirfd, const char *name) {
                 return fd;
         if (fstat(fd, &st) < 0)
                 return -errno;
-        if (!w->remove) {
-                r = count(w, &st);
-                if (r < 0)
-                        return r;
-        }
 
         l = calloc(1, sizeof(Level));
         if (!l)
@@ -410,14 +337,12 @@ static int leave(Walk *w) {
         w->level = up;
         level_free(l);
 
-        if (w->remove) {
-                if (unlinkat(w->fd, up->subdirs[up->n_subdirs - 1], AT_REMOVEDIR) >= 0)
-                        up->removed++;
-                else if (errno == ENOTEMPTY && removed > 0)
-                        return 0;
-                else if (errno != ENOENT)
-                        return -errno;
-        }
+        if (unlinkat(w->fd, up->subdirs[up->n_subdirs - 1], AT_REMOVEDIR) >= 0)
+                up->removed++;
+        else if (errno == ENOTEMPTY && removed > 0)
+                return 0;
+        else if (errno != ENOENT)
+                return -errno;
         free(up->subdirs[--up->n_subdirs]);
         return 0;
 }
@@ -437,8 +362,7 @@ static int walk(Walk *w, int dirfd, const char *name) {
                 }
 
                 r = enter(w, w->fd, l->subdirs[l->n_subdirs - 1]);
-                if (w->level == l && (r == -ENOENT || (r == -EXDEV && !w->remove))) {
-                        /* Gone, or a mount that is not ours to measure. */
+                if (w->level == l && r == -ENOENT) { /* gone meanwhile */
                         free(l->subdirs[--l->n_subdirs]);
                         r = 0;
                 }
@@ -461,7 +385,7 @@ int rm_rf_at(int dirfd, const char *name) {
                 return -errno;
 
         do {
-                _cleanup_(walk_done) Walk w = { .fd = -EBADF, .remove = true };
+                _cleanup_(walk_done) Walk w = { .fd = -EBADF };
 
                 r = walk(&w, dirfd, name);
                 if (r < 0)
@@ -473,31 +397,6 @@ int rm_rf_at(int dirfd, const char *name) {
         } while (r == -ENOTEMPTY && removed > 0);
 
         return r;
-}
-
-int tree_usage_at(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes) {
-        _cleanup_(walk_done) Walk w = { .fd = -EBADF };
-        _cleanup_close_ int owned = -EBADF;
-        struct stat st;
-        int r;
-
-        r = open_parent(dirfd, name, &owned, &dirfd, &name);
-        if (r < 0)
-                return r;
-        if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return -errno;
-
-        r = S_ISDIR(st.st_mode) ? walk(&w, dirfd, name) : count(&w, &st);
-        if (r < 0)
-                return r;
-
-        dedup_links(&w);
-        for (size_t i = 0; i < w.n_links; i++)
-                w.bytes += w.links[i].bytes;
-
-        *ret_bytes = w.bytes;
-        *ret_inodes = w.inodes + w.n_links;
-        return 0;
 }
 
 /* ---- Names ---- */

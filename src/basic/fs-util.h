@@ -14,8 +14,7 @@
 #include "basic/macro.h"
 
 /* openat2() with O_CLOEXEC added and these resolve flags (RESOLVE_*). Descriptor or negative errno. */
-int open_beneath(int dirfd, const char *path, int flags, mode_t mode);          /* BENEATH | NO_MAGICLINKS */
-int open_beneath_nofollow(int dirfd, const char *path, int flags, mode_t mode); /* + NO_SYMLINKS */
+int open_beneath_nofollow(int dirfd, const char *path, int flags, mode_t mode); /* BENEATH | NO_SYMLINKS */
 int open_in_root(int dirfd, const char *path, int flags, mode_t mode);          /* IN_ROOT | NO_MAGICLINKS */
 int openat2_full(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve);
 
@@ -34,8 +33,6 @@ int fsync_dir(int dirfd);
 /* Deletes the tree at name below dirfd: never crosses a mount point (-EXDEV, -EBUSY) or a symlink. 0 also
  * when there is nothing. Stops at the first error. Any depth, two descriptors. */
 int rm_rf_at(int dirfd, const char *name);
-/* Bytes (allocated) and inodes of a tree; hard links count once, mounts inside do not count. */
-int tree_usage_at(int dirfd, const char *name, uint64_t *ret_bytes, uint64_t *ret_inodes);
 
 /* A file name that is one component: not empty, ".", "..", no "/", at most NAME_MAX. */
 bool filename_is_valid(const char *name);

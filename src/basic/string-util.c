@@ -380,25 +380,6 @@ char *hex_encode(const void *p, size_t n) {
         return s;
 }
 
-static int hex_digit(char c) {
-        if (is_digit(c))
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        return -EINVAL;
-}
-
-int hex_decode(const char *s, void *ret, size_t n) {
-        uint8_t *b = ret;
-
-        if (!s || strlen(s) / 2 != n || strlen(s) % 2 != 0 || !string_in_charset(s, HEX_LOWER))
-                return -EINVAL;
-
-        for (size_t i = 0; i < n; i++)
-                b[i] = (uint8_t) (hex_digit(s[2 * i]) << 4 | hex_digit(s[2 * i + 1]));
-        return 0;
-}
-
 /* Length of the character at s if it is UTF-8 in its shortest form and no control character, else 0. */
 static size_t safe_character(const char *s) {
         static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };

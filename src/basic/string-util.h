@@ -32,8 +32,6 @@ const char *signal_to_string(int signo);
 char *format_bytes(char *buf, size_t l, uint64_t n);
 
 char *hex_encode(const void *p, size_t n);
-/* Lower-case only, exactly n bytes. */
-int hex_decode(const char *s, void *ret, size_t n);
 
 bool string_is_safe(const char *s); /* no control characters, valid UTF-8 */
 /* Makes s safe to show: each control character and each byte that is not UTF-8 becomes "?". Returns s. */
