@@ -158,9 +158,9 @@ int snapshot_find_layer(SnapshotManager *m, const char *chain_id, uint64_t *ret_
         return 0;
 }
 
-/* Does the layer stand on this parent (0: on nothing)? *ret_ready: may it become ready now? */
-static int check_parent(SnapshotManager *m, const char *layer_chain_id, const char *diff_id, uint64_t parent,
-                        bool *ret_ready) {
+/* Does the layer stand on this parent (0: on nothing)? */
+static int check_parent(SnapshotManager *m, const char *layer_chain_id, const char *diff_id,
+                        uint64_t parent) {
         _cleanup_(snapshot_row_done) SnapshotRow row = {};
         char expected[DIGEST_STRING_MAX];
         int r;
@@ -176,11 +176,19 @@ static int check_parent(SnapshotManager *m, const char *layer_chain_id, const ch
         r = chain_id(row.chain_id, diff_id, expected);
         if (r < 0)
                 return r;
-        if (!streq(expected, layer_chain_id))
-                return -EINVAL;
+        return streq(expected, layer_chain_id) ? 0 : -EINVAL;
+}
 
-        *ret_ready = parent == 0 || row.ready;
-        return 0;
+/* 0 while it is not. */
+static int parent_is_ready(SnapshotManager *m, uint64_t parent) {
+        _cleanup_(snapshot_row_done) SnapshotRow row = {};
+        int r;
+
+        if (parent == 0)
+                return 1;
+
+        r = store_snapshot_get(m->store, parent, &row);
+        return r < 0 ? r : row.ready;
 }
 
 static int make_layer_directory(SnapshotManager *m, uint64_t id, int *ret_fd) {
@@ -229,7 +237,7 @@ static int add_or_renew_row(SnapshotManager *m, SnapshotRow *row) {
         if (r < 0)
                 return r;
         row->id = old.id;
-        return store_snapshot_reset(m->store, old.id, row->parent ?: old.parent, m->boot_id);
+        return store_snapshot_reset(m->store, old.id, row->parent, m->boot_id);
 }
 
 int snapshot_layer_begin(SnapshotManager *m, const char *layer_chain_id, const char *diff_id,
@@ -243,20 +251,17 @@ int snapshot_layer_begin(SnapshotManager *m, const char *layer_chain_id, const c
                 .boot_id = m->boot_id,
                 .created_usec = now_usec(CLOCK_REALTIME),
         };
-        bool parent_ready;
         int r;
 
         if (!digest_is_valid(layer_chain_id) || !digest_is_valid(diff_id))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "A layer's chain ID or DiffID is not a digest.");
 
-        if (parent > 0) {
-                r = check_parent(m, layer_chain_id, diff_id, parent, &parent_ready);
-                if (r < 0)
-                        return error_set_errno(reterr_error, r,
-                                               "The layer %s does not stand on snapshot %" PRIu64 ".",
-                                               diff_id, parent);
-        }
+        r = check_parent(m, layer_chain_id, diff_id, parent);
+        if (r < 0)
+                return error_set_errno(reterr_error, r,
+                                       "The layer %s does not stand on snapshot %" PRIu64 ".", diff_id,
+                                       parent);
 
         /* Not durable: after a power loss a layer that was not ready is of no use anyway. */
         r = store_begin(m->store, false);
@@ -291,29 +296,10 @@ int snapshot_layer_begin(SnapshotManager *m, const char *layer_chain_id, const c
         return 0;
 }
 
-int snapshot_layer_set_parent(SnapshotManager *m, uint64_t id, uint64_t parent) {
-        _cleanup_(snapshot_row_done) SnapshotRow row = {};
-        bool parent_ready;
-        int r;
-
-        r = store_snapshot_get(m->store, id, &row);
-        if (r < 0)
-                return r;
-        if (row.kind != SNAPSHOT_LAYER || row.ready)
-                return -EINVAL;
-
-        r = check_parent(m, row.chain_id, row.diff_id, parent, &parent_ready);
-        if (r < 0)
-                return r;
-
-        return store_snapshot_set_parent(m->store, id, parent);
-}
-
 int snapshot_layer_complete(SnapshotManager *m, uint64_t id, uint64_t size, Error *reterr_error) {
         char from[SNAPSHOT_NAME_MAX], to[SNAPSHOT_NAME_MAX];
         _cleanup_(snapshot_row_done) SnapshotRow row = {};
         _cleanup_transaction_ StoreTransaction t = {};
-        bool parent_ready;
         int r;
 
         r = store_snapshot_get(m->store, id, &row);
@@ -326,12 +312,11 @@ int snapshot_layer_complete(SnapshotManager *m, uint64_t id, uint64_t size, Erro
                 return error_set_errno(reterr_error, -EINVAL,
                                        "Snapshot %" PRIu64 " is not a layer that is being unpacked.", id);
 
-        r = check_parent(m, row.chain_id, row.diff_id, row.parent, &parent_ready);
+        r = parent_is_ready(m, row.parent);
         if (r < 0)
-                return error_set_errno(reterr_error, r,
-                                       "The layer %s does not stand on snapshot %" PRIu64 ".", row.diff_id,
-                                       row.parent);
-        if (!parent_ready)
+                return error_set_errno(reterr_error, r, "The layer below %s cannot be looked up: %m",
+                                       row.chain_id);
+        if (r == 0)
                 return error_set_errno(reterr_error, -EAGAIN, "The layer below %s is not ready yet.",
                                        row.chain_id);
 

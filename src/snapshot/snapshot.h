@@ -32,14 +32,12 @@ int snapshot_manager_recover(SnapshotManager *m, const char *boot_id, Error *ret
 int snapshot_find_layer(SnapshotManager *m, const char *chain_id, uint64_t *ret_id);
 /* Makes the row (not ready) and new-<id>/fs; *ret_fd is that directory (O_RDONLY|O_DIRECTORY), to hand to
  * moored-helper unpack. A row of this chain id that is not ready and that nobody unpacks keeps its number,
- * so that what stands on it fits again. -EEXIST if the chain id is there already, ready or being unpacked.
- * parent: id or 0. */
+ * so that what stands on it fits again. parent: id, 0: none. -EINVAL if the chain id is not that of parent
+ * and DiffID, -EEXIST if it is there already, ready or being unpacked. */
 int snapshot_layer_begin(SnapshotManager *m, const char *chain_id, const char *diff_id, uint64_t parent,
                          uint64_t *ret_id, int *ret_fd, Error *reterr_error);
-/* The parent may be set late (0 until then): layers are unpacked in any order, but become ready in order.
- * -EINVAL if the chain id is not that of parent and DiffID. */
-int snapshot_layer_set_parent(SnapshotManager *m, uint64_t id, uint64_t parent);
-/* -EAGAIN while the parent is not ready, -EINVAL if it is not the right one: nothing has changed then. */
+/* Layers are unpacked in any order, but become ready in order. -EAGAIN while the parent is not ready:
+ * nothing has changed then. */
 int snapshot_layer_complete(SnapshotManager *m, uint64_t id, uint64_t size, Error *reterr_error);
 /* Aborts what was begun on top of it, too. Rows that a writable snapshot stands on stay, not ready. Fine if
  * it is gone already. */

@@ -130,22 +130,6 @@ int store_image_remove(Store *s, const char *ns, const char *name) {
         return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 
-int store_image_get(Store *s, const char *ns, const char *name, ImageRow *ret) {
-        _cleanup_query_ Query q = {};
-        int r;
-
-        r = query_begin(&q, s, "SELECT " IMAGE_COLUMNS " FROM images WHERE ns = ?1 AND name = ?2", "ss", ns,
-                        name);
-        if (r < 0)
-                return r;
-
-        r = query_step(&q);
-        if (r < 0)
-                return r;
-
-        return r == 0 ? -ENOENT : image_row_read(&q, ret);
-}
-
 int store_image_foreach(Store *s, const char *ns, int (*cb)(const ImageRow *r, void *userdata),
                         void *userdata) {
         _cleanup_query_ Query q = {};
@@ -181,13 +165,6 @@ int store_blob_add(Store *s, const char *digest, uint64_t size, const char *medi
                         "media_type = coalesce(excluded.media_type, media_type)",
                         "sus", digest, size, media_type);
         return r < 0 ? r : 0;
-}
-
-bool store_blob_has(Store *s, const char *digest) {
-        _cleanup_query_ Query q = {};
-
-        return query_begin(&q, s, "SELECT 1 FROM blobs WHERE digest = ?1", "s", digest) >= 0 &&
-               query_step(&q) > 0;
 }
 
 int store_blob_add_ref(Store *s, const char *parent, const char *child) {

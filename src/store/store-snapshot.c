@@ -57,14 +57,6 @@ int store_snapshot_add(Store *s, SnapshotRow *row) {
         return 0;
 }
 
-int store_snapshot_set_parent(Store *s, uint64_t id, uint64_t parent) {
-        int r;
-
-        r = store_write(s, true, "UPDATE snapshots SET parent = nullif(?2, 0) WHERE id = ?1", "uu", id,
-                        parent);
-        return r < 0 ? r == -ENOTEMPTY ? -ENOENT : r : r == 0 ? -ENOENT : 0;
-}
-
 int store_snapshot_set_ready(Store *s, uint64_t id, uint64_t size) {
         int r;
 

@@ -58,13 +58,11 @@ typedef struct ImageRow {
 void image_row_done(ImageRow *r);
 int store_image_set(Store *s, const ImageRow *r);                          /* insert or replace */
 int store_image_remove(Store *s, const char *ns, const char *name);        /* -ENOENT */
-int store_image_get(Store *s, const char *ns, const char *name, ImageRow *ret); /* -ENOENT */
 /* ns NULL: all. Ordered by namespace and name. */
 int store_image_foreach(Store *s, const char *ns, int (*cb)(const ImageRow *r, void *userdata), void *userdata);
 
 /* -- blobs and what they refer to ------------------------------------------------------------------------------------ */
 int store_blob_add(Store *s, const char *digest, uint64_t size, const char *media_type); /* existing: touched */
-bool store_blob_has(Store *s, const char *digest);
 /* An edge from a manifest or index to what it names: the mark phase follows these. */
 int store_blob_add_ref(Store *s, const char *parent, const char *child);
 int store_blob_foreach(Store *s, int (*cb)(const char *digest, uint64_t size, void *userdata), void *userdata);
@@ -97,7 +95,6 @@ void snapshot_row_done(SnapshotRow *r);
 /* Fills r->id (0: a new number; else that one, for a database that is rebuilt). -EEXIST if driver and chain_id are there,
  * -ENOENT if the parent is not. */
 int store_snapshot_add(Store *s, SnapshotRow *r);
-int store_snapshot_set_parent(Store *s, uint64_t id, uint64_t parent);
 int store_snapshot_set_ready(Store *s, uint64_t id, uint64_t size);
 int store_snapshot_set_synced(Store *s, uint64_t id);
 /* Neither ready nor synced any more, of another boot: what is known of its tree is forgotten, its number and what stands on it stay. */

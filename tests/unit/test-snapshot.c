@@ -192,7 +192,9 @@ static void test_chain(void **state) {
         assert_int_equal(snapshot_prepare(p->manager, w, true, &x, NULL), -EINVAL);
         assert_int_equal(snapshot_prepare(p->manager, 999, true, &x, NULL), -ENOENT);
 
-        /* A chain id that is not that of parent and DiffID, a parent that is no layer, no digests. */
+        /* A chain id that is not that of parent and DiffID, a parent that is no layer or not there, no digests. */
+        assert_int_equal(snapshot_layer_begin(p->manager, digest_of("z", c), digest_of("y", diff), 0, &x, &fd, NULL), -EINVAL);
+        assert_int_equal(snapshot_layer_begin(p->manager, digest_of("z", c), digest_of("z", diff), 999, &x, &fd, NULL), -ENOENT);
         assert_int_equal(snapshot_layer_begin(p->manager, digest_of("z", c), digest_of("y", diff), one, &x, &fd, NULL), -EINVAL);
         assert_int_equal(snapshot_layer_begin(p->manager, digest_of("z", c), digest_of("z", diff), w, &x, &fd, NULL), -EINVAL);
         assert_int_equal(snapshot_layer_begin(p->manager, "x", digest_of("y", diff), 0, &x, &fd, NULL), -EINVAL);
@@ -206,23 +208,17 @@ static void test_any_order(void **state) {
         _cleanup_error_ Error e = ERROR_NULL;
         uint64_t one, two, three;
 
-        /* The upper ones first, without a parent yet. */
-        assert_int_equal(chain_id(NULL, digest_of("one", b), a), 0);
-        assert_int_equal(begin(p, "two", a, 0, b, &two), 0);
-        assert_int_equal(begin(p, "three", b, 0, c, &three), 0);
         assert_int_equal(begin(p, "one", NULL, 0, a, &one), 0);
+        assert_int_equal(begin(p, "two", a, one, b, &two), 0);
+        assert_int_equal(begin(p, "three", b, two, c, &three), 0);
 
-        assert_int_equal(snapshot_layer_complete(p->manager, two, 1, NULL), -EINVAL);
-        assert_int_equal(snapshot_layer_set_parent(p->manager, two, three), -EINVAL);
-        assert_int_equal(snapshot_layer_set_parent(p->manager, two, 999), -ENOENT);
-        assert_int_equal(snapshot_layer_set_parent(p->manager, two, one), 0);
-        assert_int_equal(snapshot_layer_set_parent(p->manager, three, two), 0);
+        assert_int_equal(snapshot_layer_complete(p->manager, three, 1, NULL), -EAGAIN);
         assert_int_equal(snapshot_layer_complete(p->manager, two, 1, &e), -EAGAIN);
         assert_true(has(p, "new-#", two));
         assert_int_equal(snapshot_layer_complete(p->manager, one, 1, NULL), 0);
         assert_int_equal(snapshot_layer_complete(p->manager, two, 1, NULL), 0);
         assert_int_equal(snapshot_layer_complete(p->manager, three, 1, NULL), 0);
-        assert_int_equal(snapshot_layer_set_parent(p->manager, three, one), -EINVAL); /* ready */
+        assert_int_equal(snapshot_layer_complete(p->manager, three, 1, NULL), -EINVAL); /* ready */
 }
 
 static void test_abort(void **state) {
@@ -390,11 +386,10 @@ static void test_abort_below_writable(void **state) {
         assert_false(has(p, "new-#", one) || has(p, "new-#", two));
         assert_true(row_exists(p, one) && row_exists(p, two) && row_exists(p, w));
 
-        /* Without a parent given, the row's own stays. */
-        assert_int_equal(begin(p, "two", a, 0, b, &again), 0);
-        assert_int_equal(again, two);
         assert_int_equal(begin(p, "one", NULL, 0, a, &again), 0);
         assert_int_equal(again, one);
+        assert_int_equal(begin(p, "two", a, one, b, &again), 0);
+        assert_int_equal(again, two);
         assert_int_equal(snapshot_layer_complete(p->manager, one, 1, NULL), 0);
         assert_int_equal(snapshot_layer_complete(p->manager, two, 1, NULL), 0);
 
@@ -412,10 +407,9 @@ static void test_recover_unready(void **state) {
         uint64_t base = make_layer(p, "base", NULL, 0, a), one, two, found;
 
         /* A child that is older than its parent. */
-        assert_int_equal(chain_id(a, digest_of("one", c), b), 0);
-        assert_int_equal(begin(p, "two", b, 0, c, &two), 0);
+        assert_int_equal(begin(p, "other", NULL, 0, c, &two), 0);
         assert_int_equal(begin(p, "one", a, base, b, &one), 0);
-        assert_int_equal(snapshot_layer_set_parent(p->manager, two, one), 0);
+        assert_int_equal(store_snapshot_reset(p->store, two, one, "boot-1"), 0);
 
         assert_int_equal(reopen(p, "boot-1"), 1);
         assert_true(row_exists(p, one) && row_exists(p, two));
