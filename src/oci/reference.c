@@ -294,31 +294,9 @@ int reference_parse(const char *s, Reference **ret, Error *reterr_error) {
         return 0;
 }
 
-static char *reference_join(const char *registry, const char *repository, const Reference *r) {
-        return strjoin(strempty(registry), registry ? "/" : "", repository, r->tag ? ":" : "",
-                       strempty(r->tag), r->digest ? "@" : "", strempty(r->digest));
-}
-
 char *reference_to_string(const Reference *r) {
-        return reference_join(r->registry, r->repository, r);
-}
-
-char *reference_to_familiar(const Reference *r) {
-        const char *short_name, *slash;
-        char first[REFERENCE_NAME_MAX + 1];
-
-        if (!streq(r->registry, DEFAULT_REGISTRY))
-                return reference_to_string(r);
-
-        short_name = startswith(r->repository, OFFICIAL_PREFIX);
-        if (short_name && !strchr(short_name, '/'))
-                /* Alone, this would be refused as an image ID. */
-                return reference_join(is_identifier(short_name) ? DEFAULT_REGISTRY : NULL, short_name, r);
-
-        /* "docker.io/localhost/x" must not become "localhost/x", which is another image. */
-        slash = strchr(r->repository, '/');
-        snprintf(first, sizeof(first), "%.*s", (int) (slash ? slash - r->repository : 0), r->repository);
-        return reference_join(!slash || is_domain(first) ? DEFAULT_REGISTRY : NULL, r->repository, r);
+        return strjoin(r->registry, "/", r->repository, r->tag ? ":" : "", strempty(r->tag),
+                       r->digest ? "@" : "", strempty(r->digest));
 }
 
 const char *reference_object(const Reference *r) {

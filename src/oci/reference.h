@@ -24,8 +24,6 @@ Reference *reference_free(Reference *r);
 DEFINE_CLEANUP_FUNC(Reference *, reference_free)
 /* Complete form: registry/repository[:tag][@digest]. With both tag and digest, both are kept. NULL on OOM. */
 char *reference_to_string(const Reference *r);
-/* As people write it: without docker.io/ and library/ where they are implied. */
-char *reference_to_familiar(const Reference *r);
 /* What is asked of the registry: the digest if there is one, else the tag. */
 const char *reference_object(const Reference *r);
 /* Where to connect: docker.io → registry-1.docker.io; others as they are. */

@@ -17,7 +17,7 @@
 
 static void check(const char *s, const char *registry, const char *repository, const char *tag, const char *digest) {
         _cleanup_(reference_freep) Reference *r = NULL, *again = NULL;
-        _cleanup_free_ char *text = NULL, *familiar = NULL, *text_again = NULL;
+        _cleanup_free_ char *text = NULL, *text_again = NULL;
         _cleanup_error_ Error e = ERROR_NULL;
 
         if (reference_parse(s, &r, &e) < 0)
@@ -28,12 +28,10 @@ static void check(const char *s, const char *registry, const char *repository, c
         assert_true(streq_ptr(r->tag, tag));
         assert_true(streq_ptr(r->digest, digest));
 
-        /* Both forms name the same thing again. */
+        /* The complete form names the same thing again. */
         text = reference_to_string(r);
-        familiar = reference_to_familiar(r);
         assert_non_null(text);
-        assert_non_null(familiar);
-        assert_int_equal(reference_parse(familiar, &again, NULL), 0);
+        assert_int_equal(reference_parse(text, &again, NULL), 0);
         text_again = reference_to_string(again);
         assert_string_equal(text_again, text);
 }
@@ -141,27 +139,6 @@ static void test_limits(void **state) {
         }
 }
 
-static void check_familiar(const char *s, const char *familiar) {
-        _cleanup_(reference_freep) Reference *r = NULL;
-        _cleanup_free_ char *f = NULL;
-
-        assert_int_equal(reference_parse(s, &r, NULL), 0);
-        f = reference_to_familiar(r);
-        assert_string_equal(f, familiar);
-}
-
-static void test_familiar(void **state) {
-        check_familiar("docker.io/library/busybox:latest", "busybox:latest");
-        check_familiar("docker.io/a/b:c@" D256, "a/b:c@" D256);
-        check_familiar("docker.io/library/a/b", "library/a/b:latest");
-        check_familiar("quay.io/library/busybox", "quay.io/library/busybox:latest");
-        /* Shorter, these would mean something else. */
-        check_familiar("docker.io/localhost/x:y", "docker.io/localhost/x:y");
-        check_familiar("docker.io/a.b/x:y", "docker.io/a.b/x:y");
-        check_familiar("docker.io/library/ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff@" D256,
-                       "docker.io/ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff@" D256);
-}
-
 static void test_target(void **state) {
         static const struct {
                 const char *s, *host, *object;
@@ -199,7 +176,6 @@ int main(void) {
                 cmocka_unit_test(test_parse),
                 cmocka_unit_test(test_invalid),
                 cmocka_unit_test(test_limits),
-                cmocka_unit_test(test_familiar),
                 cmocka_unit_test(test_target),
         };
 
