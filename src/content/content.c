@@ -4,7 +4,6 @@
  * synced before anybody is told. So a name that is there stands for whole and verified bytes, also after a
  * power loss. Blobs are for root and for those that get a descriptor. */
 
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
@@ -320,14 +319,4 @@ int content_write_index(Content *c, const char *text, size_t n, bool sync) {
 
 int content_read_index(Content *c, char **ret, size_t *ret_size) {
         return read_file_at(c->content_fd, "index.json", INDEX_FILE_SIZE_MAX, ret, ret_size);
-}
-
-int content_free_space(Content *c, uint64_t *ret_bytes) {
-        struct statvfs s;
-
-        if (fstatvfs(c->content_fd, &s) < 0)
-                return -errno;
-
-        *ret_bytes = (uint64_t) s.f_bavail * s.f_frsize;
-        return 0;
 }

@@ -50,4 +50,3 @@ int content_ingest_clean(Content *c, uint64_t max_age_usec);
 /* Replaces index.json atomically. */
 int content_write_index(Content *c, const char *text, size_t n, bool sync);
 int content_read_index(Content *c, char **ret, size_t *ret_size);
-int content_free_space(Content *c, uint64_t *ret_bytes);

@@ -82,10 +82,6 @@ void table_color(Table *t, const char *ansi) {
                 t->cells[t->n_cells - 1].color = ansi;
 }
 
-size_t table_rows(const Table *t) {
-        return t->n_cells / t->n_columns;
-}
-
 /* Takes from the widest column that may be cut, one character at a time, until the line fits or nothing is
  * left to take. */
 static void fit(const Table *t, size_t *widths, size_t width) {

@@ -28,7 +28,6 @@ int table_add(Table *t, const char *text);
 int table_addf(Table *t, const char *format, ...) _printf_(2, 3);
 /* Colours the cell that was added last: one of the ANSI_ constants, static. */
 void table_color(Table *t, const char *ansi);
-size_t table_rows(const Table *t);
 
 /* width 0: never cut. */
 int table_print(const Table *t, FILE *f, size_t width, bool legend, bool colors);

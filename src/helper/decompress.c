@@ -54,10 +54,6 @@ int decompressor_new(int fd, Decompressor **ret, Error *reterr_error) {
         return 0;
 }
 
-Compression decompressor_compression(const Decompressor *d) {
-        return d->compression;
-}
-
 uint64_t decompressor_consumed(const Decompressor *d) {
         return atomic_load_explicit(&d->consumed, memory_order_relaxed);
 }

@@ -21,8 +21,6 @@ DEFINE_CLEANUP_FUNC(Decompressor *, decompressor_free)
 /* Up to n bytes, less only at the end; 0 = complete end. -EBADMSG "InvalidArchive" if it is damaged or cut
  * off, -EOPNOTSUPP "UnsupportedMediaType" for compressions that are known but not supported. */
 ssize_t decompressor_read(Decompressor *d, void *p, size_t n, Error *reterr_error);
-/* Valid after the first read. */
-Compression decompressor_compression(const Decompressor *d);
 /* Compressed bytes read so far. May be called from another thread. */
 uint64_t decompressor_consumed(const Decompressor *d);
 

@@ -247,13 +247,10 @@ static int job_on_free_work(sd_event_source *s, void *userdata) {
 }
 
 static void job_run_waiters(JobPrivate *p) {
-        /* One may remove another, which is then not called. */
-        while (p->n_waiters > 0) {
-                JobWaiter w = p->waiters[0];
-
-                memmove(p->waiters, p->waiters + 1, --p->n_waiters * sizeof(JobWaiter));
-                w.func(&p->job, w.userdata);
-        }
+        /* The job has ended: none of them can add another. */
+        for (size_t i = 0; i < p->n_waiters; i++)
+                p->waiters[i].func(&p->job, p->waiters[i].userdata);
+        p->n_waiters = 0;
 }
 
 void job_finish(Job *j, const Error *error) {
@@ -332,16 +329,6 @@ int job_add_waiter(Job *j, void (*func)(Job *j, void *userdata), void *userdata)
         p->waiters = w;
         w[p->n_waiters++] = (JobWaiter) { func, userdata };
         return 1;
-}
-
-void job_remove_waiter(Job *j, void (*func)(Job *j, void *userdata), void *userdata) {
-        JobPrivate *p = (JobPrivate *) j;
-
-        for (size_t i = 0; i < p->n_waiters; i++)
-                if (p->waiters[i].func == func && p->waiters[i].userdata == userdata) {
-                        memmove(p->waiters + i, p->waiters + i + 1, (--p->n_waiters - i) * sizeof(JobWaiter));
-                        return;
-                }
 }
 
 JobPart *job_find_part(Job *j, const char *digest) {

@@ -80,7 +80,6 @@ void job_finish(Job *j, const Error *error);
 int job_cancel(Job *j); /* -EALREADY if it has ended */
 /* Called (and forgotten) at the end; at once if it has ended. */
 int job_add_waiter(Job *j, void (*func)(Job *j, void *userdata), void *userdata);
-void job_remove_waiter(Job *j, void (*func)(Job *j, void *userdata), void *userdata);
 JobPart *job_add_part(Job *j, const char *digest, uint64_t total); /* pointer valid until the next part is added */
 JobPart *job_find_part(Job *j, const char *digest);
 /* Sums up the parts and notifies, throttled; now: at once (a phase has changed). */

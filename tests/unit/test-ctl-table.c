@@ -45,7 +45,6 @@ static void expect(Table *t, size_t width, bool legend, bool colors, const char 
 static void test_print(void **state) {
         _cleanup_(table_freep) Table *t = make();
 
-        assert_int_equal(table_rows(t), 2);
         expect(t, 0, true, false,
                "NAME              SIZE  WHAT\n"
                "a              1000000  x\n"
@@ -79,7 +78,6 @@ static void test_width(void **state) {
 static void test_empty(void **state) {
         _cleanup_(table_freep) Table *t = table_new(columns);
 
-        assert_int_equal(table_rows(t), 0);
         expect(t, 0, true, false, "NAME  SIZE  WHAT\n");
         expect(t, 0, false, false, "");
 }
@@ -103,10 +101,17 @@ static void test_characters(void **state) {
 
 static void test_many_rows(void **state) {
         _cleanup_(table_freep) Table *t = table_new(columns);
+        _cleanup_free_ char *text = NULL;
+        size_t size, rows = 0;
+        FILE *f = open_memstream(&text, &size);
 
         for (unsigned i = 0; i < 3000; i++)
                 assert_int_equal(table_addf(t, "%u", i), 0);
-        assert_int_equal(table_rows(t), 1000);
+        assert_int_equal(table_print(t, f, 0, false, false), 0);
+        assert_int_equal(fclose(f), 0);
+        for (const char *c = text; *c; c++)
+                rows += *c == '\n';
+        assert_int_equal(rows, 1000);
 }
 
 static void test_utf8(void **state) {

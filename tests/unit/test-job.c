@@ -139,35 +139,6 @@ static void test_cancel(void **state) {
         assert_int_equal(n_work_canceled, 1);
 }
 
-static void test_waiter_can_leave(void **state) {
-        Fixture *f = *state;
-        unsigned waited = 0;
-        Job *j = new_job(f);
-
-        assert_int_equal(job_add_waiter(j, count_waiter, &waited), 1);
-        job_remove_waiter(j, count_waiter, &waited);
-        job_finish(j, NULL);
-        assert_int_equal(waited, 0);
-}
-
-static void remove_other(Job *j, void *userdata) {
-        job_remove_waiter(j, count_waiter, userdata);
-}
-
-/* One waiter's end is another's, as when a client goes: the other is not called any more. */
-static void test_waiter_removes_another(void **state) {
-        unsigned waited = 0, other = 0;
-        Fixture *f = *state;
-        Job *j = new_job(f);
-
-        assert_int_equal(job_add_waiter(j, remove_other, &waited), 1);
-        assert_int_equal(job_add_waiter(j, count_waiter, &waited), 1);
-        assert_int_equal(job_add_waiter(j, count_waiter, &other), 1);
-        job_finish(j, NULL);
-        assert_int_equal(waited, 0);
-        assert_int_equal(other, 1);
-}
-
 /* Who holds a job may do so for longer than there is a manager. */
 static void test_job_outlives_manager(void **state) {
         _cleanup_(job_unrefp) Job *running = NULL, *ended = NULL;
@@ -234,8 +205,6 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_done, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_failed, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_waiter_can_leave, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_waiter_removes_another, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_job_outlives_manager, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_progress, setup, teardown),
