@@ -19,12 +19,6 @@ static inline void safe_close_pairp(int (*p)[2]) {
 }
 #define _cleanup_close_pair_ _cleanup_(safe_close_pairp)
 
-static inline void fclosep(FILE **f) {
-        if (*f)
-                fclose(*f);
-}
-#define _cleanup_fclose_ _cleanup_(fclosep)
-
 int fd_set_nonblock(int fd, bool nonblock);
 int fd_set_cloexec(int fd, bool cloexec);
 /* dup with CLOEXEC, result > 2. */

@@ -15,10 +15,7 @@
 
 #define _cleanup_(f) __attribute__((__cleanup__(f)))
 #define _printf_(a, b) __attribute__((__format__(printf, a, b)))
-#define _unused_ __attribute__((__unused__))
-#define _warn_unused_ __attribute__((__warn_unused_result__))
 #define _noreturn_ __attribute__((__noreturn__))
-#define _pure_ __attribute__((__pure__))
 
 #define ELEMENTSOF(x) (sizeof(x) / sizeof((x)[0]))
 #define STRINGIFY_(x) #x

@@ -72,7 +72,6 @@ void unit_gone(Unit *u);         /* tells, and frees it */
 void unit_settle_start(Unit *u); /* a start whose job nobody will report */
 void unit_manager_reconnect_later(UnitManager *m);
 int unit_call(UnitManager *m, sd_bus_message *message, const UnitCall *template);
-int unit_manager_message(UnitManager *m, const char *method, sd_bus_message **ret);
 /* The same with arguments, in one. */
 int unit_call_method(UnitManager *m, const UnitCall *template, const char *method, const char *types, ...);
 

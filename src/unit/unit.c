@@ -170,7 +170,7 @@ int unit_call(UnitManager *m, sd_bus_message *message, const UnitCall *template)
         return 0;
 }
 
-int unit_manager_message(UnitManager *m, const char *method, sd_bus_message **ret) {
+static int unit_manager_message(UnitManager *m, const char *method, sd_bus_message **ret) {
         if (!m->bus || sd_bus_is_open(m->bus) <= 0)
                 return -ENOTCONN;
         return sd_bus_message_new_method_call(m->bus, ret, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER,
