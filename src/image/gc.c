@@ -2,9 +2,9 @@
 
 /* Garbage, trash, sync, and index.json: what is done soon and in one go for many causes.
  *
- * A collection is one transaction of the store (mark from names, containers, leases and pins; rows of the rest are deleted), then the files go:
- * blobs are unlinked, trees are renamed into the trash, which a helper empties. A crash in between leaves files without rows: the next
- * start drops them. */
+ * A collection is one transaction of the store (mark from names, containers, leases and pins; rows of the
+ * rest are deleted), then the files go: blobs are unlinked, trees are renamed into the trash, which a helper
+ * empties. A crash in between leaves files without rows: the next start drops them. */
 
 #include <time.h>
 
@@ -20,16 +20,18 @@
 #define TRASH_DELAY_USEC (100 * USEC_PER_MSEC)
 #define INDEX_DELAY_USEC (50 * USEC_PER_MSEC)
 
-static int schedule(ImageManager *m, sd_event_source **source, uint64_t delay, sd_event_time_handler_t handler) {
+static int schedule(ImageManager *m, sd_event_source **source, uint64_t delay,
+                    sd_event_time_handler_t handler) {
         int r;
 
         if (*source)
                 return 0;
-        r = sd_event_add_time_relative(job_manager_event(m->jobs), source, CLOCK_MONOTONIC, delay, 0, handler, m);
+        r = sd_event_add_time_relative(job_manager_event(m->jobs), source, CLOCK_MONOTONIC, delay, 0,
+                                       handler, m);
         return r == -ESTALE ? 0 : r; /* the loop has ended: the next start does it */
 }
 
-/* -- garbage -------------------------------------------------------------------------------------------------------------- */
+/* -- garbage -------------------------------------------------------------------------------------------- */
 
 void image_manager_drop_lease(ImageManager *m, const char *lease) {
         int r;
@@ -92,12 +94,17 @@ int image_collect_garbage(ImageManager *m, bool dry_run, GarbageResult *ret, Err
 
         r = dry_run ? 0 : garbage_retry(m);
         if (r >= 0)
-                r = store_collect_garbage(m->store, now_usec(CLOCK_REALTIME), garbage_is_pinned, m, dry_run, &g);
+                r = store_collect_garbage(m->store, now_usec(CLOCK_REALTIME), garbage_is_pinned, m, dry_run,
+                                          &g);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to collect garbage: %m");
 
         if (ret)
-                *ret = (GarbageResult) { .blobs = strv_length(g.blobs), .snapshots = g.n_snapshots, .bytes = g.bytes };
+                *ret = (GarbageResult) {
+                        .blobs = strv_length(g.blobs),
+                        .snapshots = g.n_snapshots,
+                        .bytes = g.bytes,
+                };
         if (dry_run)
                 return 0;
 
@@ -145,7 +152,7 @@ void image_schedule_garbage(ImageManager *m) {
                 log_warning_errno(r, "Failed to schedule garbage collection, ignoring: %m");
 }
 
-/* -- trash ---------------------------------------------------------------------------------------------------------------- */
+/* -- trash ---------------------------------------------------------------------------------------------- */
 
 static void helper_ignore_message(HelperProcess *h, ProtoMessage *msg, void *userdata) {
 }
@@ -171,7 +178,8 @@ static const HelperOps trash_ops = {
 };
 
 /* Starts a helper that gets one directory. Takes the descriptor. */
-static int start_directory_helper(ImageManager *m, const char *verb, int dir_fd, const HelperOps *ops, HelperProcess **ret) {
+static int start_directory_helper(ImageManager *m, const char *verb, int dir_fd, const HelperOps *ops,
+                                  HelperProcess **ret) {
         _cleanup_json_ json_t *request = NULL;
         _cleanup_error_ Error e = ERROR_NULL;
         _cleanup_close_ int fd = dir_fd;
@@ -193,7 +201,8 @@ static int gc_on_trash(sd_event_source *s, uint64_t usec, void *userdata) {
 
         m->trash_source = sd_event_source_disable_unref(m->trash_source);
         if (!m->remover && snapshot_manager_trash_pending(m->snapshots))
-                (void) start_directory_helper(m, "remove", snapshot_manager_open_trash(m->snapshots), &trash_ops, &m->remover);
+                (void) start_directory_helper(m, "remove", snapshot_manager_open_trash(m->snapshots),
+                                              &trash_ops, &m->remover);
         return 0;
 }
 
@@ -205,10 +214,11 @@ void image_schedule_trash(ImageManager *m) {
                 log_warning_errno(r, "Failed to schedule the deletion of removed layers, ignoring: %m");
 }
 
-/* -- sync ------------------------------------------------------------------------------------------------------------------
- * Layers can be used as soon as they are ready; that their bytes are on disk matters only to the next boot, which drops layers of an
- * earlier boot that were not marked as synced (they are unpacked again from their blobs, which were synced before they became
- * visible). So a pull does not wait for hundreds of megabytes of files: syncfs() runs after it. */
+/* -- sync ------------------------------------------------------------------------------------------------
+ * Layers can be used as soon as they are ready; that their bytes are on disk matters only to the next boot,
+ * which drops layers of an earlier boot that were not marked as synced (they are unpacked again from their
+ * blobs, which were synced before they became visible). So a pull does not wait for hundreds of megabytes of
+ * files: syncfs() runs after it. */
 
 int image_manager_layer_ready(ImageManager *m, uint64_t snapshot_id) {
         uint64_t *l = reallocarray(m->unsynced, m->n_unsynced + 1, sizeof(uint64_t));
@@ -248,20 +258,23 @@ void image_manager_schedule_sync(ImageManager *m) {
         if (m->syncer || m->n_unsynced == 0)
                 return;
 
-        if (start_directory_helper(m, "sync", snapshot_manager_open_dir(m->snapshots), &sync_ops, &m->syncer) < 0)
+        if (start_directory_helper(m, "sync", snapshot_manager_open_dir(m->snapshots), &sync_ops,
+                                   &m->syncer) < 0)
                 return;
         m->syncing = TAKE_PTR(m->unsynced);
         m->n_syncing = m->n_unsynced;
         m->n_unsynced = 0;
 }
 
-/* -- index.json ------------------------------------------------------------------------------------------------------------
- * The names, for whoever reads the directory as an OCI image layout, and for the day on which the database is lost. */
+/* -- index.json ------------------------------------------------------------------------------------------
+ * The names, for whoever reads the directory as an OCI image layout, and for the day on which the database
+ * is lost. */
 
 static json_t *index_entry(const Image *i) {
-        return json_pack("{s:s, s:s, s:I, s:{s:s, s:s, s:s}}", "mediaType", i->row.media_type, "digest", i->row.digest, "size",
-                         (json_int_t) i->row.size, "annotations", "org.opencontainers.image.ref.name", i->row.name,
-                         "org.moored.namespace", i->row.ns, "org.moored.platform", i->row.platform);
+        return json_pack("{s:s, s:s, s:I, s:{s:s, s:s, s:s}}", "mediaType", i->row.media_type, "digest",
+                         i->row.digest, "size", (json_int_t) i->row.size, "annotations",
+                         "org.opencontainers.image.ref.name", i->row.name, "org.moored.namespace", i->row.ns,
+                         "org.moored.platform", i->row.platform);
 }
 
 int image_manager_write_index(ImageManager *m) {
@@ -270,7 +283,8 @@ int image_manager_write_index(ImageManager *m) {
         json_t *manifests;
         Image *i;
 
-        index = json_pack("{s:i, s:s, s:[]}", "schemaVersion", 2, "mediaType", MEDIA_TYPE_OCI_INDEX, "manifests");
+        index = json_pack("{s:i, s:s, s:[]}", "schemaVersion", 2, "mediaType", MEDIA_TYPE_OCI_INDEX,
+                          "manifests");
         if (!index)
                 return -ENOMEM;
         manifests = json_object_get(index, "manifests");

@@ -40,7 +40,8 @@ struct ImageManager {
         uint64_t *syncing;          /* … and those that the sync under way covers */
         size_t n_syncing;
 
-        char **stale_leases;        /* what could not be dropped, as when the disk was full: tried again with each collection */
+        char **stale_leases; /* what could not be dropped, as when the disk was full: tried again with each
+                                collection */
         uint64_t *stale_layers;
         size_t n_stale_layers;
 
@@ -63,29 +64,32 @@ void image_manager_unpin(ImageManager *m, const char *digest);
 int image_manager_pin_in(ImageManager *m, const char *digest, char ***l);
 void image_manager_unpin_all(ImageManager *m, char **l);
 /* A verified small blob. */
-int image_manager_read_manifest(ImageManager *m, const char *digest, const char *media_type, Manifest **ret, Error *reterr_error);
-int image_manager_read_config(ImageManager *m, const char *digest, const ImageConfig **ret, Error *reterr_error);
+int image_manager_read_config(ImageManager *m, const char *digest, const ImageConfig **ret,
+                              Error *reterr_error);
 /* "InvalidImageConfig" */
 int image_check_layer_count(const Manifest *manifest, const ImageConfig *config, Error *reterr_error);
 /* Top chain id of diff_ids; "" for none. */
 int image_chain_id(char *const *diff_ids, char ret[static DIGEST_STRING_MAX]);
-/* Row, edges and table entry for a name: one durable transaction, which also drops the lease (or NULL). row is moved from. */
-int image_manager_set_name(ImageManager *m, ImageRow *row, const Manifest *manifest, const ImageConfig *config, const char *lease,
-                           Error *reterr_error);
+/* Row, edges and table entry for a name: one durable transaction, which also drops the lease (or NULL). row
+ * is moved from. */
+int image_manager_set_name(ImageManager *m, ImageRow *row, const Manifest *manifest,
+                           const ImageConfig *config, const char *lease, Error *reterr_error);
 /* Fills digests, sizes and times of a row from a target that is in the store. target: index or manifest. */
-int image_manager_describe(ImageManager *m, const Descriptor *target, const Platform *platform, ImageRow *ret, Manifest **ret_manifest,
-                           const ImageConfig **ret_config, Error *reterr_error);
-/* The same of an image that is recorded. config: borrowed until the next that is read. */
-int image_manager_describe_image(ImageManager *m, Image *i, Manifest **ret_manifest, const ImageConfig **ret_config, Error *reterr_error);
-int image_manager_describe_manifest(ImageManager *m, const char *digest, Manifest **ret_manifest, const ImageConfig **ret_config,
-                                    Error *reterr_error);
+int image_manager_describe(ImageManager *m, const Descriptor *target, const Platform *platform,
+                           ImageRow *ret, Manifest **ret_manifest, const ImageConfig **ret_config,
+                           Error *reterr_error);
+/* The same of a manifest. config: borrowed until the next that is read. */
+int image_manager_describe_manifest(ImageManager *m, const char *digest, Manifest **ret_manifest,
+                                    const ImageConfig **ret_config, Error *reterr_error);
 void image_refresh_unpacked(Image *i);
 
-/* unpack.c: the layers of one image, unpacked in any order, made ready from the bottom up, shared between all who want them. */
+/* unpack.c: the layers of one image, unpacked in any order, made ready from the bottom up, shared between
+ * all who want them. */
 typedef void (*UnpackDoneFunc)(const Error *error, void *userdata);
-/* func is called once, from the loop, never from within unpack_set_new(). job: gets progress of its parts. */
-int unpack_set_new(ImageManager *m, Job *job, const Manifest *manifest, const ImageConfig *config, UnpackDoneFunc func, void *userdata,
-                   UnpackSet **ret, Error *reterr_error);
+/* func is called once, from the loop, never from within unpack_set_new(). job: gets progress of its
+ * parts. */
+int unpack_set_new(ImageManager *m, Job *job, const Manifest *manifest, const ImageConfig *config,
+                   UnpackDoneFunc func, void *userdata, UnpackSet **ret, Error *reterr_error);
 /* The digest of a blob that is not here, so that a layer waits for it; NULL if there is none. */
 const char *unpack_set_missing(const UnpackSet *u);
 UnpackSet *unpack_set_free(UnpackSet *u);
@@ -94,7 +98,8 @@ DEFINE_CLEANUP_FUNC(UnpackSet *, unpack_set_free)
 void unpack_blob_ready(ImageManager *m, const char *digest);
 LayerWork *layer_work_free(LayerWork *w);
 bool layers_use_snapshot(ImageManager *m, uint64_t id);
-/* Images whose layers were unpacked before and are lost (all: every image that is not unpacked) are unpacked again, from the loop. */
+/* Images whose layers were unpacked before and are lost (all: every image that is not unpacked) are unpacked
+ * again, from the loop. */
 int image_manager_queue_unpacks(ImageManager *m, bool all);
 
 /* pull.c */

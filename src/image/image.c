@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The table of image names. The store is the truth; the table is what it says, in memory, with what is derived from it. Whatever a job
- * needs and no name reaches yet is pinned, so that a collection beside it takes nothing away: pins are counted and live as long as
- * the work that holds them. */
+/* The table of image names. The store is the truth; the table is what it says, in memory, with what is
+ * derived from it. Whatever a job needs and no name reaches yet is pinned, so that a collection beside it
+ * takes nothing away: pins are counted and live as long as the work that holds them. */
 
 #include <time.h>
 
@@ -27,8 +27,8 @@ static Image *image_free(Image *i) {
 }
 DEFINE_CLEANUP_FUNC(Image *, image_free)
 
-int image_manager_new(Store *store, Content *content, SnapshotManager *snapshots, JobManager *jobs, Events *events,
-                      const PullConfig *config, ImageManager **ret, Error *reterr_error) {
+int image_manager_new(Store *store, Content *content, SnapshotManager *snapshots, JobManager *jobs,
+                      Events *events, const PullConfig *config, ImageManager **ret, Error *reterr_error) {
         _cleanup_(image_manager_freep) ImageManager *m = NULL;
 
         assert(store && content && snapshots && jobs && events && config);
@@ -136,7 +136,8 @@ void image_manager_unpin_all(ImageManager *m, char **l) {
         strv_free(l);
 }
 
-int image_manager_read_manifest(ImageManager *m, const char *digest, const char *media_type, Manifest **ret, Error *reterr_error) {
+static int read_manifest(ImageManager *m, const char *digest, const char *media_type, Manifest **ret,
+                         Error *reterr_error) {
         _cleanup_free_ char *text = NULL;
         size_t n;
         int r;
@@ -147,7 +148,8 @@ int image_manager_read_manifest(ImageManager *m, const char *digest, const char 
         return manifest_parse(text, n, media_type, ret, reterr_error);
 }
 
-int image_manager_read_config(ImageManager *m, const char *digest, const ImageConfig **ret, Error *reterr_error) {
+int image_manager_read_config(ImageManager *m, const char *digest, const ImageConfig **ret,
+                              Error *reterr_error) {
         _cleanup_(image_config_freep) ImageConfig *c = NULL;
         _cleanup_free_ char *text = NULL;
         ImageConfig *cached;
@@ -253,11 +255,13 @@ static int image_table_set(ImageManager *m, ImageRow *row, Image **ret) {
         return 1;
 }
 
-static int image_add_edges(ImageManager *m, const ImageRow *row, const Manifest *manifest, const ImageConfig *config) {
+static int image_add_edges(ImageManager *m, const ImageRow *row, const Manifest *manifest,
+                           const ImageConfig *config) {
         char chain[DIGEST_STRING_MAX];
         int r;
 
-        /* None from an index to its manifests: the name itself keeps the one of its platform, and after a pull for another platform no longer. */
+        /* None from an index to its manifests: the name itself keeps the one of its platform, and after a
+         * pull for another platform no longer. */
         r = store_blob_add_ref(m->store, row->manifest_digest, manifest->config.digest);
         if (r < 0)
                 return r;
@@ -273,8 +277,8 @@ static int image_add_edges(ImageManager *m, const ImageRow *row, const Manifest 
         return isempty(chain) ? 0 : store_manifest_set_chain(m->store, row->manifest_digest, chain);
 }
 
-int image_manager_set_name(ImageManager *m, ImageRow *row, const Manifest *manifest, const ImageConfig *config, const char *lease,
-                           Error *reterr_error) {
+int image_manager_set_name(ImageManager *m, ImageRow *row, const Manifest *manifest,
+                           const ImageConfig *config, const char *lease, Error *reterr_error) {
         _cleanup_transaction_ StoreTransaction t = {};
         bool added;
         Image *i;
@@ -299,19 +303,21 @@ int image_manager_set_name(ImageManager *m, ImageRow *row, const Manifest *manif
 
         image_refresh_unpacked(i);
         image_manager_schedule_index(m);
-        events_notify(m->events, added ? NOTIFY_IMAGE_ADDED : NOTIFY_IMAGE_CHANGED, i->row.ns, i->row.name, i);
+        events_notify(m->events, added ? NOTIFY_IMAGE_ADDED : NOTIFY_IMAGE_CHANGED, i->row.ns, i->row.name,
+                      i);
         return 0;
 }
 
 int image_check_layer_count(const Manifest *manifest, const ImageConfig *config, Error *reterr_error) {
         if (strv_length(config->diff_ids) == manifest->n_layers)
                 return 0;
-        return error_set(reterr_error, -EBADMSG, "InvalidImageConfig", "The manifest has %zu layers, but its configuration %s has %zu DiffIDs.",
+        return error_set(reterr_error, -EBADMSG, "InvalidImageConfig",
+                         "The manifest has %zu layers, but its configuration %s has %zu DiffIDs.",
                          manifest->n_layers, manifest->config.digest, strv_length(config->diff_ids));
 }
 
-static int describe_manifest(ImageManager *m, const Descriptor *target, const Platform *platform, ImageRow *row, Manifest **ret_manifest,
-                             Error *reterr_error) {
+static int describe_manifest(ImageManager *m, const Descriptor *target, const Platform *platform,
+                             ImageRow *row, Manifest **ret_manifest, Error *reterr_error) {
         _cleanup_(index_freep) Index *index = NULL;
         _cleanup_free_ char *text = NULL;
         const Descriptor *d = target;
@@ -332,7 +338,7 @@ static int describe_manifest(ImageManager *m, const Descriptor *target, const Pl
                         return reterr_error && error_is_set(reterr_error) ? reterr_error->error : -ENOENT;
         }
 
-        r = image_manager_read_manifest(m, d->digest, d->media_type, ret_manifest, reterr_error);
+        r = read_manifest(m, d->digest, d->media_type, ret_manifest, reterr_error);
         if (r < 0)
                 return error_prefix(reterr_error, "Manifest %s", d->digest);
 
@@ -345,8 +351,25 @@ static int describe_manifest(ImageManager *m, const Descriptor *target, const Pl
         return 0;
 }
 
-int image_manager_describe(ImageManager *m, const Descriptor *target, const Platform *platform, ImageRow *ret, Manifest **ret_manifest,
-                           const ImageConfig **ret_config, Error *reterr_error) {
+static int read_config_of(ImageManager *m, const Manifest *manifest, const ImageConfig **ret,
+                          Error *reterr_error) {
+        const ImageConfig *config;
+        int r;
+
+        r = image_manager_read_config(m, manifest->config.digest, &config, reterr_error);
+        if (r < 0)
+                return r;
+        r = image_check_layer_count(manifest, config, reterr_error);
+        if (r < 0)
+                return r;
+
+        *ret = config;
+        return 0;
+}
+
+int image_manager_describe(ImageManager *m, const Descriptor *target, const Platform *platform,
+                           ImageRow *ret, Manifest **ret_manifest, const ImageConfig **ret_config,
+                           Error *reterr_error) {
         _cleanup_(manifest_freep) Manifest *manifest = NULL;
         _cleanup_(image_row_done) ImageRow row = {};
         const ImageConfig *config;
@@ -355,10 +378,7 @@ int image_manager_describe(ImageManager *m, const Descriptor *target, const Plat
         r = describe_manifest(m, target, platform, &row, &manifest, reterr_error);
         if (r < 0)
                 return r;
-        r = image_manager_read_config(m, manifest->config.digest, &config, reterr_error);
-        if (r < 0)
-                return r;
-        r = image_check_layer_count(manifest, config, reterr_error);
+        r = read_config_of(m, manifest, &config, reterr_error);
         if (r < 0)
                 return r;
 
@@ -379,23 +399,16 @@ int image_manager_describe(ImageManager *m, const Descriptor *target, const Plat
         return 0;
 }
 
-int image_manager_describe_image(ImageManager *m, Image *i, Manifest **ret_manifest, const ImageConfig **ret_config, Error *reterr_error) {
-        return image_manager_describe_manifest(m, i->row.manifest_digest, ret_manifest, ret_config, reterr_error);
-}
-
-int image_manager_describe_manifest(ImageManager *m, const char *digest, Manifest **ret_manifest, const ImageConfig **ret_config,
-                                    Error *reterr_error) {
+int image_manager_describe_manifest(ImageManager *m, const char *digest, Manifest **ret_manifest,
+                                    const ImageConfig **ret_config, Error *reterr_error) {
         _cleanup_(manifest_freep) Manifest *manifest = NULL;
         const ImageConfig *config;
         int r;
 
-        r = image_manager_read_manifest(m, digest, NULL, &manifest, reterr_error);
+        r = read_manifest(m, digest, NULL, &manifest, reterr_error);
         if (r < 0)
                 return r;
-        r = image_manager_read_config(m, manifest->config.digest, &config, reterr_error);
-        if (r < 0)
-                return r;
-        r = image_check_layer_count(manifest, config, reterr_error);
+        r = read_config_of(m, manifest, &config, reterr_error);
         if (r < 0)
                 return r;
 
@@ -423,7 +436,8 @@ Image *image_find(ImageManager *m, const char *ns, const char *name, Error *rete
         i = hashmap_get(m->images, key);
         if (!i)
                 (void) error_set(reterr_error, -ENOENT, "NoSuchImage",
-                                 "There is no image %s in namespace %s; pull it first (moorctl pull %s).", full, ns, name);
+                                 "There is no image %s in namespace %s; pull it first (moorctl pull %s).",
+                                 full, ns, name);
         return i;
 }
 
@@ -457,8 +471,8 @@ static int image_row_copy(const ImageRow *src, ImageRow *ret) {
         row.config_digest = strdup(src->config_digest);
         row.platform = strdup(src->platform);
         row.labels = strv_copy(src->labels);
-        if (!row.ns || !row.digest || !row.media_type || !row.manifest_digest || !row.config_digest || !row.platform ||
-            (src->labels && !row.labels))
+        if (!row.ns || !row.digest || !row.media_type || !row.manifest_digest || !row.config_digest ||
+            !row.platform || (src->labels && !row.labels))
                 return -ENOMEM;
 
         *ret = row;
@@ -485,7 +499,9 @@ int image_tag(ImageManager *m, const char *ns, const char *source, const char *t
                 return r;
         if (ref->digest)
                 return error_set(reterr_error, -EINVAL, "InvalidReference",
-                                 "%s names a digest: a tag is a name that may be moved; write it without @%s.", target, ref->digest);
+                                 "%s names a digest: a tag is a name that may be moved; write it without "
+                                 "@%s.",
+                                 target, ref->digest);
 
         r = image_row_copy(&i->row, &row);
         if (r >= 0)
@@ -493,7 +509,7 @@ int image_tag(ImageManager *m, const char *ns, const char *source, const char *t
         if (!row.name)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
 
-        r = image_manager_describe_image(m, i, &manifest, &config, reterr_error);
+        r = image_manager_describe_manifest(m, i->row.manifest_digest, &manifest, &config, reterr_error);
         if (r < 0)
                 return r;
 
@@ -509,7 +525,9 @@ int image_tag(ImageManager *m, const char *ns, const char *source, const char *t
         return 0;
 }
 
-void image_manager_set_in_use(ImageManager *m, bool (*in_use)(const char *ns, const char *name, char **ret_container, void *userdata),
+void image_manager_set_in_use(ImageManager *m,
+                              bool (*in_use)(const char *ns, const char *name, char **ret_container,
+                                             void *userdata),
                               void *userdata) {
         m->in_use = in_use;
         m->in_use_userdata = userdata;
@@ -528,7 +546,8 @@ int image_remove(ImageManager *m, const char *ns, const char *name, bool force, 
 
         if (!force && m->in_use && m->in_use(ns, i->row.name, &container, m->in_use_userdata))
                 return error_set(reterr_error, -EBUSY, "ImageInUse",
-                                 "Image %s is used by container %s; remove that first, or use --force to drop only the name.",
+                                 "Image %s is used by container %s; remove that first, or use --force to "
+                                 "drop only the name.",
                                  i->row.name, strempty(container));
 
         key = image_key(i->row.ns, i->row.name);
@@ -539,7 +558,8 @@ int image_remove(ImageManager *m, const char *ns, const char *name, bool force, 
                 return error_set_errno(reterr_error, r, "Failed to remove image %s: %m", i->row.name);
 
         hashmap_remove(m->images, key);
-        (void) events_record(m->events, i->row.ns, "image/removed", i->row.name, "Digest", i->row.digest, NULL);
+        (void) events_record(m->events, i->row.ns, "image/removed", i->row.name, "Digest", i->row.digest,
+                             NULL);
         events_notify(m->events, NOTIFY_IMAGE_REMOVED, i->row.ns, i->row.name, i);
         image_free(i);
         image_manager_schedule_index(m);
@@ -554,7 +574,8 @@ int image_get_config(ImageManager *m, Image *i, const ImageConfig **ret, Error *
 int image_get_config_text(ImageManager *m, Image *i, char **ret, Error *reterr_error) {
         size_t n;
 
-        return content_read_blob(m->content, i->row.config_digest, IMAGE_CONFIG_SIZE_MAX, ret, &n, reterr_error);
+        return content_read_blob(m->content, i->row.config_digest, IMAGE_CONFIG_SIZE_MAX, ret, &n,
+                                 reterr_error);
 }
 
 int image_get_snapshot(ImageManager *m, Image *i, uint64_t *ret_id, Error *reterr_error) {
@@ -568,9 +589,11 @@ int image_get_snapshot(ImageManager *m, Image *i, uint64_t *ret_id, Error *reter
         r = image_top_snapshot(m, config, ret_id);
         if (r == -ENOENT)
                 return error_set(reterr_error, -EAGAIN, "ImageNotUnpacked",
-                                 "The layers of image %s are not unpacked; pull it again (moorctl pull %s).", i->row.name, i->row.name);
+                                 "The layers of image %s are not unpacked; pull it again (moorctl pull %s).",
+                                 i->row.name, i->row.name);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to look up the layers of image %s: %m", i->row.name);
+                return error_set_errno(reterr_error, r, "Failed to look up the layers of image %s: %m",
+                                       i->row.name);
         return 0;
 }
 
@@ -603,7 +626,8 @@ int image_manager_recover(ImageManager *m, bool rebuild, Error *reterr_error) {
         if (rebuild) {
                 r = image_manager_rebuild(m);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "Failed to rebuild the database from the image layout: %m");
+                        return error_set_errno(reterr_error, r,
+                                               "Failed to rebuild the database from the image layout: %m");
         }
 
         r = store_image_foreach(m->store, NULL, image_load_row, m);

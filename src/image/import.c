@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Import: moored-helper import reads the archive and asks for an ingest for each blob; what it found as images is then looked at here like a
- * pulled one: parsed by the bounded parsers, unpacked, named.
+/* Import: moored-helper import reads the archive and asks for an ingest for each blob; what it found as
+ * images is then looked at here like a pulled one: parsed by the bounded parsers, unpacked, named.
  *
  *   READING ──helper ends──▶ for each image: describe, unpack_set ──▶ name ──▶ next … ──▶ (done)
  */
@@ -94,9 +94,11 @@ static int import_on_want_ingest(Import *p, ProtoMessage *msg, Error *reterr_err
         int r;
 
         if (isempty(key) || strlen(key) > 20 || !string_in_charset(key, DIGITS))
-                return error_set(reterr_error, -EBADMSG, "Failed", "moored-helper import asked for a blob without a number.");
+                return error_set(reterr_error, -EBADMSG, "Failed",
+                                 "moored-helper import asked for a blob without a number.");
         if (++p->n_blobs > IMPORT_BLOBS_MAX)
-                return error_set(reterr_error, -E2BIG, "InvalidArchive", "The archive has more than %u blobs.", IMPORT_BLOBS_MAX);
+                return error_set(reterr_error, -E2BIG, "InvalidArchive",
+                                 "The archive has more than %u blobs.", IMPORT_BLOBS_MAX);
 
         ingest = import_ingest_key(p, key);
         if (!ingest || strv_extend(&p->ingests, ingest) < 0)
@@ -121,8 +123,10 @@ static int import_on_blob_done(Import *p, ProtoMessage *msg, Error *reterr_error
         JobPart *part;
         int r;
 
-        if (!ingest || !strv_contains(p->ingests, ingest) || !digest_is_valid(digest) || proto_get_uint64(msg, "SIZE", &size) < 0)
-                return error_set(reterr_error, -EBADMSG, "Failed", "moored-helper import sent a blob that was not asked for.");
+        if (!ingest || !strv_contains(p->ingests, ingest) || !digest_is_valid(digest) ||
+            proto_get_uint64(msg, "SIZE", &size) < 0)
+                return error_set(reterr_error, -EBADMSG, "Failed",
+                                 "moored-helper import sent a blob that was not asked for.");
 
         r = image_manager_pin_in(m, digest, &p->pins);
         if (r < 0)
@@ -157,15 +161,19 @@ static int import_on_image(Import *p, ProtoMessage *msg, Error *reterr_error) {
         int r;
 
         if (!digest_is_valid(digest))
-                return error_set(reterr_error, -EBADMSG, "Failed", "moored-helper import sent an image without a digest.");
+                return error_set(reterr_error, -EBADMSG, "Failed",
+                                 "moored-helper import sent an image without a digest.");
         if (isempty(name))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "The archive does not name its image; give it a name (moorctl import --name NAME).");
+                                 "The archive does not name its image; give it a name (moorctl import "
+                                 "--name NAME).");
         if (p->name && p->n_images > 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "The archive has several images: one name (%s) cannot be given to all.", p->name);
+                                 "The archive has several images: one name (%s) cannot be given to all.",
+                                 p->name);
         if (p->n_images >= IMPORT_IMAGES_MAX)
-                return error_set(reterr_error, -E2BIG, "InvalidArchive", "The archive has more than %u images.", IMPORT_IMAGES_MAX);
+                return error_set(reterr_error, -E2BIG, "InvalidArchive",
+                                 "The archive has more than %u images.", IMPORT_IMAGES_MAX);
         r = reference_parse(name, &ref, reterr_error);
         if (r < 0)
                 return r;
@@ -175,9 +183,10 @@ static int import_on_image(Import *p, ProtoMessage *msg, Error *reterr_error) {
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
         p->images = images;
         i = images + p->n_images++;
-        *i = (ImportImage) {
+        *i = (ImportImage){
                 .name = reference_to_string(ref),
-                .target = { .digest = strdup(digest), .media_type = strdup(strempty(proto_get(msg, "MEDIA_TYPE"))) },
+                .target = { .digest = strdup(digest),
+                            .media_type = strdup(strempty(proto_get(msg, "MEDIA_TYPE"))) },
         };
         if (!i->name || !i->target.digest || !i->target.media_type)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
@@ -224,7 +233,8 @@ static int import_name_current(Import *p, Error *reterr_error) {
                 return r;
 
         (void) free_and_strdup(&p->job->result_object, i->name);
-        (void) events_record(m->events, p->job->ns, "image/tagged", i->name, "Digest", i->target.digest, "Source", "import", NULL);
+        (void) events_record(m->events, p->job->ns, "image/tagged", i->name, "Digest", i->target.digest,
+                             "Source", "import", NULL);
         return 0;
 }
 
@@ -252,19 +262,23 @@ static int import_unpack_current(Import *p, Error *reterr_error) {
         const char *missing;
         int r;
 
-        r = image_manager_describe(p->manager, &p->images[p->current].target, &p->platform, &row, &manifest, &config, reterr_error);
+        r = image_manager_describe(p->manager, &p->images[p->current].target, &p->platform, &row, &manifest,
+                                   &config, reterr_error);
         if (r < 0)
                 return r;
-        r = unpack_set_new(p->manager, p->job, manifest, config, import_on_unpacked, p, &p->set, reterr_error);
+        r = unpack_set_new(p->manager, p->job, manifest, config, import_on_unpacked, p, &p->set,
+                           reterr_error);
         if (r < 0)
                 return r;
 
         missing = unpack_set_missing(p->set);
-        for (size_t i = 0; !missing && i < manifest->n_layers; i++) /* unpacked already, but to be kept nevertheless */
+        for (size_t i = 0; !missing && i < manifest->n_layers;
+             i++) /* unpacked already, but to be kept nevertheless */
                 if (!content_has_blob(p->manager->content, manifest->layers[i].digest, NULL))
                         missing = manifest->layers[i].digest;
         if (missing)
-                return error_set(reterr_error, -EBADMSG, "InvalidArchive", "The archive lacks layer %s of image %s.", missing,
+                return error_set(reterr_error, -EBADMSG, "InvalidArchive",
+                                 "The archive lacks layer %s of image %s.", missing,
                                  p->images[p->current].name);
         return 0;
 }
@@ -294,7 +308,8 @@ static void import_on_exit(HelperProcess *h, const Error *error, void *userdata)
         p->helper = helper_free(p->helper);
         if (p->n_images == 0) {
                 (void) error_set(&e, -EBADMSG, "InvalidArchive",
-                                 "No image found: neither an OCI image layout (index.json) nor an archive of docker save (manifest.json).");
+                                 "No image found: neither an OCI image layout (index.json) nor an archive of "
+                                 "docker save (manifest.json).");
                 import_fail(p, &e);
                 return;
         }
@@ -312,17 +327,20 @@ static int import_start(Import *p, int fd, const ImportOptions *o, Error *reterr
 
         if (o->name && free_and_strdup(&p->name, o->name) < 0)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
-        r = o->platform ? platform_parse(o->platform, &p->platform, reterr_error) : platform_host(&p->platform);
+        r = o->platform ? platform_parse(o->platform, &p->platform, reterr_error)
+                        : platform_host(&p->platform);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to find out the platform: %m");
         request = json_pack("{s:I}", "maxBytes", (json_int_t) IMPORT_BYTES_MAX);
         if (!request)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
 
-        return helper_start(p->manager->jobs, "import", request, &fd, 1, &import_ops, p, &p->helper, reterr_error);
+        return helper_start(p->manager->jobs, "import", request, &fd, 1, &import_ops, p, &p->helper,
+                            reterr_error);
 }
 
-int image_import(ImageManager *m, const char *ns, int fd, const ImportOptions *o, Job **ret, Error *reterr_error) {
+int image_import(ImageManager *m, const char *ns, int fd, const ImportOptions *o, Job **ret,
+                 Error *reterr_error) {
         _cleanup_error_ Error e = ERROR_NULL;
         Import *p;
         Job *j;

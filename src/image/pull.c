@@ -2,10 +2,11 @@
 
 /* A pull: one moored-helper fetch that is told what to get, and the unpacking of what it got.
  *
- *   RESOLVING ──manifest (index)──▶ RESOLVING ──manifest──▶ CONFIG ──configuration blob──▶ LAYERS ──all blobs, all layers──▶ (recorded)
+ *   RESOLVING ──manifest (index)──▶ RESOLVING ──manifest──▶ CONFIG ──configuration blob──▶ LAYERS
+ *      ──all blobs, all layers──▶ (recorded)
  *
- * What is here already is pinned and not fetched. A blob that another pull is fetching is waited for: when that pull is done with it, well
- * or not, pulls_blob_settled() lets the others look again. */
+ * What is here already is pinned and not fetched. A blob that another pull is fetching is waited for: when
+ * that pull is done with it, well or not, pulls_blob_settled() lets the others look again. */
 
 #include <inttypes.h>
 
@@ -87,7 +88,8 @@ static Pull *pull_free(Pull *p) {
         free(p->name);
         free(p->lease);
         free(p);
-        image_schedule_garbage(m); /* what it had pinned and no name reaches; what its name pointed at before */
+        /* What it had pinned and no name reaches; what its name pointed at before. */
+        image_schedule_garbage(m);
         return NULL;
 }
 DEFINE_CLEANUP_FUNC(Pull *, pull_free)
@@ -119,7 +121,8 @@ static bool blob_is_wanted_by_others(const Pull *p, const char *digest) {
                 const Pull *other = p->manager->pulls[i];
 
                 for (size_t k = 0; other != p && other->job->state == JOB_RUNNING && k < other->n_blobs; k++)
-                        if (other->blobs[k].state != BLOB_HERE && streq(other->blobs[k].descriptor.digest, digest))
+                        if (other->blobs[k].state != BLOB_HERE &&
+                            streq(other->blobs[k].descriptor.digest, digest))
                                 return true;
         }
         return false;
@@ -127,13 +130,15 @@ static bool blob_is_wanted_by_others(const Pull *p, const char *digest) {
 
 bool pulls_use_lease(ImageManager *m, const char *lease) {
         for (size_t i = 0; i < m->n_pulls; i++)
-                if (m->pulls[i]->job && m->pulls[i]->job->state == JOB_RUNNING && streq(m->pulls[i]->lease, lease))
+                if (m->pulls[i]->job && m->pulls[i]->job->state == JOB_RUNNING &&
+                    streq(m->pulls[i]->lease, lease))
                         return true;
         return false;
 }
 
-/* Ends the work. keep: partial downloads can be resumed; otherwise only others that want the same blob keep them. One that a dying helper may
- * still write to (stuck in I/O) is never kept: whoever comes next starts with a file of its own. */
+/* Ends the work. keep: partial downloads can be resumed; otherwise only others that want the same blob keep
+ * them. One that a dying helper may still write to (stuck in I/O) is never kept: whoever comes next starts
+ * with a file of its own. */
 static void pull_stop(Pull *p, bool keep) {
         bool gone = !p->fetch || helper_stop(p->fetch) >= 0;
 
@@ -142,8 +147,8 @@ static void pull_stop(Pull *p, bool keep) {
         for (size_t i = 0; i < p->n_blobs; i++) {
                 const PullBlob *b = p->blobs + i;
 
-                if (b->state == BLOB_HERE ||
-                    ((gone || b->state != BLOB_FETCHING) && (keep || blob_is_wanted_by_others(p, b->descriptor.digest))))
+                if (b->state == BLOB_HERE || ((gone || b->state != BLOB_FETCHING) &&
+                                              (keep || blob_is_wanted_by_others(p, b->descriptor.digest))))
                         continue;
                 (void) content_ingest_abort(p->manager->content, b->descriptor.digest);
         }
@@ -151,7 +156,8 @@ static void pull_stop(Pull *p, bool keep) {
 }
 
 static bool error_is_transient(const Error *e) {
-        return error_has_name(e, "RegistryUnavailable") || error_has_name(e, "Truncated") || error_has_name(e, "HelperDied");
+        return error_has_name(e, "RegistryUnavailable") || error_has_name(e, "Truncated") ||
+               error_has_name(e, "HelperDied");
 }
 
 static void pull_fail(Pull *p, const Error *error) {
@@ -256,7 +262,8 @@ static int pull_begin_unpack(Pull *p, Error *reterr_error) {
         r = image_check_layer_count(p->manifest, config, reterr_error);
         if (r < 0)
                 return r;
-        return unpack_set_new(p->manager, p->job, p->manifest, config, pull_on_unpacked, p, &p->set, reterr_error);
+        return unpack_set_new(p->manager, p->job, p->manifest, config, pull_on_unpacked, p, &p->set,
+                              reterr_error);
 }
 
 static void pull_phase(Pull *p, const char *digest, const char *phase) {
@@ -309,7 +316,8 @@ static int pull_blob_here(Pull *p, PullBlob *b, bool reused, Error *reterr_error
         b->state = BLOB_HERE;
         r = pull_keep_blob(p, &b->descriptor);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to record blob %s: %m", b->descriptor.digest);
+                return error_set_errno(reterr_error, r, "Failed to record blob %s: %m",
+                                       b->descriptor.digest);
 
         part = job_find_part(p->job, b->descriptor.digest);
         if (part) {
@@ -333,7 +341,8 @@ static int pull_work_blobs(Pull *p, Error *reterr_error) {
                 if (b->state != BLOB_WANTED)
                         continue;
                 /* One of another size is damaged, or the manifest wrong: either way the registry decides. */
-                if (content_has_blob(p->manager->content, b->descriptor.digest, &size) && size == b->descriptor.size) {
+                if (content_has_blob(p->manager->content, b->descriptor.digest, &size) &&
+                    size == b->descriptor.size) {
                         r = pull_blob_here(p, b, true, reterr_error);
                         if (r < 0)
                                 return r;
@@ -397,12 +406,16 @@ static int pull_add_blob(Pull *p, const Descriptor *d, Error *reterr_error) {
 
 static int pull_check_sizes(const Manifest *manifest, Error *reterr_error) {
         if (manifest->config.size > IMAGE_CONFIG_SIZE_MAX) /* it is hashed and parsed by us */
-                return error_set(reterr_error, -EFBIG, "LimitExceeded", "The image configuration %s has %" PRIu64 " bytes; at most %u are allowed.",
+                return error_set(reterr_error, -EFBIG, "LimitExceeded",
+                                 "The image configuration %s has %" PRIu64 " bytes; at most %u are allowed.",
                                  manifest->config.digest, manifest->config.size, IMAGE_CONFIG_SIZE_MAX);
         for (size_t i = 0; i < manifest->n_layers; i++)
                 if (manifest->layers[i].size > BLOB_SIZE_MAX)
-                        return error_set(reterr_error, -EFBIG, "LimitExceeded", "The layer %s has %" PRIu64 " bytes; at most %" PRIu64 " are allowed.",
-                                         manifest->layers[i].digest, manifest->layers[i].size, BLOB_SIZE_MAX);
+                        return error_set(reterr_error, -EFBIG, "LimitExceeded",
+                                         "The layer %s has %" PRIu64 " bytes; at most %" PRIu64
+                                         " are allowed.",
+                                         manifest->layers[i].digest, manifest->layers[i].size,
+                                         BLOB_SIZE_MAX);
         return 0;
 }
 
@@ -429,7 +442,8 @@ static int pull_set_manifest(Pull *p, Manifest *manifest, Error *reterr_error) {
 }
 
 /* A document that is verified and in the store: an index leads to the manifest, a manifest to the blobs. */
-static int pull_take_document(Pull *p, const Descriptor *d, const char *text, size_t n, Error *reterr_error) {
+static int pull_take_document(Pull *p, const Descriptor *d, const char *text, size_t n,
+                              Error *reterr_error) {
         _cleanup_(manifest_freep) Manifest *manifest = NULL;
         _cleanup_(index_freep) Index *index = NULL;
         const Descriptor *chosen;
@@ -450,8 +464,9 @@ static int pull_take_document(Pull *p, const Descriptor *d, const char *text, si
         }
 
         if (p->manifest_descriptor.digest)
-                return error_set(reterr_error, -EBADMSG, "InvalidManifest", "The index %s names another index for %s/%s.",
-                                 p->target.digest, p->platform.os, p->platform.architecture);
+                return error_set(reterr_error, -EBADMSG, "InvalidManifest",
+                                 "The index %s names another index for %s/%s.", p->target.digest,
+                                 p->platform.os, p->platform.architecture);
         r = index_parse(text, n, d->media_type, &index, reterr_error);
         if (r < 0)
                 return r;
@@ -466,14 +481,15 @@ static int pull_take_document(Pull *p, const Descriptor *d, const char *text, si
                 _cleanup_free_ char *known = NULL;
                 size_t l;
 
-                r = content_read_blob(p->manager->content, chosen->digest, MANIFEST_SIZE_MAX, &known, &l, reterr_error);
+                r = content_read_blob(p->manager->content, chosen->digest, MANIFEST_SIZE_MAX, &known, &l,
+                                      reterr_error);
                 if (r < 0)
                         return r;
                 return pull_take_document(p, &p->manifest_descriptor, known, l, reterr_error);
         }
 
-        r = proto_send(helper_socket(p->fetch), NULL, 0, "get-manifest", "DIGEST", chosen->digest, "MEDIA_TYPE", chosen->media_type,
-                       "SIZE", proto_u64(size, chosen->size), NULL);
+        r = proto_send(helper_socket(p->fetch), NULL, 0, "get-manifest", "DIGEST", chosen->digest,
+                       "MEDIA_TYPE", chosen->media_type, "SIZE", proto_u64(size, chosen->size), NULL);
         return pull_check_sent(r, reterr_error);
 }
 
@@ -489,9 +505,11 @@ static int pull_on_manifest(Pull *p, ProtoMessage *msg, Error *reterr_error) {
 
         fd = proto_take_fd(msg, 0);
         if (fd < 0 || !digest || !digest_is_valid(digest) || p->manifest)
-                return error_set(reterr_error, -EBADMSG, "Failed", "moored-helper fetch sent a manifest that was not asked for.");
+                return error_set(reterr_error, -EBADMSG, "Failed",
+                                 "moored-helper fetch sent a manifest that was not asked for.");
         if (expected && !streq(expected, digest))
-                return error_set(reterr_error, -EBADMSG, "DigestMismatch", "Asked for manifest %s, got %s.", expected, digest);
+                return error_set(reterr_error, -EBADMSG, "DigestMismatch", "Asked for manifest %s, got %s.",
+                                 expected, digest);
 
         r = read_all(fd, MANIFEST_SIZE_MAX, &text, &n);
         if (r < 0)
@@ -526,11 +544,14 @@ static int pull_on_blob_done(Pull *p, ProtoMessage *msg, Error *reterr_error) {
         int r;
 
         if (!b || b->state != BLOB_FETCHING)
-                return error_set(reterr_error, -EBADMSG, "Failed", "moored-helper fetch sent a blob that was not asked for.");
+                return error_set(reterr_error, -EBADMSG, "Failed",
+                                 "moored-helper fetch sent a blob that was not asked for.");
         d = &b->descriptor;
 
-        /* The configuration is parsed here: it is small and hashed once more. Layers are checked by their DiffID. */
-        r = content_ingest_commit(p->manager->content, d->digest, d->digest, d->size, b == p->blobs, reterr_error);
+        /* The configuration is parsed here: it is small and hashed once more. Layers are checked by their
+         * DiffID. */
+        r = content_ingest_commit(p->manager->content, d->digest, d->digest, d->size, b == p->blobs,
+                                  reterr_error);
         if (r < 0)
                 return r;
         p->n_fetching--;
@@ -577,7 +598,8 @@ static void pull_on_exit(HelperProcess *h, const Error *error, void *userdata) {
         if (error)
                 (void) error_copy(&e, error);
         else
-                (void) error_set(&e, -EIO, "HelperDied", "moored-helper fetch ended before its work was done.");
+                (void) error_set(&e, -EIO, "HelperDied",
+                                 "moored-helper fetch ended before its work was done.");
         p->fetch = helper_free(p->fetch);
 
         /* After the last blob it may go while layers are still being unpacked. */
@@ -601,19 +623,23 @@ static int pull_start_helper(Pull *p, Error *reterr_error) {
         bool http;
 
         http = reference_is_loopback(p->ref) || strv_contains(c->insecure_registries, p->ref->registry);
-        request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:i, s:i, s:i, s:s*}", "scheme", http ? "http" : "https", "host",
-                            reference_host(p->ref), "registry", p->ref->registry, "repository", p->ref->repository, "reference",
-                            reference_object(p->ref), "userAgent", "moored/" MOORED_VERSION, "retries", (int) c->retries,
-                            "retryDelayMSec", (json_int_t) (c->retry_delay_usec / USEC_PER_MSEC), "connectTimeoutSec",
+        request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:i, s:i, s:i, s:s*}", "scheme",
+                            http ? "http" : "https", "host", reference_host(p->ref), "registry",
+                            p->ref->registry, "repository", p->ref->repository, "reference",
+                            reference_object(p->ref), "userAgent", "moored/" MOORED_VERSION, "retries",
+                            (int) c->retries, "retryDelayMSec",
+                            (json_int_t) (c->retry_delay_usec / USEC_PER_MSEC), "connectTimeoutSec",
                             CONNECT_TIMEOUT_SEC, "lowSpeedTimeSec", LOW_SPEED_TIME_SEC, "maxConcurrent",
                             (int) c->max_concurrent_downloads, "caFile", c->ca_file);
         if (!request)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
 
-        return helper_start(p->manager->jobs, "fetch", request, NULL, 0, &pull_ops, p, &p->fetch, reterr_error);
+        return helper_start(p->manager->jobs, "fetch", request, NULL, 0, &pull_ops, p, &p->fetch,
+                            reterr_error);
 }
 
-static int pull_new(ImageManager *m, const char *reference, const PullOptions *o, Pull **ret, Error *reterr_error) {
+static int pull_new(ImageManager *m, const char *reference, const PullOptions *o, Pull **ret,
+                    Error *reterr_error) {
         _cleanup_(pull_freep) Pull *p = NULL;
         Pull **pulls;
         int r;
@@ -627,7 +653,8 @@ static int pull_new(ImageManager *m, const char *reference, const PullOptions *o
         r = reference_parse(reference, &p->ref, reterr_error);
         if (r < 0)
                 return r;
-        r = o->platform ? platform_parse(o->platform, &p->platform, reterr_error) : platform_host(&p->platform);
+        r = o->platform ? platform_parse(o->platform, &p->platform, reterr_error)
+                        : platform_host(&p->platform);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to find out the platform: %m");
         p->name = reference_to_string(p->ref);
@@ -648,7 +675,8 @@ static void pull_free_work(void *work) {
         pull_free(work);
 }
 
-int image_pull(ImageManager *m, const char *ns, const char *reference, const PullOptions *o, Job **ret, Error *reterr_error) {
+int image_pull(ImageManager *m, const char *ns, const char *reference, const PullOptions *o, Job **ret,
+               Error *reterr_error) {
         _cleanup_(pull_freep) Pull *p = NULL;
         _cleanup_error_ Error e = ERROR_NULL;
         Job *j;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a crash has left between database and disk, and a lost database, filled again from the image layout: every blob file becomes a row,
- * every entry of index.json a name. Unpacked layers have no record of their chain on disk: those that containers stand on come back from the
- * bundles (container/record.c), the others are unpacked again. */
+/* What a crash has left between database and disk, and a lost database, filled again from the image layout:
+ * every blob file becomes a row, every entry of index.json a name. Unpacked layers have no record of their
+ * chain on disk: those that containers stand on come back from the bundles (container/record.c), the others
+ * are unpacked again. */
 
 #include "basic/json.h"
 #include "basic/log.h"
@@ -28,8 +29,10 @@ static int rebuild_name(ImageManager *m, json_t *entry, Error *reterr_error) {
         int r;
 
         if (!name || !ns || !digest || !digest_is_valid(digest))
-                return error_set(reterr_error, -EBADMSG, "InvalidManifest", "An entry of index.json has no name, namespace or digest.");
-        r = platform_text ? platform_parse(platform_text, &platform, reterr_error) : platform_host(&platform);
+                return error_set(reterr_error, -EBADMSG, "InvalidManifest",
+                                 "An entry of index.json has no name, namespace or digest.");
+        r = platform_text ? platform_parse(platform_text, &platform, reterr_error)
+                          : platform_host(&platform);
         if (r < 0)
                 return r;
 
@@ -83,7 +86,8 @@ int image_manager_rebuild(ImageManager *m) {
                 _cleanup_error_ Error e = ERROR_NULL;
 
                 if (rebuild_name(m, entry, &e) < 0)
-                        log_warning("Failed to bring back an image from index.json, ignoring: %s", error_message(&e));
+                        log_warning("Failed to bring back an image from index.json, ignoring: %s",
+                                    error_message(&e));
         }
         if (hashmap_size(m->images) > 0)
                 log_notice("Brought back %zu images from the image layout.", hashmap_size(m->images));
@@ -105,7 +109,8 @@ static int drop_unknown(const char *digest, uint64_t size, void *userdata) {
         return hashmap_get(s->known, digest) ? 0 : content_remove_blob(s->content, digest);
 }
 
-/* Files without a row: a collection was killed before it unlinked them, or a download before it was recorded. */
+/* Files without a row: a collection was killed before it unlinked them, or a download before it was
+ * recorded. */
 int image_manager_drop_unknown_blobs(ImageManager *m) {
         _cleanup_(hashmap_freep) Hashmap *known = hashmap_new();
         int r;
@@ -121,10 +126,13 @@ int image_manager_drop_unknown_blobs(ImageManager *m) {
 }
 
 static int note_unsynced(const SnapshotRow *row, void *userdata) {
-        return row->kind == SNAPSHOT_LAYER && row->ready && !row->synced ? image_manager_layer_ready(userdata, row->id) : 0;
+        return row->kind == SNAPSHOT_LAYER && row->ready && !row->synced
+                               ? image_manager_layer_ready(userdata, row->id)
+                               : 0;
 }
 
-/* Layers that were ready, but whose sync did not end before the last daemon did: without this they were unpacked again after the next boot. */
+/* Layers that were ready, but whose sync did not end before the last daemon did: without this they were
+ * unpacked again after the next boot. */
 int image_manager_find_unsynced(ImageManager *m) {
         return store_snapshot_foreach(m->store, note_unsynced, m);
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Unpacking. A LayerWork is one layer of one chain: however many pulls want it, it is unpacked once. An UnpackSet is what one image wants
- * of them.
+/* Unpacking. A LayerWork is one layer of one chain: however many pulls want it, it is unpacked once. An
+ * UnpackSet is what one image wants of them.
  *
- *   WAITING ──unpack_blob_ready()──▶ QUEUED ──layers_work()──▶ UNPACKING ──layer_on_exit()──▶ UNPACKED ──layers_complete()──▶ (ready: gone)
+ *   WAITING ──unpack_blob_ready()──▶ QUEUED ──layers_work()──▶ UNPACKING ──layer_on_exit()──▶ UNPACKED
+ *      ──layers_complete()──▶ (ready: gone)
  *      any ──layer_fail()──▶ (gone; the sets that wanted it fail)
  *
- * Whiteouts do not depend on the layers below, so that layers are unpacked in any order, as many at once as configured, while others are
- * still being downloaded. They become ready from the bottom up, and only after the helper that wrote the tree is gone. */
+ * Whiteouts do not depend on the layers below, so that layers are unpacked in any order, as many at once as
+ * configured, while others are still being downloaded. They become ready from the bottom up, and only after
+ * the helper that wrote the tree is gone. */
 
 #include <unistd.h>
 
@@ -129,7 +131,8 @@ static LayerWork *layer_find_child(LayerWork *parent) {
         return NULL;
 }
 
-/* Undoes a layer: nothing of it stays. Those above it belong to sets that contain it, so that they fall with it, and first. */
+/* Undoes a layer: nothing of it stays. Those above it belong to sets that contain it, so that they fall with
+ * it, and first. */
 static void layer_drop(LayerWork *w) {
         ImageManager *m = w->manager;
         LayerWork *child;
@@ -224,7 +227,9 @@ static void layer_on_exit(HelperProcess *h, const Error *error, void *userdata) 
         ImageManager *m = w->manager;
 
         if (!error && !w->reported)
-                (void) error_set(&e, -EIO, "HelperDied", "moored-helper unpack ended without saying that layer %s is complete.", w->blob);
+                (void) error_set(&e, -EIO, "HelperDied",
+                                 "moored-helper unpack ended without saying that layer %s is complete.",
+                                 w->blob);
         else if (error) {
                 (void) error_copy(&e, error);
                 (void) error_prefix(&e, "Layer %s", w->blob);
@@ -258,12 +263,14 @@ static int layer_start(LayerWork *w, Error *reterr_error) {
         if (blob < 0)
                 return blob;
 
-        request = json_pack("{s:s, s:s, s:I, s:I, s:b}", "mediaType", w->media_type, "diffId", w->diff_id, "maxBytes",
-                            (json_int_t) UNPACK_BYTES_MAX, "maxEntries", (json_int_t) UNPACK_ENTRIES_MAX, "devices", 1);
+        request = json_pack("{s:s, s:s, s:I, s:I, s:b}", "mediaType", w->media_type, "diffId", w->diff_id,
+                            "maxBytes", (json_int_t) UNPACK_BYTES_MAX, "maxEntries",
+                            (json_int_t) UNPACK_ENTRIES_MAX, "devices", 1);
         if (!request)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
 
-        r = helper_start(w->manager->jobs, "unpack", request, (int[]) { blob, w->dir_fd }, 2, &layer_ops, w, &w->helper, reterr_error);
+        r = helper_start(w->manager->jobs, "unpack", request, (int[]){ blob, w->dir_fd }, 2, &layer_ops, w,
+                         &w->helper, reterr_error);
         if (r < 0)
                 return r;
 
@@ -334,7 +341,8 @@ static int layer_begin(LayerWork *w, uint64_t parent_snapshot, Error *reterr_err
         ImageManager *m = w->manager;
         int r;
 
-        r = snapshot_layer_begin(m->snapshots, w->chain_id, w->diff_id, parent_snapshot, &w->snapshot, &w->dir_fd, &e);
+        r = snapshot_layer_begin(m->snapshots, w->chain_id, w->diff_id, parent_snapshot, &w->snapshot,
+                                 &w->dir_fd, &e);
         if (r != -EEXIST)
                 return r < 0 ? error_move(reterr_error, &e) : 0;
 
@@ -342,13 +350,15 @@ static int layer_begin(LayerWork *w, uint64_t parent_snapshot, Error *reterr_err
         if (r >= 0)
                 r = u.id > 0 ? snapshot_layer_abort(m->snapshots, u.id) : -EEXIST;
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to drop what is left of layer %s: %m", w->diff_id);
+                return error_set_errno(reterr_error, r, "Failed to drop what is left of layer %s: %m",
+                                       w->diff_id);
         image_schedule_trash(m);
-        return snapshot_layer_begin(m->snapshots, w->chain_id, w->diff_id, parent_snapshot, &w->snapshot, &w->dir_fd, reterr_error);
+        return snapshot_layer_begin(m->snapshots, w->chain_id, w->diff_id, parent_snapshot, &w->snapshot,
+                                    &w->dir_fd, reterr_error);
 }
 
-static int layer_new(ImageManager *m, const char *chain, const char *diff_id, const Descriptor *blob, uint64_t parent_snapshot,
-                     LayerWork **ret, Error *reterr_error) {
+static int layer_new(ImageManager *m, const char *chain, const char *diff_id, const Descriptor *blob,
+                     uint64_t parent_snapshot, LayerWork **ret, Error *reterr_error) {
         _cleanup_(layer_work_freep) LayerWork *w = NULL;
         int r;
 
@@ -389,7 +399,8 @@ static int layer_add_set(LayerWork *w, UnpackSet *u) {
         return 0;
 }
 
-static int unpack_set_add_layers(UnpackSet *u, const Manifest *manifest, const ImageConfig *config, Error *reterr_error) {
+static int unpack_set_add_layers(UnpackSet *u, const Manifest *manifest, const ImageConfig *config,
+                                 Error *reterr_error) {
         ImageManager *m = u->manager;
         char parent_chain[DIGEST_STRING_MAX] = "";
         LayerWork *parent = NULL;
@@ -419,12 +430,14 @@ static int unpack_set_add_layers(UnpackSet *u, const Manifest *manifest, const I
 
                 w = hashmap_get(m->layers, chain);
                 if (!w) {
-                        r = layer_new(m, chain, config->diff_ids[i], manifest->layers + i, parent_snapshot, &w, reterr_error);
+                        r = layer_new(m, chain, config->diff_ids[i], manifest->layers + i, parent_snapshot,
+                                      &w, reterr_error);
                         if (r < 0)
                                 return r;
                         w->parent = parent;
                 }
-                if (w->state == LAYER_WAITING && content_has_blob(m->content, w->blob, &size) && size == w->blob_size)
+                if (w->state == LAYER_WAITING && content_has_blob(m->content, w->blob, &size) &&
+                    size == w->blob_size)
                         w->state = LAYER_QUEUED;
                 r = layer_add_set(w, u);
                 if (r < 0)
@@ -482,8 +495,8 @@ UnpackSet *unpack_set_free(UnpackSet *u) {
         return NULL;
 }
 
-int unpack_set_new(ImageManager *m, Job *job, const Manifest *manifest, const ImageConfig *config, UnpackDoneFunc func, void *userdata,
-                   UnpackSet **ret, Error *reterr_error) {
+int unpack_set_new(ImageManager *m, Job *job, const Manifest *manifest, const ImageConfig *config,
+                   UnpackDoneFunc func, void *userdata, UnpackSet **ret, Error *reterr_error) {
         _cleanup_(unpack_set_freep) UnpackSet *u = NULL;
         int r;
 
@@ -509,7 +522,7 @@ int unpack_set_new(ImageManager *m, Job *job, const Manifest *manifest, const Im
         return 0;
 }
 
-/* -- the job "unpack": what is in the store already ---------------------------------------------------------------------- */
+/* -- the job "unpack": what is in the store already ----------------------------------------------------- */
 
 typedef struct UnpackJob {
         ImageManager *manager; /* weak */
@@ -556,18 +569,21 @@ static int unpack_job_start(UnpackJob *w, Error *reterr_error) {
         const char *missing;
         int r;
 
-        r = image_manager_describe_manifest(w->manager, w->manifest_digest, &manifest, &config, reterr_error);
+        r = image_manager_describe_manifest(w->manager, w->manifest_digest, &manifest, &config,
+                                            reterr_error);
         if (r < 0)
                 return r;
         for (size_t k = 0; k < manifest->n_layers; k++)
                 (void) job_add_part(w->job, manifest->layers[k].digest, manifest->layers[k].size);
-        r = unpack_set_new(w->manager, w->job, manifest, config, unpack_job_on_done, w, &w->set, reterr_error);
+        r = unpack_set_new(w->manager, w->job, manifest, config, unpack_job_on_done, w, &w->set,
+                           reterr_error);
         if (r < 0)
                 return r;
 
         missing = unpack_set_missing(w->set);
         if (missing)
-                return error_set(reterr_error, -ENOENT, "NoSuchBlob", "Layer %s of image %s is not in the store; pull the image again.", missing,
+                return error_set(reterr_error, -ENOENT, "NoSuchBlob",
+                                 "Layer %s of image %s is not in the store; pull the image again.", missing,
                                  w->job->subject);
         return 0;
 }
@@ -579,14 +595,16 @@ static Job *find_unpack_job(ImageManager *m, const char *ns, const char *name, c
         while (job_manager_iterate(m->jobs, &i, &j)) {
                 const UnpackJob *w = j->work;
 
-                if (j->state == JOB_RUNNING && w && j->work_free == unpack_job_free && streq(w->manifest_digest, manifest_digest) &&
-                    streq(j->ns, ns) && streq(j->subject, name))
+                if (j->state == JOB_RUNNING && w && j->work_free == unpack_job_free &&
+                    streq(w->manifest_digest, manifest_digest) && streq(j->ns, ns) &&
+                    streq(j->subject, name))
                         return j;
         }
         return NULL;
 }
 
-int image_unpack_manifest(ImageManager *m, const char *ns, const char *name, const char *manifest_digest, Job **ret, Error *reterr_error) {
+int image_unpack_manifest(ImageManager *m, const char *ns, const char *name, const char *manifest_digest,
+                          Job **ret, Error *reterr_error) {
         _cleanup_error_ Error e = ERROR_NULL;
         UnpackJob *w;
         Job *j;
@@ -629,7 +647,7 @@ int image_unpack(ImageManager *m, Image *i, Job **ret, Error *reterr_error) {
         return image_unpack_manifest(m, i->row.ns, i->row.name, i->row.manifest_digest, ret, reterr_error);
 }
 
-/* -- what recovery found to be lost: one image after the other, behind everything else ------------------------------------------- */
+/* -- what recovery found to be lost: one image after the other, behind everything else ------------------ */
 
 static void unpack_next(ImageManager *m);
 
@@ -657,7 +675,8 @@ static int unpack_on_next(sd_event_source *s, void *userdata) {
                         continue;
 
                 log_info("Unpacking image %s again, whose layers were lost.", i->row.name);
-                if (image_unpack(m, i, &m->unpack_job, &e) < 0 || job_add_waiter(m->unpack_job, queued_on_finished, m) < 0) {
+                if (image_unpack(m, i, &m->unpack_job, &e) < 0 ||
+                    job_add_waiter(m->unpack_job, queued_on_finished, m) < 0) {
                         m->unpack_job = NULL;
                         log_warning("Failed to unpack image %s again: %s", i->row.name, error_message(&e));
                 }
@@ -678,7 +697,8 @@ static void unpack_next(ImageManager *m) {
 }
 
 static int note_lost_chain(const SnapshotRow *row, void *userdata) {
-        return row->kind == SNAPSHOT_LAYER && !row->ready ? hashmap_put(userdata, row->chain_id, userdata) : 0;
+        return row->kind == SNAPSHOT_LAYER && !row->ready ? hashmap_put(userdata, row->chain_id, userdata)
+                                                          : 0;
 }
 
 int image_manager_queue_unpacks(ImageManager *m, bool all) {
