@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Delivery is synchronous and in order of subscription: a subscriber that must not act inside the emitter's call (because it would free
- * what the emitter still uses) defers its work itself. The numbered log is trimmed every EVENTS_TRIM_INTERVAL records rather than at
- * each, so that recording costs one insert. */
+/* Delivery is synchronous and in order of subscription: a subscriber that must not act inside the emitter's
+ * call (because it would free what the emitter still uses) defers its work itself. The numbered log is
+ * trimmed every EVENTS_TRIM_INTERVAL records rather than at each, so that recording costs one insert. */
 
 #include <stdarg.h>
 #include <time.h>

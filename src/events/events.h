@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What happened, for whoever wants to know inside the process (the bus, the journal, the log of events). Lower layers emit, upper
- * layers subscribe; nobody below bus/ knows of D-Bus. */
+/* What happened, for whoever wants to know inside the process (the bus, the journal, the log of events).
+ * Lower layers emit, upper layers subscribe; nobody below bus/ knows of D-Bus. */
 
 #include "basic/error.h"
 #include "store/store.h"
@@ -34,9 +34,11 @@ int events_subscribe(Events *e, NotifyFunc func, void *userdata);
 /* name: image reference, container id, job id in decimal. object: the Image*, Container*, Job* or NULL. */
 void events_notify(Events *e, NotifyType type, const char *ns, const char *name, void *object);
 
-/* A numbered event: stored (bounded), then NOTIFY_EVENT. details: pairs "Key", "value" of strings up to NULL; a key that begins with "#"
- * has an integer as value (in decimal). Topics: image/pulled image/tagged image/removed container/created container/started
- * container/exited container/stopped container/removed job/new job/removed namespace/created namespace/removed.
- * subject: image reference, container id, job id. */
-int events_record(Events *e, const char *ns, const char *topic, const char *subject, ...) __attribute__((__sentinel__));
+/* A numbered event: stored (bounded), then NOTIFY_EVENT. details: pairs "Key", "value" of strings up to
+ * NULL; a key that begins with "#" has an integer as value (in decimal). Topics: image/pulled image/tagged
+ * image/removed container/created container/started container/exited container/stopped container/removed
+ * job/new job/removed namespace/created namespace/removed. subject: image reference, container id, job
+ * id. */
+int events_record(Events *e, const char *ns, const char *topic, const char *subject, ...)
+                __attribute__((__sentinel__));
 uint64_t events_last_sequence(Events *e);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A helper process seen from the daemon: its socket has a higher priority in the loop than its end, and what is left in the socket is
- * read before on_exit is called, so that no message is lost and nothing is heard after the end. */
+/* A helper process seen from the daemon: its socket has a higher priority in the loop than its end, and what
+ * is left in the socket is read before on_exit is called, so that no message is lost and nothing is heard
+ * after the end. */
 
 #include <poll.h>
 #include <signal.h>
@@ -35,7 +36,8 @@ static int helper_on_killed_exit(sd_event_source *s, int fd, uint32_t revents, v
 
         if (pidfd_reap(fd, &code, &status) == -EAGAIN)
                 return 0; /* a debugger has it: soon */
-        (void) sd_event_source_set_floating(s, false); /* the last reference: goes after this call, and closes the descriptor */
+        /* The last reference: goes after this call, and closes the descriptor. */
+        (void) sd_event_source_set_floating(s, false);
         return 0;
 }
 
@@ -55,7 +57,8 @@ static void helper_kill(HelperProcess *h) {
         }
         (void) sd_event_source_set_io_fd_own(s, true);
         h->pidfd = -EBADF;
-        (void) sd_event_source_set_floating(s, true); /* where the loop ends earlier, the source goes with it */
+        /* Where the loop ends earlier, the source goes with it. */
+        (void) sd_event_source_set_floating(s, true);
         sd_event_source_unref(s);
 }
 
@@ -106,13 +109,14 @@ void helper_hang_up(HelperProcess *h) {
         (void) shutdown(h->socket, SHUT_WR);
 }
 
-/* Whoever closes the socket is about to end, and whoever sends rubbish was taken over by what it read: neither may stay. A process that is in
- * exit() already keeps its exit status. */
+/* Whoever closes the socket is about to end, and whoever sends rubbish was taken over by what it read:
+ * neither may stay. A process that is in exit() already keeps its exit status. */
 static void helper_silence(HelperProcess *h, int error) {
         h->silent = true;
         h->socket_source = sd_event_source_disable_unref(h->socket_source);
         if (error < 0)
-                (void) error_set(&h->error, error, "HelperDied", "moored-helper %s sent what is no message: %m", h->verb);
+                (void) error_set(&h->error, error, "HelperDied",
+                                 "moored-helper %s sent what is no message: %m", h->verb);
         (void) pidfd_kill(h->pidfd, SIGKILL);
 }
 
@@ -178,11 +182,13 @@ static int helper_on_exit(sd_event_source *s, int fd, uint32_t revents, void *us
                         (void) error_set_errno(&h->error, r, "Failed to reap moored-helper %s: %m", h->verb);
                 else if (code != CLD_EXITED)
                         (void) error_set(&h->error, -EIO, "HelperDied",
-                                         "moored-helper %s was ended by signal %s; see journalctl -u moored.service.", h->verb,
-                                         strempty(signal_to_string(status)));
+                                         "moored-helper %s was ended by signal %s; see journalctl -u "
+                                         "moored.service.",
+                                         h->verb, strempty(signal_to_string(status)));
                 else if (status != 0)
                         (void) error_set(&h->error, -EIO, "HelperDied",
-                                         "moored-helper %s ended with status %i without a reason; see journalctl -u moored.service.",
+                                         "moored-helper %s ended with status %i without a reason; see "
+                                         "journalctl -u moored.service.",
                                          h->verb, status);
         }
 
@@ -200,13 +206,13 @@ static int helper_watch(HelperProcess *h) {
         if (r < 0)
                 return r;
 
-        /* A pidfd is readable once the process has ended. Not sd_event_add_child_pidfd(): that wants SIGCHLD blocked and reaps by
-         * itself after the callback, when h may be gone. */
+        /* A pidfd is readable once the process has ended. Not sd_event_add_child_pidfd(): that wants SIGCHLD
+         * blocked and reaps by itself after the callback, when h may be gone. */
         return sd_event_add_io(h->event, &h->exit_source, h->pidfd, EPOLLIN, helper_on_exit, h);
 }
 
-int helper_start(JobManager *m, const char *verb, json_t *request, const int *fds, size_t n_fds, const HelperOps *ops,
-                 void *userdata, HelperProcess **ret, Error *reterr_error) {
+int helper_start(JobManager *m, const char *verb, json_t *request, const int *fds, size_t n_fds,
+                 const HelperOps *ops, void *userdata, HelperProcess **ret, Error *reterr_error) {
         _cleanup_(helper_freep) HelperProcess *h = NULL;
         _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
         _cleanup_close_ int stdin_fd = -EBADF;
@@ -234,12 +240,15 @@ int helper_start(JobManager *m, const char *verb, json_t *request, const int *fd
 
         stdin_fd = memfd_new_sealed("moored-request", text, strlen(text));
         if (stdin_fd < 0)
-                return error_set_errno(reterr_error, stdin_fd, "Failed to write the request of moored-helper %s: %m", verb);
+                return error_set_errno(reterr_error, stdin_fd,
+                                       "Failed to write the request of moored-helper %s: %m", verb);
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-                return error_set_errno(reterr_error, -errno, "Failed to make a socket for moored-helper %s: %m", verb);
+                return error_set_errno(reterr_error, -errno,
+                                       "Failed to make a socket for moored-helper %s: %m", verb);
         r = fd_set_nonblock(pair[0], true);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to set up the socket of moored-helper %s: %m", verb);
+                return error_set_errno(reterr_error, r,
+                                       "Failed to set up the socket of moored-helper %s: %m", verb);
 
         SpawnSpec spec = {
                 .path = job_manager_helper_path(m),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Jobs. The manager's table owns one reference for as long as the job can be read (until JOB_KEEP_USEC after its end); whoever does
- * the work hangs it onto job->work, which is freed when the job ends, so that a finished job holds no process and no descriptor.
+/* Jobs. The manager's table owns one reference for as long as the job can be read (until JOB_KEEP_USEC after
+ * its end); whoever does the work hangs it onto job->work, which is freed when the job ends, so that a
+ * finished job holds no process and no descriptor.
  *
  *   running ──job_finish(NULL)──▶ done
  *      │ ╰──job_finish(error)──▶ failed
@@ -132,7 +133,8 @@ JobManager *job_manager_free(JobManager *m) {
         if (!m)
                 return NULL;
 
-        /* First of all nobody works on: when one job's work goes, those that waited for what it did would take over. */
+        /* First of all nobody works on: when one job's work goes, those that waited for what it did would
+         * take over. */
         HASHMAP_FOREACH(j, m->jobs)
                 if (j->state == JOB_RUNNING)
                         j->state = JOB_CANCELED;
@@ -181,7 +183,8 @@ size_t job_manager_n_running(JobManager *m) {
         return n;
 }
 
-int job_new(JobManager *m, const char *ns, const char *kind, const char *subject, Job **ret, Error *reterr_error) {
+int job_new(JobManager *m, const char *ns, const char *kind, const char *subject, Job **ret,
+            Error *reterr_error) {
         JobPrivate *p;
         char key[16];
         Job *j;
@@ -192,7 +195,8 @@ int job_new(JobManager *m, const char *ns, const char *kind, const char *subject
 
         if (job_manager_n_running(m) >= JOBS_MAX)
                 return error_set(reterr_error, -EBUSY, "TooManyJobs",
-                                 "%u jobs are running already; wait for one to end, or cancel one (moorctl jobs).",
+                                 "%u jobs are running already; wait for one to end, or cancel one (moorctl "
+                                 "jobs).",
                                  JOBS_MAX);
 
         p = calloc(1, sizeof(JobPrivate));
@@ -280,15 +284,16 @@ void job_finish(Job *j, const Error *error) {
         r = sd_event_add_defer(m->event, &p->free_work, job_on_free_work, j);
         if (r < 0)
                 log_debug_errno(r, "Failed to defer the clean-up of a job, ignoring: %m");
-        r = sd_event_add_time_relative(m->event, &p->expire, CLOCK_MONOTONIC, JOB_KEEP_USEC, USEC_PER_SEC, job_on_expired, j);
+        r = sd_event_add_time_relative(m->event, &p->expire, CLOCK_MONOTONIC, JOB_KEEP_USEC, USEC_PER_SEC,
+                                       job_on_expired, j);
         if (r < 0)
                 log_debug_errno(r, "Failed to arm the expiry of a job, ignoring: %m");
 
         job_key(j->id, key);
         if (m->events) {
                 events_notify(m->events, NOTIFY_JOB_CHANGED, j->ns, key, j);
-                (void) events_record(m->events, j->ns, "job/removed", key, "Kind", j->kind, "Subject", j->subject, "Result",
-                                     job_state_to_string(j->state), NULL);
+                (void) events_record(m->events, j->ns, "job/removed", key, "Kind", j->kind, "Subject",
+                                     j->subject, "Result", job_state_to_string(j->state), NULL);
                 events_notify(m->events, NOTIFY_JOB_REMOVED, j->ns, key, j);
         }
         job_run_waiters(p);
@@ -396,7 +401,8 @@ void job_progress(Job *j, bool now) {
                 j->bytes_done += fetched ? j->parts[i].total : MIN(j->parts[i].done, j->parts[i].total);
         }
 
-        /* A change of phase is told soon too, but not each on its own: twenty small layers are one signal. */
+        /* A change of phase is told soon too, but not each on its own: twenty small layers are one
+         * signal. */
         t = now_usec(CLOCK_MONOTONIC);
         next = p->progress_usec + JOB_PROGRESS_INTERVAL_USEC;
         if (t >= next)

@@ -71,37 +71,42 @@ size_t job_manager_n_running(JobManager *m);
 bool job_manager_iterate(JobManager *m, HashmapIterator *i, Job **ret);
 
 /* -EBUSY "TooManyJobs". The manager holds a reference until the job is gone; *ret is borrowed. */
-int job_new(JobManager *m, const char *ns, const char *kind, const char *subject, Job **ret, Error *reterr_error);
+int job_new(JobManager *m, const char *ns, const char *kind, const char *subject, Job **ret,
+            Error *reterr_error);
 Job *job_ref(Job *j);
 Job *job_unref(Job *j);
 DEFINE_CLEANUP_FUNC(Job *, job_unref)
-/* Ends it once; later calls change nothing. error NULL or not set: done. -ECANCELED: canceled. Waiters are told. */
+/* Ends it once; later calls change nothing. error NULL or not set: done. -ECANCELED: canceled. Waiters are
+ * told. */
 void job_finish(Job *j, const Error *error);
 int job_cancel(Job *j); /* -EALREADY if it has ended */
 /* Called (and forgotten) at the end; at once if it has ended. */
 int job_add_waiter(Job *j, void (*func)(Job *j, void *userdata), void *userdata);
-JobPart *job_add_part(Job *j, const char *digest, uint64_t total); /* pointer valid until the next part is added */
+/* Valid until the next part is added. */
+JobPart *job_add_part(Job *j, const char *digest, uint64_t total);
 JobPart *job_find_part(Job *j, const char *digest);
 /* Sums up the parts and notifies, throttled; now: at once (a phase has changed). */
 void job_progress(Job *j, bool now);
 
-/* -- helper processes ------------------------------------------------------------------------------------------------- */
+/* -- helper processes ----------------------------------------------------------------------------------- */
 typedef struct HelperProcess HelperProcess;
 typedef struct HelperOps {
         /* A message; m's descriptors are closed after the call unless taken. */
         void (*on_message)(HelperProcess *h, ProtoMessage *m, void *userdata);
-        /* It is gone (reaped, all messages delivered). error: NULL after exit status 0 without a TYPE=error message. */
+        /* It is gone (reaped, all messages delivered). error: NULL after exit status 0 without a TYPE=error
+         * message. */
         void (*on_exit)(HelperProcess *h, const Error *error, void *userdata);
 } HelperOps;
 
-/* fds (borrowed) become 4, 5, … of the helper; request is dumped to its stdin. Ends with the daemon (PDEATHSIG). */
-int helper_start(JobManager *m, const char *verb, json_t *request, const int *fds, size_t n_fds, const HelperOps *ops,
-                 void *userdata, HelperProcess **ret, Error *reterr_error);
+/* fds (borrowed) become 4, 5, … of the helper; request is dumped to its stdin. Ends with the daemon
+ * (PDEATHSIG). */
+int helper_start(JobManager *m, const char *verb, json_t *request, const int *fds, size_t n_fds,
+                 const HelperOps *ops, void *userdata, HelperProcess **ret, Error *reterr_error);
 int helper_socket(HelperProcess *h); /* for proto_send() */
 /* Closes the daemon's end of the socket: a helper that waits for work ends with 0. */
 void helper_hang_up(HelperProcess *h);
-/* Kills it and waits for a moment until it is gone: then it writes to nothing that it was given any more. -EAGAIN if it is still there (stuck
- * in I/O). ops are not called any more; helper_free() is to follow. */
+/* Kills it and waits for a moment until it is gone: then it writes to nothing that it was given any more.
+ * -EAGAIN if it is still there (stuck in I/O). ops are not called any more; helper_free() is to follow. */
 int helper_stop(HelperProcess *h);
 /* Kills it; ops are not called any more. */
 HelperProcess *helper_free(HelperProcess *h);

@@ -10,33 +10,41 @@
  *   3   a SOCK_SEQPACKET socket: messages in both directions
  *   4…  what the verb needs (see below)
  *
- * A message is one datagram of at most PROTO_MESSAGE_MAX bytes: lines "KEY=value" separated by "\n"; the first is "TYPE=…". Values
- * contain no control characters. Descriptors travel beside it. A helper ends with exit status 0 after its work is
- * done, and with 1 after it has sent a TYPE=error message. It ends at once when the socket is closed by the daemon.
+ * A message is one datagram of at most PROTO_MESSAGE_MAX bytes: lines "KEY=value" separated by "\n"; the
+ * first is "TYPE=…". Values contain no control characters. Descriptors travel beside it. A helper ends with
+ * exit status 0 after its work is done, and with 1 after it has sent a TYPE=error message. It ends at once
+ * when the socket is closed by the daemon.
  *
  * Every verb may send:
  *   TYPE=error NAME=… ERRNO=… MESSAGE=…        final
  *   TYPE=progress [DIGEST=…] DONE=… TOTAL=…    at most four a second for each part
  *
- * fetch     request {"scheme","host","registry","repository","reference","caFile"?,"userAgent","retries","retryDelayMSec",
- *                    "connectTimeoutSec","lowSpeedTimeSec","maxConcurrent"}; no further descriptors.
- *           First thing, it fetches manifests/<reference>. Then it serves requests until the socket is closed:
- *   ←  TYPE=manifest DIGEST= SIZE= MEDIA_TYPE=  + a sealed memfd: what was asked for, its digest computed (and checked where
- *                                                 it was asked for by digest), validated by the parsers of src/oci
+ * fetch     request {"scheme","host","registry","repository","reference","caFile"?,"userAgent","retries",
+ *                    "retryDelayMSec","connectTimeoutSec","lowSpeedTimeSec","maxConcurrent"};
+ *           no further descriptors. First thing, it fetches manifests/<reference>. Then it serves requests
+ *           until the socket is closed:
+ *   ←  TYPE=manifest DIGEST= SIZE= MEDIA_TYPE=  + a sealed memfd: what was asked for, its digest computed
+ *                                                 (and checked where it was asked for by digest), validated
+ *                                                 by the parsers of src/oci
  *   →  TYPE=get-manifest DIGEST= MEDIA_TYPE= SIZE=
- *   →  TYPE=get-blob DIGEST= SIZE= OFFSET=      + descriptor of the ingest (O_RDWR): OFFSET bytes are there already and are hashed
- *                                                 first; the rest is asked for with Range:; a server that ignores it is dealt with
- *   ←  TYPE=blob-done DIGEST= SIZE= REUSED=     digest verified, fdatasync'ed, the helper's descriptor is closed
+ *   →  TYPE=get-blob DIGEST= SIZE= OFFSET=      + descriptor of the ingest (O_RDWR): OFFSET bytes are there
+ *                                                 already and are hashed first; the rest is asked for with
+ *                                                 Range:; a server that ignores it is dealt with
+ *   ←  TYPE=blob-done DIGEST= SIZE= REUSED=     digest verified, fdatasync'ed, the helper's descriptor is
+ *                                               closed
  *   ←  TYPE=blob-failed DIGEST= NAME= ERRNO= MESSAGE=   after the retries; other blobs go on
  *
- * unpack    request {"mediaType","diffId","maxBytes","maxEntries","devices":bool}; 4 = blob (O_RDONLY), 5 = the layer's directory
+ * unpack    request {"mediaType","diffId","maxBytes","maxEntries","devices":bool}; 4 = blob (O_RDONLY),
+ *           5 = the layer's directory
  *   ←  TYPE=unpacked DIFF_ID= SIZE= ENTRIES=    tree complete; DiffID verified. Not synced.
  *
  * import    request {"maxBytes",...}; 4 = the archive (file or pipe) or an OCI layout directory
  *   ←  TYPE=want-ingest KEY=                    a blob begins (KEY: a running number)
  *   →  TYPE=ingest KEY=                         + descriptor (O_RDWR, empty)
- *   ←  TYPE=blob-done KEY= DIGEST= SIZE= MEDIA_TYPE=    digest computed (and checked against the name in the archive), synced, closed
- *   ←  TYPE=image NAME= DIGEST= MEDIA_TYPE= SIZE=       once for each name found (NAME may be missing); after its blobs
+ *   ←  TYPE=blob-done KEY= DIGEST= SIZE= MEDIA_TYPE=    digest computed (and checked against the name in
+ *                                                       the archive), synced, closed
+ *   ←  TYPE=image NAME= DIGEST= MEDIA_TYPE= SIZE=       once for each name found (NAME may be missing);
+ *                                                       after its blobs
  *
  * remove    request {}; 4 = the trash directory: everything in it is deleted
  * sync      request {}; 4 = a directory: syncfs()
@@ -62,7 +70,8 @@ typedef struct ProtoMessage {
 void proto_message_done(ProtoMessage *m);
 #define _cleanup_proto_message_ _cleanup_(proto_message_done)
 
-/* fields: NULL-terminated "KEY", "value" pairs; control characters in values are replaced by "?". fds are borrowed. */
+/* fields: NULL-terminated "KEY", "value" pairs; control characters in values are replaced by "?". fds are
+ * borrowed. */
 int proto_send(int sock, const int *fds, size_t n_fds, const char *type, ...) __attribute__((__sentinel__));
 /* 1: *ret is filled; 0: the other side has closed; -EAGAIN; -EBADMSG for what is no message. */
 int proto_receive(int sock, ProtoMessage *ret, bool wait);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Descriptors, manifests and indexes (image-spec v1.1; Docker image manifest v2 schema 2 and manifest list). Pure and bounded. */
+/* Descriptors, manifests and indexes (image-spec v1.1; Docker image manifest v2 schema 2 and manifest list).
+ * Pure and bounded. */
 
 #include "basic/error.h"
 
@@ -31,8 +32,8 @@ int platform_parse(const char *s, Platform *ret, Error *reterr_error);
 /* By uname(): amd64, arm64 (v8), arm (v7), … */
 int platform_host(Platform *ret);
 char *platform_to_string(const Platform *p);
-/* Same os and architecture (normalised: x86_64 = amd64, aarch64 = arm64); variant: equal, or absent on one side,
- * or arm's v7 accepting v6 and v5. > 0: matches, larger is better; 0: does not. */
+/* Same os and architecture (normalised: x86_64 = amd64, aarch64 = arm64); variant: equal, or absent on one
+ * side, or arm's v7 accepting v6 and v5. > 0: matches, larger is better; 0: does not. */
 int platform_match(const Platform *wanted, const Platform *offered);
 
 typedef enum MediaKind {
@@ -52,7 +53,8 @@ typedef enum Compression {
 } Compression;
 
 MediaKind media_kind(const char *media_type);
-/* Of a layer's media type: OCI tar, tar+gzip, tar+zstd, nondistributable forms, Docker tar, tar.gzip, foreign. */
+/* Of a layer's media type: OCI tar, tar+gzip, tar+zstd, nondistributable forms, Docker tar, tar.gzip,
+ * foreign. */
 Compression media_compression(const char *media_type);
 DECLARE_STRING_TABLE(compression, Compression);
 
@@ -81,9 +83,10 @@ typedef struct Index {
         size_t n_manifests;
 } Index;
 
-/* media_type_hint: the Content-Type, used where the document has none. -EBADMSG "InvalidManifest" with what is wrong;
- * -EOPNOTSUPP "UnsupportedMediaType" for schema 1 and other documents. */
-int manifest_parse(const char *text, size_t n, const char *media_type_hint, Manifest **ret, Error *reterr_error);
+/* media_type_hint: the Content-Type, used where the document has none. -EBADMSG "InvalidManifest" with what
+ * is wrong; -EOPNOTSUPP "UnsupportedMediaType" for schema 1 and other documents. */
+int manifest_parse(const char *text, size_t n, const char *media_type_hint, Manifest **ret,
+                   Error *reterr_error);
 Manifest *manifest_free(Manifest *m);
 DEFINE_CLEANUP_FUNC(Manifest *, manifest_free)
 int index_parse(const char *text, size_t n, const char *media_type_hint, Index **ret, Error *reterr_error);
@@ -91,5 +94,6 @@ Index *index_free(Index *x);
 DEFINE_CLEANUP_FUNC(Index *, index_free)
 /* Which of the two a document is, by its mediaType member, the hint, or its shape. */
 MediaKind manifest_detect(const char *text, size_t n, const char *media_type_hint);
-/* The best entry for a platform; NULL if there is none ("NoSuchPlatform" with the ones on offer in the message). */
+/* The best entry for a platform; NULL if there is none ("NoSuchPlatform" with the ones on offer in the
+ * message). */
 const Descriptor *index_select(const Index *x, const Platform *wanted, Error *reterr_error);

@@ -2,8 +2,8 @@
 #pragma once
 
 /* Image references as docker spells and completes them: "busybox" → docker.io/library/busybox:latest,
- * "host:5000/name@sha256:…", "localhost/a/b:tag". Grammar: distribution/reference; OCI distribution-spec, "Pulling manifests".
- * Pure: no I/O. */
+ * "host:5000/name@sha256:…", "localhost/a/b:tag". Grammar: distribution/reference; OCI distribution-spec,
+ * "Pulling manifests". Pure: no I/O. */
 
 #include "basic/error.h"
 
@@ -22,7 +22,8 @@ typedef struct Reference {
 int reference_parse(const char *s, Reference **ret, Error *reterr_error);
 Reference *reference_free(Reference *r);
 DEFINE_CLEANUP_FUNC(Reference *, reference_free)
-/* Complete form: registry/repository[:tag][@digest]. With both tag and digest, both are kept. NULL on OOM. */
+/* Complete form: registry/repository[:tag][@digest]. With both tag and digest, both are kept. NULL on
+ * OOM. */
 char *reference_to_string(const Reference *r);
 /* What is asked of the registry: the digest if there is one, else the tag. */
 const char *reference_object(const Reference *r);

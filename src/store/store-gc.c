@@ -4,9 +4,9 @@
  *
  *   blobs      reached from image names, containers' manifests, leases and pins,
  *              then along the edges: index, manifest, config and layers
- *   snapshots  kept are layers of the chain of a reached manifest, leased or pinned chain ids (whoever unpacks
- *              a layer pins it), containers' writable snapshots; then along the parents. Whether a layer is
- *              ready does not matter: one that is not waits to be unpacked again, or is nobody's
+ *   snapshots  kept are layers of the chain of a reached manifest, leased or pinned chain ids (whoever
+ *              unpacks a layer pins it), containers' writable snapshots; then along the parents. Whether a
+ *              layer is ready does not matter: one that is not waits to be unpacked again, or is nobody's
  *
  * What a crash between the commit and the deletion of files leaves has no row, and is found that way at the
  * next start. */

@@ -24,8 +24,8 @@ struct Store {
         void *pinned_userdata;
 };
 
-/* A statement in use. types has a letter for each argument: s (const char *, NULL is NULL), u (uint64_t, at most INT64_MAX is kept),
- * i (int64_t), b (int, as a bool). Strings must stay until query_done(). */
+/* A statement in use. types has a letter for each argument: s (const char *, NULL is NULL), u (uint64_t, at
+ * most INT64_MAX is kept), i (int64_t), b (int, as a bool). Strings must stay until query_done(). */
 typedef struct Query {
         Store *store;
         sqlite3_stmt *stmt;
@@ -42,7 +42,8 @@ int query_string(Query *q, int column, char **ret);
 uint64_t query_uint64(Query *q, int column);
 bool query_bool(Query *q, int column);
 
-/* Runs one statement that writes, in a transaction of its own if none is open. Returns how many rows changed. */
+/* Runs one statement that writes, in a transaction of its own if none is open. Returns how many rows
+ * changed. */
 int store_write(Store *s, bool durable, const char *sql, const char *types, ...);
 int store_errno(Store *s, int code);
 

@@ -75,8 +75,8 @@ int store_snapshot_reset(Store *s, uint64_t id, uint64_t parent, const char *boo
         int r;
 
         r = store_write(s, true,
-                        "UPDATE snapshots SET ready = 0, synced = 0, size = 0, parent = nullif(?2, 0), boot_id = ?3 "
-                        "WHERE id = ?1",
+                        "UPDATE snapshots SET ready = 0, synced = 0, size = 0, parent = nullif(?2, 0), "
+                        "boot_id = ?3 WHERE id = ?1",
                         "uus", id, parent, boot_id);
         return r < 0 ? r == -ENOTEMPTY ? -ENOENT : r : r == 0 ? -ENOENT : 0;
 }

@@ -3,17 +3,19 @@
 
 /* moored.db: every durable record, by SQLite (WAL). Rows are plain structs; strings in them are owned.
  *
- * Transactions: store_begin()/store_commit() nest (only the outermost counts). A durable transaction is on disk when commit
- * returns; one that is not survives the death of the daemon (it is in the WAL) but perhaps not a power loss: that is for containers that
- * remove themselves at exit, and for events. A single write outside a transaction is a transaction of its own, durable. */
+ * Transactions: store_begin()/store_commit() nest (only the outermost counts). A durable transaction is on
+ * disk when commit returns; one that is not survives the death of the daemon (it is in the WAL) but perhaps
+ * not a power loss: that is for containers that remove themselves at exit, and for events. A single write
+ * outside a transaction is a transaction of its own, durable. */
 
 #include "basic/error.h"
 
 typedef struct Store Store;
 
-/* Opens or creates. A damaged file is moved to moored.db.damaged-<time>. *ret_rebuilt: the database is empty, be it new, lost or damaged: the
- * caller refills it from the OCI layout and the bundles, in one transaction with the first namespace (until one is there *ret_rebuilt is
- * set at each open). A schema newer than ours: "SchemaTooNew". path ":memory:" for tests; *ret_rebuilt is never set then. */
+/* Opens or creates. A damaged file is moved to moored.db.damaged-<time>. *ret_rebuilt: the database is
+ * empty, be it new, lost or damaged: the caller refills it from the OCI layout and the bundles, in one
+ * transaction with the first namespace (until one is there *ret_rebuilt is set at each open). A schema newer
+ * than ours: "SchemaTooNew". path ":memory:" for tests; *ret_rebuilt is never set then. */
 int store_open(const char *path, Store **ret, bool *ret_rebuilt, Error *reterr_error);
 Store *store_free(Store *s);
 DEFINE_CLEANUP_FUNC(Store *, store_free)
@@ -29,7 +31,7 @@ int store_transaction_commit(StoreTransaction *t);
 void store_transaction_done(StoreTransaction *t);
 #define _cleanup_transaction_ _cleanup_(store_transaction_done)
 
-/* -- namespaces ----------------------------------------------------------------------------------------------------- */
+/* -- namespaces ----------------------------------------------------------------------------------------- */
 typedef struct NamespaceRow {
         char *name;
         char **labels; /* "key=value" */
@@ -40,14 +42,15 @@ int store_namespace_add(Store *s, const NamespaceRow *r);          /* -EEXIST */
 int store_namespace_remove(Store *s, const char *name);            /* -ENOENT, -ENOTEMPTY */
 int store_namespace_foreach(Store *s, int (*cb)(const NamespaceRow *r, void *userdata), void *userdata);
 
-/* -- images: a name in a namespace → a descriptor ------------------------------------------------------------------- */
+/* -- images: a name in a namespace → a descriptor ------------------------------------------------------- */
 typedef struct ImageRow {
         char *ns;
         char *name;            /* complete reference */
         char *digest;          /* of the target: index or manifest */
         char *media_type;
         uint64_t size;         /* bytes of the target document */
-        char *manifest_digest; /* the manifest for the platform that was pulled (equal to digest without an index) */
+        char *manifest_digest; /* the manifest for the platform that was pulled (equal to digest without an
+                                  index) */
         char *config_digest;
         char *platform;        /* "linux/amd64" */
         uint64_t total_size;   /* manifest, config and layers, compressed */
@@ -59,19 +62,22 @@ void image_row_done(ImageRow *r);
 int store_image_set(Store *s, const ImageRow *r);                          /* insert or replace */
 int store_image_remove(Store *s, const char *ns, const char *name);        /* -ENOENT */
 /* ns NULL: all. Ordered by namespace and name. */
-int store_image_foreach(Store *s, const char *ns, int (*cb)(const ImageRow *r, void *userdata), void *userdata);
+int store_image_foreach(Store *s, const char *ns, int (*cb)(const ImageRow *r, void *userdata),
+                        void *userdata);
 
-/* -- blobs and what they refer to ------------------------------------------------------------------------------------ */
-int store_blob_add(Store *s, const char *digest, uint64_t size, const char *media_type); /* existing: touched */
+/* -- blobs and what they refer to ----------------------------------------------------------------------- */
+/* One that is there is touched. */
+int store_blob_add(Store *s, const char *digest, uint64_t size, const char *media_type);
 /* An edge from a manifest or index to what it names: the mark phase follows these. */
 int store_blob_add_ref(Store *s, const char *parent, const char *child);
-int store_blob_foreach(Store *s, int (*cb)(const char *digest, uint64_t size, void *userdata), void *userdata);
+int store_blob_foreach(Store *s, int (*cb)(const char *digest, uint64_t size, void *userdata),
+                       void *userdata);
 
-/* -- leases: digests that a transfer (under way, or interrupted) needs ----------------------------------------------- */
+/* -- leases: digests that a transfer (under way, or interrupted) needs ---------------------------------- */
 int store_lease_add(Store *s, const char *lease, const char *digest, uint64_t expires_usec);
 int store_lease_remove(Store *s, const char *lease); /* all of it */
 
-/* -- snapshots --------------------------------------------------------------------------------------------------------- */
+/* -- snapshots ------------------------------------------------------------------------------------------ */
 typedef enum SnapshotKind {
         SNAPSHOT_LAYER,
         SNAPSHOT_WRITABLE,
@@ -92,19 +98,20 @@ typedef struct SnapshotRow {
         uint64_t created_usec;
 } SnapshotRow;
 void snapshot_row_done(SnapshotRow *r);
-/* Fills r->id (0: a new number; else that one, for a database that is rebuilt). -EEXIST if driver and chain_id are there,
- * -ENOENT if the parent is not. */
+/* Fills r->id (0: a new number; else that one, for a database that is rebuilt). -EEXIST if driver and
+ * chain_id are there, -ENOENT if the parent is not. */
 int store_snapshot_add(Store *s, SnapshotRow *r);
 int store_snapshot_set_ready(Store *s, uint64_t id, uint64_t size);
 int store_snapshot_set_synced(Store *s, uint64_t id);
-/* Neither ready nor synced any more, of another boot: what is known of its tree is forgotten, its number and what stands on it stay. */
+/* Neither ready nor synced any more, of another boot: what is known of its tree is forgotten, its number and
+ * what stands on it stay. */
 int store_snapshot_reset(Store *s, uint64_t id, uint64_t parent, const char *boot_id);
 int store_snapshot_get(Store *s, uint64_t id, SnapshotRow *ret);
 int store_snapshot_get_chain(Store *s, const char *driver, const char *chain_id, SnapshotRow *ret);
 int store_snapshot_remove(Store *s, uint64_t id); /* -ENOENT, -ENOTEMPTY: it is a parent */
 int store_snapshot_foreach(Store *s, int (*cb)(const SnapshotRow *r, void *userdata), void *userdata);
 
-/* -- containers -------------------------------------------------------------------------------------------------------- */
+/* -- containers ----------------------------------------------------------------------------------------- */
 typedef struct ContainerRow {
         char *ns;
         char *id;
@@ -120,15 +127,17 @@ typedef struct ContainerRow {
         char *invocation_id;   /* of the unit's last start */
         int32_t exit_code;     /* -1: none */
         char *exit_signal;     /* "KILL", or NULL */
-        char *result;          /* systemd's Result of the unit: "success", "exit-code", "signal", "core-dump", "oom-kill", "timeout", … or NULL */
+        char *result; /* systemd's Result of the unit: "success", "exit-code", "signal", "core-dump",
+                         "oom-kill", "timeout", … or NULL */
 } ContainerRow;
 void container_row_done(ContainerRow *r);
 int store_container_add(Store *s, const ContainerRow *r);    /* -EEXIST */
 int store_container_update(Store *s, const ContainerRow *r); /* all but the key */
 int store_container_remove(Store *s, const char *ns, const char *id);
-int store_container_foreach(Store *s, const char *ns, int (*cb)(const ContainerRow *r, void *userdata), void *userdata);
+int store_container_foreach(Store *s, const char *ns, int (*cb)(const ContainerRow *r, void *userdata),
+                            void *userdata);
 
-/* -- garbage: what no image name, container, lease or pin reaches ------------------------------------------------------- */
+/* -- garbage: what no image name, container, lease or pin reaches --------------------------------------- */
 /* pinned: digests (blobs, chain ids) of running work, as a callback so that the table stays where it is. */
 typedef struct Garbage {
         char **blobs;          /* digests; rows already deleted */
@@ -137,14 +146,16 @@ typedef struct Garbage {
         uint64_t bytes;
 } Garbage;
 void garbage_done(Garbage *g);
-/* One transaction: drops expired leases, marks from images, containers, leases and pins, deletes the rows of the rest (unless
- * dry_run). Chain ids of an image's layers are reached through store_manifest_set_chain(). */
-int store_collect_garbage(Store *s, uint64_t now_usec, bool (*pinned)(const char *digest, void *userdata), void *userdata,
-                          bool dry_run, Garbage *ret);
-/* The top chain id that belongs to a manifest: keeps unpacked layers alive as long as the manifest is reached. */
+/* One transaction: drops expired leases, marks from images, containers, leases and pins, deletes the rows of
+ * the rest (unless dry_run). Chain ids of an image's layers are reached through
+ * store_manifest_set_chain(). */
+int store_collect_garbage(Store *s, uint64_t now_usec, bool (*pinned)(const char *digest, void *userdata),
+                          void *userdata, bool dry_run, Garbage *ret);
+/* The top chain id that belongs to a manifest: keeps unpacked layers alive as long as the manifest is
+ * reached. */
 int store_manifest_set_chain(Store *s, const char *manifest_digest, const char *chain_id);
 
-/* -- events -------------------------------------------------------------------------------------------------------------- */
+/* -- events --------------------------------------------------------------------------------------------- */
 #define EVENTS_KEPT_DEFAULT 10000U
 typedef struct EventRow {
         uint64_t sequence;
@@ -156,6 +167,7 @@ typedef struct EventRow {
 } EventRow;
 void event_row_done(EventRow *r);
 int store_event_add(Store *s, EventRow *r); /* fills r->sequence; not durable by itself */
-int store_event_foreach_since(Store *s, uint64_t sequence, uint32_t max, int (*cb)(const EventRow *r, void *userdata), void *userdata);
+int store_event_foreach_since(Store *s, uint64_t sequence, uint32_t max,
+                              int (*cb)(const EventRow *r, void *userdata), void *userdata);
 uint64_t store_event_last(Store *s);
 int store_event_trim(Store *s, uint32_t keep);
