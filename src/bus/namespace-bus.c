@@ -312,8 +312,8 @@ static int method_get_image(sd_bus_message *m, void *userdata, sd_bus_error *ret
 /* -- containers -- */
 
 /* Reads "ssa{sv}". */
-static int read_container(sd_bus_message *m, const BusOption *table, const char **ret_id, const char **ret_image,
-                          RunOptions *ret_options, Error *reterr_error) {
+static int read_container(sd_bus_message *m, const BusOption *table, const char **ret_id,
+                          const char **ret_image, RunOptions *ret_options, Error *reterr_error) {
         int r;
 
         r = sd_bus_message_read(m, "ss", ret_id, ret_image);

@@ -402,7 +402,8 @@ void container_record_exit(Container *c, const UnitStatus *status, const char *r
                 int k = container_write_record(c);
 
                 if (k < 0)
-                        log_debug_errno(k, "Failed to write the record of container %s, ignoring: %m", c->row.id);
+                        log_debug_errno(k, "Failed to write the record of container %s, ignoring: %m",
+                                        c->row.id);
         }
         c->work->stop_requested = c->work->restart = false;
         if (c->row.auto_remove && !restart)

@@ -328,7 +328,8 @@ static int read_boot_id(char **ret) {
         return 0;
 }
 
-int container_restore_records(Store *store, const char *runtime_dir, const char *boot_id, Error *reterr_error) {
+int container_restore_records(Store *store, const char *runtime_dir, const char *boot_id,
+                              Error *reterr_error) {
         _cleanup_free_ char *path = path_join(runtime_dir, "containers");
         _cleanup_close_ int fd = -EBADF;
 

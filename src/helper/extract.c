@@ -194,8 +194,9 @@ static int write_data(Extractor *x, int fd, uint64_t size, Error *reterr_error) 
         if (end < size && ftruncate(fd, (off_t) size) < 0)
                 return failed(x, -errno, "set the size of", reterr_error);
 
-        /* Nobody waits for it here; but the less is left to be written when moored syncs the file system after the pull, the
-         * shorter that holds up whoever makes a file there, such as the first container. */
+        /* Nobody waits for it here; but the less is left to be written when moored syncs the file system
+         * after the pull, the shorter that holds up whoever makes a file there, such as the first
+         * container. */
         if (size >= EARLY_WRITE_BACK_MIN)
                 (void) sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
         return 0;
@@ -293,8 +294,8 @@ static int make_special(Extractor *x, struct archive_entry *e, const TreeMetadat
         return 0;
 }
 
-/* The directory of x->target, opened on its own: the stack stays at the link's. Symlinks on the way to it stay
- * in the layer, whatever they say; nothing is made. */
+/* The directory of x->target, opened on its own: the stack stays at the link's. Symlinks on the way to it
+ * stay in the layer, whatever they say; nothing is made. */
 static int open_target_parent(Extractor *x, const char **ret_name) {
         char *slash = strrchr(x->target, '/');
         int fd;
@@ -311,8 +312,8 @@ static int open_target_parent(Extractor *x, const char **ret_name) {
         return fd;
 }
 
-/* Is what stands in the way the very file that is to be linked there? A symlink may have led to it by another
- * name; then it must not be cleared away. */
+/* Is what stands in the way the very file that is to be linked there? A symlink may have led to it by
+ * another name; then it must not be cleared away. */
 static bool is_file(int dirfd, const char *name, const struct stat *other) {
         struct stat st;
 

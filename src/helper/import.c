@@ -325,9 +325,7 @@ static int import_file(Import *m, Source *s, const char *path, Error *reterr_err
         return 0; /* VERSION, repositories, … */
 }
 
-/* -- a tar
- * -----------------------------------------------------------------------------------------------------------
- */
+/* -- a tar -- */
 
 typedef struct TarFeed {
         Import *import;

@@ -237,8 +237,8 @@ static int top(const TreeWriter *t) {
         return t->depth > 0 ? t->levels[t->depth - 1].fd : t->root_fd;
 }
 
-/* Goes one component (l bytes at c) deeper. 0: that is a symlink, whose target is in *target. The limits bind
- * only behind symlinks: paths of entries have been checked. */
+/* Goes one component (l bytes at c) deeper. 0: that is a symlink, whose target is in *target. The limits
+ * bind only behind symlinks: paths of entries have been checked. */
 static int push_level(TreeWriter *t, const char *c, size_t l, char target[static TREE_PATH_MAX + 1],
                       Error *reterr_error) {
         size_t pos = t->depth > 0 ? t->levels[t->depth - 1].end : 0, begin = pos + (pos > 0);

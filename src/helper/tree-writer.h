@@ -33,8 +33,8 @@ TreeWriter *tree_writer_free(TreeWriter *t);
 DEFINE_CLEANUP_FUNC(TreeWriter *, tree_writer_free)
 
 /* Goes to the directory that holds path (normalised, not ""), makes what is missing of it (0755, root's),
- * and yields its descriptor (O_PATH, borrowed, valid until the next call) and the last component. Symlinks on
- * the way are followed as in a chroot() to the root: a target's "/" is the root, and ".." ends there. A file
+ * and yields its descriptor (O_PATH, borrowed, valid until the next call) and the last component. Symlinks
+ * on the way are followed as in a chroot() to the root: a target's "/" is the root, and ".." ends there. A file
  * on the way, or too many symlinks, is -EBADMSG. */
 int tree_writer_enter(TreeWriter *t, const char *path, int *ret_dirfd, const char **ret_name,
                       Error *reterr_error);
@@ -44,8 +44,8 @@ int tree_writer_mkdir(TreeWriter *t, int dirfd, const char *name, Error *reterr_
 int tree_writer_clear(TreeWriter *t, int dirfd, const char *name, Error *reterr_error);
 /* The directory of the last tree_writer_enter() hides what lower layers have in it. */
 int tree_writer_set_opaque(TreeWriter *t, int dirfd, const char *name, Error *reterr_error);
-/* Owner, mode and time of a directory, name in that of the last tree_writer_enter(); "" is the root. They are
- * applied by tree_writer_finish(). */
+/* Owner, mode and time of a directory, name in that of the last tree_writer_enter(); "" is the root. They
+ * are applied by tree_writer_finish(). */
 int tree_writer_note_directory(TreeWriter *t, const char *name, const TreeMetadata *m, Error *reterr_error);
 int tree_writer_finish(TreeWriter *t, Error *reterr_error);
 

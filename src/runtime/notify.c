@@ -76,7 +76,8 @@ int notify_barrier(void) {
         if (r <= 0)
                 return r;
 
-        /* The other side's was the last. There is no time limit: that of the unit's start is the one that counts. */
+        /* The other side's was the last. There is no time limit: that of the unit's start is the one that
+         * counts. */
         pair[1] = safe_close(pair[1]);
         p = (struct pollfd) { .fd = pair[0] };
         return TEMP_FAILURE_RETRY(poll(&p, 1, -1)) < 0 ? -errno : 1;
