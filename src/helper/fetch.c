@@ -391,7 +391,7 @@ int verb_fetch(json_t *request, Error *reterr_error) {
         r = curl_load(reterr_error);
         if (r < 0)
                 return r;
-        r = sandbox_enter_user(-EBADF, SANDBOX_FETCH, NULL, reterr_error);
+        r = sandbox_enter_user(SANDBOX_FETCH, reterr_error);
         if (r < 0)
                 return r;
 

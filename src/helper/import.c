@@ -2,14 +2,12 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <dirent.h>
 #include <inttypes.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
-#include "basic/fs-util.h"
 #include "basic/string-util.h"
 #include "basic/time-util.h"
 #include "helper/decompress.h"
@@ -78,7 +76,6 @@ typedef struct Source {
         ssize_t (*read)(struct Source *s, void *p, size_t n, Error *reterr_error);
         struct archive *archive;
         const Error *read_error; /* of what feeds the archive */
-        int fd;
         const char *text;
         size_t size;
 } Source;
@@ -94,16 +91,6 @@ static ssize_t read_archive(Source *s, void *p, size_t n, Error *reterr_error) {
         la_ssize_t k = archive_read_data(s->archive, p, n);
 
         return k < 0 ? archive_failed(s->archive, s->read_error, reterr_error) : (ssize_t) k;
-}
-
-static ssize_t read_fd(Source *s, void *p, size_t n, Error *reterr_error) {
-        ssize_t k;
-
-        do
-                k = read(s->fd, p, n);
-        while (k < 0 && errno == EINTR);
-
-        return k < 0 ? error_set_errno(reterr_error, -errno, "Cannot read the image layout: %m") : k;
 }
 
 static ssize_t read_text(Source *s, void *p, size_t n, Error *reterr_error) {
@@ -462,93 +449,6 @@ int import_tar(Import *m, int fd, Error *reterr_error) {
         return r;
 }
 
-/* -- a directory
- * ------------------------------------------------------------------------------------------------------ */
-
-static int import_path(Import *m, int dir_fd, const char *path, Error *reterr_error) {
-        _cleanup_close_ int fd = -EBADF;
-        Source s = { .read = read_fd };
-        struct stat st;
-
-        fd = open_beneath_nofollow(dir_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-        if (fd == -ENOENT)
-                return 0;
-        if (fd < 0 || fstat(fd, &st) < 0)
-                return error_set_errno(reterr_error, fd < 0 ? fd : -errno,
-                                       "Cannot open %s in the image layout: %m", path);
-        if (!S_ISREG(st.st_mode))
-                return 0;
-
-        s.fd = fd;
-        return import_file(m, &s, path, reterr_error);
-}
-
-static DIR *closedir_(DIR *d) {
-        if (d)
-                (void) closedir(d);
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(DIR *, closedir_)
-
-static int import_blobs(Import *m, int dir_fd, const char *path, Error *reterr_error) {
-        _cleanup_(closedir_p) DIR *d = NULL;
-        struct dirent *de;
-        unsigned n = 0;
-        int fd;
-
-        fd = open_beneath_nofollow(dir_fd, path, O_RDONLY | O_DIRECTORY, 0);
-        if (fd == -ENOENT)
-                return 0;
-        if (fd < 0)
-                return error_set_errno(reterr_error, fd, "Cannot open %s in the image layout: %m", path);
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
-        }
-
-        while (errno = 0, (de = readdir(d))) {
-                _cleanup_free_ char *name = path_join(path, de->d_name);
-                int r;
-
-                if (!name)
-                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
-                if (streq(de->d_name, ".") || streq(de->d_name, ".."))
-                        continue;
-                if (n++ >= IMPORT_ENTRIES_MAX)
-                        return error_set(reterr_error, -E2BIG, "TooManyEntries",
-                                         "The layout has more than %u blobs, which is the limit",
-                                         IMPORT_ENTRIES_MAX);
-                r = import_path(m, dir_fd, name, reterr_error);
-                if (r < 0)
-                        return r;
-        }
-        if (errno > 0)
-                return error_set_errno(reterr_error, -errno, "Cannot read %s in the image layout: %m", path);
-        return 0;
-}
-
-int import_directory(Import *m, int dir_fd, Error *reterr_error) {
-        static const char *const files[] = { "oci-layout", "index.json" };
-        int r;
-
-        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
-                r = import_path(m, dir_fd, files[i], reterr_error);
-                if (r < 0)
-                        return r;
-        }
-        for (DigestAlgorithm a = 0; a < _DIGEST_ALGORITHM_MAX; a++) {
-                _cleanup_free_ char *path = path_join("blobs", digest_algorithm_to_string(a));
-
-                if (!path)
-                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
-                r = import_blobs(m, dir_fd, path, reterr_error);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
 /* -- the verb
  * ---------------------------------------------------------------------------------------------------------
  */
@@ -610,27 +510,21 @@ static const ImportOps verb_ops = {
 
 int verb_import(json_t *request, Error *reterr_error) {
         _cleanup_(import_done) Import m = {};
-        _cleanup_close_ int dir_fd = -EBADF;
         uint64_t max_bytes = 0;
         const JsonField table[] = { { "maxBytes", JSON_FIELD_UINT64, 0, .required = true }, {} };
-        struct stat st;
         int r;
 
         r = json_dispatch(request, table, &max_bytes, "request", false, reterr_error);
         if (r < 0)
                 return r;
-        if (fstat(ARCHIVE_FD, &st) < 0)
-                return error_set_errno(reterr_error, -errno, "There is no archive: %m");
-        r = sandbox_enter_user(S_ISDIR(st.st_mode) ? ARCHIVE_FD : -EBADF, SANDBOX_IMPORT, &dir_fd,
-                               reterr_error);
+        r = sandbox_enter_user(SANDBOX_IMPORT, reterr_error);
         if (r < 0)
                 return r;
 
         r = import_init(&m, &verb_ops, NULL, max_bytes, reterr_error);
         if (r < 0)
                 return r;
-        r = S_ISDIR(st.st_mode) ? import_directory(&m, dir_fd, reterr_error)
-                                : import_tar(&m, ARCHIVE_FD, reterr_error);
+        r = import_tar(&m, ARCHIVE_FD, reterr_error);
         if (r < 0)
                 return r;
         return import_finish(&m, reterr_error);

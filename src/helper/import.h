@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Image archives: OCI image layouts (tar or directory) and what `docker save` writes, old and new. The logic
+/* Image archives, all of them tar: OCI image layouts and what `docker save` writes, old and new. The logic
  * without process, sandbox and socket. */
 
 #include "basic/error.h"
@@ -54,7 +54,6 @@ void import_done(Import *m);
 
 /* Reads all of it. fd may be a pipe; the tar may be compressed. */
 int import_tar(Import *m, int fd, Error *reterr_error);
-int import_directory(Import *m, int dir_fd, Error *reterr_error);
 /* A blob that was not in the archive. */
 int import_text_blob(Import *m, const char *text, const ImportBlob **ret, Error *reterr_error);
 

@@ -74,22 +74,24 @@ static const int remove_calls[] = {
 
 static const int sync_calls[] = { SCMP_SYS(syncfs) };
 
-/* Writing ingests, reading a layout. */
+/* Writing ingests. */
 static const int ingest_calls[] = {
-        SCMP_SYS(fdatasync), SCMP_SYS(ftruncate), SCMP_SYS(getdents64),      SCMP_SYS(memfd_create),
-        SCMP_SYS(openat),    SCMP_SYS(openat2),   SCMP_SYS(sync_file_range),
+        SCMP_SYS(fdatasync), SCMP_SYS(ftruncate),       SCMP_SYS(memfd_create),
+        SCMP_SYS(openat),    SCMP_SYS(sync_file_range),
 };
 
-/* libcurl, OpenSSL, sd-event, getaddrinfo() with its NSS modules. */
+/* libcurl, OpenSSL (its configuration may include directories), sd-event, getaddrinfo() with its NSS
+ * modules. */
 static const int network_calls[] = {
         SCMP_SYS(access),      SCMP_SYS(bind),           SCMP_SYS(connect),
         SCMP_SYS(dup),         SCMP_SYS(dup3),           SCMP_SYS(epoll_create1),
         SCMP_SYS(epoll_ctl),   SCMP_SYS(epoll_pwait),    SCMP_SYS(epoll_pwait2),
         SCMP_SYS(epoll_wait),  SCMP_SYS(eventfd2),       SCMP_SYS(faccessat),
         SCMP_SYS(faccessat2),  SCMP_SYS(fstatfs),        SCMP_SYS(getcwd),
-        SCMP_SYS(getegid),     SCMP_SYS(geteuid),        SCMP_SYS(getgid),
-        SCMP_SYS(getpeername), SCMP_SYS(getsockname),    SCMP_SYS(getsockopt),
-        SCMP_SYS(getuid),      SCMP_SYS(lstat),          SCMP_SYS(open),
+        SCMP_SYS(getdents64),  SCMP_SYS(getegid),        SCMP_SYS(geteuid),
+        SCMP_SYS(getgid),      SCMP_SYS(getpeername),    SCMP_SYS(getsockname),
+        SCMP_SYS(getsockopt),  SCMP_SYS(getuid),         SCMP_SYS(lstat),
+        SCMP_SYS(open),
         SCMP_SYS(pipe2),       SCMP_SYS(pselect6),       SCMP_SYS(readlink),
         SCMP_SYS(readlinkat),  SCMP_SYS(recvmmsg),       SCMP_SYS(select),
         SCMP_SYS(sendmmsg),    SCMP_SYS(setsockopt),     SCMP_SYS(shutdown),

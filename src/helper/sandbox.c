@@ -30,9 +30,7 @@
  * allow (mount, bpf, setns, ioctl, …) is not in the system calls that remain.
  *
  * A *user* sandbox (fetch, import) reads what strangers wrote and has no privilege at all: a uid of its own,
- * no capability, and a tmpfs root with read-only bind mounts of what getaddrinfo() and OpenSSL load. (An
- * import of a directory keeps CAP_DAC_READ_SEARCH: blobs of a layout are often readable by their owner only;
- * it sees nothing but that layout.)
+ * no capability, and a tmpfs root with read-only bind mounts of what getaddrinfo() and OpenSSL load.
  *
  * A mount cannot be taken from another mount namespace: dir_fd is gone into by fchdir() before unshare(),
  * which carries the working directory over into the new namespace. */
@@ -41,14 +39,12 @@
 #define UNPACK_ADDRESS_SPACE_MAX (UINT64_C(1) << 30)  /* zstd's window is 128 MiB at most */
 #define NOFILE_MAX 1024U                              /* directories in depth, connections */
 #define VIEW_ROOT "/run"                              /* what the tmpfs is put over while it is built */
-#define VIEW_DIRECTORY "import"
 
 static const cap_value_t unpack_caps[] = {
         CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER,    CAP_FSETID,
         CAP_MKNOD, CAP_SETFCAP,      CAP_SYS_ADMIN, /* trusted.* */
 };
 static const cap_value_t remove_caps[] = { CAP_DAC_OVERRIDE, CAP_FOWNER };
-static const cap_value_t import_directory_caps[] = { CAP_DAC_READ_SEARCH };
 
 /* Read-only, where they exist. Symlinks (/lib, /etc/resolv.conf) are followed now. */
 static const char *const view_paths[] = {
@@ -294,7 +290,7 @@ static int attach_paths(const char *const *paths, size_t n, int *fds, Error *ret
 }
 
 /* All sources are taken before the tmpfs covers /run, where some of them are. */
-static int build_view(bool network, int directory_fd, Error *reterr_error) {
+static int build_view(bool network, Error *reterr_error) {
         int fds[ELEMENTSOF(view_paths)], network_fds[ELEMENTSOF(view_network_paths)], r;
         mode_t mask;
 
@@ -315,8 +311,6 @@ static int build_view(bool network, int directory_fd, Error *reterr_error) {
         if (r >= 0)
                 r = attach_paths(view_network_paths, ELEMENTSOF(view_network_paths), network_fds,
                                  reterr_error);
-        if (r >= 0 && directory_fd >= 0)
-                r = attach(directory_fd, VIEW_DIRECTORY, reterr_error);
         (void) umask(mask);
 
         close_all(fds, ELEMENTSOF(fds));
@@ -324,22 +318,19 @@ static int build_view(bool network, int directory_fd, Error *reterr_error) {
         return r;
 }
 
-static int become_user(uid_t uid, gid_t gid, bool directory, Error *reterr_error) {
-        size_t n = directory ? ELEMENTSOF(import_directory_caps) : 0;
+static int become_user(uid_t uid, gid_t gid, Error *reterr_error) {
         int r;
 
-        r = drop_bounding_set(import_directory_caps, n, reterr_error);
+        r = drop_bounding_set(NULL, 0, reterr_error);
         if (r < 0)
                 return r;
-        STEP(prctl(PR_SET_KEEPCAPS, directory, 0, 0, 0), "keeping capabilities");
         STEP(setgroups(0, NULL), "dropping groups");
         STEP(setresgid(gid, gid, gid), "changing the group");
         STEP(setresuid(uid, uid, uid), "changing the user");
-        return keep_capabilities(import_directory_caps, n, reterr_error);
+        return keep_capabilities(NULL, 0, reterr_error);
 }
 
-int sandbox_enter_user(int dir_fd, SandboxProfile profile, int *ret_dir_fd, Error *reterr_error) {
-        _cleanup_close_ int tree_fd = -EBADF, opened = -EBADF;
+int sandbox_enter_user(SandboxProfile profile, Error *reterr_error) {
         bool network = profile == SANDBOX_FETCH;
         pid_t parent = getppid();
         struct passwd *pw;
@@ -361,18 +352,10 @@ int sandbox_enter_user(int dir_fd, SandboxProfile profile, int *ret_dir_fd, Erro
         r = warm_up(reterr_error);
         if (r < 0)
                 return r;
-        if (dir_fd >= 0) {
-                STEP(fchdir(dir_fd), "going to the directory");
-                safe_close(dir_fd);
-        }
         r = new_namespaces(network, reterr_error);
         if (r < 0)
                 return r;
-        if (dir_fd >= 0)
-                STEP(tree_fd = clone_mount(".", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                                                                MOUNT_ATTR_NOEXEC),
-                     "binding the directory");
-        r = build_view(network, tree_fd, reterr_error);
+        r = build_view(network, reterr_error);
         if (r < 0)
                 return r;
         r = pivot(reterr_error);
@@ -381,18 +364,9 @@ int sandbox_enter_user(int dir_fd, SandboxProfile profile, int *ret_dir_fd, Erro
         STEP(mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
                    NULL),
              "making the root read-only");
-        if (dir_fd >= 0)
-                STEP(opened = open("/" VIEW_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-                     "opening the directory");
 
-        r = become_user(uid, gid, dir_fd >= 0, reterr_error);
+        r = become_user(uid, gid, reterr_error);
         if (r < 0)
                 return r;
-        r = last_steps(profile, parent, reterr_error);
-        if (r < 0)
-                return r;
-
-        if (ret_dir_fd)
-                *ret_dir_fd = TAKE_FD(opened);
-        return 0;
+        return last_steps(profile, parent, reterr_error);
 }

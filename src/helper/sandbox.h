@@ -20,10 +20,9 @@ typedef enum SandboxProfile {
 int sandbox_enter_directory(int dir_fd, SandboxProfile profile, int *ret_root_fd, Error *reterr_error);
 
 /* Becomes the user moored-fetch without any capability, and sees read-only what name resolution and TLS need
- * of the host, nothing else. For FETCH; and for IMPORT, which has no network and, if dir_fd is a directory,
- * sees that: *ret_dir_fd is it, opened anew, and may be read whatever the modes in it. dir_fd may be -EBADF.
+ * of the host, nothing else. For FETCH; and for IMPORT, which has no network and sees libraries alone.
  * -ESRCH "NoSuchUser" if the user is missing. */
-int sandbox_enter_user(int dir_fd, SandboxProfile profile, int *ret_dir_fd, Error *reterr_error);
+int sandbox_enter_user(SandboxProfile profile, Error *reterr_error);
 
 /* sandbox-seccomp.c: the last step of both. */
 int sandbox_load_seccomp(SandboxProfile profile);

@@ -56,7 +56,7 @@ typedef struct ImportOptions {
         const char *name; /* for an archive with a single image without a name, or to override it; or NULL */
         const char *platform;
 } ImportOptions;
-/* fd: archive (file, pipe, socket) or directory (OCI layout); taken over on success. */
+/* fd: archive (file, pipe, socket; "InvalidArgument" for all others); taken over on success. */
 int image_import(ImageManager *m, const char *ns, int fd, const ImportOptions *o, Job **ret,
                  Error *reterr_error);
 

@@ -7,6 +7,7 @@
  */
 
 #include <inttypes.h>
+#include <sys/stat.h>
 
 #include "basic/fd-util.h"
 #include "basic/json.h"
@@ -339,6 +340,22 @@ static int import_start(Import *p, int fd, const ImportOptions *o, Error *reterr
                             reterr_error);
 }
 
+/* The helper sees no file system but its own: what is to be read it gets as a stream. */
+static int import_check_archive(int fd, Error *reterr_error) {
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return error_set_errno(reterr_error, -errno, "The archive cannot be looked at: %m");
+        if (S_ISDIR(st.st_mode))
+                return error_set(reterr_error, -EISDIR, "InvalidArgument",
+                                 "A directory cannot be imported over the bus: send it as a tar archive "
+                                 "(moorctl import DIRECTORY does).");
+        if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The archive is neither a file nor a pipe nor a socket: pass one.");
+        return 0;
+}
+
 int image_import(ImageManager *m, const char *ns, int fd, const ImportOptions *o, Job **ret,
                  Error *reterr_error) {
         _cleanup_error_ Error e = ERROR_NULL;
@@ -348,6 +365,9 @@ int image_import(ImageManager *m, const char *ns, int fd, const ImportOptions *o
 
         assert(m && ns && fd >= 0 && o && ret);
 
+        r = import_check_archive(fd, reterr_error);
+        if (r < 0)
+                return r;
         p = calloc(1, sizeof(Import));
         if (!p)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");

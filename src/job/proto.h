@@ -38,7 +38,7 @@
  *           5 = the layer's directory
  *   ←  TYPE=unpacked DIFF_ID= SIZE= ENTRIES=    tree complete; DiffID verified. Not synced.
  *
- * import    request {"maxBytes",...}; 4 = the archive (file or pipe) or an OCI layout directory
+ * import    request {"maxBytes",...}; 4 = the archive (file, pipe or socket)
  *   ←  TYPE=want-ingest KEY=                    a blob begins (KEY: a running number)
  *   →  TYPE=ingest KEY=                         + descriptor (O_RDWR, empty)
  *   ←  TYPE=blob-done KEY= DIGEST= SIZE= MEDIA_TYPE=    digest computed (and checked against the name in

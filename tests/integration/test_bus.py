@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The bus: who may call what (with the real polkitd), activation, namespaces as objects, introspection of the running daemon."""
 
+import ctypes
 import glob
 import os
 import shutil
@@ -40,6 +41,31 @@ def restart_polkit():
     # More often than a service may be started by itself.
     lib.run(["systemctl", "reset-failed", "polkit.service"], check=False)
     lib.run(["systemctl", "restart", "polkit.service"])
+
+
+class SdBusError(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("message", ctypes.c_char_p), ("need_free", ctypes.c_int)]
+
+
+def import_descriptor(path):
+    """ImportImage() with a descriptor of PATH: the error's name and message. Neither busctl nor dbus-send
+    passes descriptors."""
+
+    sd = ctypes.CDLL("libsystemd.so.0")
+    bus, error = ctypes.c_void_p(), SdBusError()
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        if sd.sd_bus_open_system(ctypes.byref(bus)) < 0:
+            raise AssertionError("no system bus")
+        r = sd.sd_bus_call_method(bus, lib.BUS_NAME.encode(), DEFAULT.encode(), NAMESPACE.encode(), b"ImportImage",
+                                  ctypes.byref(error), None, b"ha{sv}", ctypes.c_int(fd), ctypes.c_int(0))
+        if r >= 0:
+            raise AssertionError(f"{path} was taken as an archive")
+        return error.name.decode(), error.message.decode()
+    finally:
+        os.close(fd)
+        sd.sd_bus_error_free(ctypes.byref(error))
+        sd.sd_bus_flush_close_unref(bus)
 
 
 class AuthorizationTest(lib.TestCase):
@@ -181,6 +207,15 @@ class ObjectsTest(lib.TestCase):
             self.assertEqual(status, 0, output)
             self.assertIn("secretive", output)
             self.assertNotIn("hunter2", output)
+
+    def test_archives_are_files_pipes_and_sockets(self):
+        """Seen at the call, before there is a job."""
+
+        for path, text in (("/", "A directory cannot be imported over the bus: send it as a tar archive"),
+                           ("/dev/null", "neither a file nor a pipe nor a socket")):
+            name, message = import_descriptor(path)
+            self.assertEqual(name, "org.freedesktop.DBus.Error.InvalidArgs")
+            self.assertIn(text, message)
 
     def test_only_one_daemon(self):
         lib.start_moored()
