@@ -126,7 +126,10 @@ class AwayTest(ContainerTestCase):
         self.assertTrue(os.path.exists(f"/proc/{pid}"))
         lib.start_moored()
         self.assertEqual(self.inspect("stays")["LeaderPID"], pid)
+        before = lib.moored_pid()
         lib.run(["systemctl", "kill", "-s", "TERM", "--kill-whom=main", "moored.service"])
+        # A call that reaches the one that is ending gets no answer, and moorctl says so.
+        lib.wait_until(lambda: not os.path.exists(f"/proc/{before}"), what="moored ends")
         self.assertEqual(self.wait_state("stays", "running")["LeaderPID"], pid)
 
     def test_a_foreground_run_across_a_kill(self):
