@@ -26,7 +26,8 @@ def attach(path):
 
     make_node("/dev/loop-control", stat.S_IFCHR, 10, 237)
     for _ in range(5):
-        device = lib.run(["losetup", "--find"]).stdout.strip()
+        # A device without a node is "/dev/loop1 (lost)" to newer versions.
+        device = lib.run(["losetup", "--find"]).stdout.split()[0]
         make_node(device, stat.S_IFBLK, 7, int(device.removeprefix("/dev/loop")))
         # Another host on this machine may have taken it meanwhile.
         if lib.run(["losetup", device, path], check=False).returncode == 0:
