@@ -121,8 +121,8 @@ def bench_start(rounds):
 
 
 def bench_idle(rounds):
-    """The same, each after a fifth of a second of idleness. systemd 252 moves a new service into its control group by a write that waits
-    for a grace period of the kernel's RCU, 10 to 20 ms on an idle machine; newer ones start it there."""
+    """The same, each after a fifth of a second of idleness. systemd 252 moves a new service into its control group by a write to cgroup.procs,
+    which then waits for the kernel: 10 to 20 ms were seen."""
 
     return interleave(start_contenders(), max(5, rounds // 3), pause=0.2), "moorctl run --rm", {}
 
