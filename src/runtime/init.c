@@ -112,21 +112,21 @@ static int set_oom_score(Init *i, Error *reterr_error) {
         char value[16];
         int r;
 
-        if (!s->has_oom_score_adj)
+        if (!s->process.has_oom_score_adj)
                 return 0;
 
         fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
         if (fd < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot open /proc/self/oom_score_adj: %m");
         r = write_full(fd, value,
-                       (size_t) snprintf(value, sizeof(value), "%jd", (intmax_t) s->oom_score_adj));
+                       (size_t) snprintf(value, sizeof(value), "%jd", (intmax_t) s->process.oom_score_adj));
         if (r == -EACCES || r == -EPERM)
                 return add_note(i,
                                 strformat("oom_score_adj stays as it is: CAP_SYS_RESOURCE is missing here."),
                                 reterr_error);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot set oom_score_adj to %jd: %m",
-                                       (intmax_t) s->oom_score_adj);
+                                       (intmax_t) s->process.oom_score_adj);
         return 0;
 }
 
@@ -160,17 +160,17 @@ static int add_groups(Init *i, const UserDatabase *d, const char *list, Error *r
 static int take_numeric_user(Init *i, const UserDatabase *d, Error *reterr_error) {
         const RuntimeSpec *s = i->context->spec;
 
-        i->user.uid = s->uid;
-        i->user.gid = s->gid;
+        i->user.uid = s->process.uid;
+        i->user.gid = s->process.gid;
         if (d)
-                i->user.home = user_home(d, s->uid);
-        if (s->n_groups == 0)
+                i->user.home = user_home(d, s->process.uid);
+        if (s->process.n_groups == 0)
                 return 0;
-        i->user.groups = calloc(s->n_groups, sizeof(gid_t));
+        i->user.groups = calloc(s->process.n_groups, sizeof(gid_t));
         if (!i->user.groups)
                 return oom(reterr_error);
-        memcpy(i->user.groups, s->groups, s->n_groups * sizeof(gid_t));
-        i->user.n_groups = s->n_groups;
+        memcpy(i->user.groups, s->process.groups, s->process.n_groups * sizeof(gid_t));
+        i->user.n_groups = s->process.n_groups;
         return 0;
 }
 
@@ -179,7 +179,7 @@ static int find_user(Init *i, int root_fd, Error *reterr_error) {
         const char *user = runtime_spec_annotation(s, ANNOTATION_USER);
         const char *groups = runtime_spec_annotation(s, ANNOTATION_GROUPS);
         _cleanup_(user_database_done) UserDatabase d = {};
-        bool wants_home = !strv_env_get(s->env, "HOME"), wants_database = user || groups || wants_home;
+        bool wants_home = !strv_env_get(s->process.env, "HOME"), wants_database = user || groups || wants_home;
         int r;
 
         if (wants_database) {
@@ -200,8 +200,8 @@ static int find_user(Init *i, int root_fd, Error *reterr_error) {
                         return r;
         }
 
-        i->env = strv_copy(s->env);
-        if (!i->env && s->env)
+        i->env = strv_copy(s->process.env);
+        if (!i->env && s->process.env)
                 return oom(reterr_error);
         if (wants_home && strv_extendf(&i->env, "HOME=%s", isempty(i->user.home) ? "/" : i->user.home) < 0)
                 return oom(reterr_error);
@@ -222,7 +222,7 @@ static int check_cwd(const char *cwd, Error *reterr_error) {
 }
 
 static int change_directory(Init *i, bool last, Error *reterr_error) {
-        const char *cwd = i->context->spec->cwd;
+        const char *cwd = i->context->spec->process.cwd;
 
         if (chdir(cwd) >= 0) {
                 i->cwd_pending = false;
@@ -266,9 +266,9 @@ static int set_rlimits(Init *i, Error *reterr_error) {
         int r;
 
         for (int k = 0; k < RLIM_NLIMITS; k++) {
-                if (!s->rlimits[k].wanted)
+                if (!s->process.rlimits[k].wanted)
                         continue;
-                r = set_rlimit(i, k, &s->rlimits[k], reterr_error);
+                r = set_rlimit(i, k, &s->process.rlimits[k], reterr_error);
                 if (r < 0)
                         return r;
         }
@@ -283,7 +283,7 @@ static int limit_caps(Init *i, Error *reterr_error) {
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot read the capabilities: %m");
 
-        i->caps = i->context->spec->caps;
+        i->caps = i->context->spec->process.caps;
         caps_limit(&i->caps, available, &missing);
         for (unsigned k = 0; missing != 0 && k < 64; k++) {
                 if (!(missing & UINT64_C(1) << k))
@@ -341,7 +341,7 @@ static int command_error(int r, const char *name, const char *path, Error *reter
 }
 
 static int find_command(Init *i, Error *reterr_error) {
-        const char *name = i->context->spec->args[0], *path;
+        const char *name = i->context->spec->process.args[0], *path;
         _cleanup_strv_free_ char **dirs = NULL;
         int denied = 0, r;
         _cleanup_free_ char *denied_path = NULL;
@@ -445,7 +445,7 @@ static int init_prepare(Init *i, Error *reterr_error) {
         r = enter_root(i, reterr_error);
         if (r < 0)
                 return r;
-        (void) umask(c->spec->umask);
+        (void) umask(c->spec->process.umask);
 
         r = set_rlimits(i, reterr_error);
         if (r < 0)
@@ -453,7 +453,7 @@ static int init_prepare(Init *i, Error *reterr_error) {
         r = limit_caps(i, reterr_error);
         if (r < 0)
                 return r;
-        if (c->spec->no_new_privileges) {
+        if (c->spec->process.no_new_privileges) {
                 if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                         return error_set_errno(reterr_error, -errno, "Cannot set no_new_privs: %m");
         } else {
@@ -512,9 +512,9 @@ _noreturn_ void init_run(InitContext *context) {
         if (!hand_over(&i))
                 _exit(EXIT_LAUNCH_FAILED);
 
-        if (context->spec->no_new_privileges && install_seccomp(&i, &e) < 0)
+        if (context->spec->process.no_new_privileges && install_seccomp(&i, &e) < 0)
                 die(&e);
-        (void) execve(i.command, context->spec->args, i.env ?: (char *[]) { NULL });
-        command_error(-errno, context->spec->args[0], i.command, &e);
+        (void) execve(i.command, context->spec->process.args, i.env ?: (char *[]) { NULL });
+        command_error(-errno, context->spec->process.args[0], i.command, &e);
         die(&e);
 }

@@ -361,7 +361,7 @@ static int check_supported(const RuntimeSpec *spec, Error *reterr_error) {
         if ((spec->hostname || spec->domainname) && !spec->namespaces[NAMESPACE_UTS].wanted)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "hostname: needs a uts namespace of the container's own.");
-        if (!spec->has_process || strv_length(spec->args) == 0 || isempty(spec->args[0]))
+        if (!spec->has_process || strv_length(spec->process.args) == 0 || isempty(spec->process.args[0]))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "process.args: no command, neither in the image nor given.");
         return 0;
@@ -414,7 +414,7 @@ static int plan_fill(Plan *p, const RuntimeSpec *spec, const char *bundle, Error
                 if (r < 0)
                         return r;
         }
-        if (!path_is(spec->cwd, "/") && !plan_add(p, OPERATION_DIRECTORY, spec->cwd, NULL))
+        if (!path_is(spec->process.cwd, "/") && !plan_add(p, OPERATION_DIRECTORY, spec->process.cwd, NULL))
                 return oom(reterr_error);
         r = plan_paths(p, OPERATION_READONLY, spec->readonly_paths, reterr_error);
         if (r < 0)

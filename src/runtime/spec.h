@@ -9,21 +9,18 @@
 
 #include "basic/error.h"
 #include "basic/json.h"
-#include "runtime/caps.h"
 #include "runtime/namespaces.h"
+#include "runtime/spec-process.h"
 
 #define SPEC_SIZE_MAX (4U * 1024U * 1024U)
 #define SPEC_MOUNTS_MAX 1024U
 #define SPEC_DEVICES_MAX 1024U
 #define SPEC_PATHS_MAX 1024U /* of masked and of read-only paths */
-#define SPEC_GROUPS_MAX 1024U
 #define SPEC_SYSCTLS_MAX 1024U
 #define SPEC_ANNOTATIONS_MAX 4096U
 #define SPEC_SECCOMP_RULES_MAX 4096U
 #define SPEC_SECCOMP_ARGS_MAX 6U /* a system call has no more */
 #define SPEC_SECCOMP_ARCHITECTURES_MAX 32U
-
-#define SPEC_UMASK_DEFAULT 0022
 
 typedef struct SpecMount {
         char *destination;
@@ -45,14 +42,6 @@ typedef struct SpecNamespace {
         bool wanted;
         char *path; /* to join; NULL: a new one */
 } SpecNamespace;
-
-typedef struct SpecRlimit {
-        bool wanted;
-        uint64_t soft;
-        uint64_t hard;
-} SpecRlimit;
-
-#define SPEC_RLIMITS_MAX 16U /* RLIM_NLIMITS */
 
 typedef struct SpecPair {
         char *name;
@@ -92,19 +81,7 @@ typedef struct RuntimeSpec {
         bool root_readonly;
 
         bool has_process;
-        uid_t uid;
-        gid_t gid;
-        gid_t *groups;
-        size_t n_groups;
-        mode_t umask;
-        char **args;
-        char **env;
-        char *cwd;
-        CapSets caps;
-        bool no_new_privileges;
-        SpecRlimit rlimits[SPEC_RLIMITS_MAX];
-        bool has_oom_score_adj;
-        int64_t oom_score_adj;
+        ProcessSpec process;
 
         SpecMount *mounts;
         size_t n_mounts;
@@ -131,7 +108,3 @@ DEFINE_CLEANUP_FUNC(RuntimeSpec *, runtime_spec_free)
 
 /* The annotation's value, or NULL. */
 const char *runtime_spec_annotation(const RuntimeSpec *s, const char *name);
-
-/* RLIMIT_… of "RLIMIT_NOFILE", -EINVAL; and back. */
-int rlimit_from_string(const char *s);
-const char *rlimit_to_string(int resource);

@@ -70,24 +70,24 @@ static void test_full(void **state) {
         assert_string_equal(s->domainname, "d");
         assert_string_equal(s->root_path, "rootfs");
         assert_true(s->root_readonly);
-        assert_int_equal(s->uid, 1);
-        assert_int_equal(s->gid, 2);
-        assert_int_equal(s->umask, 077);
-        assert_int_equal(s->n_groups, 2);
-        assert_int_equal(s->groups[1], 4);
-        assert_int_equal(strv_length(s->args), 2);
-        assert_int_equal(strv_length(s->env), 2);
-        assert_string_equal(s->cwd, "/w");
-        assert_true(s->no_new_privileges);
-        assert_true(s->has_oom_score_adj);
-        assert_int_equal(s->oom_score_adj, -7);
-        assert_true(s->caps.sets[CAP_SET_BOUNDING] == (1U << CAP_CHOWN | 1U << CAP_KILL));
-        assert_true(s->caps.sets[CAP_SET_AMBIENT] == UINT64_C(1) << CAP_BPF);
-        assert_true(s->caps.sets[CAP_SET_EFFECTIVE] == 0);
-        assert_true(s->rlimits[RLIMIT_NOFILE].wanted);
-        assert_true(s->rlimits[RLIMIT_NOFILE].hard == 20);
-        assert_true(s->rlimits[RLIMIT_CORE].hard == RLIM_INFINITY);
-        assert_false(s->rlimits[RLIMIT_AS].wanted);
+        assert_int_equal(s->process.uid, 1);
+        assert_int_equal(s->process.gid, 2);
+        assert_int_equal(s->process.umask, 077);
+        assert_int_equal(s->process.n_groups, 2);
+        assert_int_equal(s->process.groups[1], 4);
+        assert_int_equal(strv_length(s->process.args), 2);
+        assert_int_equal(strv_length(s->process.env), 2);
+        assert_string_equal(s->process.cwd, "/w");
+        assert_true(s->process.no_new_privileges);
+        assert_true(s->process.has_oom_score_adj);
+        assert_int_equal(s->process.oom_score_adj, -7);
+        assert_true(s->process.caps.sets[CAP_SET_BOUNDING] == (1U << CAP_CHOWN | 1U << CAP_KILL));
+        assert_true(s->process.caps.sets[CAP_SET_AMBIENT] == UINT64_C(1) << CAP_BPF);
+        assert_true(s->process.caps.sets[CAP_SET_EFFECTIVE] == 0);
+        assert_true(s->process.rlimits[RLIMIT_NOFILE].wanted);
+        assert_true(s->process.rlimits[RLIMIT_NOFILE].hard == 20);
+        assert_true(s->process.rlimits[RLIMIT_CORE].hard == RLIM_INFINITY);
+        assert_false(s->process.rlimits[RLIMIT_AS].wanted);
         assert_int_equal(s->n_mounts, 1);
         assert_string_equal(s->mounts[0].destination, "/proc");
         assert_true(s->namespaces[NAMESPACE_PID].wanted);
@@ -115,7 +115,11 @@ static void test_minimal(void **state) {
 
         assert_int_equal(parse("{\"ociVersion\":\"1.0.0\"}", &s, NULL), 0);
         assert_false(s->has_process);
-        assert_int_equal(s->umask, SPEC_UMASK_DEFAULT);
+        s = runtime_spec_free(s);
+
+        assert_int_equal(parse("{\"ociVersion\":\"1.0.0\",\"process\":{\"cwd\":\"/\"}}", &s, NULL), 0);
+        assert_true(s->has_process);
+        assert_int_equal(s->process.umask, SPEC_UMASK_DEFAULT);
 }
 
 #define TOP(x) "{\"ociVersion\":\"1.2.0\"," x "}"

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "runtime/spec-private.h"
+#include "runtime/spec-seccomp.h"
+
+static int check_paths(char *const *paths, const char *what, Error *reterr_error) {
+        if (strv_length(paths) > SPEC_PATHS_MAX)
+                return spec_too_many(what, SPEC_PATHS_MAX, reterr_error);
+        STRV_FOREACH (p, paths)
+                if (p[0] != '/')
+                        return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                         "%s: \"%s\" is not an absolute path.", what, p);
+        return 0;
+}
+
+typedef struct DeviceFields {
+        char *type;
+        char *path;
+        uint64_t major;
+        uint64_t minor;
+        uint64_t mode;
+        uint64_t uid;
+        uint64_t gid;
+} DeviceFields;
+
+static void device_fields_done(DeviceFields *f) {
+        free(f->type);
+        free(f->path);
+}
+
+static int parse_device(json_t *j, SpecDevice *ret, Error *reterr_error) {
+        static const JsonField table[] = {
+                { "type", JSON_FIELD_STRING, offsetof(DeviceFields, type), .required = true },
+                { "path", JSON_FIELD_STRING, offsetof(DeviceFields, path), .required = true },
+                { "major", JSON_FIELD_UINT64, offsetof(DeviceFields, major) },
+                { "minor", JSON_FIELD_UINT64, offsetof(DeviceFields, minor) },
+                { "fileMode", JSON_FIELD_UINT64, offsetof(DeviceFields, mode) },
+                { "uid", JSON_FIELD_UINT64, offsetof(DeviceFields, uid) },
+                { "gid", JSON_FIELD_UINT64, offsetof(DeviceFields, gid) },
+                {},
+        };
+        _cleanup_(device_fields_done) DeviceFields f = { .mode = 0666 };
+        int r;
+
+        r = json_dispatch(j, table, &f, "linux.devices", false, reterr_error);
+        if (r < 0)
+                return r;
+
+        if (streq(f.type, "c") || streq(f.type, "u"))
+                ret->mode = S_IFCHR;
+        else if (streq(f.type, "b"))
+                ret->mode = S_IFBLK;
+        else if (streq(f.type, "p"))
+                ret->mode = S_IFIFO;
+        else
+                return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                 "linux.devices.type: \"%s\" is none of c, b, u, p.", f.type);
+        if (f.path[0] != '/')
+                return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                 "linux.devices.path: \"%s\" is not an absolute path.", f.path);
+
+        ret->mode |= (mode_t) (f.mode & 07777);
+        r = spec_uint32_from(f.major, "linux.devices.major", &ret->major, reterr_error);
+        if (r < 0)
+                return r;
+        r = spec_uint32_from(f.minor, "linux.devices.minor", &ret->minor, reterr_error);
+        if (r < 0)
+                return r;
+        r = spec_id_from(f.uid, "linux.devices.uid", &ret->uid, reterr_error);
+        if (r < 0)
+                return r;
+        r = spec_id_from(f.gid, "linux.devices.gid", &ret->gid, reterr_error);
+        if (r < 0)
+                return r;
+        ret->path = TAKE_PTR(f.path);
+        return 0;
+}
+
+static int parse_devices(RuntimeSpec *s, json_t *array, Error *reterr_error) {
+        json_t *item;
+        size_t i;
+        int r;
+
+        if (json_array_size(array) == 0)
+                return 0;
+        if (json_array_size(array) > SPEC_DEVICES_MAX)
+                return spec_too_many("linux.devices", SPEC_DEVICES_MAX, reterr_error);
+        s->devices = calloc(json_array_size(array), sizeof(SpecDevice));
+        if (!s->devices)
+                return spec_oom(reterr_error);
+
+        json_array_foreach (array, i, item) {
+                s->n_devices = i + 1;
+                r = parse_device(item, &s->devices[i], reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int parse_namespaces(RuntimeSpec *s, json_t *array, Error *reterr_error) {
+        json_t *item;
+        size_t i;
+
+        json_array_foreach (array, i, item) {
+                const char *type = json_get_string(item, "type"), *path = json_get_string(item, "path");
+                json_t *path_value = json_object_get(item, "path");
+                NamespaceType t;
+
+                if (!type)
+                        return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                         "linux.namespaces.type is missing or not a string.");
+                t = namespace_type_from_string(type);
+                if (t < 0)
+                        return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                         "linux.namespaces.type: \"%s\" is not a namespace.", type);
+                if (s->namespaces[t].wanted)
+                        return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                         "linux.namespaces: \"%s\" is there twice.", type);
+                if (path_value && !json_is_null(path_value) && (!path || (path[0] != 0 && path[0] != '/')))
+                        return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                         "linux.namespaces.path of \"%s\" is not an absolute path.", type);
+
+                s->namespaces[t].wanted = true;
+                if (!isempty(path) && free_and_strdup(&s->namespaces[t].path, path) < 0)
+                        return spec_oom(reterr_error);
+        }
+        return 0;
+}
+
+int spec_parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
+        typedef struct LinuxFields {
+                json_t *namespaces, *devices, *sysctl, *seccomp;
+        } LinuxFields;
+        static const JsonField lists[] = {
+                { "namespaces", JSON_FIELD_ARRAY, offsetof(LinuxFields, namespaces) },
+                { "devices", JSON_FIELD_ARRAY, offsetof(LinuxFields, devices) },
+                { "sysctl", JSON_FIELD_OBJECT, offsetof(LinuxFields, sysctl) },
+                { "seccomp", JSON_FIELD_OBJECT, offsetof(LinuxFields, seccomp) },
+                {},
+        };
+        static const JsonField table[] = {
+                { "maskedPaths", JSON_FIELD_STRV, offsetof(RuntimeSpec, masked_paths) },
+                { "readonlyPaths", JSON_FIELD_STRV, offsetof(RuntimeSpec, readonly_paths) },
+                { "rootfsPropagation", JSON_FIELD_STRING, offsetof(RuntimeSpec, rootfs_propagation) },
+                {},
+        };
+        static const char *const unsupported[] = { "uidMappings", "gidMappings", "timeOffsets",
+                                                   "resources",   "intelRdt",    "personality",
+                                                   "mountLabel",  "netDevices",  "memoryPolicy",
+                                                   NULL };
+        static const char *const unsupported_seccomp[] = { "listenerPath", "listenerMetadata", NULL };
+        LinuxFields f = {};
+        int r;
+
+        r = json_dispatch(j, lists, &f, "linux", false, reterr_error);
+        if (r < 0)
+                return r;
+        r = json_dispatch(j, table, s, "linux", false, reterr_error);
+        if (r < 0)
+                return r;
+        r = check_paths(s->masked_paths, "linux.maskedPaths", reterr_error);
+        if (r < 0)
+                return r;
+        r = check_paths(s->readonly_paths, "linux.readonlyPaths", reterr_error);
+        if (r < 0)
+                return r;
+
+        if (f.namespaces && (r = parse_namespaces(s, f.namespaces, reterr_error)) < 0)
+                return r;
+        if (f.devices && (r = parse_devices(s, f.devices, reterr_error)) < 0)
+                return r;
+        if (f.sysctl && (r = spec_parse_pairs(f.sysctl, "linux.sysctl", SPEC_SYSCTLS_MAX, &s->sysctls,
+                                              &s->n_sysctls, reterr_error)) < 0)
+                return r;
+        if (f.seccomp) {
+                r = seccomp_spec_parse(f.seccomp, &s->seccomp, reterr_error);
+                if (r < 0)
+                        return r;
+                r = spec_note_unsupported(&s->unsupported, f.seccomp, "linux.seccomp.", unsupported_seccomp,
+                                          reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        return spec_note_unsupported(&s->unsupported, j, "linux.", unsupported, reterr_error);
+}
