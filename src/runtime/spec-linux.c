@@ -5,6 +5,13 @@
 #include "runtime/spec-private.h"
 #include "runtime/spec-seccomp.h"
 
+static const char *const time_offset_clock_table[_TIME_OFFSET_CLOCK_MAX] = {
+        [TIME_OFFSET_MONOTONIC] = "monotonic",
+        [TIME_OFFSET_BOOTTIME] = "boottime",
+};
+
+DEFINE_STRING_TABLE(time_offset_clock, TimeOffsetClock)
+
 static int check_paths(char *const *paths, const char *what, Error *reterr_error) {
         if (strv_length(paths) > SPEC_PATHS_MAX)
                 return spec_too_many(what, SPEC_PATHS_MAX, reterr_error);
@@ -130,15 +137,52 @@ static int parse_namespaces(RuntimeSpec *s, json_t *array, Error *reterr_error) 
         return 0;
 }
 
+static int parse_time_offsets(RuntimeSpec *s, json_t *object, Error *reterr_error) {
+        typedef struct OffsetFields {
+                int64_t secs;
+                uint64_t nanosecs;
+        } OffsetFields;
+        static const JsonField table[] = {
+                { "secs", JSON_FIELD_INT64, offsetof(OffsetFields, secs) },
+                { "nanosecs", JSON_FIELD_UINT64, offsetof(OffsetFields, nanosecs) },
+                {},
+        };
+        const char *name;
+        json_t *value;
+        int r;
+
+        json_object_foreach (object, name, value) {
+                TimeOffsetClock clock = time_offset_clock_from_string(name);
+                OffsetFields f = {};
+
+                if (clock < 0)
+                        return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                         "linux.timeOffsets: \"%s\" is neither monotonic nor boottime.",
+                                         name);
+                r = json_dispatch(value, table, &f, "linux.timeOffsets", false, reterr_error);
+                if (r < 0)
+                        return r;
+                if (f.nanosecs >= 1000000000)
+                        return error_set(reterr_error, -ERANGE, "InvalidArgument",
+                                         "linux.timeOffsets.nanosecs: %ju is a second or more.",
+                                         (uintmax_t) f.nanosecs);
+                s->time_offsets[clock] = (SpecTimeOffset){ true, f.secs, (uint32_t) f.nanosecs };
+        }
+        return 0;
+}
+
 int spec_parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
         typedef struct LinuxFields {
-                json_t *namespaces, *devices, *sysctl, *seccomp;
+                json_t *namespaces, *devices, *sysctl, *seccomp, *uid_mappings, *gid_mappings, *time_offsets;
         } LinuxFields;
         static const JsonField lists[] = {
                 { "namespaces", JSON_FIELD_ARRAY, offsetof(LinuxFields, namespaces) },
                 { "devices", JSON_FIELD_ARRAY, offsetof(LinuxFields, devices) },
                 { "sysctl", JSON_FIELD_OBJECT, offsetof(LinuxFields, sysctl) },
                 { "seccomp", JSON_FIELD_OBJECT, offsetof(LinuxFields, seccomp) },
+                { "uidMappings", JSON_FIELD_ARRAY, offsetof(LinuxFields, uid_mappings) },
+                { "gidMappings", JSON_FIELD_ARRAY, offsetof(LinuxFields, gid_mappings) },
+                { "timeOffsets", JSON_FIELD_OBJECT, offsetof(LinuxFields, time_offsets) },
                 {},
         };
         static const JsonField table[] = {
@@ -169,6 +213,14 @@ int spec_parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
                 return r;
 
         if (f.namespaces && (r = parse_namespaces(s, f.namespaces, reterr_error)) < 0)
+                return r;
+        if (f.uid_mappings && (r = spec_parse_id_mappings(f.uid_mappings, "linux.uidMappings",
+                                                          &s->uid_mappings, reterr_error)) < 0)
+                return r;
+        if (f.gid_mappings && (r = spec_parse_id_mappings(f.gid_mappings, "linux.gidMappings",
+                                                          &s->gid_mappings, reterr_error)) < 0)
+                return r;
+        if (f.time_offsets && (r = parse_time_offsets(s, f.time_offsets, reterr_error)) < 0)
                 return r;
         if (f.devices && (r = parse_devices(s, f.devices, reterr_error)) < 0)
                 return r;

@@ -21,5 +21,8 @@ int spec_parse_pairs(json_t *object, const char *what, unsigned max, SpecPair **
                      Error *reterr_error);
 void spec_free_pairs(SpecPair *pairs, size_t n);
 
+/* Arrays of containerID, hostID and size: of linux and of a mount. */
+int spec_parse_id_mappings(json_t *array, const char *what, SpecIdMappings *ret, Error *reterr_error);
+
 int spec_parse_mounts(RuntimeSpec *s, json_t *array, Error *reterr_error);
 int spec_parse_linux(RuntimeSpec *s, json_t *object, Error *reterr_error);

@@ -43,9 +43,11 @@ typedef struct ProcessFields {
         json_t *user;
         json_t *capabilities;
         json_t *rlimits;
+        json_t *console_size;
         char **args;
         char **env;
         char *cwd;
+        bool terminal;
         bool no_new_privileges;
         int64_t oom_score_adj;
 } ProcessFields;
@@ -54,6 +56,30 @@ static void process_fields_done(ProcessFields *f) {
         strv_free(f->args);
         strv_free(f->env);
         free(f->cwd);
+}
+
+static int parse_console_size(ProcessSpec *s, json_t *size, Error *reterr_error) {
+        typedef struct SizeFields {
+                uint64_t height, width;
+        } SizeFields;
+        static const JsonField table[] = {
+                { "height", JSON_FIELD_UINT64, offsetof(SizeFields, height), .required = true },
+                { "width", JSON_FIELD_UINT64, offsetof(SizeFields, width), .required = true },
+                {},
+        };
+        SizeFields f = {};
+        int r;
+
+        r = json_dispatch(size, table, &f, "process.consoleSize", false, reterr_error);
+        if (r < 0)
+                return r;
+        if (f.height > UINT16_MAX || f.width > UINT16_MAX)
+                return error_set(reterr_error, -ERANGE, "InvalidArgument",
+                                 "process.consoleSize: a terminal has at most %d rows and columns.",
+                                 UINT16_MAX);
+        s->console_height = (uint16_t) f.height;
+        s->console_width = (uint16_t) f.width;
+        return 0;
 }
 
 static int parse_user(ProcessSpec *s, json_t *user, Error *reterr_error) {
@@ -175,6 +201,8 @@ static int parse_rlimits(ProcessSpec *s, json_t *array, Error *reterr_error) {
 
 int process_spec_parse(json_t *process, ProcessSpec *s, char ***unsupported_members, Error *reterr_error) {
         static const JsonField table[] = {
+                { "terminal", JSON_FIELD_BOOL, offsetof(ProcessFields, terminal) },
+                { "consoleSize", JSON_FIELD_OBJECT, offsetof(ProcessFields, console_size) },
                 { "user", JSON_FIELD_OBJECT, offsetof(ProcessFields, user) },
                 { "args", JSON_FIELD_STRV, offsetof(ProcessFields, args) },
                 { "env", JSON_FIELD_STRV, offsetof(ProcessFields, env) },
@@ -211,9 +239,14 @@ int process_spec_parse(json_t *process, ProcessSpec *s, char ***unsupported_memb
         s->args = TAKE_PTR(f.args);
         s->env = TAKE_PTR(f.env);
         s->cwd = TAKE_PTR(f.cwd);
+        s->terminal = f.terminal;
+        s->has_caps = f.capabilities;
         s->no_new_privileges = f.no_new_privileges;
         s->oom_score_adj = f.oom_score_adj;
 
+        /* Without a terminal the size is to be ignored, so it may be anything then. */
+        if (f.terminal && f.console_size && (r = parse_console_size(s, f.console_size, reterr_error)) < 0)
+                return r;
         if (f.user && (r = parse_user(s, f.user, reterr_error)) < 0)
                 return r;
         if (f.capabilities && (r = parse_capabilities(s, f.capabilities, reterr_error)) < 0)

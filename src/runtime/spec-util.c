@@ -59,6 +59,63 @@ int spec_note_unsupported(char ***unsupported, json_t *object, const char *prefi
         return 0;
 }
 
+static int parse_id_mapping(json_t *j, const char *what, SpecIdMapping *ret, Error *reterr_error) {
+        typedef struct MappingFields {
+                uint64_t container_id, host_id, size;
+        } MappingFields;
+        static const JsonField table[] = {
+                { "containerID", JSON_FIELD_UINT64, offsetof(MappingFields, container_id),
+                  .required = true },
+                { "hostID", JSON_FIELD_UINT64, offsetof(MappingFields, host_id), .required = true },
+                { "size", JSON_FIELD_UINT64, offsetof(MappingFields, size), .required = true },
+                {},
+        };
+        MappingFields f = {};
+        int r;
+
+        r = json_dispatch(j, table, &f, what, false, reterr_error);
+        if (r < 0)
+                return r;
+        /* The last id is no id, see spec_id_from(). */
+        if (f.size == 0 || f.size > UINT32_MAX || f.container_id > UINT32_MAX - f.size ||
+            f.host_id > UINT32_MAX - f.size)
+                return error_set(reterr_error, -ERANGE, "InvalidArgument",
+                                 "%s: %ju ids from %ju on to %ju on are not a range of users or groups.",
+                                 what, (uintmax_t) f.size, (uintmax_t) f.container_id,
+                                 (uintmax_t) f.host_id);
+
+        *ret = (SpecIdMapping){ (uint32_t) f.container_id, (uint32_t) f.host_id, (uint32_t) f.size };
+        return 0;
+}
+
+int spec_parse_id_mappings(json_t *array, const char *what, SpecIdMappings *ret, Error *reterr_error) {
+        _cleanup_free_ SpecIdMapping *mappings = NULL;
+        json_t *item;
+        size_t i;
+        int r;
+
+        if (!json_is_array(array))
+                return error_set(reterr_error, -EBADMSG, "InvalidArgument", "%s: expected an array.", what);
+        if (json_array_size(array) == 0)
+                return 0;
+        if (json_array_size(array) > SPEC_ID_MAPPINGS_MAX)
+                return spec_too_many(what, SPEC_ID_MAPPINGS_MAX, reterr_error);
+        mappings = calloc(json_array_size(array), sizeof(SpecIdMapping));
+        if (!mappings)
+                return spec_oom(reterr_error);
+
+        json_array_foreach (array, i, item) {
+                r = parse_id_mapping(item, what, &mappings[i], reterr_error);
+                if (r < 0)
+                        return r;
+        }
+
+        free(ret->mappings);
+        ret->mappings = TAKE_PTR(mappings);
+        ret->n = json_array_size(array);
+        return 0;
+}
+
 int spec_parse_pairs(json_t *object, const char *what, unsigned max, SpecPair **ret, size_t *ret_n,
                      Error *reterr_error) {
         SpecPair *pairs;

@@ -29,6 +29,9 @@ RuntimeSpec *runtime_spec_free(RuntimeSpec *s) {
         free(s->devices);
         for (size_t i = 0; i < _NAMESPACE_TYPE_MAX; i++)
                 free(s->namespaces[i].path);
+        free(s->uid_mappings.mappings);
+        free(s->gid_mappings.mappings);
+        hooks_spec_done(s->hooks);
         spec_free_pairs(s->sysctls, s->n_sysctls);
         strv_free(s->masked_paths);
         strv_free(s->readonly_paths);
@@ -69,13 +72,14 @@ static int check_version(const char *version, Error *reterr_error) {
 
 static int parse_all(RuntimeSpec *s, json_t *j, Error *reterr_error) {
         typedef struct TopFields {
-                json_t *root, *process, *mounts, *linux_, *annotations;
+                json_t *root, *process, *mounts, *linux_, *hooks, *annotations;
         } TopFields;
         static const JsonField parts[] = {
                 { "root", JSON_FIELD_OBJECT, offsetof(TopFields, root) },
                 { "process", JSON_FIELD_OBJECT, offsetof(TopFields, process) },
                 { "mounts", JSON_FIELD_ARRAY, offsetof(TopFields, mounts) },
                 { "linux", JSON_FIELD_OBJECT, offsetof(TopFields, linux_) },
+                { "hooks", JSON_FIELD_OBJECT, offsetof(TopFields, hooks) },
                 { "annotations", JSON_FIELD_OBJECT, offsetof(TopFields, annotations) },
                 {},
         };
@@ -107,6 +111,8 @@ static int parse_all(RuntimeSpec *s, json_t *j, Error *reterr_error) {
         if (f.mounts && (r = spec_parse_mounts(s, f.mounts, reterr_error)) < 0)
                 return r;
         if (f.linux_ && (r = spec_parse_linux(s, f.linux_, reterr_error)) < 0)
+                return r;
+        if (f.hooks && (r = hooks_spec_parse(f.hooks, s->hooks, reterr_error)) < 0)
                 return r;
         if (f.annotations && (r = spec_parse_pairs(f.annotations, "annotations", SPEC_ANNOTATIONS_MAX,
                                                    &s->annotations, &s->n_annotations, reterr_error)) < 0)

@@ -10,6 +10,7 @@
 #include "basic/error.h"
 #include "basic/json.h"
 #include "runtime/namespaces.h"
+#include "runtime/spec-hooks.h"
 #include "runtime/spec-process.h"
 
 #define SPEC_SIZE_MAX (4U * 1024U * 1024U)
@@ -18,6 +19,7 @@
 #define SPEC_PATHS_MAX 1024U /* of masked and of read-only paths */
 #define SPEC_SYSCTLS_MAX 1024U
 #define SPEC_ANNOTATIONS_MAX 4096U
+#define SPEC_ID_MAPPINGS_MAX 340U /* the kernel takes no more */
 #define SPEC_SECCOMP_RULES_MAX 4096U
 #define SPEC_SECCOMP_ARGS_MAX 6U /* a system call has no more */
 #define SPEC_SECCOMP_ARCHITECTURES_MAX 32U
@@ -42,6 +44,35 @@ typedef struct SpecNamespace {
         bool wanted;
         char *path; /* to join; NULL: a new one */
 } SpecNamespace;
+
+/* One line of uid_map or gid_map; size > 0, neither range goes beyond UINT32_MAX. */
+typedef struct SpecIdMapping {
+        uint32_t container_id;
+        uint32_t host_id;
+        uint32_t size;
+} SpecIdMapping;
+
+typedef struct SpecIdMappings {
+        SpecIdMapping *mappings;
+        size_t n;
+} SpecIdMappings;
+
+/* Of a new time namespace, in the order and with the names of /proc/PID/timens_offsets. */
+typedef enum TimeOffsetClock {
+        TIME_OFFSET_MONOTONIC,
+        TIME_OFFSET_BOOTTIME,
+        _TIME_OFFSET_CLOCK_MAX,
+        _TIME_OFFSET_CLOCK_INVALID = -EINVAL,
+} TimeOffsetClock;
+
+/* "monotonic", "boottime" */
+DECLARE_STRING_TABLE(time_offset_clock, TimeOffsetClock);
+
+typedef struct SpecTimeOffset {
+        bool wanted;
+        int64_t secs;
+        uint32_t nanosecs; /* < 10^9 */
+} SpecTimeOffset;
 
 typedef struct SpecPair {
         char *name;
@@ -88,6 +119,9 @@ typedef struct RuntimeSpec {
         SpecDevice *devices;
         size_t n_devices;
         SpecNamespace namespaces[_NAMESPACE_TYPE_MAX];
+        SpecIdMappings uid_mappings;
+        SpecIdMappings gid_mappings;
+        SpecTimeOffset time_offsets[_TIME_OFFSET_CLOCK_MAX];
         SpecPair *sysctls;
         size_t n_sysctls;
         char **masked_paths;
@@ -95,10 +129,12 @@ typedef struct RuntimeSpec {
         char *rootfs_propagation;
         SeccompSpec *seccomp; /* NULL: none */
 
+        SpecHooks hooks[_HOOK_TYPE_MAX];
+
         SpecPair *annotations;
         size_t n_annotations;
 
-        char **unsupported; /* "linux.intelRdt", "hooks", … */
+        char **unsupported; /* "linux.intelRdt", "hooks", …: also what is parsed, as long as nobody does it */
 } RuntimeSpec;
 
 /* Text of n bytes. Errors: -EBADMSG and the like with name InvalidArgument, naming the member. */

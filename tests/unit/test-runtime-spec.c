@@ -170,6 +170,95 @@ static void test_errors_name_the_member(void **state) {
         check_fails(TOP("\"annotations\":{\"a\":null}"), "annotations.a");
 }
 
+static void test_id_mappings(void **state) {
+        _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL;
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        assert_int_equal(
+                        parse(LINUX("\"uidMappings\":[{\"containerID\":0,\"hostID\":1000,\"size\":1},"
+                                    "{\"containerID\":1,\"hostID\":100000,\"size\":65536}],"
+                                    "\"gidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":4294967295}]"),
+                              &s, &e),
+                        0);
+        assert_int_equal(s->uid_mappings.n, 2);
+        assert_int_equal(s->uid_mappings.mappings[0].host_id, 1000);
+        assert_int_equal(s->uid_mappings.mappings[1].container_id, 1);
+        assert_int_equal(s->uid_mappings.mappings[1].size, 65536);
+        assert_int_equal(s->gid_mappings.n, 1);
+        assert_true(s->gid_mappings.mappings[0].size == UINT32_MAX);
+
+        check_fails(LINUX("\"uidMappings\":[{\"containerID\":0,\"hostID\":-1,\"size\":1}]"), "hostID");
+        check_fails(LINUX("\"uidMappings\":[{\"containerID\":0,\"hostID\":1}]"), "linux.uidMappings.size");
+        check_fails(LINUX("\"uidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":0}]"),
+                    "linux.uidMappings");
+        check_fails(LINUX("\"gidMappings\":[{\"containerID\":0,\"hostID\":1,\"size\":4294967295}]"),
+                    "linux.gidMappings");
+        check_fails(LINUX("\"gidMappings\":[{\"containerID\":4294967295,\"hostID\":0,\"size\":1}]"),
+                    "linux.gidMappings");
+}
+
+static void test_time_offsets(void **state) {
+        _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL;
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        assert_int_equal(parse(LINUX("\"timeOffsets\":{\"boottime\":{\"secs\":-5,\"nanosecs\":999999999}}"),
+                               &s, &e),
+                         0);
+        assert_false(s->time_offsets[TIME_OFFSET_MONOTONIC].wanted);
+        assert_true(s->time_offsets[TIME_OFFSET_BOOTTIME].wanted);
+        assert_int_equal(s->time_offsets[TIME_OFFSET_BOOTTIME].secs, -5);
+        assert_int_equal(s->time_offsets[TIME_OFFSET_BOOTTIME].nanosecs, 999999999);
+
+        check_fails(LINUX("\"timeOffsets\":{\"realtime\":{}}"), "realtime");
+        check_fails(LINUX("\"timeOffsets\":{\"boottime\":{\"nanosecs\":1000000000}}"), "nanosecs");
+        check_fails(LINUX("\"timeOffsets\":{\"boottime\":7}"), "linux.timeOffsets");
+}
+
+static void test_hooks(void **state) {
+        _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL;
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        assert_int_equal(parse(TOP("\"hooks\":{\"createRuntime\":[{\"path\":\"/a\",\"args\":[\"a\",\"b\"],"
+                                   "\"env\":[\"X=1\"],\"timeout\":3},{\"path\":\"/b\"}],"
+                                   "\"poststop\":[]}"),
+                               &s, &e),
+                         0);
+        assert_int_equal(s->hooks[HOOK_CREATE_RUNTIME].n, 2);
+        assert_string_equal(s->hooks[HOOK_CREATE_RUNTIME].hooks[0].args[1], "b");
+        assert_string_equal(s->hooks[HOOK_CREATE_RUNTIME].hooks[0].env[0], "X=1");
+        assert_int_equal(s->hooks[HOOK_CREATE_RUNTIME].hooks[0].timeout, 3);
+        assert_string_equal(s->hooks[HOOK_CREATE_RUNTIME].hooks[1].path, "/b");
+        assert_null(s->hooks[HOOK_CREATE_RUNTIME].hooks[1].args);
+        assert_int_equal(s->hooks[HOOK_CREATE_RUNTIME].hooks[1].timeout, -1);
+        assert_int_equal(s->hooks[HOOK_POSTSTOP].n, 0);
+
+        check_fails(TOP("\"hooks\":{\"prestart\":{}}"), "hooks.prestart");
+        check_fails(TOP("\"hooks\":{\"prestart\":[{}]}"), "hooks.prestart.path");
+        check_fails(TOP("\"hooks\":{\"prestart\":[{\"path\":\"x\"}]}"), "hooks.prestart.path");
+        check_fails(TOP("\"hooks\":{\"poststop\":[{\"path\":\"/x\",\"timeout\":0}]}"),
+                    "hooks.poststop.timeout");
+}
+
+static void test_console_size(void **state) {
+        _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL;
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        assert_int_equal(parse(PROCESS("\"terminal\":true,\"consoleSize\":{\"height\":25,\"width\":80}"), &s,
+                               &e),
+                         0);
+        assert_true(s->process.terminal);
+        assert_int_equal(s->process.console_height, 25);
+        assert_int_equal(s->process.console_width, 80);
+        s = runtime_spec_free(s);
+
+        assert_int_equal(parse(PROCESS("\"consoleSize\":{\"height\":-1}"), &s, &e), 0);
+        assert_int_equal(s->process.console_height, 0);
+
+        check_fails(PROCESS("\"terminal\":true,\"consoleSize\":{\"height\":25}"), "consoleSize.width");
+        check_fails(PROCESS("\"terminal\":true,\"consoleSize\":{\"height\":65536,\"width\":1}"),
+                    "process.consoleSize");
+}
+
 static void check_unsupported(const char *text, const char *name) {
         _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL;
 
@@ -189,7 +278,8 @@ static void test_unsupported_is_listed(void **state) {
         check_unsupported(PROCESS("\"scheduler\":{\"policy\":\"SCHED_IDLE\"}"), "process.scheduler");
         check_unsupported(LINUX("\"resources\":{\"pids\":{\"limit\":1}}"), "linux.resources");
         check_unsupported(LINUX("\"resources\":{}"), NULL);
-        check_unsupported(LINUX("\"uidMappings\":[{\"containerID\":0}]"), "linux.uidMappings");
+        check_unsupported(LINUX("\"uidMappings\":[{\"containerID\":0,\"hostID\":5,\"size\":1}]"),
+                          "linux.uidMappings");
         check_unsupported(LINUX("\"intelRdt\":{\"closID\":\"x\"}"), "linux.intelRdt");
         check_unsupported(LINUX("\"seccomp\":{\"defaultAction\":\"X\",\"listenerPath\":\"/x\"}"),
                           "linux.seccomp.listenerPath");
@@ -306,6 +396,10 @@ int main(void) {
                 cmocka_unit_test(test_full),
                 cmocka_unit_test(test_minimal),
                 cmocka_unit_test(test_errors_name_the_member),
+                cmocka_unit_test(test_id_mappings),
+                cmocka_unit_test(test_time_offsets),
+                cmocka_unit_test(test_hooks),
+                cmocka_unit_test(test_console_size),
                 cmocka_unit_test(test_unsupported_is_listed),
                 cmocka_unit_test(test_limits),
                 cmocka_unit_test(test_size_max),
