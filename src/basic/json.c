@@ -57,7 +57,78 @@ static int check_limits(const char *text, size_t n, Error *reterr_error) {
         return 0;
 }
 
-int json_parse(const char *text, size_t n, size_t max, json_t **ret, Error *reterr_error) {
+/* ---- wide integers ---- */
+
+/* In front of the digits of an integer above INT64_MAX, which is handed to jansson as a string. */
+#define WIDE_MARK '\x01'
+#define WIDE_MARK_TEXT "\\u0001"
+
+#define WIDE_DIGITS_MAX 20U
+
+/* Whether the n digits are a number above INT64_MAX and up to UINT64_MAX. */
+static bool is_wide(const char *digits, size_t n) {
+        char buf[WIDE_DIGITS_MAX + 1];
+        uint64_t v;
+
+        if (n == 0 || n > WIDE_DIGITS_MAX || digits[0] == '0')
+                return false;
+        memcpy(buf, digits, n);
+        buf[n] = 0;
+        return parse_uint64(buf, &v) >= 0 && v > INT64_MAX;
+}
+
+static bool is_number_char(char c) {
+        return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
+}
+
+/* A copy with wide integers as marked strings. */
+static char *mark_wide(const char *text, size_t n, size_t *ret_n) {
+        bool in_string = false;
+        char *out = NULL;
+        size_t size = 0;
+        FILE *f;
+
+        f = open_memstream(&out, &size);
+        if (!f)
+                return NULL;
+        for (size_t i = 0, l; i < n; i += l) {
+                l = 1;
+                if (in_string && text[i] == '\\' && i + 1 < n)
+                        l = 2;
+                else if (text[i] == '"')
+                        in_string = !in_string;
+                else if (!in_string)
+                        while (is_number_char(text[i]) && i + l < n && is_number_char(text[i + l]))
+                                l++;
+
+                if (!in_string && is_wide(text + i, l))
+                        fprintf(f, "\"" WIDE_MARK_TEXT "%.*s\"", (int) l, text + i);
+                else
+                        (void) fwrite(text + i, 1, l, f);
+        }
+        if (fclose(f) != 0) {
+                free(out);
+                return NULL;
+        }
+        *ret_n = size;
+        return out;
+}
+
+bool json_get_uint64_wide(const json_t *value, uint64_t *ret) {
+        const char *s = json_string_value(value);
+
+        if (s && s[0] == WIDE_MARK && is_wide(s + 1, strlen(s + 1)))
+                return parse_uint64(s + 1, ret) >= 0;
+        if (!json_is_integer(value) || json_integer_value(value) < 0)
+                return false;
+        *ret = (uint64_t) json_integer_value(value);
+        return true;
+}
+
+/* ---- text ---- */
+
+static int parse(const char *text, size_t n, size_t max, bool wide, json_t **ret, Error *reterr_error) {
+        _cleanup_free_ char *marked = NULL;
         _cleanup_json_ json_t *j = NULL;
         json_error_t e;
         int r;
@@ -72,6 +143,12 @@ int json_parse(const char *text, size_t n, size_t max, json_t **ret, Error *rete
                 return r;
 
         j = json_loadb(strempty(text), n, JSON_REJECT_DUPLICATES, &e);
+        if (!j && wide && json_error_code(&e) == json_error_numeric_overflow) {
+                marked = mark_wide(text, n, &n);
+                if (!marked)
+                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+                j = json_loadb(marked, n, JSON_REJECT_DUPLICATES, &e);
+        }
         if (!j && json_error_code(&e) == json_error_out_of_memory)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
         if (!j)
@@ -85,15 +162,28 @@ int json_parse(const char *text, size_t n, size_t max, json_t **ret, Error *rete
         return 0;
 }
 
+int json_parse(const char *text, size_t n, size_t max, json_t **ret, Error *reterr_error) {
+        return parse(text, n, max, false, ret, reterr_error);
+}
+
+int json_parse_wide(const char *text, size_t n, size_t max, json_t **ret, Error *reterr_error) {
+        return parse(text, n, max, true, ret, reterr_error);
+}
+
+/* ---- values ---- */
+
 static int expected(const char *what, const char *name, const char *type, Error *reterr_error) {
         return error_set(reterr_error, -EBADMSG, JSON_ERROR_NAME, "%s.%s: expected %s.", what, name, type);
 }
 
-/* The text of a string value, or NULL: a C string cannot hold a NUL. */
+/* The text of a string value, or NULL: a C string cannot hold a NUL, and a wide integer is no string. */
 static const char *c_string(json_t *value) {
         const char *s = json_string_value(value);
 
-        return s && strlen(s) == json_string_length(value) ? s : NULL;
+        if (!s || strlen(s) != json_string_length(value) ||
+            (s[0] == WIDE_MARK && is_wide(s + 1, strlen(s + 1))))
+                return NULL;
+        return s;
 }
 
 static int take_strv(json_t *value, const char *what, const char *name, char ***target,
@@ -156,6 +246,10 @@ static int take_field(const JsonField *f, json_t *value, void *target, const cha
                 if (!json_is_integer(value) || json_integer_value(value) < 0)
                         return expected(what, f->name, "an integer that is not negative", reterr_error);
                 *(uint64_t *) p = (uint64_t) json_integer_value(value);
+                return 0;
+        case JSON_FIELD_UINT64_WIDE:
+                if (!json_get_uint64_wide(value, p))
+                        return expected(what, f->name, "an integer that is not negative", reterr_error);
                 return 0;
         case JSON_FIELD_INT64:
                 if (!json_is_integer(value))

@@ -20,16 +20,21 @@
  * (-EFBIG). Errors: -EBADMSG with line and column in the message. */
 int json_parse(const char *text, size_t n, size_t max, json_t **ret, Error *reterr_error);
 
+/* The same, but integers go up to UINT64_MAX. Those above INT64_MAX, which jansson does not have, are of a
+ * kind of their own: read by JSON_FIELD_UINT64_WIDE and json_get_uint64_wide() only. */
+int json_parse_wide(const char *text, size_t n, size_t max, json_t **ret, Error *reterr_error);
+
 /* Dispatch: an object's members into a C struct by a const table. */
 typedef enum JsonFieldType {
-        JSON_FIELD_STRING, /* char *: copied, old value freed */
-        JSON_FIELD_BOOL,   /* bool */
-        JSON_FIELD_UINT64, /* uint64_t, >= 0 */
-        JSON_FIELD_INT64,  /* int64_t */
-        JSON_FIELD_STRV,   /* char **: array of strings */
-        JSON_FIELD_OBJECT, /* json_t * to an object: borrowed reference, valid as long as the parent */
-        JSON_FIELD_ARRAY,  /* json_t * to an array: likewise */
-        JSON_FIELD_CUSTOM, /* parse(value, target struct, error) */
+        JSON_FIELD_STRING,      /* char *: copied, old value freed */
+        JSON_FIELD_BOOL,        /* bool */
+        JSON_FIELD_UINT64,      /* uint64_t, >= 0 and <= INT64_MAX */
+        JSON_FIELD_UINT64_WIDE, /* uint64_t */
+        JSON_FIELD_INT64,       /* int64_t */
+        JSON_FIELD_STRV,        /* char **: array of strings */
+        JSON_FIELD_OBJECT,      /* json_t * to an object: borrowed reference, valid as long as the parent */
+        JSON_FIELD_ARRAY,       /* json_t * to an array: likewise */
+        JSON_FIELD_CUSTOM,      /* parse(value, target struct, error) */
 } JsonFieldType;
 
 typedef struct JsonField {
@@ -45,6 +50,8 @@ typedef struct JsonField {
 int json_dispatch(json_t *object, const JsonField *table, void *target, const char *what, bool strict,
                   Error *reterr_error);
 
+/* An integer that is not negative. False, *ret untouched: it is none (or NULL). */
+bool json_get_uint64_wide(const json_t *value, uint64_t *ret);
 /* Convenience: borrowed string member or NULL. */
 const char *json_get_string(json_t *object, const char *name);
 /* Compact text (sorted keys if sort); NULL on OOM; free(). */

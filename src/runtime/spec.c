@@ -125,7 +125,7 @@ int runtime_spec_parse(const char *text, size_t n, RuntimeSpec **ret, Error *ret
         _cleanup_json_ json_t *j = NULL;
         int r;
 
-        r = json_parse(text, n, SPEC_SIZE_MAX, &j, reterr_error);
+        r = json_parse_wide(text, n, SPEC_SIZE_MAX, &j, reterr_error);
         if (r < 0)
                 return r;
 

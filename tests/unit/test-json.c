@@ -329,8 +329,60 @@ static void test_dump(void **state) {
         assert_string_equal(scalar, "\"x\"");
 }
 
+static int parse_wide(const char *text, json_t **ret) {
+        return json_parse_wide(text, strlen(text), JSON_TEXT_MAX, ret, NULL);
+}
+
+static void check_wide(const char *text, uint64_t expected) {
+        static const JsonField table[] = {
+                { "a", JSON_FIELD_UINT64_WIDE, 0, .required = true },
+                {},
+        };
+        _cleanup_json_ json_t *j = NULL;
+        uint64_t v = 7;
+
+        assert_int_equal(parse_wide(text, &j), 0);
+        assert_int_equal(json_dispatch(j, table, &v, "test", false, NULL), 0);
+        assert_true(v == expected);
+}
+
+static void test_wide(void **state) {
+        static const char *const bad[] = {
+                "{\"a\":18446744073709551616}",        "{\"a\":-9223372036854775809}",
+                "{\"a\":018446744073709551615}",       "{\"a\":99999999999999999999}",
+                "{\"a\":9223372036854775808,\"a\":1}", "{\"a\":+9223372036854775808}",
+        };
+        static const JsonField narrow[] = { { "a", JSON_FIELD_UINT64, 0 }, {} };
+        static const JsonField string[] = { { "a", JSON_FIELD_STRING, 0 }, {} };
+        static const JsonField wide[] = { { "a", JSON_FIELD_UINT64_WIDE, 0 }, {} };
+        _cleanup_json_ json_t *j = NULL, *k = NULL;
+        _cleanup_free_ char *s = NULL;
+        uint64_t v = 0;
+
+        check_wide("{\"a\":0}", 0);
+        check_wide("{\"a\":9223372036854775807}", INT64_MAX);
+        check_wide("{\"a\":9223372036854775808}", UINT64_C(1) << 63);
+        check_wide("{\"a\":18446744073709551615}", UINT64_MAX);
+        check_wide("{\"b\":\"9223372036854775808\\\"1\",\"a\": 9223372036854775809 }",
+                   (UINT64_C(1) << 63) + 1);
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                _cleanup_json_ json_t *b = NULL;
+
+                assert_int_equal(parse_wide(bad[i], &b), -EBADMSG);
+        }
+
+        /* Nobody else takes it for a number or a string. */
+        assert_int_equal(parse_wide("{\"a\":9223372036854775808}", &j), 0);
+        assert_int_equal(json_dispatch(j, narrow, &v, "test", false, NULL), -EBADMSG);
+        assert_int_equal(json_dispatch(j, string, &s, "test", false, NULL), -EBADMSG);
+        assert_null(json_get_string(j, "a"));
+        assert_int_equal(parse_wide("{\"a\":-1}", &k), 0);
+        assert_int_equal(json_dispatch(k, wide, &v, "test", false, NULL), -EBADMSG);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_wide),
                 cmocka_unit_test(test_parse),
                 cmocka_unit_test(test_nul_in_text),
                 cmocka_unit_test(test_message),
