@@ -171,37 +171,97 @@ static int parse_time_offsets(RuntimeSpec *s, json_t *object, Error *reterr_erro
         return 0;
 }
 
+static int parse_sysctl(RuntimeSpec *s, json_t *object, Error *reterr_error) {
+        return spec_parse_pairs(object, "linux.sysctl", SPEC_SYSCTLS_MAX, &s->sysctls, &s->n_sysctls,
+                                reterr_error);
+}
+
+static int parse_uid_mappings(RuntimeSpec *s, json_t *array, Error *reterr_error) {
+        return spec_parse_id_mappings(array, "linux.uidMappings", &s->uid_mappings, reterr_error);
+}
+
+static int parse_gid_mappings(RuntimeSpec *s, json_t *array, Error *reterr_error) {
+        return spec_parse_id_mappings(array, "linux.gidMappings", &s->gid_mappings, reterr_error);
+}
+
+static int parse_memory_policy(RuntimeSpec *s, json_t *object, Error *reterr_error) {
+        return memory_policy_spec_parse(object, &s->memory_policy, reterr_error);
+}
+
+static int parse_personality(RuntimeSpec *s, json_t *object, Error *reterr_error) {
+        int r = personality_spec_parse(object, &s->personality, reterr_error);
+
+        s->has_personality = r >= 0;
+        return r;
+}
+
+static int parse_intel_rdt(RuntimeSpec *s, json_t *object, Error *reterr_error) {
+        /* Of versions 1.1 to 1.2, which never said what they do; enableMonitoring took their place. */
+        static const char *const unsupported[] = { "enableCMT", "enableMBM", NULL };
+        int r;
+
+        r = intel_rdt_spec_parse(object, &s->intel_rdt, reterr_error);
+        if (r < 0)
+                return r;
+        return spec_note_unsupported(&s->unsupported, object, "linux.intelRdt.", unsupported, reterr_error);
+}
+
+static int parse_net_devices(RuntimeSpec *s, json_t *object, Error *reterr_error) {
+        int r;
+
+        r = net_devices_spec_parse(object, &s->net_devices, reterr_error);
+        if (r < 0)
+                return r;
+        if (s->net_devices.n > 0 && !s->namespaces[NAMESPACE_NETWORK].wanted)
+                return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                 "linux.netDevices: needs a network namespace of the container's own.");
+        return 0;
+}
+
+static int parse_seccomp(RuntimeSpec *s, json_t *object, Error *reterr_error) {
+        static const char *const unsupported[] = { "listenerPath", "listenerMetadata", NULL };
+        int r;
+
+        r = seccomp_spec_parse(object, &s->seccomp, reterr_error);
+        if (r < 0)
+                return r;
+        return spec_note_unsupported(&s->unsupported, object, "linux.seccomp.", unsupported, reterr_error);
+}
+
+typedef struct LinuxMember {
+        const char *name;
+        bool is_array; /* else an object */
+        int (*parse)(RuntimeSpec *s, json_t *value, Error *reterr_error);
+} LinuxMember;
+
 int spec_parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
-        typedef struct LinuxFields {
-                json_t *namespaces, *devices, *sysctl, *seccomp, *uid_mappings, *gid_mappings, *time_offsets;
-        } LinuxFields;
-        static const JsonField lists[] = {
-                { "namespaces", JSON_FIELD_ARRAY, offsetof(LinuxFields, namespaces) },
-                { "devices", JSON_FIELD_ARRAY, offsetof(LinuxFields, devices) },
-                { "sysctl", JSON_FIELD_OBJECT, offsetof(LinuxFields, sysctl) },
-                { "seccomp", JSON_FIELD_OBJECT, offsetof(LinuxFields, seccomp) },
-                { "uidMappings", JSON_FIELD_ARRAY, offsetof(LinuxFields, uid_mappings) },
-                { "gidMappings", JSON_FIELD_ARRAY, offsetof(LinuxFields, gid_mappings) },
-                { "timeOffsets", JSON_FIELD_OBJECT, offsetof(LinuxFields, time_offsets) },
-                {},
-        };
         static const JsonField table[] = {
                 { "maskedPaths", JSON_FIELD_STRV, offsetof(RuntimeSpec, masked_paths) },
                 { "readonlyPaths", JSON_FIELD_STRV, offsetof(RuntimeSpec, readonly_paths) },
                 { "rootfsPropagation", JSON_FIELD_STRING, offsetof(RuntimeSpec, rootfs_propagation) },
+                { "mountLabel", JSON_FIELD_STRING, offsetof(RuntimeSpec, mount_label) },
                 {},
+        };
+        /* In this order: what follows looks at the namespaces. */
+        static const LinuxMember members[] = {
+                { "namespaces", true, parse_namespaces },
+                { "uidMappings", true, parse_uid_mappings },
+                { "gidMappings", true, parse_gid_mappings },
+                { "timeOffsets", false, parse_time_offsets },
+                { "devices", true, parse_devices },
+                { "sysctl", false, parse_sysctl },
+                { "memoryPolicy", false, parse_memory_policy },
+                { "personality", false, parse_personality },
+                { "intelRdt", false, parse_intel_rdt },
+                { "netDevices", false, parse_net_devices },
+                { "seccomp", false, parse_seccomp },
         };
         static const char *const unsupported[] = { "uidMappings", "gidMappings", "timeOffsets",
                                                    "resources",   "intelRdt",    "personality",
                                                    "mountLabel",  "netDevices",  "memoryPolicy",
                                                    NULL };
-        static const char *const unsupported_seccomp[] = { "listenerPath", "listenerMetadata", NULL };
-        LinuxFields f = {};
         int r;
 
-        r = json_dispatch(j, lists, &f, "linux", false, reterr_error);
-        if (r < 0)
-                return r;
         r = json_dispatch(j, table, s, "linux", false, reterr_error);
         if (r < 0)
                 return r;
@@ -212,27 +272,17 @@ int spec_parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
         if (r < 0)
                 return r;
 
-        if (f.namespaces && (r = parse_namespaces(s, f.namespaces, reterr_error)) < 0)
-                return r;
-        if (f.uid_mappings && (r = spec_parse_id_mappings(f.uid_mappings, "linux.uidMappings",
-                                                          &s->uid_mappings, reterr_error)) < 0)
-                return r;
-        if (f.gid_mappings && (r = spec_parse_id_mappings(f.gid_mappings, "linux.gidMappings",
-                                                          &s->gid_mappings, reterr_error)) < 0)
-                return r;
-        if (f.time_offsets && (r = parse_time_offsets(s, f.time_offsets, reterr_error)) < 0)
-                return r;
-        if (f.devices && (r = parse_devices(s, f.devices, reterr_error)) < 0)
-                return r;
-        if (f.sysctl && (r = spec_parse_pairs(f.sysctl, "linux.sysctl", SPEC_SYSCTLS_MAX, &s->sysctls,
-                                              &s->n_sysctls, reterr_error)) < 0)
-                return r;
-        if (f.seccomp) {
-                r = seccomp_spec_parse(f.seccomp, &s->seccomp, reterr_error);
-                if (r < 0)
-                        return r;
-                r = spec_note_unsupported(&s->unsupported, f.seccomp, "linux.seccomp.", unsupported_seccomp,
-                                          reterr_error);
+        for (size_t i = 0; i < ELEMENTSOF(members); i++) {
+                const LinuxMember *m = &members[i];
+                json_t *value = json_object_get(j, m->name);
+
+                if (!value || json_is_null(value))
+                        continue;
+                if (m->is_array ? !json_is_array(value) : !json_is_object(value))
+                        return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                         "linux.%s: expected an %s.", m->name,
+                                         m->is_array ? "array" : "object");
+                r = m->parse(s, value, reterr_error);
                 if (r < 0)
                         return r;
         }

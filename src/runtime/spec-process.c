@@ -35,6 +35,10 @@ void process_spec_done(ProcessSpec *s) {
         strv_free(s->args);
         strv_free(s->env);
         free(s->cwd);
+        free(s->apparmor_profile);
+        free(s->selinux_label);
+        bit_list_done(&s->exec_cpus_initial);
+        bit_list_done(&s->exec_cpus_final);
         *s = (ProcessSpec){};
 }
 
@@ -44,9 +48,14 @@ typedef struct ProcessFields {
         json_t *capabilities;
         json_t *rlimits;
         json_t *console_size;
+        json_t *scheduler;
+        json_t *io_priority;
+        json_t *cpu_affinity;
         char **args;
         char **env;
         char *cwd;
+        char *apparmor_profile;
+        char *selinux_label;
         bool terminal;
         bool no_new_privileges;
         int64_t oom_score_adj;
@@ -56,6 +65,8 @@ static void process_fields_done(ProcessFields *f) {
         strv_free(f->args);
         strv_free(f->env);
         free(f->cwd);
+        free(f->apparmor_profile);
+        free(f->selinux_label);
 }
 
 static int parse_console_size(ProcessSpec *s, json_t *size, Error *reterr_error) {
@@ -158,8 +169,8 @@ static int parse_capabilities(ProcessSpec *s, json_t *object, Error *reterr_erro
         return 0;
 }
 
-/* RLIM_INFINITY is written as the largest uint64, which jansson cannot read: -1 and any negative number mean
- * it, too. */
+/* RLIM_INFINITY is the largest uint64. -1 and any negative number mean it, too, and what a program made of
+ * it that has only floating point numbers. */
 static bool rlimit_value(json_t *object, const char *name, uint64_t *ret) {
         json_t *v = json_object_get(object, name);
 
@@ -167,10 +178,11 @@ static bool rlimit_value(json_t *object, const char *name, uint64_t *ret) {
                 *ret = UINT64_MAX;
                 return true;
         }
-        if (!json_is_integer(v))
-                return false;
-        *ret = json_integer_value(v) < 0 ? UINT64_MAX : (uint64_t) json_integer_value(v);
-        return true;
+        if (json_is_integer(v) && json_integer_value(v) < 0) {
+                *ret = UINT64_MAX;
+                return true;
+        }
+        return json_get_uint64_wide(v, ret);
 }
 
 static int parse_rlimits(ProcessSpec *s, json_t *array, Error *reterr_error) {
@@ -209,6 +221,11 @@ int process_spec_parse(json_t *process, ProcessSpec *s, char ***unsupported_memb
                 { "cwd", JSON_FIELD_STRING, offsetof(ProcessFields, cwd), .required = true },
                 { "capabilities", JSON_FIELD_OBJECT, offsetof(ProcessFields, capabilities) },
                 { "rlimits", JSON_FIELD_ARRAY, offsetof(ProcessFields, rlimits) },
+                { "scheduler", JSON_FIELD_OBJECT, offsetof(ProcessFields, scheduler) },
+                { "ioPriority", JSON_FIELD_OBJECT, offsetof(ProcessFields, io_priority) },
+                { "execCPUAffinity", JSON_FIELD_OBJECT, offsetof(ProcessFields, cpu_affinity) },
+                { "apparmorProfile", JSON_FIELD_STRING, offsetof(ProcessFields, apparmor_profile) },
+                { "selinuxLabel", JSON_FIELD_STRING, offsetof(ProcessFields, selinux_label) },
                 { "noNewPrivileges", JSON_FIELD_BOOL, offsetof(ProcessFields, no_new_privileges) },
                 { "oomScoreAdj", JSON_FIELD_INT64, offsetof(ProcessFields, oom_score_adj) },
                 {},
@@ -241,6 +258,8 @@ int process_spec_parse(json_t *process, ProcessSpec *s, char ***unsupported_memb
         s->cwd = TAKE_PTR(f.cwd);
         s->terminal = f.terminal;
         s->has_caps = f.capabilities;
+        s->apparmor_profile = TAKE_PTR(f.apparmor_profile);
+        s->selinux_label = TAKE_PTR(f.selinux_label);
         s->no_new_privileges = f.no_new_privileges;
         s->oom_score_adj = f.oom_score_adj;
 
@@ -252,6 +271,13 @@ int process_spec_parse(json_t *process, ProcessSpec *s, char ***unsupported_memb
         if (f.capabilities && (r = parse_capabilities(s, f.capabilities, reterr_error)) < 0)
                 return r;
         if (f.rlimits && (r = parse_rlimits(s, f.rlimits, reterr_error)) < 0)
+                return r;
+        if (f.scheduler && (r = scheduler_spec_parse(f.scheduler, &s->scheduler, reterr_error)) < 0)
+                return r;
+        if (f.io_priority && (r = io_priority_spec_parse(f.io_priority, &s->io_priority, reterr_error)) < 0)
+                return r;
+        if (f.cpu_affinity && (r = cpu_affinity_spec_parse(f.cpu_affinity, &s->exec_cpus_initial,
+                                                           &s->exec_cpus_final, reterr_error)) < 0)
                 return r;
         return spec_note_unsupported(unsupported_members, process, "process.", unsupported, reterr_error);
 }

@@ -9,6 +9,7 @@
 #include "basic/error.h"
 #include "basic/json.h"
 #include "runtime/caps.h"
+#include "runtime/spec-attributes.h"
 
 #define SPEC_GROUPS_MAX 1024U
 #define SPEC_RLIMITS_MAX 16U /* RLIM_NLIMITS */
@@ -39,6 +40,10 @@ typedef struct ProcessSpec {
         SpecRlimit rlimits[SPEC_RLIMITS_MAX];
         bool has_oom_score_adj;
         int64_t oom_score_adj;
+        SpecScheduler scheduler;
+        int io_priority;           /* ioprio_set()'s value; 0: not given */
+        BitList exec_cpus_initial; /* of execs only, see attributes.h */
+        BitList exec_cpus_final;
         char *apparmor_profile;
         char *selinux_label;
 } ProcessSpec;

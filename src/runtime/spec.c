@@ -32,6 +32,10 @@ RuntimeSpec *runtime_spec_free(RuntimeSpec *s) {
         free(s->uid_mappings.mappings);
         free(s->gid_mappings.mappings);
         hooks_spec_done(s->hooks);
+        bit_list_done(&s->memory_policy.nodes);
+        intel_rdt_spec_done(&s->intel_rdt);
+        net_devices_spec_done(&s->net_devices);
+        free(s->mount_label);
         spec_free_pairs(s->sysctls, s->n_sysctls);
         strv_free(s->masked_paths);
         strv_free(s->readonly_paths);

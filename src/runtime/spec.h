@@ -122,6 +122,12 @@ typedef struct RuntimeSpec {
         SpecIdMappings uid_mappings;
         SpecIdMappings gid_mappings;
         SpecTimeOffset time_offsets[_TIME_OFFSET_CLOCK_MAX];
+        SpecMemoryPolicy memory_policy;
+        bool has_personality;
+        unsigned long personality; /* personality()'s */
+        SpecIntelRdt intel_rdt;
+        SpecNetDevices net_devices;
+        char *mount_label; /* SELinux' */
         SpecPair *sysctls;
         size_t n_sysctls;
         char **masked_paths;
