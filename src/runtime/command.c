@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "runtime/command.h"
+
+static const char *const cgroup_manager_table[_CGROUP_MANAGER_MAX] = {
+        [CGROUP_MANAGER_CGROUPFS] = "cgroupfs",
+        [CGROUP_MANAGER_SYSTEMD] = "systemd",
+        [CGROUP_MANAGER_DISABLED] = "disabled",
+};
+
+DEFINE_STRING_TABLE(cgroup_manager, CgroupManager)
+
+typedef struct Verb {
+        const char *name;
+        CommandFunc run;
+        const char *arguments; /* as the help shows them; NULL: none */
+        const char *summary;
+        const char *options; /* lines of the help; NULL: none */
+} Verb;
+
+static const Verb verbs[] = {
+        { "state", command_state, "CONTAINER", "Show the state of a container as JSON", NULL },
+        { "list", command_list, NULL, "List the containers",
+          "  -f --format FORMAT  table (default) or json\n"
+          "  -q --quiet          Only their names\n" },
+        {},
+};
+
+/* The help of the verb that runs. */
+static const GlobalOptions *current_options;
+static const Verb *current_verb;
+
+static _noreturn_ void verb_help(void) {
+        printf("Usage: %s [OPTION...] %s%s%s\n\n%s.\n", current_options->name, current_verb->name,
+               current_verb->arguments ? " " : "", strempty(current_verb->arguments),
+               current_verb->summary);
+        if (current_verb->options)
+                printf("\nOptions:\n%s", current_verb->options);
+        exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+int command_option(int argc, char *argv[], const char *short_options, const struct option *options,
+                   Error *reterr_error) {
+        int c;
+
+        opterr = 0;
+        c = getopt_long(argc, argv, short_options, options, NULL);
+        switch (c) {
+        case -1:
+                return 0;
+        case 'h':
+                if (current_verb)
+                        verb_help();
+                return c;
+        case ':':
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "%s needs a value.", argv[optind - 1]);
+        case '?':
+                /* Of several letters behind one dash it may be any. */
+                if (optopt > 0 && optopt < 128 && argv[optind - 1][1] != '-')
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "There is no option -%c. See --help.", optopt);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "There is no option %s, or not of this form. See --help.", argv[optind - 1]);
+        default:
+                return c;
+        }
+}
+
+int command_check_arguments(int argc, char *argv[], int min, int max, Error *reterr_error) {
+        int n = argc - optind;
+
+        if (n < min || (max >= 0 && n > max))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "\"%s\" takes %s%d argument(s), not %d. See %s --help.", argv[0],
+                                 max < 0        ? "at least "
+                                 : min < max && n < min ? "at least "
+                                 : min < max            ? "at most "
+                                                        : "",
+                                 n < min || max < 0 ? min : max, n, argv[0]);
+        return 0;
+}
+
+void command_print_verbs(FILE *f) {
+        for (const Verb *v = verbs; v->name; v++)
+                fprintf(f, "  %-11s %s\n", v->name, v->summary);
+}
+
+int command_dispatch(const GlobalOptions *g, int argc, char *argv[], Error *reterr_error) {
+        for (const Verb *v = verbs; v->name; v++) {
+                if (!streq(v->name, argv[0]))
+                        continue;
+                current_options = g;
+                current_verb = v;
+                optind = 0; /* begins anew */
+                return v->run(g, argc, argv, reterr_error);
+        }
+        return error_set(reterr_error, -EINVAL, "InvalidArgument", "There is no command \"%s\". See %s --help.",
+                         argv[0], g->name);
+}
