@@ -80,10 +80,23 @@ static int open_namespaces(Launch *l, Error *reterr_error) {
         return 0;
 }
 
+/* The container is in its unit's cgroup, with the limits that the unit has. */
+static int refuse_cgroup(const RuntimeSpec *s, Error *reterr_error) {
+        if (s->cgroups_path || (s->resources && (resource_spec_first_limit(s->resources) ||
+                                                 s->resources->n_devices > 0)))
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
+                                 "%s: a unit's cgroup and its limits are the unit's properties.",
+                                 s->cgroups_path ? "linux.cgroupsPath" : "linux.resources");
+        return 0;
+}
+
 static int prepare(Launch *l, const char *bundle, Error *reterr_error) {
         int r;
 
         r = read_spec(bundle, &l->spec, reterr_error);
+        if (r < 0)
+                return r;
+        r = refuse_cgroup(l->spec, reterr_error);
         if (r < 0)
                 return r;
         r = plan_new(l->spec, bundle, &l->plan, reterr_error);

@@ -184,6 +184,10 @@ static int parse_gid_mappings(RuntimeSpec *s, json_t *array, Error *reterr_error
         return spec_parse_id_mappings(array, "linux.gidMappings", &s->gid_mappings, reterr_error);
 }
 
+static int parse_resources(RuntimeSpec *s, json_t *object, Error *reterr_error) {
+        return resource_spec_parse(object, &s->resources, reterr_error);
+}
+
 static int parse_memory_policy(RuntimeSpec *s, json_t *object, Error *reterr_error) {
         return memory_policy_spec_parse(object, &s->memory_policy, reterr_error);
 }
@@ -239,6 +243,7 @@ int spec_parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
                 { "maskedPaths", JSON_FIELD_STRV, offsetof(RuntimeSpec, masked_paths) },
                 { "readonlyPaths", JSON_FIELD_STRV, offsetof(RuntimeSpec, readonly_paths) },
                 { "rootfsPropagation", JSON_FIELD_STRING, offsetof(RuntimeSpec, rootfs_propagation) },
+                { "cgroupsPath", JSON_FIELD_STRING, offsetof(RuntimeSpec, cgroups_path) },
                 { "mountLabel", JSON_FIELD_STRING, offsetof(RuntimeSpec, mount_label) },
                 {},
         };
@@ -250,6 +255,7 @@ int spec_parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
                 { "timeOffsets", false, parse_time_offsets },
                 { "devices", true, parse_devices },
                 { "sysctl", false, parse_sysctl },
+                { "resources", false, parse_resources },
                 { "memoryPolicy", false, parse_memory_policy },
                 { "personality", false, parse_personality },
                 { "intelRdt", false, parse_intel_rdt },
@@ -257,9 +263,8 @@ int spec_parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
                 { "seccomp", false, parse_seccomp },
         };
         static const char *const unsupported[] = { "uidMappings", "gidMappings", "timeOffsets",
-                                                   "resources",   "intelRdt",    "personality",
-                                                   "mountLabel",  "netDevices",  "memoryPolicy",
-                                                   NULL };
+                                                   "intelRdt",   "personality", "mountLabel",
+                                                   "netDevices", "memoryPolicy", NULL };
         int r;
 
         r = json_dispatch(j, table, s, "linux", false, reterr_error);

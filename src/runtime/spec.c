@@ -41,6 +41,8 @@ RuntimeSpec *runtime_spec_free(RuntimeSpec *s) {
         strv_free(s->readonly_paths);
         free(s->rootfs_propagation);
         seccomp_spec_free(s->seccomp);
+        resource_spec_free(s->resources);
+        free(s->cgroups_path);
         spec_free_pairs(s->annotations, s->n_annotations);
         strv_free(s->unsupported);
         free(s);

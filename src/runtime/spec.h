@@ -12,6 +12,7 @@
 #include "runtime/namespaces.h"
 #include "runtime/spec-hooks.h"
 #include "runtime/spec-process.h"
+#include "runtime/spec-resources.h"
 
 #define SPEC_SIZE_MAX (4U * 1024U * 1024U)
 #define SPEC_MOUNTS_MAX 1024U
@@ -134,6 +135,9 @@ typedef struct RuntimeSpec {
         char **readonly_paths;
         char *rootfs_propagation;
         SeccompSpec *seccomp; /* NULL: none */
+
+        ResourceSpec *resources; /* NULL: none given */
+        char *cgroups_path;      /* NULL: not given */
 
         SpecHooks hooks[_HOOK_TYPE_MAX];
 
