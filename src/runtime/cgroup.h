@@ -30,6 +30,7 @@ int cgroup_create(CgroupManager manager, const RuntimeSpec *spec, const char *id
 
 /* The cgroup's directory (O_PATH | O_DIRECTORY). */
 int cgroup_open(const Cgroup *c);
+int cgroup_open_for_exec(const Cgroup *c, pid_t pid);
 int cgroup_attach(const Cgroup *c, pid_t pid, Error *reterr_error);
 
 /* Changes limits of a cgroup that exists: those given in r. */

@@ -19,6 +19,10 @@ typedef struct Verb {
 } Verb;
 
 static const Verb verbs[] = {
+        { "create", command_create, "CONTAINER", "Create a container", NULL },
+        { "exec", command_exec, "CONTAINER COMMAND [ARGUMENT...]", "Execute a process in a container", NULL },
+        { "run", command_run, "CONTAINER", "Create and start a container", NULL },
+        { "start", command_start, "CONTAINER", "Start a created container", NULL },
         { "state", command_state, "CONTAINER", "Show the state of a container as JSON", NULL },
         { "list", command_list, NULL, "List the containers",
           "  -f --format FORMAT  table (default) or json\n"

@@ -1,37 +1,90 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The child in its new namespaces, on its way to become the container's first process: everything between
- * clone3() and execve(). It reports by one datagram over a socket and waits there for leave to go on. */
+/* The child on its way to become a container's process: everything between clone3() and execve(). Three
+ * kinds of parent use it: the launcher of moored's units, `create` and `run`, and `exec`.
+ *
+ *   parent                                         init
+ *   ---------------------------------------------  ------------------------------------------------------
+ *   maps, cgroup, devices of the network
+ *   configured ---------------------------------->  (not waited for by the launcher's)
+ *                                                   namespaces, mounts
+ *   <----------------------------------- "hooks"    (if there are any that the parent has to run)
+ *   prestart, createRuntime
+ *   done ---------------------------------------->
+ *                                                   new root, user, capabilities, terminal, command found
+ *   <----------------------- "terminal", "listener" with their descriptors, if there are such
+ *   <----------------------------------- "ready"    or "failed", at any point
+ *   go ------------------------------------------>
+ *                                                   waits for `start` (created only), execve()
+ *
+ * An end of the parent is the end of the socket, and of init, until "go". */
 
+#include "runtime/clone.h"
 #include "runtime/plan.h"
 #include "runtime/seccomp-filter.h"
+#include "runtime/state.h"
+#include "runtime/task.h"
 
 /* Exit codes where there is no command to give one, as shells and docker have them. */
 #define EXIT_LAUNCH_FAILED 125
 #define EXIT_NOT_EXECUTABLE 126
 #define EXIT_NOT_FOUND 127
 
-/* The longest message over the socket, either way. */
+/* The longest text over the socket. */
 #define INIT_MESSAGE_MAX 4096U
 
-/* The child's datagram. Failed: code, then name and sentence, each with its NUL. Ready: code 0, then the
- * sentence of what could not be had and is done without, or nothing. The launcher answers with one byte: go.
- */
+/* Descriptors that a container may be given beyond 0, 1 and 2. */
+#define PRESERVE_FDS_MAX 1024U
+
+typedef enum InitMessageType {
+        INIT_MESSAGE_FAILED,   /* code, name, sentence */
+        INIT_MESSAGE_HOOKS,    /* answered by one byte */
+        INIT_MESSAGE_TERMINAL, /* with the pseudoterminal's master */
+        INIT_MESSAGE_LISTENER, /* with the seccomp filter's listener */
+        INIT_MESSAGE_READY,    /* text: what could not be had and is done without, or nothing; answered by one byte */
+} InitMessageType;
+
+/* Init's datagram; the strings end with their NULs. */
 typedef struct InitMessage {
+        int32_t type;
         int32_t code;
         char text[INIT_MESSAGE_MAX];
 } InitMessage;
 
+/* The parent's "configured". */
+typedef struct InitConfigured {
+        int32_t pid; /* init's, as the parent sees it */
+} InitConfigured;
+
 typedef struct InitContext {
-        const RuntimeSpec *spec;
-        const Plan *plan;
-        const SeccompProgram *seccomp;          /* NULL: none */
-        int namespace_fds[_NAMESPACE_TYPE_MAX]; /* to be joined, -EBADF: none */
+        const RuntimeSpec *spec;    /* the container's */
+        const ProcessSpec *process; /* to be executed */
+        const Plan *plan;           /* NULL: the container is there already, this process joins it */
+        const SeccompProgram *seccomp; /* NULL: none */
+        const CloneSpec *clone;        /* what this process was made with */
+        ContainerState *state;  /* for hooks; NULL: there are none */
+        uint64_t unshare_flags; /* CLONE_NEWCGROUP, CLONE_NEWTIME: to be made once in the right cgroup */
+        bool configured;        /* the parent sends "configured" */
+        bool user_namespace;    /* a new one, or another one than the parent's */
+        bool keep_keyring;
+        bool no_pivot;
+        unsigned n_preserve_fds; /* 3, 4, … stay open */
+        int start_fd;            /* the FIFO of `start`, for reading and writing; -EBADF: nothing to wait for */
+        int report_fd; /* where a failure behind "go" is written as text, and whose end is the execution; -EBADF */
         int sock;
 } InitContext;
 
 _noreturn_ void init_run(InitContext *c);
+
+/* The parent's side: reads the next message. Failed: the error is set. -EPIPE: init ended without a word.
+ * *ret_fd is a descriptor that came with it, -EBADF: none. */
+int init_receive(int sock, InitMessage *ret, int *ret_fd, Error *reterr_error);
+/* Lets init go on. */
+int init_continue(int sock, Error *reterr_error);
+
+/* Waits for the execution. A text from init is the error. */
+int init_wait_executed(int report_fd, Error *reterr_error);
 
 /* The exit code for a failure. */
 int error_exit_code(const Error *e);

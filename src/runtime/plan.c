@@ -342,19 +342,10 @@ static int plan_sysctl(Plan *p, const RuntimeSpec *spec, const SpecPair *sysctl,
 /* ---- all of it ---- */
 
 static int check_supported(const RuntimeSpec *spec, Error *reterr_error) {
-        static const NamespaceType never[] = { NAMESPACE_USER, NAMESPACE_TIME };
+        int r = spec_check_unsupported(spec->unsupported, reterr_error);
 
-        if (spec->unsupported) {
-                _cleanup_free_ char *names = strv_join(spec->unsupported, ", ");
-
-                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "Not supported: %s.",
-                                 strempty(names));
-        }
-        for (size_t i = 0; i < ELEMENTSOF(never); i++)
-                if (spec->namespaces[never[i]].wanted)
-                        return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
-                                         "linux.namespaces: a %s namespace is not supported.",
-                                         namespace_type_to_string(never[i]));
+        if (r < 0)
+                return r;
         if (!spec->namespaces[NAMESPACE_MOUNT].wanted || spec->namespaces[NAMESPACE_MOUNT].path)
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
                                  "linux.namespaces: a new mount namespace is needed.");

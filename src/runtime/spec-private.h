@@ -19,7 +19,6 @@ int spec_note_unsupported(char ***unsupported, json_t *object, const char *prefi
 /* An object whose members are all strings. */
 int spec_parse_pairs(json_t *object, const char *what, unsigned max, SpecPair **ret, size_t *ret_n,
                      Error *reterr_error);
-void spec_free_pairs(SpecPair *pairs, size_t n);
 
 /* Arrays of containerID, hostID and size: of linux and of a mount. */
 int spec_parse_id_mappings(json_t *array, const char *what, SpecIdMappings *ret, Error *reterr_error);

@@ -230,9 +230,7 @@ int process_spec_parse(json_t *process, ProcessSpec *s, char ***unsupported_memb
                 { "oomScoreAdj", JSON_FIELD_INT64, offsetof(ProcessFields, oom_score_adj) },
                 {},
         };
-        static const char *const unsupported[] = { "terminal",   "apparmorProfile", "selinuxLabel",
-                                                   "ioPriority", "scheduler",       "execCPUAffinity",
-                                                   NULL };
+        static const char *const unsupported[] = { "execCPUAffinity", NULL };
         _cleanup_(process_fields_done) ProcessFields f = { .oom_score_adj = INT64_MIN };
         int r;
 

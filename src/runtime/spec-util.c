@@ -152,3 +152,33 @@ int spec_parse_pairs(json_t *object, const char *what, unsigned max, SpecPair **
         *ret_n = n;
         return 0;
 }
+
+int spec_copy_pairs(const SpecPair *pairs, size_t n, SpecPair **ret, size_t *ret_n) {
+        SpecPair *copy;
+
+        if (n == 0)
+                return 0;
+        copy = calloc(n, sizeof(SpecPair));
+        if (!copy)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                copy[i].name = strdup(pairs[i].name);
+                copy[i].value = strdup(pairs[i].value);
+                if (!copy[i].name || !copy[i].value) {
+                        spec_free_pairs(copy, i + 1);
+                        return -ENOMEM;
+                }
+        }
+        *ret = copy;
+        *ret_n = n;
+        return 0;
+}
+
+int spec_check_unsupported(char *const *unsupported, Error *reterr_error) {
+        _cleanup_free_ char *names = NULL;
+
+        if (!unsupported)
+                return 0;
+        names = strv_join(unsupported, ", ");
+        return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "Not supported: %s.", strempty(names));
+}

@@ -152,5 +152,11 @@ int runtime_spec_parse(const char *text, size_t n, RuntimeSpec **ret, Error *ret
 RuntimeSpec *runtime_spec_free(RuntimeSpec *s);
 DEFINE_CLEANUP_FUNC(RuntimeSpec *, runtime_spec_free)
 
+/* NotSupported, naming the members, if there are any. */
+int spec_check_unsupported(char *const *unsupported, Error *reterr_error);
+
+void spec_free_pairs(SpecPair *pairs, size_t n);
+int spec_copy_pairs(const SpecPair *pairs, size_t n, SpecPair **ret, size_t *ret_n);
+
 /* The annotation's value, or NULL. */
 const char *runtime_spec_annotation(const RuntimeSpec *s, const char *name);

@@ -7,6 +7,7 @@
  *   status        this struct as JSON; written atomically, the last thing of a creation
  *   config.json   the specification as it was at creation
  *   start         a FIFO, while the container is created and not started: init reads, `start` writes a byte
+ *   report        a FIFO, likewise: init writes why the command could not be executed, or closes it
  *
  * The directory itself is locked (flock) by commands that change the container. A directory without status
  * is a creation that is under way (locked) or was cut short (not locked). */
@@ -22,6 +23,7 @@
 #define STATE_FILE "status"
 #define STATE_CONFIG "config.json"
 #define STATE_START_FIFO "start"
+#define STATE_REPORT_FIFO "report"
 
 typedef enum ContainerStatus {
         CONTAINER_CREATING,

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "basic/fd-util.h"
+#include "basic/fs-util.h"
+#include "basic/process.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "runtime/clone.h"
+
+static pid_t do_clone(const CloneSpec *c, bool sibling) {
+        struct clone_args args = { .flags = c->flags };
+
+        /* A sibling has no exit signal of its own: it has this process's. */
+        if (sibling)
+                args.flags |= CLONE_PARENT;
+        else
+                args.exit_signal = SIGCHLD;
+        if (c->cgroup_fd >= 0) {
+                args.flags |= CLONE_INTO_CGROUP;
+                args.cgroup = (uint64_t) c->cgroup_fd;
+        }
+        return (pid_t) RET_NERRNO((int) syscall(SYS_clone3, &args, sizeof(args)));
+}
+
+static int cannot_clone(int r, Error *reterr_error) {
+        if (r == -EPERM)
+                return error_set_errno(reterr_error, r,
+                                       "Cannot make the container's namespaces: %m. Without privileges it "
+                                       "takes a user namespace of its own.");
+        return error_set_errno(reterr_error, r, "Cannot make the container's namespaces: %m");
+}
+
+static bool joins_pid(const CloneSpec *c) {
+        return c->namespace_fds[NAMESPACE_PID] >= 0 || (c->pidfd >= 0 && c->pidfd_flags & CLONE_NEWPID);
+}
+
+static bool joins_something(const CloneSpec *c) {
+        for (NamespaceType t = 0; t < _NAMESPACE_TYPE_MAX; t++)
+                if (c->namespace_fds[t] >= 0)
+                        return true;
+        return c->pidfd >= 0;
+}
+
+static bool joins_user(const CloneSpec *c) {
+        return c->namespace_fds[NAMESPACE_USER] >= 0 || (c->pidfd >= 0 && c->pidfd_flags & CLONE_NEWUSER);
+}
+
+/* flags: which of the kinds. The user namespace comes first: it is what gives the right to the others. */
+static int join(const CloneSpec *c, uint64_t flags, Error *reterr_error) {
+        static const NamespaceType order[] = { NAMESPACE_USER, NAMESPACE_PID,     NAMESPACE_IPC,
+                                               NAMESPACE_UTS,  NAMESPACE_NETWORK, NAMESPACE_CGROUP,
+                                               NAMESPACE_TIME, NAMESPACE_MOUNT };
+
+        if (c->pidfd >= 0 && (c->pidfd_flags & flags) != 0 &&
+            setns(c->pidfd, (int) (c->pidfd_flags & flags)) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot join the container's namespaces: %m");
+
+        for (size_t i = 0; i < ELEMENTSOF(order); i++) {
+                int fd = c->namespace_fds[order[i]];
+
+                if (fd < 0 || !(namespace_clone_flag(order[i]) & flags))
+                        continue;
+                if (setns(fd, (int) namespace_clone_flag(order[i])) < 0)
+                        return error_set_errno(reterr_error, -errno, "Cannot join the %s namespace: %m",
+                                               namespace_type_to_string(order[i]));
+        }
+        return 0;
+}
+
+static bool needs_intermediate(const CloneSpec *c) {
+        return joins_something(c) && (c->flags & CLONE_NEWUSER || joins_user(c));
+}
+
+int clone_join_rest(const CloneSpec *c, Error *reterr_error) {
+        if (needs_intermediate(c))
+                return 0;
+        return join(c, ~(uint64_t) CLONE_NEWPID, reterr_error);
+}
+
+/* What the intermediate process says before it ends. */
+typedef struct Report {
+        pid_t pid; /* or a negative errno */
+        char sentence[256];
+} Report;
+
+/* Returns 0 in the container's process; does not return in the intermediate one. */
+static int intermediate(const CloneSpec *c, int report_fd) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        Report report = {};
+
+        report.pid = join(c, ~(uint64_t) 0, &e);
+        if (report.pid >= 0 && joins_user(c) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) &&
+            errno != EINVAL)
+                report.pid = error_set_errno(&e, -errno, "Cannot become root of the user namespace: %m");
+        if (report.pid >= 0) {
+                report.pid = do_clone(c, true);
+                if (report.pid == 0)
+                        return 0;
+                if (report.pid < 0)
+                        cannot_clone(report.pid, &e);
+        }
+        if (report.pid < 0)
+                (void) snprintf(report.sentence, sizeof(report.sentence), "%s", error_message(&e));
+        (void) write_full(report_fd, &report, sizeof(report));
+        _exit(0);
+}
+
+static pid_t clone_by_intermediate(const CloneSpec *c, Error *reterr_error) {
+        _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
+        CloneSpec plain = CLONE_SPEC_INIT;
+        Report report = {};
+        pid_t pid;
+
+        if (pipe2(pair, O_CLOEXEC) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot make a pipe: %m");
+
+        /* The intermediate process is a sibling, too, if the container's is to be: CLONE_PARENT means the
+         * same parent. */
+        plain.cgroup_fd = c->cgroup_fd;
+        pid = do_clone(&plain, c->sibling);
+        if (pid < 0)
+                return error_set_errno(reterr_error, pid, "Cannot fork: %m");
+        if (pid == 0) {
+                pair[0] = safe_close(pair[0]);
+                (void) intermediate(c, pair[1]);
+                return 0;
+        }
+
+        pair[1] = safe_close(pair[1]);
+        if (TEMP_FAILURE_RETRY(read(pair[0], &report, sizeof(report))) != sizeof(report))
+                report = (Report){ .pid = -EIO,
+                                   .sentence = "The process that joins namespaces ended early." };
+        if (!c->sibling)
+                (void) TEMP_FAILURE_RETRY(waitpid(pid, NULL, 0));
+        if (report.pid < 0)
+                return error_set_errno(reterr_error, report.pid, "%s", report.sentence);
+        return report.pid;
+}
+
+pid_t clone_process(const CloneSpec *c, Error *reterr_error) {
+        _cleanup_close_ int own = -EBADF;
+        pid_t pid;
+        int r;
+
+        if (needs_intermediate(c))
+                return clone_by_intermediate(c, reterr_error);
+
+        if (joins_pid(c)) {
+                own = RET_NERRNO(open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
+                if (own < 0)
+                        return error_set_errno(reterr_error, own, "Cannot open /proc/self/ns/pid: %m");
+                r = join(c, CLONE_NEWPID, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+
+        pid = do_clone(c, c->sibling);
+        if (pid == 0)
+                return 0;
+        if (own >= 0 && setns(own, CLONE_NEWPID) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot return to the own pid namespace: %m");
+        return pid < 0 ? cannot_clone(pid, reterr_error) : pid;
+}
+
+/* ---- maps ---- */
+
+static char *map_text(const SpecIdMappings *m) {
+        char *text = strdup("");
+
+        for (size_t i = 0; text && i < m->n; i++) {
+                char *longer = strformat("%s%u %u %u\n", text, m->mappings[i].container_id,
+                                         m->mappings[i].host_id, m->mappings[i].size);
+
+                free(text);
+                text = longer;
+        }
+        return text;
+}
+
+static int write_proc(pid_t pid, const char *name, const char *text) {
+        _cleanup_close_ int fd = -EBADF;
+        char path[64];
+
+        (void) snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        return fd < 0 ? -errno : write_full(fd, text, strlen(text));
+}
+
+/* newuidmap PID CONTAINER HOST SIZE … */
+static int run_map_helper(const char *program, pid_t pid, const SpecIdMappings *m, Error *reterr_error) {
+        _cleanup_strv_free_ char **args = NULL;
+        pid_t helper;
+        int r, status;
+
+        r = strv_extend(&args, program);
+        if (r >= 0)
+                r = strv_extendf(&args, "%d", pid);
+        for (size_t i = 0; r >= 0 && i < m->n; i++) {
+                r = strv_extendf(&args, "%u", m->mappings[i].container_id);
+                if (r >= 0)
+                        r = strv_extendf(&args, "%u", m->mappings[i].host_id);
+                if (r >= 0)
+                        r = strv_extendf(&args, "%u", m->mappings[i].size);
+        }
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Out of memory.");
+
+        r = posix_spawnp(&helper, program, NULL, NULL, args, environ);
+        if (r != 0)
+                return error_set(
+                                reterr_error, -r, "NotSupported",
+                                "Mapping more than one's own id without privileges takes %s (package uidmap): "
+                                "%s",
+                                program, strerror(r));
+        if (TEMP_FAILURE_RETRY(waitpid(helper, &status, 0)) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot wait for %s: %m", program);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+                return error_set(
+                                reterr_error, -EPERM, "PermissionDenied",
+                                "%s refused the user namespace's mappings: see /etc/subuid and /etc/subgid.",
+                                program);
+        return 0;
+}
+
+/* Without mappings: for root all ids there are, as they are; for others their own as root's. */
+static int default_map(const char *proc_name, uint32_t own, char **ret, Error *reterr_error) {
+        _cleanup_free_ char *text = NULL, *path = NULL, *result = NULL;
+        const char *line;
+        int r;
+
+        if (geteuid() != 0) {
+                *ret = strformat("0 %u 1\n", own);
+                return *ret ? 0 : -ENOMEM;
+        }
+
+        path = strjoin("/proc/self/", proc_name);
+        result = strdup("");
+        if (!path || !result)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+        r = read_file_at(AT_FDCWD, path, 65536, &text, NULL);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot read %s: %m", path);
+        for (line = text; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] == '\n')) {
+                unsigned inside, outside, size;
+                char *longer;
+
+                if (sscanf(line, "%u %u %u", &inside, &outside, &size) != 3)
+                        continue;
+                longer = strformat("%s%u %u %u\n", result, inside, inside, size);
+                if (!longer)
+                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+                free(result);
+                result = longer;
+        }
+        *ret = TAKE_PTR(result);
+        return 0;
+}
+
+static bool is_own_id(const SpecIdMappings *m, uint32_t id) {
+        return m->n == 0 || (m->n == 1 && m->mappings[0].size == 1 && m->mappings[0].host_id == id);
+}
+
+static int write_map(pid_t pid, const char *name, const char *helper, const SpecIdMappings *m,
+                     Error *reterr_error) {
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        if (m->n > 0)
+                text = map_text(m);
+        else {
+                r = default_map(name, name[0] == 'u' ? geteuid() : getegid(), &text, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        if (!text)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+        r = write_proc(pid, name, text);
+        if (r == -EPERM && geteuid() != 0)
+                return run_map_helper(helper, pid, m, reterr_error);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot write the user namespace's %s: %m", name);
+        return 0;
+}
+
+int user_namespace_write_maps(pid_t pid, const RuntimeSpec *spec, Error *reterr_error) {
+        int r;
+
+        /* user_namespaces(7): without privileges a group map may be written only where setgroups(2) is not
+         * allowed. */
+        if (geteuid() != 0 && is_own_id(&spec->gid_mappings, getegid())) {
+                r = write_proc(pid, "setgroups", "deny");
+                if (r < 0 && r != -ENOENT)
+                        return error_set_errno(reterr_error, r, "Cannot forbid setgroups(2): %m");
+        }
+        r = write_map(pid, "gid_map", "newgidmap", &spec->gid_mappings, reterr_error);
+        if (r < 0)
+                return r;
+        return write_map(pid, "uid_map", "newuidmap", &spec->uid_mappings, reterr_error);
+}
+
+/* ---- time ---- */
+
+int time_namespace_enter(const RuntimeSpec *spec, Error *reterr_error) {
+        _cleanup_close_ int offsets = -EBADF, ns = -EBADF;
+        char line[96];
+        int r, n;
+
+        offsets = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+        if (offsets < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot open /proc/self/timens_offsets: %m");
+        for (TimeOffsetClock k = 0; k < _TIME_OFFSET_CLOCK_MAX; k++) {
+                const SpecTimeOffset *o = &spec->time_offsets[k];
+
+                if (!o->wanted)
+                        continue;
+                n = snprintf(line, sizeof(line), "%s %jd %u\n", time_offset_clock_to_string(k),
+                             (intmax_t) o->secs, o->nanosecs);
+                r = write_full(offsets, line, (size_t) n);
+                if (r < 0)
+                        return error_set(reterr_error, r, "InvalidArgument",
+                                         "linux.timeOffsets: cannot set the %s clock off by %jd s: %m",
+                                         time_offset_clock_to_string(k), (intmax_t) o->secs);
+        }
+
+        /* Only children would be in it otherwise: time_namespaces(7). */
+        ns = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+        if (ns < 0 || setns(ns, CLONE_NEWTIME) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot enter the time namespace: %m");
+        return 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Making the process that becomes a container's: new namespaces, namespaces joined, a cgroup from birth, and
+ * the maps of a user namespace. */
+
+#include "runtime/spec.h"
+
+typedef struct CloneSpec {
+        uint64_t flags;                         /* CLONE_NEW… of the namespaces to be made */
+        int namespace_fds[_NAMESPACE_TYPE_MAX]; /* to be joined before that, -EBADF: none */
+        int pidfd;                              /* a process whose namespaces pidfd_flags are to be joined, -EBADF */
+        uint64_t pidfd_flags;                   /* CLONE_NEW…; see setns(2), Linux 5.8 */
+        int cgroup_fd;                          /* the cgroup to be born in (CLONE_INTO_CGROUP), -EBADF: this one's */
+        bool sibling;                           /* a child of this process's parent instead of this one's */
+} CloneSpec;
+
+#define CLONE_SPEC_INIT                                                                                      \
+        (CloneSpec) {                                                                                        \
+                .namespace_fds = { [0 ... _NAMESPACE_TYPE_MAX - 1] = -EBADF }, .pidfd = -EBADF, .cgroup_fd = -EBADF \
+        }
+
+/* As fork(2): 0 in the child, its pid (in this process's pid namespace) in the parent, negative errno.
+ *
+ * A process cannot change its own pid namespace, and what it joins it cannot leave: with something to join
+ * an intermediate process does that and makes the child, which is this process's child all the same, if user
+ * namespaces are involved; otherwise the child itself can do most of it. Nothing of this process is changed. */
+pid_t clone_process(const CloneSpec *c, Error *reterr_error);
+
+/* In the child: joins what is left to be joined. */
+int clone_join_rest(const CloneSpec *c, Error *reterr_error);
+
+/* Writes uid_map and gid_map of a process in a new user namespace. Without privileges, and with more than
+ * this user's own id to be mapped, by newuidmap(1) and newgidmap(1), which obey /etc/subuid and /etc/subgid. */
+int user_namespace_write_maps(pid_t pid, const RuntimeSpec *spec, Error *reterr_error);
+
+/* For a process that has just unshared its time namespace: sets the offsets and enters it. */
+int time_namespace_enter(const RuntimeSpec *spec, Error *reterr_error);

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "basic/fd-util.h"
+#include "basic/fs-util.h"
+#include "basic/process.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "runtime/attributes.h"
+#include "runtime/cgroup.h"
+#include "runtime/exec.h"
+#include "runtime/foreground.h"
+#include "runtime/init.h"
+#include "runtime/prepare.h"
+#include "runtime/report.h"
+#include "runtime/rlimits.h"
+#include "runtime/self.h"
+#include "runtime/state.h"
+#include "runtime/terminal.h"
+
+typedef struct Exec {
+        const GlobalOptions *g;
+        const ExecOptions *options;
+        ContainerState state;
+        RuntimeSpec *spec;
+        ProcessSpec process;
+        SeccompProgram seccomp;
+        CloneSpec clone;
+        Foreground foreground;
+        int dir_fd;
+        int console_fd;
+        int pidfd_sock;
+        int sock;
+        pid_t pid;
+} Exec;
+
+#define EXEC_INIT                                                                                           \
+        {                                                                                                   \
+                .clone = CLONE_SPEC_INIT, .foreground = FOREGROUND_INIT, .dir_fd = -EBADF,                  \
+                .console_fd = -EBADF, .pidfd_sock = -EBADF, .sock = -EBADF                                  \
+        }
+
+static void exec_done(Exec *e) {
+        container_state_done(&e->state);
+        runtime_spec_free(e->spec);
+        process_spec_done(&e->process);
+        seccomp_program_done(&e->seccomp);
+        foreground_done(&e->foreground);
+        safe_close(e->clone.pidfd);
+        safe_close(e->clone.cgroup_fd);
+        safe_close(e->dir_fd);
+        safe_close(e->console_fd);
+        safe_close(e->pidfd_sock);
+        safe_close(e->sock);
+}
+
+static int oom(Error *reterr_error) {
+        return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+}
+
+/* ---- the container ---- */
+
+static int open_container(Exec *e, Error *reterr_error) {
+        _cleanup_close_ int root_fd = -EBADF;
+        _cleanup_free_ char *text = NULL;
+        ContainerStatus status;
+        size_t size;
+        int r;
+
+        root_fd = state_root_open(e->g->root, false, reterr_error);
+        if (root_fd < 0)
+                return root_fd;
+        e->dir_fd = state_dir_open(root_fd, e->options->id, false, reterr_error);
+        if (e->dir_fd < 0)
+                return e->dir_fd;
+        r = state_read(e->dir_fd, e->options->id, &e->state, reterr_error);
+        if (r < 0)
+                return r;
+        status = state_status(e->dir_fd, &e->state);
+        if (status == CONTAINER_PAUSED && !e->options->ignore_paused)
+                return error_set(reterr_error, -EBUSY, "InvalidState",
+                                 "The container \"%s\" is paused: resume it first, or use --ignore-paused.",
+                                 e->options->id);
+        if (status != CONTAINER_RUNNING && status != CONTAINER_CREATED && status != CONTAINER_PAUSED)
+                return error_set(reterr_error, -EBUSY, "InvalidState",
+                                 "The container \"%s\" is %s: nothing can be executed in it.",
+                                 e->options->id, container_status_to_string(status));
+
+        r = read_file_at(e->dir_fd, STATE_CONFIG, SPEC_SIZE_MAX, &text, &size);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot read the container's specification: %m");
+        return runtime_spec_parse(text, size, &e->spec, reterr_error);
+}
+
+/* Whether the container's namespace is another one than this process's: one's own user namespace cannot be
+ * joined. */
+static bool is_other_namespace(pid_t pid, const char *name) {
+        struct stat own, other;
+        char path[64];
+
+        (void) snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
+        if (stat(path, &other) < 0)
+                return false;
+        (void) snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
+        return stat(path, &own) < 0 || own.st_ino != other.st_ino || own.st_dev != other.st_dev;
+}
+
+static int find_namespaces(Exec *e, Error *reterr_error) {
+        uint64_t flags = 0;
+
+        e->clone.pidfd = state_pidfd(&e->state);
+        if (e->clone.pidfd < 0)
+                return error_set(reterr_error, e->clone.pidfd, "InvalidState",
+                                 "The process of the container \"%s\" is gone.", e->options->id);
+        for (NamespaceType t = 0; t < _NAMESPACE_TYPE_MAX; t++)
+                if (e->spec->namespaces[t].wanted)
+                        flags |= namespace_clone_flag(t);
+        if (flags & CLONE_NEWUSER && !is_other_namespace(e->state.pid, "user"))
+                flags &= ~(uint64_t) CLONE_NEWUSER;
+        e->clone.pidfd_flags = flags;
+        if (flags == 0)
+                e->clone.pidfd = safe_close(e->clone.pidfd);
+        return 0;
+}
+
+static int find_cgroup(Exec *e, Error *reterr_error) {
+        _cleanup_free_ char *path = NULL;
+        Cgroup c = { .path = e->state.cgroup_path };
+
+        if (!e->state.cgroup_path) {
+                if (e->options->cgroup)
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "--cgroup=%s: the container has no cgroup.", e->options->cgroup);
+                return 0;
+        }
+        if (e->options->cgroup) {
+                const char *sub = e->options->cgroup + strspn(e->options->cgroup, "/");
+
+                if (strstr(sub, ".."))
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "--cgroup=%s: a path below the container's cgroup is needed.",
+                                         e->options->cgroup);
+                path = sub[0] ? path_join(e->state.cgroup_path, sub) : strdup(e->state.cgroup_path);
+                if (!path)
+                        return oom(reterr_error);
+                c.path = path;
+        }
+        e->clone.cgroup_fd = cgroup_open(&c);
+        if (e->clone.cgroup_fd < 0)
+                return error_set_errno(reterr_error, e->clone.cgroup_fd, "Cannot open the cgroup \"%s\": %m",
+                                       c.path);
+        return 0;
+}
+
+/* ---- the process ---- */
+
+static int read_process(Exec *e, Error *reterr_error) {
+        _cleanup_strv_free_ char **unsupported = NULL;
+        _cleanup_free_ char *text = NULL;
+        _cleanup_json_ json_t *j = NULL;
+        size_t size;
+        int r;
+
+        r = read_file_at(AT_FDCWD, e->options->process, SPEC_SIZE_MAX, &text, &size);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot read \"%s\": %m", e->options->process);
+        r = json_parse(text, size, SPEC_SIZE_MAX, &j, reterr_error);
+        if (r >= 0)
+                r = process_spec_parse(j, &e->process, &unsupported, reterr_error);
+        if (r < 0)
+                return error_prefix(reterr_error, "%s", e->options->process);
+        return spec_check_unsupported(unsupported, reterr_error);
+}
+
+static int parse_user(const char *s, ProcessSpec *p, Error *reterr_error) {
+        _cleanup_strv_free_ char **parts = strv_split(s, ":");
+        uint64_t uid, gid = p->gid;
+
+        if (!parts)
+                return oom(reterr_error);
+        if (strv_length(parts) < 1 || strv_length(parts) > 2 || parse_uint64(parts[0], &uid) < 0 ||
+            uid >= UINT32_MAX || (parts[1] && (parse_uint64(parts[1], &gid) < 0 || gid >= UINT32_MAX)))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--user=%s: numbers, as UID or UID:GID, are needed.", s);
+        p->uid = (uid_t) uid;
+        p->gid = (gid_t) gid;
+        return 0;
+}
+
+static int add_groups(const ExecOptions *o, ProcessSpec *p, Error *reterr_error) {
+        gid_t *groups;
+
+        if (o->n_groups == 0)
+                return 0;
+        groups = reallocarray(p->groups, p->n_groups + o->n_groups, sizeof(gid_t));
+        if (!groups)
+                return oom(reterr_error);
+        memcpy(groups + p->n_groups, o->groups, o->n_groups * sizeof(gid_t));
+        p->groups = groups;
+        p->n_groups += o->n_groups;
+        return 0;
+}
+
+static int add_caps(const ExecOptions *o, ProcessSpec *p, Error *reterr_error) {
+        STRV_FOREACH (name, o->caps) {
+                _cleanup_free_ char *full = startswith(name, "CAP_") ? strdup(name) : strjoin("CAP_", name);
+                int cap;
+
+                if (!full)
+                        return oom(reterr_error);
+                cap = cap_number_from_name(full);
+                if (cap < 0)
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "--cap=%s: there is no such capability.", name);
+                for (CapSet set = 0; set < _CAP_SET_MAX; set++)
+                        if (set != CAP_SET_AMBIENT)
+                                p->caps.sets[set] |= UINT64_C(1) << cap;
+        }
+        return 0;
+}
+
+/* The container's own process, but for what the options say. */
+static int fill_process(Exec *e, Error *reterr_error) {
+        const ExecOptions *o = e->options;
+        ProcessSpec *p = &e->process;
+        int r;
+
+        *p = e->spec->process;
+        e->spec->process = (ProcessSpec){};
+        p->terminal = o->tty;
+        p->no_new_privileges = p->no_new_privileges || o->no_new_privileges;
+        strv_free(p->args);
+        p->args = strv_copy(o->args);
+        if (!p->args || (o->cwd && free_and_strdup(&p->cwd, o->cwd) < 0) ||
+            (o->apparmor && free_and_strdup(&p->apparmor_profile, o->apparmor) < 0) ||
+            (o->process_label && free_and_strdup(&p->selinux_label, o->process_label) < 0))
+                return oom(reterr_error);
+        if (o->user) {
+                r = parse_user(o->user, p, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        STRV_FOREACH (variable, o->env)
+                if (strv_env_set(&p->env, variable) < 0)
+                        return oom(reterr_error);
+        r = add_groups(o, p, reterr_error);
+        return r < 0 ? r : add_caps(o, p, reterr_error);
+}
+
+static int prepare_process(Exec *e, Error *reterr_error) {
+        bool shown = !e->options->detach;
+        int r;
+
+        r = e->options->process ? read_process(e, reterr_error) : fill_process(e, reterr_error);
+        if (r < 0)
+                return r;
+        if (e->options->tty)
+                e->process.terminal = true;
+        if (strv_length(e->process.args) == 0 || isempty(e->process.args[0]))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "process.args: there is no command.");
+        if (e->process.terminal && !shown && e->console_fd < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Nobody would show the terminal: it takes --console-socket.");
+        if (e->spec->seccomp) {
+                r = seccomp_get(e->spec->seccomp, SECCOMP_CACHE_DIR, &e->seccomp, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int connect_sockets(Exec *e, Error *reterr_error) {
+        if (e->options->console_socket) {
+                e->console_fd = unix_connect(e->options->console_socket, "the console socket", reterr_error);
+                if (e->console_fd < 0)
+                        return e->console_fd;
+        }
+        if (e->options->pidfd_socket) {
+                e->pidfd_sock = unix_connect(e->options->pidfd_socket, "the pidfd socket", reterr_error);
+                if (e->pidfd_sock < 0)
+                        return e->pidfd_sock;
+        }
+        return 0;
+}
+
+/* ---- all of it ---- */
+
+static int start(Exec *e, Error *reterr_error) {
+        _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
+        bool user_namespace = e->clone.pidfd_flags & CLONE_NEWUSER;
+        InitConfigured m = {};
+        int r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot make a socket: %m");
+        e->pid = clone_process(&e->clone, reterr_error);
+        if (e->pid < 0)
+                return e->pid;
+        if (e->pid == 0) {
+                InitContext init = {
+                        .spec = e->spec,
+                        .process = &e->process,
+                        .seccomp = e->spec->seccomp ? &e->seccomp : NULL,
+                        .clone = &e->clone,
+                        .configured = user_namespace,
+                        .user_namespace = user_namespace,
+                        .n_preserve_fds = e->options->n_preserve_fds,
+                        .start_fd = -EBADF,
+                        .report_fd = pair[1],
+                        .sock = pair[1],
+                };
+
+                safe_close(pair[0]);
+                init_run(&init);
+        }
+
+        e->sock = TAKE_FD(pair[0]);
+        if (!user_namespace)
+                return 0;
+        r = oom_score_apply(e->pid, &e->process, NULL, reterr_error);
+        if (r < 0)
+                return r;
+        m.pid = e->pid;
+        if (send(e->sock, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
+                return error_set_errno(reterr_error, -errno, "Cannot speak to the process: %m");
+        return 0;
+}
+
+static int converse(Exec *e, Error *reterr_error) {
+        InitMessage m;
+        int fd, r;
+
+        for (;;) {
+                r = init_receive(e->sock, &m, &fd, reterr_error);
+                if (r < 0)
+                        return r;
+                if (m.type == INIT_MESSAGE_READY) {
+                        if (m.text[0])
+                                report_warning("%s", m.text);
+                        return 0;
+                }
+                if (m.type != INIT_MESSAGE_TERMINAL) {
+                        safe_close(fd);
+                        return error_set(reterr_error, -EPROTO, "Failed",
+                                         "The process said something unknown.");
+                }
+                if (e->console_fd >= 0) {
+                        r = unix_send_fd(e->console_fd, "/dev/ptmx", fd, "the console socket", reterr_error);
+                        safe_close(fd);
+                } else
+                        r = foreground_show(&e->foreground, fd, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+}
+
+static int tell(Exec *e, Error *reterr_error) {
+        _cleanup_close_ int pidfd = -EBADF;
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        if (e->options->pid_file) {
+                text = strformat("%d", e->pid);
+                if (!text)
+                        return oom(reterr_error);
+                r = write_file_atomic_at(AT_FDCWD, e->options->pid_file, text, strlen(text), 0644, false);
+                if (r < 0)
+                        return error_set_errno(reterr_error, r, "Cannot write the pid file \"%s\": %m",
+                                               e->options->pid_file);
+        }
+        if (e->pidfd_sock >= 0) {
+                pidfd = pidfd_open_(e->pid);
+                if (pidfd < 0)
+                        return error_set_errno(reterr_error, pidfd, "Cannot open the process's pidfd: %m");
+                return unix_send_fd(e->pidfd_sock, "pidfd", pidfd, "the pidfd socket", reterr_error);
+        }
+        return 0;
+}
+
+static int exec_run(Exec *e, Error *reterr_error) {
+        int r;
+
+        r = converse(e, reterr_error);
+        if (r < 0)
+                return r;
+        if (e->clone.pidfd_flags & CLONE_NEWUSER) {
+                r = rlimits_apply(e->pid, &e->process, NULL, reterr_error);
+                if (r >= 0)
+                        r = attributes_apply(e->pid, &e->process, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        r = tell(e, reterr_error);
+        if (r < 0)
+                return r;
+        r = init_continue(e->sock, reterr_error);
+        return r < 0 ? r : init_wait_executed(e->sock, reterr_error);
+}
+
+static int exec_prepare(Exec *e, Error *reterr_error) {
+        int r;
+
+        r = self_protect(e->g->argv);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot protect this program: %m");
+        r = connect_sockets(e, reterr_error);
+        if (r < 0)
+                return r;
+        r = open_container(e, reterr_error);
+        if (r < 0)
+                return r;
+        r = prepare_process(e, reterr_error);
+        if (r < 0)
+                return r;
+        r = find_namespaces(e, reterr_error);
+        if (r < 0)
+                return r;
+        r = find_cgroup(e, reterr_error);
+        if (r < 0)
+                return r;
+        return e->options->detach ? 0 : foreground_begin(&e->foreground, reterr_error);
+}
+
+int container_exec(const GlobalOptions *g, const ExecOptions *o, Error *reterr_error) {
+        _cleanup_(exec_done) Exec e = EXEC_INIT;
+        int r, code;
+
+        e.g = g;
+        e.options = o;
+        r = exec_prepare(&e, reterr_error);
+        if (r < 0)
+                return r;
+        r = start(&e, reterr_error);
+        if (r >= 0)
+                r = exec_run(&e, reterr_error);
+        if (r < 0) {
+                if (e.pid > 0) {
+                        (void) kill(e.pid, SIGKILL);
+                        (void) TEMP_FAILURE_RETRY(waitpid(e.pid, NULL, 0));
+                }
+                return r;
+        }
+        if (o->detach)
+                return 0;
+        r = foreground_wait(&e.foreground, e.pid, &code, reterr_error);
+        return r < 0 ? r : code;
+}

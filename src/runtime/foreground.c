@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "basic/fd-util.h"
+#include "basic/process.h"
+#include "runtime/foreground.h"
+
+/* Bytes on the way in one direction. */
+typedef struct Flow {
+        int from; /* -EBADF: nothing comes any more */
+        int to;
+        char buffer[4096];
+        size_t begin, end;
+} Flow;
+
+enum {
+        POLL_SIGNAL,
+        POLL_PROCESS,
+        POLL_INPUT,
+        POLL_OUTPUT,
+        POLL_MASTER,
+        _POLL_MAX,
+};
+
+int foreground_begin(Foreground *f, Error *reterr_error) {
+        static const int not_passed_on[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS };
+        sigset_t set;
+
+        sigfillset(&set);
+        for (size_t i = 0; i < ELEMENTSOF(not_passed_on); i++)
+                sigdelset(&set, not_passed_on[i]);
+        if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot block signals: %m");
+        f->signal_fd = RET_NERRNO(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+        if (f->signal_fd < 0)
+                return error_set_errno(reterr_error, f->signal_fd, "Cannot receive signals: %m");
+        return 0;
+}
+
+static void pass_size_on(const Foreground *f) {
+        struct winsize size;
+
+        if (f->master >= 0 && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) >= 0)
+                (void) ioctl(f->master, TIOCSWINSZ, &size);
+}
+
+int foreground_show(Foreground *f, int master, Error *reterr_error) {
+        struct termios raw;
+        int r;
+
+        f->master = master;
+        r = fd_set_nonblock(master, true);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot use the terminal: %m");
+        if (tcgetattr(STDIN_FILENO, &f->modes) < 0)
+                return 0;
+
+        pass_size_on(f);
+        raw = f->modes;
+        cfmakeraw(&raw);
+        if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot set the terminal's modes: %m");
+        f->raw = true;
+        return 0;
+}
+
+void foreground_done(Foreground *f) {
+        if (f->raw)
+                (void) tcsetattr(STDIN_FILENO, TCSANOW, &f->modes);
+        f->raw = false;
+        f->master = safe_close(f->master);
+        f->signal_fd = safe_close(f->signal_fd);
+}
+
+static void pass_signals_on(const Foreground *f, int pidfd) {
+        struct signalfd_siginfo si;
+
+        while (read(f->signal_fd, &si, sizeof(si)) == sizeof(si))
+                if (si.ssi_signo == SIGWINCH && f->master >= 0)
+                        pass_size_on(f);
+                else if (si.ssi_signo != SIGCHLD && si.ssi_signo != SIGURG)
+                        (void) pidfd_kill(pidfd, (int) si.ssi_signo);
+}
+
+/* What ends a direction closes it: a terminal that hangs up says EIO. */
+static void flow_read(Flow *f) {
+        ssize_t n = read(f->from, f->buffer, sizeof(f->buffer));
+
+        if (n > 0) {
+                f->begin = 0;
+                f->end = (size_t) n;
+        } else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+                f->from = -EBADF;
+}
+
+static void flow_write(Flow *f) {
+        ssize_t n = write(f->to, f->buffer + f->begin, f->end - f->begin);
+
+        if (n > 0)
+                f->begin += (size_t) n;
+        else if (n < 0 && errno != EAGAIN && errno != EINTR) {
+                f->from = -EBADF;
+                f->begin = f->end;
+        }
+}
+
+static bool flow_is_empty(const Flow *f) {
+        return f->begin == f->end;
+}
+
+/* What the terminal still holds when its process has ended. */
+static void drain(Flow *out) {
+        for (;;) {
+                struct pollfd p = { .fd = out->to, .events = POLLOUT };
+
+                if (flow_is_empty(out)) {
+                        if (out->from < 0)
+                                return;
+                        flow_read(out);
+                        if (flow_is_empty(out))
+                                return;
+                }
+                if (poll(&p, 1, -1) < 0 && errno != EINTR)
+                        return;
+                flow_write(out);
+        }
+}
+
+static void copy(const struct pollfd fds[static _POLL_MAX], Flow *in, Flow *out) {
+        short master = fds[POLL_MASTER].revents;
+
+        if (fds[POLL_INPUT].revents != 0)
+                flow_read(in);
+        if (fds[POLL_OUTPUT].revents != 0)
+                flow_write(out);
+        if (master & POLLOUT && !flow_is_empty(in))
+                flow_write(in);
+        if (master & (POLLIN | POLLHUP | POLLERR) && flow_is_empty(out) && out->from >= 0)
+                flow_read(out);
+}
+
+static int exit_code(int code, int status) {
+        return code == CLD_EXITED ? status : 128 + status;
+}
+
+int foreground_wait(Foreground *f, pid_t pid, int *ret_code, Error *reterr_error) {
+        Flow in = { .from = f->master >= 0 ? STDIN_FILENO : -EBADF, .to = f->master };
+        Flow out = { .from = f->master, .to = STDOUT_FILENO };
+        _cleanup_close_ int pidfd = pidfd_open_(pid);
+        int code, status, r;
+
+        if (pidfd < 0)
+                return error_set_errno(reterr_error, pidfd, "Cannot watch process %d: %m", pid);
+
+        for (;;) {
+                bool wants_input = in.from >= 0 && flow_is_empty(&in);
+                bool wants_output = out.from >= 0 && flow_is_empty(&out);
+                struct pollfd fds[_POLL_MAX] = {
+                        [POLL_SIGNAL] = { f->signal_fd, POLLIN, 0 },
+                        [POLL_PROCESS] = { pidfd, POLLIN, 0 },
+                        [POLL_INPUT] = { wants_input ? in.from : -1, POLLIN, 0 },
+                        [POLL_OUTPUT] = { flow_is_empty(&out) ? -1 : out.to, POLLOUT, 0 },
+                        [POLL_MASTER] = { wants_output || !flow_is_empty(&in) ? f->master : -1,
+                                          (short) ((wants_output ? POLLIN : 0) |
+                                                   (flow_is_empty(&in) ? 0 : POLLOUT)),
+                                          0 },
+                };
+
+                if (poll(fds, _POLL_MAX, -1) < 0 && errno != EINTR)
+                        return error_set_errno(reterr_error, -errno, "Cannot wait: %m");
+                pass_signals_on(f, pidfd);
+                copy(fds, &in, &out);
+                if (fds[POLL_PROCESS].revents == 0)
+                        continue;
+
+                r = pidfd_reap(pidfd, &code, &status);
+                if (r < 0)
+                        return error_set_errno(reterr_error, r, "Cannot wait for process %d: %m", pid);
+                drain(&out);
+                *ret_code = exit_code(code, status);
+                return 0;
+        }
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Running the hooks of the specification (config.md, "POSIX-platform Hooks"). */
+
+#include "runtime/state.h"
+
+/* Runs the hooks of a type in order, each with the container's state on stdin, only its own environment, and
+ * this process's stdout and stderr. Ends at the first that cannot be run, exits with another code than 0 or
+ * does not end in time (it is killed then). Errors: HookFailed, naming the hook. */
+int hooks_run(const SpecHooks lists[static _HOOK_TYPE_MAX], HookType type, const ContainerState *state,
+              ContainerStatus status, Error *reterr_error);
