@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* linux.netDevices: network devices of this process's network namespace are moved to the container's. */
+
+#include "basic/error.h"
+#include "runtime/spec-attributes.h"
+
+/* Moves all of s to the network namespace netns_fd: by their new names, with their permanent addresses of
+ * global scope, and up. A device that cannot be had as it is wanted is moved back, as is what has been moved
+ * before it. Needs CAP_NET_ADMIN and CAP_SYS_ADMIN on both sides, and one thread: the process joins the
+ * namespace for a moment. When the container's namespaces exist, before hooks look at them. */
+int netdev_move(const SpecNetDevices *s, int netns_fd, Error *reterr_error);
+
+/* The same to the namespace of process pid; nothing if there are no devices. */
+int netdev_move_to_process(const SpecNetDevices *s, pid_t pid, Error *reterr_error);
