@@ -27,3 +27,27 @@ int cgroup_remove(const Cgroup *c, Error *reterr_error) {
 bool cgroup_is_frozen(const Cgroup *c) {
         return false;
 }
+
+static int no_cgroup(Error *reterr_error) {
+        return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "The container has no cgroup.");
+}
+
+int cgroup_freeze(const Cgroup *c, bool frozen, Error *reterr_error) {
+        return no_cgroup(reterr_error);
+}
+
+int cgroup_kill(const Cgroup *c, int signo, Error *reterr_error) {
+        return no_cgroup(reterr_error);
+}
+
+int cgroup_update(const Cgroup *c, const ResourceSpec *r, Error *reterr_error) {
+        return no_cgroup(reterr_error);
+}
+
+int cgroup_stats(const Cgroup *c, json_t **ret, Error *reterr_error) {
+        return no_cgroup(reterr_error);
+}
+
+int cgroup_processes(const Cgroup *c, pid_t **ret, size_t *ret_n) {
+        return -ENOENT;
+}

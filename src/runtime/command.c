@@ -27,6 +27,19 @@ static const Verb verbs[] = {
         { "list", command_list, NULL, "List the containers",
           "  -f --format FORMAT  table (default) or json\n"
           "  -q --quiet          Only their names\n" },
+        { "kill", command_kill, "CONTAINER [SIGNAL]", "Send a signal (SIGTERM) to the container's first process",
+          "  -a --all    To all processes of the container\n"
+          "  -r --regex  CONTAINER is a regular expression: to each that it matches\n" },
+        { "delete", command_delete, "CONTAINER", "Remove a container that has ended, or was never started",
+          "  -f --force  Kill it first; no error if there is none\n"
+          "  -r --regex  CONTAINER is a regular expression: each that it matches\n" },
+        { "ps", command_ps, "CONTAINER [PS-OPTION...]", "Show the processes in a container",
+          "  -f --format FORMAT  table (default: what ps prints) or json (process numbers)\n" },
+        { "pause", command_pause, "CONTAINER", "Freeze all processes of a container", NULL },
+        { "resume", command_resume, "CONTAINER", "Let a paused container go on", NULL },
+        { "spec", command_spec, NULL, "Write a config.json to begin with",
+          "  -b --bundle DIR  Into this directory, instead of the working directory\n"
+          "     --rootless    For an ordinary user\n" },
         {},
 };
 

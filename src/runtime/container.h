@@ -3,6 +3,7 @@
 
 /* A container that exists, as a verb gets hold of it. */
 
+#include "runtime/cgroup.h"
 #include "runtime/command.h"
 #include "runtime/state.h"
 
@@ -20,3 +21,19 @@ void container_done(Container *c);
 int container_open(const GlobalOptions *g, const char *id, bool lock, Container *ret, Error *reterr_error);
 
 ContainerStatus container_status(const Container *c);
+
+/* Borrows from c: not for cgroup_done(). */
+Cgroup container_cgroup(const GlobalOptions *g, const Container *c);
+
+/* The specification as it was at the creation. */
+int container_spec(const Container *c, RuntimeSpec **ret, Error *reterr_error);
+
+/* Kills what runs, removes the cgroup, runs the poststop hooks (their failures are reported as warnings) and
+ * removes the state. c is locked. */
+int container_delete(const GlobalOptions *g, Container *c, Error *reterr_error);
+
+/* Calls f for each container whose id the extended regular expression matches. The failures of all are
+ * reported; the last one is returned. */
+typedef int (*ContainerFunc)(const GlobalOptions *g, const char *id, void *userdata, Error *reterr_error);
+int container_for_each_match(const GlobalOptions *g, const char *regex, ContainerFunc f, void *userdata,
+                             Error *reterr_error);

@@ -59,7 +59,7 @@ int state_check_id(const char *id, Error *reterr_error) {
         return 0;
 }
 
-static int no_such_container(const char *id, Error *reterr_error) {
+int state_no_such_container(const char *id, Error *reterr_error) {
         /* containerd and podman look for the two words at the end. */
         return error_set(reterr_error, -ENOENT, "NoSuchContainer", "Container \"%s\" does not exist.", id);
 }
@@ -153,12 +153,12 @@ int state_dir_open(int root_fd, const char *id, bool lock, Error *reterr_error) 
 
         fd = openat(root_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 && errno == ENOENT)
-                return no_such_container(id, reterr_error);
+                return state_no_such_container(id, reterr_error);
         r = fd < 0 ? -errno : lock ? lock_dir(fd) : 0;
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot open the directory of container \"%s\": %m", id);
         if (lock && !is_linked(root_fd, id, fd))
-                return no_such_container(id, reterr_error);
+                return state_no_such_container(id, reterr_error);
         return TAKE_FD(fd);
 }
 
@@ -279,7 +279,7 @@ int state_read(int dir_fd, const char *id, ContainerState *ret, Error *reterr_er
 
         r = read_file_at(dir_fd, STATE_FILE, STATE_SIZE_MAX, &text, &size);
         if (r == -ENOENT)
-                return no_such_container(id, reterr_error);
+                return state_no_such_container(id, reterr_error);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot read the state of container \"%s\": %m", id);
 
@@ -375,9 +375,12 @@ ContainerStatus state_status(int dir_fd, const ContainerState *s) {
                 return CONTAINER_CREATING;
         if (!process_is_alive(s))
                 return CONTAINER_STOPPED;
+        /* One that waits to be started can be paused as well. */
+        if (is_frozen(s))
+                return CONTAINER_PAUSED;
         if (dir_fd >= 0 && faccessat(dir_fd, STATE_START_FIFO, F_OK, AT_SYMLINK_NOFOLLOW) >= 0)
                 return CONTAINER_CREATED;
-        return is_frozen(s) ? CONTAINER_PAUSED : CONTAINER_RUNNING;
+        return CONTAINER_RUNNING;
 }
 
 /* What others are told. */

@@ -61,6 +61,9 @@ void container_state_done(ContainerState *s);
 /* The id must be a valid directory name of letters, digits, "_", "+", "-", ".", at most STATE_ID_MAX. */
 int state_check_id(const char *id, Error *reterr_error);
 
+/* Sets the error NoSuchContainer and returns -ENOENT. */
+int state_no_such_container(const char *id, Error *reterr_error);
+
 /* Opens the root of states, makes it (0700) if create. Descriptor or negative errno. */
 int state_root_open(const char *path, bool create, Error *reterr_error);
 
