@@ -25,8 +25,10 @@
 #include "runtime/foreground.h"
 #include "runtime/hooks.h"
 #include "runtime/init.h"
+#include "runtime/netdev.h"
 #include "runtime/prepare.h"
 #include "runtime/report.h"
+#include "runtime/resctrl.h"
 #include "runtime/rlimits.h"
 #include "runtime/self.h"
 #include "runtime/state.h"
@@ -52,6 +54,7 @@ typedef struct Creation {
         int report_fd;
         int sock;
         pid_t pid; /* 0: none; owned until committed */
+        bool has_resctrl;
 } Creation;
 
 #define CREATION_INIT                                                                                       \
@@ -72,6 +75,8 @@ static void creation_undo(Creation *c) {
                 (void) TEMP_FAILURE_RETRY(waitpid(c->pid, NULL, 0));
                 c->pid = 0;
         }
+        if (c->has_resctrl)
+                (void) resctrl_remove(&c->prepared.spec->intel_rdt, c->options->id, NULL);
         (void) cgroup_remove(&c->cgroup, NULL);
         if (c->dir_fd >= 0)
                 (void) state_dir_remove(c->root_fd, c->options->id);
@@ -273,6 +278,17 @@ static int start_init(Creation *c, Error *reterr_error) {
         return 0;
 }
 
+/* A namespace that is joined may not be init's yet. */
+static int move_network_devices(const Creation *c, Error *reterr_error) {
+        const SpecNetDevices *devices = &c->prepared.spec->net_devices;
+        int fd = c->prepared.clone.namespace_fds[NAMESPACE_NETWORK];
+
+        if (devices->n == 0)
+                return 0;
+        return fd >= 0 ? netdev_move(devices, fd, reterr_error)
+                       : netdev_move_to_process(devices, c->pid, reterr_error);
+}
+
 static int configure_init(Creation *c, Error *reterr_error) {
         const RuntimeSpec *spec = c->prepared.spec;
         InitConfigured m = { .pid = c->pid };
@@ -294,6 +310,13 @@ static int configure_init(Creation *c, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
+        r = resctrl_create(&spec->intel_rdt, c->options->id, c->pid, reterr_error);
+        if (r < 0)
+                return r;
+        c->has_resctrl = true;
+        r = move_network_devices(c, reterr_error);
+        if (r < 0)
+                return r;
         if (send(c->sock, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
                 return error_set_errno(reterr_error, -errno, "Cannot speak to the container's process: %m");
         return 0;
@@ -498,6 +521,9 @@ static void remove_ended(Creation *c) {
         if (c->options->keep)
                 return;
         if (cgroup_remove(&c->cgroup, &e) < 0)
+                report_warning("%s", error_message(&e));
+        error_done(&e);
+        if (resctrl_remove(&c->prepared.spec->intel_rdt, c->options->id, &e) < 0)
                 report_warning("%s", error_message(&e));
         (void) state_dir_remove(c->root_fd, c->options->id);
         error_done(&e);

@@ -21,6 +21,7 @@
 #include "runtime/init.h"
 #include "runtime/prepare.h"
 #include "runtime/report.h"
+#include "runtime/resctrl.h"
 #include "runtime/rlimits.h"
 #include "runtime/self.h"
 #include "runtime/state.h"
@@ -163,7 +164,6 @@ static int find_cgroup(Exec *e, Error *reterr_error) {
 /* ---- the process ---- */
 
 static int read_process(Exec *e, Error *reterr_error) {
-        _cleanup_strv_free_ char **unsupported = NULL;
         _cleanup_free_ char *text = NULL;
         _cleanup_json_ json_t *j = NULL;
         size_t size;
@@ -172,12 +172,12 @@ static int read_process(Exec *e, Error *reterr_error) {
         r = read_file_at(AT_FDCWD, e->options->process, SPEC_SIZE_MAX, &text, &size);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot read \"%s\": %m", e->options->process);
-        r = json_parse(text, size, SPEC_SIZE_MAX, &j, reterr_error);
+        r = json_parse_wide(text, size, SPEC_SIZE_MAX, &j, reterr_error);
         if (r >= 0)
-                r = process_spec_parse(j, &e->process, &unsupported, reterr_error);
+                r = process_spec_parse(j, &e->process, reterr_error);
         if (r < 0)
                 return error_prefix(reterr_error, "%s", e->options->process);
-        return spec_check_unsupported(unsupported, reterr_error);
+        return 0;
 }
 
 static int parse_user(const char *s, ProcessSpec *p, Error *reterr_error) {
@@ -302,6 +302,10 @@ static int start(Exec *e, Error *reterr_error) {
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot make a socket: %m");
+        /* The child is born in the container's cgroup, and has then what this process has before. */
+        r = attributes_set_affinity(0, &e->process.exec_cpus_initial, reterr_error);
+        if (r < 0)
+                return r;
         e->pid = clone_process(&e->clone, reterr_error);
         if (e->pid < 0)
                 return e->pid;
@@ -324,6 +328,9 @@ static int start(Exec *e, Error *reterr_error) {
         }
 
         e->sock = TAKE_FD(pair[0]);
+        r = resctrl_join(&e->spec->intel_rdt, e->options->id, e->pid, reterr_error);
+        if (r < 0)
+                return r;
         if (!user_namespace)
                 return 0;
         r = oom_score_apply(e->pid, &e->process, NULL, reterr_error);

@@ -211,6 +211,18 @@ static bool has_hooks(const InitContext *c, HookType type) {
         return c->state && c->spec->hooks[type].n > 0;
 }
 
+/* Where the parent is bound to some CPUs, that is not for the container, unless the parent is a unit's,
+ * which has a property for it, or an exec is to be so. */
+static int set_affinity(const InitContext *c, Error *reterr_error) {
+        const ProcessSpec *p = c->process;
+
+        if (!c->plan && (p->exec_cpus_initial.n_words > 0 || p->exec_cpus_final.n_words > 0))
+                return attributes_set_affinity(0, &p->exec_cpus_final, reterr_error);
+        if (c->plan && !c->state)
+                return 0;
+        return attributes_reset_affinity(0, reterr_error);
+}
+
 /* ---- 2. to the new root ---- */
 
 static int close_descriptors(const InitContext *c, Error *reterr_error) {
@@ -266,6 +278,10 @@ static int enter_root(Init *i, Error *reterr_error) {
 
         if (c->plan) {
                 r = build_root(i, &root_fd, reterr_error);
+                if (r < 0)
+                        return r;
+                /* Not for hooks, which are behind this process now, but while /proc is the host's. */
+                r = labels_apply(c->process, reterr_error);
                 if (r < 0)
                         return r;
         } else {
@@ -334,7 +350,12 @@ static int prepare_namespaces(Init *i, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
-        r = labels_apply(c->process, reterr_error);
+        if (!c->plan) {
+                r = labels_apply(c->process, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        r = set_affinity(c, reterr_error);
         if (r < 0)
                 return r;
         r = clone_join_rest(c->clone, reterr_error);

@@ -43,6 +43,10 @@ static int check_supported(const Prepared *p, Error *reterr_error) {
         if (p->spec->process.terminal)
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
                                  "process.terminal: moored's containers have no terminal.");
+        if (p->spec->intel_rdt.wanted || p->spec->net_devices.n > 0)
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
+                                 "linux.%s: moored's containers have none.",
+                                 p->spec->intel_rdt.wanted ? "intelRdt" : "netDevices");
         /* The container is in its unit's cgroup, with the limits that the unit has. */
         if (p->spec->cgroups_path || (p->spec->resources && (resource_spec_first_limit(p->spec->resources) ||
                                                              p->spec->resources->n_devices > 0)))

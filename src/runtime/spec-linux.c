@@ -262,7 +262,7 @@ int spec_parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
                 { "netDevices", false, parse_net_devices },
                 { "seccomp", false, parse_seccomp },
         };
-        static const char *const unsupported[] = { "intelRdt", "mountLabel", "netDevices", NULL };
+        static const char *const unsupported[] = { "mountLabel", NULL };
         int r;
 
         r = json_dispatch(j, table, s, "linux", false, reterr_error);

@@ -48,9 +48,8 @@ typedef struct ProcessSpec {
         char *selinux_label;
 } ProcessSpec;
 
-/* process must be zero or hold a result of before. What is not done is added to *unsupported ("process.…").
- * Errors name the member. */
-int process_spec_parse(json_t *object, ProcessSpec *process, char ***unsupported, Error *reterr_error);
+/* process must be zero or hold a result of before. Errors name the member. */
+int process_spec_parse(json_t *object, ProcessSpec *process, Error *reterr_error);
 void process_spec_done(ProcessSpec *s);
 
 /* RLIMIT_… of "RLIMIT_NOFILE", -EINVAL; and back. */

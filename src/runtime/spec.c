@@ -111,7 +111,7 @@ static int parse_all(RuntimeSpec *s, json_t *j, Error *reterr_error) {
         if (f.root && (r = parse_root(s, f.root, reterr_error)) < 0)
                 return r;
         s->has_process = f.process;
-        if (f.process && (r = process_spec_parse(f.process, &s->process, &s->unsupported, reterr_error)) < 0)
+        if (f.process && (r = process_spec_parse(f.process, &s->process, reterr_error)) < 0)
                 return r;
         if (f.mounts && (r = spec_parse_mounts(s, f.mounts, reterr_error)) < 0)
                 return r;

@@ -271,8 +271,7 @@ static void check_unsupported(const char *text, const char *name) {
 
 static void test_unsupported_is_listed(void **state) {
         check_unsupported(PROCESS("\"terminal\":true"), NULL);
-        check_unsupported(PROCESS("\"execCPUAffinity\":{\"initial\":\"0\"}"), "process.execCPUAffinity");
-        check_unsupported(LINUX("\"intelRdt\":{\"closID\":\"x\"}"), "linux.intelRdt");
+        check_unsupported(LINUX("\"intelRdt\":{\"enableCMT\":true}"), "linux.intelRdt.enableCMT");
         check_unsupported(LINUX("\"intelRdt\":{}"), NULL);
 }
 
