@@ -37,6 +37,26 @@ static const Verb verbs[] = {
           "  -f --format FORMAT  table (default: what ps prints) or json (process numbers)\n" },
         { "pause", command_pause, "CONTAINER", "Freeze all processes of a container", NULL },
         { "resume", command_resume, "CONTAINER", "Let a paused container go on", NULL },
+        { "update", command_update, "CONTAINER", "Change a container's limits",
+          "  -r --resources FILE           Read them as JSON, linux.resources of the specification; -: from stdin\n"
+          "     --blkio-weight N           10 to 1000\n"
+          "     --cpu-burst USEC           Unused time that may be caught up on\n"
+          "     --cpu-idle 0|1             1: only when nobody else wants the CPU\n"
+          "     --cpu-period USEC          What --cpu-quota refers to\n"
+          "     --cpu-quota USEC           CPU time in a period; -1: no limit\n"
+          "     --cpu-share N              Weight among others, 2 to 262144\n"
+          "     --cpuset-cpus LIST         CPUs that may be used, such as 0-3,7\n"
+          "     --cpuset-mems LIST         Memory nodes that may be used\n"
+          "     --memory BYTES             Such as 512M; -1: no limit\n"
+          "     --memory-reservation BYTES What is not taken away when memory is scarce\n"
+          "     --memory-swap BYTES        Memory and swap together; -1: no limit\n"
+          "     --pids-limit N             Processes and threads; -1: no limit\n"
+          "     --l3-cache-schema TEXT     Line of the container's resctrl group\n"
+          "     --mem-bw-schema TEXT       Likewise\n"
+          "     --cpu-rt-period, --cpu-rt-runtime, --kernel-memory, --kernel-memory-tcp: not with cgroup v2\n" },
+        { "events", command_events, "CONTAINER", "Show what a container uses, and when memory runs out, as JSON",
+          "     --interval TIME  Time between two lines of numbers (5s)\n"
+          "     --stats          Only one line, now\n" },
         { "spec", command_spec, NULL, "Write a config.json to begin with",
           "  -b --bundle DIR  Into this directory, instead of the working directory\n"
           "     --rootless    For an ordinary user\n" },

@@ -13,6 +13,7 @@
 #include "runtime/container.h"
 #include "runtime/hooks.h"
 #include "runtime/report.h"
+#include "runtime/resctrl.h"
 
 #define KILL_TIMEOUT_MSEC 10000
 
@@ -93,13 +94,19 @@ static int kill_init(const Container *c, Error *reterr_error) {
         return 0;
 }
 
-static void run_poststop(const Container *c) {
+/* What the specification asks for at the end. That none can be read is no reason to keep a container. */
+static void finish(const Container *c) {
         _cleanup_(runtime_spec_freep) RuntimeSpec *spec = NULL;
-        _cleanup_error_ Error e = ERROR_NULL;
+        _cleanup_error_ Error e = ERROR_NULL, f = ERROR_NULL;
 
-        if (container_spec(c, &spec, &e) < 0 ||
-            hooks_run(spec->hooks, HOOK_POSTSTOP, &c->state, CONTAINER_STOPPED, &e) < 0)
-                report_warning("%s", error_message(&e));
+        if (container_spec(c, &spec, &e) < 0) {
+                report_error(&e);
+                return;
+        }
+        if (resctrl_remove(&spec->intel_rdt, c->state.id, &e) < 0)
+                report_error(&e);
+        if (hooks_run(spec->hooks, HOOK_POSTSTOP, &c->state, CONTAINER_STOPPED, &f) < 0)
+                report_error(&f);
 }
 
 int container_delete(const GlobalOptions *g, Container *c, Error *reterr_error) {
@@ -112,7 +119,7 @@ int container_delete(const GlobalOptions *g, Container *c, Error *reterr_error) 
         r = cgroup_remove(&cgroup, reterr_error);
         if (r < 0)
                 return r;
-        run_poststop(c);
+        finish(c);
 
         r = state_dir_remove(c->root_fd, c->state.id);
         if (r < 0)

@@ -28,8 +28,8 @@ Cgroup container_cgroup(const GlobalOptions *g, const Container *c);
 /* The specification as it was at the creation. */
 int container_spec(const Container *c, RuntimeSpec **ret, Error *reterr_error);
 
-/* Kills what runs, removes the cgroup, runs the poststop hooks (their failures are reported as warnings) and
- * removes the state. c is locked. */
+/* Kills what runs, removes cgroup and resctrl group, runs the poststop hooks (whose failures are reported, no more)
+ * and removes the state. c is locked. */
 int container_delete(const GlobalOptions *g, Container *c, Error *reterr_error);
 
 /* Calls f for each container whose id the extended regular expression matches. The failures of all are
