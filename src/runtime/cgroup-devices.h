@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Which devices a cgroup may use: a BPF program of type BPF_PROG_TYPE_CGROUP_DEVICE, made of the list of
+ * rules. Each of the three accesses is decided by the last rule that is for the device and the access; what no
+ * rule is for is denied. Behind the list stand the devices that each container has (null, zero, full, random,
+ * urandom, tty, console, ptmx, pts), and the making of any node. */
+
+#include <linux/bpf.h>
+
+#include "basic/error.h"
+#include "basic/macro.h"
+#include "runtime/spec-resources.h"
+
+typedef struct DeviceProgram {
+        struct bpf_insn *instructions;
+        size_t n;
+        bool allows_all; /* no program is needed */
+} DeviceProgram;
+
+void device_program_done(DeviceProgram *p);
+
+/* All accesses to all devices. */
+bool device_rule_is_for_all(const DeviceRule *r);
+/* Pure. */
+int device_program_new(const DeviceRule *rules, size_t n, DeviceProgram *ret);
+
+/* Loads the program; descriptor. Errors: PermissionDenied where the kernel does not let us. */
+int device_program_load(const DeviceProgram *p, Error *reterr_error);
+/* Puts a loaded program in force, in place of one that was put there by this function or by the service
+ * manager from cgroup_device_pin(). */
+int device_program_attach(int program_fd, int cgroup_fd, Error *reterr_error);
+/* Takes away what device_program_attach() put there. */
+int device_program_detach(int cgroup_fd);
+/* Whether there is one of ours. */
+bool device_program_is_attached(int cgroup_fd);
+/* Gives a loaded program a name in the bpf file system. -EOPNOTSUPP if there is none. */
+int device_program_pin(int program_fd, const char *path);
