@@ -12,6 +12,7 @@
 #include "basic/process.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
+#include "runtime/bit-list.h"
 #include "runtime/cgroup-scope.h"
 #include "runtime/spec-private.h"
 
@@ -103,29 +104,26 @@ static int add_cpu_max(ScopeProperties *p, const char *value) {
         return r < 0 ? r : add_number(p, "CPUQuotaPeriodUSec", period);
 }
 
-/* "0-3,7" to a mask of bits as hex digits, lowest byte first. */
+/* As hex digits, the byte of the lowest numbers first. */
 static int add_cpu_set(ScopeProperties *p, const char *name, const char *list, Error *reterr_error) {
-        _cleanup_strv_free_ char **ranges = strv_split(list, ", \n");
-        _cleanup_free_ uint8_t *mask = calloc(CPUS_MAX / 8, 1);
+        _cleanup_(bit_list_done) BitList bits = {};
+        _cleanup_free_ uint8_t *mask = NULL;
         _cleanup_free_ char *hex = NULL;
         size_t size = 0;
+        int r;
 
-        if (!ranges || !mask)
+        r = bit_list_parse(list, CPUS_MAX, &bits);
+        if (r == -EINVAL || r == -ERANGE)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "\"%s\" is not a list of CPUs or memory nodes like \"0-3,7\".", list);
+        mask = calloc(bits.n_words + 1, sizeof(unsigned long));
+        if (r < 0 || !mask)
                 return spec_oom(reterr_error);
-        STRV_FOREACH (range, ranges) {
-                uint32_t first, last;
-                char *dash = strchr(range, '-');
-
-                if (dash)
-                        *dash = 0;
-                if (parse_uint32(range, &first) < 0 || parse_uint32(dash ? dash + 1 : range, &last) < 0 ||
-                    first > last || last >= CPUS_MAX)
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "\"%s\" is not a list of CPUs or memory nodes like \"0-3,7\".", list);
-                for (uint32_t i = first; i <= last; i++)
+        for (unsigned i = 0; i < bits.n_words * BIT_LIST_BITS; i++)
+                if (bit_list_has(&bits, i)) {
                         mask[i / 8] |= (uint8_t) (1U << (i % 8));
-                size = MAX(size, (size_t) last / 8 + 1);
-        }
+                        size = i / 8 + 1;
+                }
         hex = hex_encode(mask, size);
         if (!hex || scope_properties_add(p, name, "ay", hex, NULL) < 0)
                 return spec_oom(reterr_error);
@@ -154,6 +152,8 @@ static int add_write(ScopeProperties *p, const CgroupWrite *w, Error *reterr_err
         };
         uint64_t v;
 
+        if (w->value[0] == '\n')
+                return 0; /* reset: the manager has none anyway */
         if (streq(w->file, "cpuset.cpus"))
                 return add_cpu_set(p, "AllowedCPUs", w->value, reterr_error);
         if (streq(w->file, "cpuset.mems"))

@@ -133,32 +133,12 @@ static int find_namespaces(Exec *e, Error *reterr_error) {
 }
 
 static int find_cgroup(Exec *e, Error *reterr_error) {
-        _cleanup_free_ char *path = NULL;
         Cgroup c = { .path = e->state.cgroup_path };
 
-        if (!e->state.cgroup_path) {
-                if (e->options->cgroup)
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "--cgroup=%s: the container has no cgroup.", e->options->cgroup);
+        if (!c.path && isempty(e->options->cgroup))
                 return 0;
-        }
-        if (e->options->cgroup) {
-                const char *sub = e->options->cgroup + strspn(e->options->cgroup, "/");
-
-                if (strstr(sub, ".."))
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "--cgroup=%s: a path below the container's cgroup is needed.",
-                                         e->options->cgroup);
-                path = sub[0] ? path_join(e->state.cgroup_path, sub) : strdup(e->state.cgroup_path);
-                if (!path)
-                        return oom(reterr_error);
-                c.path = path;
-        }
-        e->clone.cgroup_fd = cgroup_open(&c);
-        if (e->clone.cgroup_fd < 0)
-                return error_set_errno(reterr_error, e->clone.cgroup_fd, "Cannot open the cgroup \"%s\": %m",
-                                       c.path);
-        return 0;
+        e->clone.cgroup_fd = cgroup_open_exec(&c, e->options->cgroup, e->state.pid, reterr_error);
+        return e->clone.cgroup_fd < 0 ? e->clone.cgroup_fd : 0;
 }
 
 /* ---- the process ---- */

@@ -61,16 +61,9 @@ static int take_number(json_t *object, const NumberField *f, const char *what, R
                 return 0;
         }
 
-        if (json_is_real(v) && json_real_value(v) >= 0x1p63)
-                /* What does not fit an int64. */
-                value = json_real_value(v) >= 0x1p64 ? UINT64_MAX : (uint64_t) json_real_value(v);
-        else if (!json_is_integer(v))
-                return number_error(what, f->name, "an integer", reterr_error);
-        else if (json_integer_value(v) >= 0)
-                value = (uint64_t) json_integer_value(v);
-        else if ((f->flags & NUMBER_SIGNED) && json_integer_value(v) == -1)
+        if ((f->flags & NUMBER_SIGNED) && json_is_integer(v) && json_integer_value(v) == -1)
                 value = RESOURCE_UNLIMITED;
-        else
+        else if (!json_get_uint64_wide(v, &value))
                 return number_error(what, f->name,
                                     f->flags & NUMBER_SIGNED
                                                     ? "an integer that is not negative, or -1 for no limit"
@@ -568,7 +561,7 @@ int resource_spec_parse_text(const char *text, size_t n, ResourceSpec **ret, Err
         _cleanup_json_ json_t *j = NULL;
         int r;
 
-        r = json_parse(text, n, SPEC_SIZE_MAX, &j, reterr_error);
+        r = json_parse_wide(text, n, SPEC_SIZE_MAX, &j, reterr_error);
         if (r < 0)
                 return r;
         return resource_spec_parse(j, ret, reterr_error);

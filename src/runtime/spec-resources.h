@@ -13,7 +13,7 @@
 #define RESOURCE_DEVICES_MAX 4096U /* rules */
 #define RESOURCE_LIMITS_MAX 4096U  /* entries of each other list */
 
-/* -1 in a member that is an int64; also what is too large for an uint64. */
+/* -1 in a member that is an int64. */
 #define RESOURCE_UNLIMITED UINT64_MAX
 
 typedef struct ResourceValue {
