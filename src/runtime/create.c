@@ -26,6 +26,7 @@
 #include "runtime/hooks.h"
 #include "runtime/init.h"
 #include "runtime/netdev.h"
+#include "runtime/notify-proxy.h"
 #include "runtime/prepare.h"
 #include "runtime/report.h"
 #include "runtime/resctrl.h"
@@ -44,7 +45,9 @@ typedef struct Creation {
         ContainerState state;
         Cgroup cgroup;
         Foreground foreground;
-        char *pid_file; /* absolute */
+        char *root_path; /* absolute, as the next */
+        char *pid_file;
+        bool has_notify_proxy;
 
         int root_fd;
         int dir_fd;
@@ -88,6 +91,7 @@ static void creation_done(Creation *c) {
         container_state_done(&c->state);
         cgroup_done(&c->cgroup);
         foreground_done(&c->foreground);
+        free(c->root_path);
         free(c->pid_file);
         safe_close(c->root_fd);
         safe_close(c->dir_fd);
@@ -141,6 +145,10 @@ static int resolve_paths(Creation *c, Error *reterr_error) {
         if (c->root_fd < 0)
                 return c->root_fd;
 
+        r = absolute_path(c->g->root, &c->root_path, reterr_error);
+        if (r < 0)
+                return r;
+
         c->state.bundle = realpath(bundle, NULL);
         if (!c->state.bundle || chdir(c->state.bundle) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot find the bundle \"%s\": %m", bundle);
@@ -154,7 +162,7 @@ static int check_terminal(const Creation *c, Error *reterr_error) {
         if (p->terminal && !shown && c->console_fd < 0)
                 return error_set(
                                 reterr_error, -EINVAL, "InvalidArgument",
-                                "process.terminal: nobody would show the terminal: it takes --console-socket.");
+                                "process.terminal: nobody would show the terminal: use --console-socket.");
         return 0;
 }
 
@@ -181,6 +189,17 @@ static int take_listen_fds(Creation *c, Error *reterr_error) {
                                          "--preserve-fds: descriptor %u is not open.",
                                          i + STDERR_FILENO + 1);
         return 0;
+}
+
+static int add_notify_proxy(Creation *c, Error *reterr_error) {
+        _cleanup_free_ char *dir = path_join(c->root_path, c->options->id);
+        int r;
+
+        if (!dir)
+                return oom(reterr_error);
+        r = notify_proxy_add(c->prepared.spec, dir, reterr_error);
+        c->has_notify_proxy = r > 0;
+        return r;
 }
 
 static int fill_state(Creation *c, Error *reterr_error) {
@@ -425,14 +444,19 @@ static int creation_prepare(Creation *c, Error *reterr_error) {
         r = resolve_paths(c, reterr_error);
         if (r < 0)
                 return r;
-        r = prepare_container(&c->prepared, c->state.bundle, c->options->config ?: "config.json",
-                              reterr_error);
+        r = prepare_spec(&c->prepared, c->state.bundle, c->options->config ?: "config.json", reterr_error);
         if (r < 0)
                 return r;
         r = check_terminal(c, reterr_error);
         if (r < 0)
                 return r;
         r = take_listen_fds(c, reterr_error);
+        if (r < 0)
+                return r;
+        r = add_notify_proxy(c, reterr_error);
+        if (r < 0)
+                return r;
+        r = prepare_plan(&c->prepared, c->state.bundle, reterr_error);
         if (r < 0)
                 return r;
         return fill_state(c, reterr_error);
@@ -451,6 +475,18 @@ static int creation_make(Creation *c, Error *reterr_error) {
                 r = make_fifo(c, STATE_REPORT_FIFO, &c->report_fd, reterr_error);
                 if (r < 0)
                         return r;
+        }
+        if (c->has_notify_proxy) {
+                r = notify_proxy_make(c->dir_fd, reterr_error);
+                if (r < 0)
+                        return r;
+                /* The container may speak as soon as it runs. */
+                if (c->run) {
+                        c->foreground.notify_fd = notify_proxy_open(c->dir_fd);
+                        if (c->foreground.notify_fd < 0)
+                                return error_set_errno(reterr_error, c->foreground.notify_fd,
+                                                       "Cannot make the notification socket: %m");
+                }
         }
         r = make_cgroup_early(c, reterr_error);
         if (r < 0)

@@ -216,7 +216,7 @@ static int fill_process(Exec *e, Error *reterr_error) {
         *p = e->spec->process;
         e->spec->process = (ProcessSpec){};
         p->terminal = o->tty;
-        p->no_new_privileges = p->no_new_privileges || o->no_new_privileges;
+        p->no_new_privileges = o->no_new_privileges;
         strv_free(p->args);
         p->args = strv_copy(o->args);
         if (!p->args || (o->cwd && free_and_strdup(&p->cwd, o->cwd) < 0) ||
@@ -249,7 +249,7 @@ static int prepare_process(Exec *e, Error *reterr_error) {
                                  "process.args: there is no command.");
         if (e->process.terminal && !shown && e->console_fd < 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Nobody would show the terminal: it takes --console-socket.");
+                                 "Nobody would show the terminal: use --console-socket.");
         if (e->spec->seccomp) {
                 r = seccomp_get(e->spec->seccomp, SECCOMP_CACHE_DIR, &e->seccomp, reterr_error);
                 if (r < 0)

@@ -10,6 +10,7 @@
 #include "basic/fd-util.h"
 #include "basic/process.h"
 #include "runtime/foreground.h"
+#include "runtime/notify-proxy.h"
 
 /* Bytes on the way in one direction. */
 typedef struct Flow {
@@ -25,6 +26,7 @@ enum {
         POLL_INPUT,
         POLL_OUTPUT,
         POLL_MASTER,
+        POLL_NOTIFY,
         _POLL_MAX,
 };
 
@@ -76,6 +78,7 @@ void foreground_done(Foreground *f) {
         f->raw = false;
         f->master = safe_close(f->master);
         f->signal_fd = safe_close(f->signal_fd);
+        f->notify_fd = safe_close(f->notify_fd);
 }
 
 static void pass_signals_on(const Foreground *f, int pidfd) {
@@ -163,6 +166,7 @@ int foreground_wait(Foreground *f, pid_t pid, int *ret_code, Error *reterr_error
                 bool wants_output = out.from >= 0 && flow_is_empty(&out);
                 struct pollfd fds[_POLL_MAX] = {
                         [POLL_SIGNAL] = { f->signal_fd, POLLIN, 0 },
+                        [POLL_NOTIFY] = { f->notify_fd, POLLIN, 0 },
                         [POLL_PROCESS] = { pidfd, POLLIN, 0 },
                         [POLL_INPUT] = { wants_input ? in.from : -1, POLLIN, 0 },
                         [POLL_OUTPUT] = { flow_is_empty(&out) ? -1 : out.to, POLLOUT, 0 },
@@ -176,6 +180,8 @@ int foreground_wait(Foreground *f, pid_t pid, int *ret_code, Error *reterr_error
                         return error_set_errno(reterr_error, -errno, "Cannot wait: %m");
                 pass_signals_on(f, pidfd);
                 copy(fds, &in, &out);
+                if (fds[POLL_NOTIFY].revents != 0)
+                        (void) notify_proxy_forward(f->notify_fd, pid);
                 if (fds[POLL_PROCESS].revents == 0)
                         continue;
 

@@ -11,6 +11,7 @@
 
 typedef struct Foreground {
         int signal_fd;
+        int notify_fd; /* owned; of notify-proxy.h, -EBADF: none */
         int master; /* owned; -EBADF: the process has no terminal of its own */
         bool raw;   /* the caller's terminal is, and was as `modes` says */
         struct termios modes;
@@ -18,7 +19,7 @@ typedef struct Foreground {
 
 #define FOREGROUND_INIT                                                                                     \
         (Foreground) {                                                                                      \
-                .signal_fd = -EBADF, .master = -EBADF                                                       \
+                .signal_fd = -EBADF, .notify_fd = -EBADF, .master = -EBADF                                                       \
         }
 
 /* Before the process is made: signals wait for foreground_wait() from here on. */

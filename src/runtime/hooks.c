@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,7 +14,20 @@
 #include "runtime/hooks.h"
 #include "runtime/state.h"
 
-static int wait_end(const SpecHook *h, int pidfd, Error *reterr_error) {
+typedef struct HookRun {
+        HookType type;
+        const char *state; /* as JSON */
+        int out;           /* descriptors of the hooks */
+        int err;
+} HookRun;
+
+static int hook_failed(const HookRun *run, const SpecHook *h, int error, const char *what, int number,
+                       Error *reterr_error) {
+        return error_set(reterr_error, error, "HookFailed", "%s hook failed %s %d: \"%s\".",
+                         hook_type_to_string(run->type), what, number, h->path);
+}
+
+static int wait_end(const HookRun *run, const SpecHook *h, int pidfd, Error *reterr_error) {
         struct pollfd p = { .fd = pidfd, .events = POLLIN };
         int timeout = h->timeout > 0 && h->timeout < INT_MAX / 1000 ? h->timeout * 1000 : -1;
         int code, status, r, ended;
@@ -28,49 +42,67 @@ static int wait_end(const SpecHook *h, int pidfd, Error *reterr_error) {
 
         r = pidfd_reap(pidfd, &code, &status);
         if (ended == 0)
-                return error_set(reterr_error, -ETIMEDOUT, "HookFailed",
-                                 "The hook \"%s\" did not end within its timeout of %d s and was killed.",
-                                 h->path, h->timeout);
+                return hook_failed(run, h, -ETIMEDOUT, "by not ending within its timeout, in seconds,",
+                                   h->timeout, reterr_error);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot wait for the hook \"%s\": %m", h->path);
         if (code != CLD_EXITED)
-                return error_set(reterr_error, -ECHILD, "HookFailed",
-                                 "The hook \"%s\" was killed by signal %d.", h->path, status);
+                return hook_failed(run, h, -ECHILD, "by signal", status, reterr_error);
         if (status != 0)
-                return error_set(reterr_error, -ECHILD, "HookFailed", "The hook \"%s\" exited with code %d.",
-                                 h->path, status);
+                return hook_failed(run, h, -ECHILD, "with exit code", status, reterr_error);
         return 0;
 }
 
-static int run_one(const SpecHook *h, const char *state, Error *reterr_error) {
+static int run_one(const HookRun *run, const SpecHook *h, Error *reterr_error) {
         _cleanup_close_ int in = -EBADF, pidfd = -EBADF;
         char *fallback[] = { h->path, NULL };
         SpawnSpec spawn = {
                 .path = h->path,
                 .argv = h->args ?: fallback,
-                .envp = h->env,
+                .envp = h->env ?: environ,
                 .n_fds = 3,
                 .die_with_parent = true,
         };
         pid_t pid;
         int r;
 
-        in = memfd_new_sealed("state", state, strlen(state));
+        in = memfd_new_sealed("state", run->state, strlen(run->state));
         if (in < 0)
                 return error_set_errno(reterr_error, in, "Cannot make the hooks' input: %m");
         spawn.fds[0] = in;
-        spawn.fds[1] = STDOUT_FILENO;
-        spawn.fds[2] = STDERR_FILENO;
+        spawn.fds[1] = run->out;
+        spawn.fds[2] = run->err;
 
         r = process_spawn(&spawn, &pid, &pidfd, reterr_error);
         if (r < 0)
-                return error_prefix(reterr_error, "Cannot run the hook \"%s\"", h->path);
-        return wait_end(h, pidfd, reterr_error);
+                return error_prefix(reterr_error, "Cannot run the %s hook \"%s\"",
+                                    hook_type_to_string(run->type), h->path);
+        return wait_end(run, h, pidfd, reterr_error);
+}
+
+/* A file that the hooks' output is appended to, as an annotation says; else this process's. */
+static int open_output(const ContainerState *s, const char *annotation, int fallback, int *ret,
+                       Error *reterr_error) {
+        const char *path = NULL;
+
+        *ret = fallback;
+        for (size_t i = 0; i < s->n_annotations; i++)
+                if (streq(s->annotations[i].name, annotation))
+                        path = s->annotations[i].value;
+        if (isempty(path))
+                return 0;
+
+        *ret = RET_NERRNO(open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0700));
+        if (*ret < 0)
+                return error_set_errno(reterr_error, *ret, "%s: cannot open \"%s\": %m", annotation, path);
+        return 0;
 }
 
 int hooks_run(const SpecHooks lists[static _HOOK_TYPE_MAX], HookType type, const ContainerState *state,
               ContainerStatus status, Error *reterr_error) {
         const SpecHooks *list = &lists[type];
+        HookRun run = { .type = type };
+        _cleanup_close_ int out = -EBADF, err = -EBADF;
         _cleanup_json_ json_t *j = NULL;
         _cleanup_free_ char *text = NULL;
         int r;
@@ -82,11 +114,16 @@ int hooks_run(const SpecHooks lists[static _HOOK_TYPE_MAX], HookType type, const
         text = j ? json_dump(j, false) : NULL;
         if (!text)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+        run.state = text;
+        r = open_output(state, ANNOTATION_HOOKS_STDOUT, STDOUT_FILENO, &run.out, reterr_error);
+        if (r >= 0 && run.out != STDOUT_FILENO)
+                out = run.out;
+        if (r >= 0)
+                r = open_output(state, ANNOTATION_HOOKS_STDERR, STDERR_FILENO, &run.err, reterr_error);
+        if (r >= 0 && run.err != STDERR_FILENO)
+                err = run.err;
 
-        for (size_t i = 0; i < list->n; i++) {
-                r = run_one(&list->hooks[i], text, reterr_error);
-                if (r < 0)
-                        return error_prefix(reterr_error, "%s", hook_type_to_string(type));
-        }
-        return 0;
+        for (size_t i = 0; r >= 0 && i < list->n; i++)
+                r = run_one(&run, &list->hooks[i], reterr_error);
+        return r;
 }

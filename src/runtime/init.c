@@ -411,6 +411,9 @@ static int init_prepare(Init *i, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
+        r = task_own_stdio(&i->task, reterr_error);
+        if (r < 0)
+                return r;
         r = task_become_user(&i->task, reterr_error);
         if (r < 0)
                 return r;

@@ -111,10 +111,13 @@ static int launch_run(Prepared *p, const char *bundle, Error *reterr_error) {
         pid_t pid = 0;
         int r;
 
-        r = prepare_container(p, bundle, "config.json", reterr_error);
+        r = prepare_spec(p, bundle, "config.json", reterr_error);
         if (r < 0)
                 return r;
         r = check_supported(p, reterr_error);
+        if (r < 0)
+                return r;
+        r = prepare_plan(p, bundle, reterr_error);
         if (r < 0)
                 return r;
         r = start_init(p, &pid, &sock, reterr_error);

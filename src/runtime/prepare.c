@@ -50,16 +50,18 @@ static int open_namespaces(Prepared *p, Error *reterr_error) {
         return 0;
 }
 
-int prepare_container(Prepared *p, const char *bundle, const char *config, Error *reterr_error) {
+int prepare_spec(Prepared *p, const char *bundle, const char *config, Error *reterr_error) {
         _cleanup_free_ char *path = NULL;
-        int r;
 
         path = config[0] == '/' ? strdup(config) : path_join(bundle, config);
         if (!path)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
-        r = runtime_spec_read(path, &p->spec, &p->text, &p->text_size, reterr_error);
-        if (r < 0)
-                return r;
+        return runtime_spec_read(path, &p->spec, &p->text, &p->text_size, reterr_error);
+}
+
+int prepare_plan(Prepared *p, const char *bundle, Error *reterr_error) {
+        int r;
+
         r = plan_new(p->spec, bundle, &p->plan, reterr_error);
         if (r < 0)
                 return r;

@@ -24,8 +24,10 @@ typedef struct Prepared {
 
 void prepared_done(Prepared *p);
 
-/* bundle: absolute path of the bundle. config: path of the specification, relative to the bundle. */
-int prepare_container(Prepared *p, const char *bundle, const char *config, Error *reterr_error);
+/* bundle: absolute path of the bundle. config: path of the specification, relative to the bundle. In between
+ * the specification may be changed. */
+int prepare_spec(Prepared *p, const char *bundle, const char *config, Error *reterr_error);
+int prepare_plan(Prepared *p, const char *bundle, Error *reterr_error);
 
 /* Reads a specification. *ret_text (with *ret_size) may be NULL. */
 int runtime_spec_read(const char *path, RuntimeSpec **ret, char **ret_text, size_t *ret_size,

@@ -146,6 +146,24 @@ int task_limit_caps(Task *t, Error *reterr_error) {
         return 0;
 }
 
+/* So that the user may open /dev/stdout and the like again. What all share (/dev/null) stays as it is. */
+int task_own_stdio(const Task *t, Error *reterr_error) {
+        struct stat st, null = {};
+
+        (void) stat("/dev/null", &null);
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+                if (fstat(fd, &st) < 0 || st.st_uid == t->user.uid ||
+                    (S_ISCHR(st.st_mode) && st.st_rdev == null.st_rdev))
+                        continue;
+                /* EINVAL: an owner that this user namespace does not know. */
+                if (fchown(fd, t->user.uid, (gid_t) -1) < 0 && errno != EINVAL && errno != EPERM &&
+                    errno != EROFS)
+                        return error_set_errno(reterr_error, -errno,
+                                               "Cannot give descriptor %d to user %u: %m", fd, t->user.uid);
+        }
+        return 0;
+}
+
 int task_become_user(Task *t, Error *reterr_error) {
         const UserInfo *u = &t->user;
         int r;
@@ -185,7 +203,7 @@ static int check_executable(const char *path) {
 static int command_error(int r, const char *name, const char *path, Error *reterr_error) {
         if (r == -ENOENT || r == -ENOTDIR)
                 return error_set(reterr_error, r, "CommandNotFound",
-                                 "The command \"%s\" does not exist in the container.", name);
+                                 "The command \"%s\" does not exist in the container: %m", name);
         if (r == -EISDIR)
                 return error_set(reterr_error, r, "CommandNotExecutable",
                                  "The command \"%s\" is a directory.", path);
@@ -230,8 +248,9 @@ int task_find_command(Task *t, Error *reterr_error) {
         if (denied < 0)
                 return command_error(denied, name, denied_path, reterr_error);
         return error_set(reterr_error, -ENOENT, "CommandNotFound",
-                         "The command \"%s\" is in no directory of the container's PATH (%s).", name,
-                         path ?: PATH_DEFAULT);
+                         "The command \"%s\" is in no directory of the container's PATH (%s): executable file "
+                         "not found in $PATH",
+                         name, path ?: PATH_DEFAULT);
 }
 
 int task_execute(Task *t, Error *reterr_error) {

@@ -28,6 +28,9 @@ int task_find_user(Task *t, int root_fd, Error *reterr_error);
  * left for a second call, as the user. */
 int task_change_directory(Task *t, bool last, Error *reterr_error);
 
+/* Gives descriptors 0, 1 and 2 to the user. */
+int task_own_stdio(const Task *t, Error *reterr_error);
+
 /* Takes from the capabilities what is not to be had here; each missing one is a note. */
 int task_limit_caps(Task *t, Error *reterr_error);
 int task_become_user(Task *t, Error *reterr_error);
