@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <regex.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -63,16 +64,33 @@ Cgroup container_cgroup(const GlobalOptions *g, const Container *c) {
         };
 }
 
-int container_spec(const Container *c, RuntimeSpec **ret, Error *reterr_error) {
+static int read_spec(const Container *c, const char *only_with, RuntimeSpec **ret, Error *reterr_error) {
         _cleanup_free_ char *text = NULL;
         size_t size;
         int r;
 
         r = read_file_at(c->dir_fd, STATE_CONFIG, SPEC_SIZE_MAX, &text, &size);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot read the specification of container \"%s\": %m",
-                                       c->state.id);
+                return error_set_errno(reterr_error, r,
+                                       "Cannot read the specification of container \"%s\": %m", c->state.id);
+        if (only_with && !strstr(text, only_with)) {
+                *ret = NULL;
+                return 0;
+        }
         return runtime_spec_parse(text, size, ret, reterr_error);
+}
+
+int container_spec(const Container *c, RuntimeSpec **ret, Error *reterr_error) {
+        return read_spec(c, NULL, ret, reterr_error);
+}
+
+int container_run_hooks(const Container *c, HookType type, ContainerStatus status, Error *reterr_error) {
+        _cleanup_(runtime_spec_freep) RuntimeSpec *spec = NULL;
+        int r;
+
+        /* Most containers have none, and need not be parsed for that. */
+        r = read_spec(c, hook_type_to_string(type), &spec, reterr_error);
+        return r < 0 || !spec ? r : hooks_run(spec->hooks, type, &c->state, status, reterr_error);
 }
 
 static int kill_init(const Container *c, Error *reterr_error) {
@@ -89,30 +107,37 @@ static int kill_init(const Container *c, Error *reterr_error) {
         p = (struct pollfd){ .fd = pidfd, .events = POLLIN };
         if (TEMP_FAILURE_RETRY(poll(&p, 1, KILL_TIMEOUT_MSEC)) <= 0)
                 return error_set(reterr_error, -ETIMEDOUT, "Failed",
-                                 "Container \"%s\" was sent SIGKILL and did not end within %d s.", c->state.id,
-                                 KILL_TIMEOUT_MSEC / 1000);
+                                 "Container \"%s\" was sent SIGKILL and did not end within %d s.",
+                                 c->state.id, KILL_TIMEOUT_MSEC / 1000);
         return 0;
 }
 
-/* What the specification asks for at the end. That none can be read is no reason to keep a container. */
-static void finish(const Container *c) {
+static int remove_resctrl(const Container *c, Error *reterr_error) {
         _cleanup_(runtime_spec_freep) RuntimeSpec *spec = NULL;
+        int r;
+
+        r = read_spec(c, "intelRdt", &spec, reterr_error);
+        return r < 0 || !spec ? r : resctrl_remove(&spec->intel_rdt, c->state.id, reterr_error);
+}
+
+/* What the specification asks for at the end. That it fails is no reason to keep a container. */
+static void finish(const Container *c) {
         _cleanup_error_ Error e = ERROR_NULL, f = ERROR_NULL;
 
-        if (container_spec(c, &spec, &e) < 0) {
+        if (remove_resctrl(c, &e) < 0)
                 report_error(&e);
-                return;
-        }
-        if (resctrl_remove(&spec->intel_rdt, c->state.id, &e) < 0)
-                report_error(&e);
-        if (hooks_run(spec->hooks, HOOK_POSTSTOP, &c->state, CONTAINER_STOPPED, &f) < 0)
+        if (container_run_hooks(c, HOOK_POSTSTOP, CONTAINER_STOPPED, &f) < 0)
                 report_error(&f);
 }
 
 int container_delete(const GlobalOptions *g, Container *c, Error *reterr_error) {
         Cgroup cgroup = container_cgroup(g, c);
+        struct stat st;
         int r;
 
+        /* Somebody else has deleted it while this process waited, and the id may be another one's by now. */
+        if (fstat(c->dir_fd, &st) >= 0 && st.st_nlink == 0)
+                return 0;
         r = kill_init(c, reterr_error);
         if (r < 0)
                 return r;
@@ -135,8 +160,8 @@ static int list_matches(const GlobalOptions *g, const char *regex, char ***ret, 
         int r = 0;
 
         if (regcomp(&re, regex, REG_EXTENDED | REG_NOSUB) != 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is no regular expression.",
-                                 regex);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "\"%s\" is no regular expression.", regex);
 
         root_fd = open(g->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (root_fd >= 0 || errno != ENOENT)

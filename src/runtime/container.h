@@ -28,6 +28,9 @@ Cgroup container_cgroup(const GlobalOptions *g, const Container *c);
 /* The specification as it was at the creation. */
 int container_spec(const Container *c, RuntimeSpec **ret, Error *reterr_error);
 
+/* Runs the hooks of a type that the container has. */
+int container_run_hooks(const Container *c, HookType type, ContainerStatus status, Error *reterr_error);
+
 /* Kills what runs, removes cgroup and resctrl group, runs the poststop hooks (whose failures are reported, no more)
  * and removes the state. c is locked. */
 int container_delete(const GlobalOptions *g, Container *c, Error *reterr_error);

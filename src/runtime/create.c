@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -21,6 +22,7 @@
 #include "basic/strv.h"
 #include "runtime/attributes.h"
 #include "runtime/cgroup.h"
+#include "runtime/container.h"
 #include "runtime/create.h"
 #include "runtime/foreground.h"
 #include "runtime/hooks.h"
@@ -160,9 +162,8 @@ static int check_terminal(const Creation *c, Error *reterr_error) {
         bool shown = c->run && !c->options->detach;
 
         if (p->terminal && !shown && c->console_fd < 0)
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "process.terminal: nobody would show the terminal: use --console-socket.");
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "process.terminal: nobody would show the terminal: use --console-socket.");
         return 0;
 }
 
@@ -543,32 +544,43 @@ int container_create(const GlobalOptions *g, const CreateOptions *o, Error *rete
         return creation_run(&c, reterr_error);
 }
 
-static void run_poststart(const SpecHooks hooks[static _HOOK_TYPE_MAX], const ContainerState *s) {
+/* runtime.md, "Lifecycle", 10: a poststart hook that fails ends the container. */
+static int run_poststart(const GlobalOptions *g, Container *c, Error *reterr_error) {
         _cleanup_error_ Error e = ERROR_NULL;
+        int r;
 
-        /* "the runtime MUST log a warning, but continue": runtime.md, "Lifecycle", 9. */
-        if (hooks_run(hooks, HOOK_POSTSTART, s, CONTAINER_RUNNING, &e) < 0)
+        r = container_run_hooks(c, HOOK_POSTSTART, CONTAINER_RUNNING, reterr_error);
+        if (r < 0 && container_delete(g, c, &e) < 0)
                 report_warning("%s", error_message(&e));
+        return r;
 }
 
-static void remove_ended(Creation *c) {
-        _cleanup_error_ Error e = ERROR_NULL;
+/* What a service manager waits for: that the container says it is ready. */
+static int wait_ready(int notify_fd, const ContainerState *s, Error *reterr_error) {
+        _cleanup_close_ int pidfd = -EBADF;
+        int r;
 
-        if (c->options->keep)
-                return;
-        if (cgroup_remove(&c->cgroup, &e) < 0)
-                report_warning("%s", error_message(&e));
-        error_done(&e);
-        if (resctrl_remove(&c->prepared.spec->intel_rdt, c->options->id, &e) < 0)
-                report_warning("%s", error_message(&e));
-        (void) state_dir_remove(c->root_fd, c->options->id);
-        error_done(&e);
-        if (hooks_run(c->prepared.spec->hooks, HOOK_POSTSTOP, &c->state, CONTAINER_STOPPED, &e) < 0)
-                report_warning("%s", error_message(&e));
+        if (notify_fd < 0)
+                return 0;
+        pidfd = state_pidfd(s);
+        r = pidfd == -ESRCH ? 0 : pidfd < 0 ? pidfd : notify_proxy_wait_ready(notify_fd, pidfd, s->pid);
+        return r < 0 ? error_set_errno(reterr_error, r, "Cannot wait for the container to be ready: %m") : 0;
+}
+
+/* From a creation that is committed to the container that anybody else would open. */
+static Container creation_to_container(Creation *c) {
+        Container container = { .root_fd = TAKE_FD(c->root_fd),
+                                .dir_fd = TAKE_FD(c->dir_fd),
+                                .state = c->state };
+
+        c->state = (ContainerState){};
+        return container;
 }
 
 int container_run(const GlobalOptions *g, const CreateOptions *o, Error *reterr_error) {
+        _cleanup_(container_done) Container container = CONTAINER_NULL;
         _cleanup_(creation_done) Creation c = CREATION_INIT;
+        _cleanup_error_ Error e = ERROR_NULL;
         int r, code;
 
         c.g = g;
@@ -577,69 +589,63 @@ int container_run(const GlobalOptions *g, const CreateOptions *o, Error *reterr_
         r = creation_run(&c, reterr_error);
         if (r < 0)
                 return r;
-        c.dir_fd = safe_close(c.dir_fd);
-        run_poststart(c.prepared.spec->hooks, &c.state);
+        container = creation_to_container(&c);
+        r = run_poststart(g, &container, reterr_error);
+        if (r < 0)
+                return r;
         if (o->detach)
-                return 0;
+                return wait_ready(c.foreground.notify_fd, &container.state, reterr_error);
 
+        /* Others may have it now. */
+        (void) flock(container.dir_fd, LOCK_UN);
         r = foreground_wait(&c.foreground, c.pid, &code, reterr_error);
         if (r < 0)
                 return r;
-        remove_ended(&c);
+        foreground_done(&c.foreground);
+        if (!o->keep && flock(container.dir_fd, LOCK_EX) >= 0 && container_delete(g, &container, &e) < 0)
+                report_warning("%s", error_message(&e));
         return code;
 }
 
 /* ---- start ---- */
 
-int container_start(const GlobalOptions *g, const char *id, Error *reterr_error) {
-        _cleanup_(container_state_done) ContainerState state = {};
-        _cleanup_close_ int root_fd = -EBADF, dir_fd = -EBADF, start_fd = -EBADF, report_fd = -EBADF;
-        _cleanup_(runtime_spec_freep) RuntimeSpec *spec = NULL;
-        _cleanup_free_ char *text = NULL;
-        ContainerStatus status;
-        size_t size;
-        int r;
+static int let_start(const Container *c, Error *reterr_error) {
+        _cleanup_close_ int start_fd = -EBADF, report_fd = -EBADF;
 
-        root_fd = state_root_open(g->root, false, reterr_error);
-        if (root_fd < 0)
-                return root_fd;
-        dir_fd = state_dir_open(root_fd, id, true, reterr_error);
-        if (dir_fd < 0)
-                return dir_fd;
-        r = state_read(dir_fd, id, &state, reterr_error);
-        if (r < 0)
-                return r;
-        status = state_status(dir_fd, &state);
-        if (status != CONTAINER_CREATED)
-                return error_set(reterr_error, -EBUSY, "InvalidState",
-                                 "The container \"%s\" is %s: only a created one can be started.", id,
-                                 container_status_to_string(status));
-
-        r = read_file_at(dir_fd, STATE_CONFIG, SPEC_SIZE_MAX, &text, &size);
-        if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot read the container's specification: %m");
-        if (strstr(text, "\"poststart\"")) {
-                r = runtime_spec_parse(text, size, &spec, reterr_error);
-                if (r < 0)
-                        return r;
-        }
-
-        report_fd = RET_NERRNO(
-                        openat(dir_fd, STATE_REPORT_FIFO, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+        report_fd = RET_NERRNO(openat(c->dir_fd, STATE_REPORT_FIFO,
+                                      O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
         start_fd = RET_NERRNO(
-                        openat(dir_fd, STATE_START_FIFO, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+                        openat(c->dir_fd, STATE_START_FIFO, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
         if (report_fd < 0 || start_fd < 0 || fd_set_nonblock(report_fd, false) < 0 ||
             write(start_fd, "", 1) != 1)
                 return error_set(
                                 reterr_error, -ESRCH, "InvalidState",
                                 "The container \"%s\" cannot be started: its process does not wait any more.",
-                                id);
-        (void) unlinkat(dir_fd, STATE_START_FIFO, 0);
-        (void) unlinkat(dir_fd, STATE_REPORT_FIFO, 0);
-        r = init_wait_executed(report_fd, reterr_error);
+                                c->state.id);
+        (void) unlinkat(c->dir_fd, STATE_START_FIFO, 0);
+        (void) unlinkat(c->dir_fd, STATE_REPORT_FIFO, 0);
+        return init_wait_executed(report_fd, reterr_error);
+}
+
+int container_start(const GlobalOptions *g, const char *id, Error *reterr_error) {
+        _cleanup_(container_done) Container c = CONTAINER_NULL;
+        _cleanup_close_ int notify_fd = -EBADF;
+        ContainerStatus status;
+        int r;
+
+        r = container_open(g, id, true, &c, reterr_error);
         if (r < 0)
                 return r;
-        if (spec)
-                run_poststart(spec->hooks, &state);
-        return 0;
+        status = container_status(&c);
+        if (status != CONTAINER_CREATED)
+                return error_set(reterr_error, -EBUSY, "InvalidState",
+                                 "The container \"%s\" is %s: only a created one can be started.", id,
+                                 container_status_to_string(status));
+
+        notify_fd = notify_proxy_open(c.dir_fd);
+        r = let_start(&c, reterr_error);
+        if (r < 0)
+                return r;
+        r = run_poststart(g, &c, reterr_error);
+        return r < 0 ? r : wait_ready(notify_fd, &c.state, reterr_error);
 }

@@ -87,9 +87,10 @@ int notify_proxy_open(int state_fd) {
 
 /* What a container may say: not who its main process is, which descriptors are to be kept, and the like. */
 static bool may_be_said(const char *line) {
-        static const char *const allowed[] = { "READY=1",  "STATUS=",   "RELOADING=1", "STOPPING=1",
-                                               "ERRNO=",   "BUSERROR=", "WATCHDOG=1",  "EXTEND_TIMEOUT_USEC=",
-                                               "MONOTONIC_USEC=", NULL };
+        static const char *const allowed[] = {
+                "READY=1",   "STATUS=",    "RELOADING=1",          "STOPPING=1",      "ERRNO=",
+                "BUSERROR=", "WATCHDOG=1", "EXTEND_TIMEOUT_USEC=", "MONOTONIC_USEC=", NULL
+        };
 
         for (size_t i = 0; allowed[i]; i++)
                 if (startswith(line, allowed[i]))
@@ -111,7 +112,7 @@ int notify_proxy_forward(int fd, pid_t pid) {
         lines = strv_split(text, "\n");
         if (!lines)
                 return -ENOMEM;
-        STRV_FOREACH(line, lines) {
+        STRV_FOREACH (line, lines) {
                 if (!may_be_said(line))
                         continue;
                 if (streq(line, "READY=1")) {

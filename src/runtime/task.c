@@ -247,10 +247,11 @@ int task_find_command(Task *t, Error *reterr_error) {
 
         if (denied < 0)
                 return command_error(denied, name, denied_path, reterr_error);
-        return error_set(reterr_error, -ENOENT, "CommandNotFound",
-                         "The command \"%s\" is in no directory of the container's PATH (%s): executable file "
-                         "not found in $PATH",
-                         name, path ?: PATH_DEFAULT);
+        return error_set(
+                        reterr_error, -ENOENT, "CommandNotFound",
+                        "The command \"%s\" is in no directory of the container's PATH (%s): executable file "
+                        "not found in $PATH",
+                        name, path ?: PATH_DEFAULT);
 }
 
 int task_execute(Task *t, Error *reterr_error) {
