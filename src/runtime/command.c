@@ -18,47 +18,77 @@ typedef struct Verb {
         const char *options; /* lines of the help; NULL: none */
 } Verb;
 
+#define HELP_CREATE                                                                                         \
+        "  -b --bundle=DIR           The bundle, instead of the working directory\n"                        \
+        "  -f --config=FILE          The specification, instead of config.json in the bundle\n"             \
+        "     --console-socket=PATH  Pass the terminal to this socket\n"                                    \
+        "     --pid-file=FILE        Write the first process's number there\n"                              \
+        "     --pidfd-socket=PATH    Pass a descriptor of the first process to this socket\n"               \
+        "     --preserve-fds=N       Pass descriptors 3 to N+2 on\n"                                        \
+        "     --no-pivot             Move the root instead of exchanging it: for a root on a ramdisk\n"     \
+        "     --no-new-keyring       Leave the session keyring as it is\n"
+
 static const Verb verbs[] = {
-        { "create", command_create, "CONTAINER", "Create a container", NULL },
-        { "exec", command_exec, "CONTAINER COMMAND [ARGUMENT...]", "Execute a process in a container", NULL },
-        { "run", command_run, "CONTAINER", "Create and start a container", NULL },
-        { "start", command_start, "CONTAINER", "Start a created container", NULL },
+        { "create", command_create, "CONTAINER", "Create a container, which start lets go on", HELP_CREATE },
+        { "start", command_start, "CONTAINER", "Start a container that has been created", NULL },
+        { "run", command_run, "CONTAINER", "Create and start a container",
+          HELP_CREATE "  -d --detach               Do not wait for its end\n"
+                      "     --keep                 Keep its state when it has ended, until it is deleted\n"
+                      "     --no-subreaper         Without effect\n" },
+        { "exec", command_exec, "CONTAINER cmd [ARGUMENT...]", "Execute a further process in a container",
+          "  -p --process=FILE           What to execute, as JSON: process of the specification\n"
+          "     --cwd=DIR                The working directory\n"
+          "  -e --env=NAME=VALUE         Add to the environment; may be repeated, as all that add\n"
+          "  -u --user=UID[:GID]         The user\n"
+          "  -g --additional-gids=GID    Add a group\n"
+          "  -c --cap=CAPABILITY         Add a capability\n"
+          "     --no-new-privs           No privileges by execve(2)\n"
+          "     --apparmor=PROFILE       The AppArmor profile\n"
+          "     --process-label=LABEL    The SELinux label\n"
+          "     --cgroup=PATH            The cgroup, below the container's\n"
+          "  -t --tty                    With a terminal\n"
+          "  -d --detach                 Do not wait for its end\n"
+          "     --ignore-paused          Also in a paused container\n"
+          "     --console-socket=PATH    Pass the terminal to this socket\n"
+          "     --pid-file=FILE          Write the process's number there\n"
+          "     --pidfd-socket=PATH      Pass a descriptor of the process to this socket\n"
+          "     --preserve-fds=N         Pass descriptors 3 to N+2 on\n"
+          "     --no-subreaper           Without effect\n" },
         { "state", command_state, "CONTAINER", "Show the state of a container as JSON", NULL },
         { "list", command_list, NULL, "List the containers",
-          "  -f --format FORMAT  table (default) or json\n"
+          "  -f --format=FORMAT  table (default) or json\n"
           "  -q --quiet          Only their names\n" },
+        { "ps", command_ps, "CONTAINER [PS-OPTION...]", "Show the processes in a container",
+          "  -f --format=FORMAT  table (default: what ps prints) or json (process numbers)\n" },
         { "kill", command_kill, "CONTAINER [SIGNAL]", "Send a signal (SIGTERM) to the container's first process",
           "  -a --all    To all processes of the container\n"
           "  -r --regex  CONTAINER is a regular expression: to each that it matches\n" },
         { "delete", command_delete, "CONTAINER", "Remove a container that has ended, or was never started",
           "  -f --force  Kill it first; no error if there is none\n"
           "  -r --regex  CONTAINER is a regular expression: each that it matches\n" },
-        { "ps", command_ps, "CONTAINER [PS-OPTION...]", "Show the processes in a container",
-          "  -f --format FORMAT  table (default: what ps prints) or json (process numbers)\n" },
         { "pause", command_pause, "CONTAINER", "Freeze all processes of a container", NULL },
         { "resume", command_resume, "CONTAINER", "Let a paused container go on", NULL },
         { "update", command_update, "CONTAINER", "Change a container's limits",
-          "  -r --resources FILE           Read them as JSON, linux.resources of the specification; -: from stdin\n"
-          "     --blkio-weight N           10 to 1000\n"
-          "     --cpu-burst USEC           Unused time that may be caught up on\n"
-          "     --cpu-idle 0|1             1: only when nobody else wants the CPU\n"
-          "     --cpu-period USEC          What --cpu-quota refers to\n"
-          "     --cpu-quota USEC           CPU time in a period; -1: no limit\n"
-          "     --cpu-share N              Weight among others, 2 to 262144\n"
-          "     --cpuset-cpus LIST         CPUs that may be used, such as 0-3,7\n"
-          "     --cpuset-mems LIST         Memory nodes that may be used\n"
-          "     --memory BYTES             Such as 512M; -1: no limit\n"
-          "     --memory-reservation BYTES What is not taken away when memory is scarce\n"
-          "     --memory-swap BYTES        Memory and swap together; -1: no limit\n"
-          "     --pids-limit N             Processes and threads; -1: no limit\n"
-          "     --l3-cache-schema TEXT     Line of the container's resctrl group\n"
-          "     --mem-bw-schema TEXT       Likewise\n"
-          "     --cpu-rt-period, --cpu-rt-runtime, --kernel-memory, --kernel-memory-tcp: not with cgroup v2\n" },
+          "  -r --resources=FILE            Read them as JSON, linux.resources of the specification; -: from stdin\n"
+          "     --blkio-weight=N            10 to 1000\n"
+          "     --cpu-burst=USEC            Unused time that may be caught up on\n"
+          "     --cpu-idle=0|1              1: only when nobody else wants the CPU\n"
+          "     --cpu-period=USEC           What --cpu-quota refers to\n"
+          "     --cpu-quota=USEC            CPU time in a period; -1: no limit\n"
+          "     --cpu-share=N               Weight among others, 2 to 262144\n"
+          "     --cpuset-cpus=LIST          CPUs that may be used, such as 0-3,7\n"
+          "     --cpuset-mems=LIST          Memory nodes that may be used\n"
+          "     --memory=BYTES              Such as 512M; -1: no limit\n"
+          "     --memory-reservation=BYTES  What is not taken away when memory is scarce\n"
+          "     --memory-swap=BYTES         Memory and swap together; -1: no limit\n"
+          "     --pids-limit=N              Processes and threads; -1: no limit\n"
+          "     --l3-cache-schema=TEXT      Line of the container's resctrl group\n"
+          "     --mem-bw-schema=TEXT        Likewise\n" },
         { "events", command_events, "CONTAINER", "Show what a container uses, and when memory runs out, as JSON",
-          "     --interval TIME  Time between two lines of numbers (5s)\n"
+          "     --interval=TIME  Time between two lines of numbers (5s)\n"
           "     --stats          Only one line, now\n" },
         { "spec", command_spec, NULL, "Write a config.json to begin with",
-          "  -b --bundle DIR  Into this directory, instead of the working directory\n"
+          "  -b --bundle=DIR  Into this directory, instead of the working directory\n"
           "     --rootless    For an ordinary user\n" },
         {},
 };

@@ -10,12 +10,12 @@
 #include "basic/fs-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
+#include "runtime/cgroup.h"
 #include "runtime/spec-private.h"
 #include "runtime/state.h"
 
 #define STATE_SIZE_MAX (4U * 1024U * 1024U) /* most of it annotations */
 #define STAT_SIZE_MAX 1024U                 /* of /proc/PID/stat */
-#define EVENTS_SIZE_MAX 1024U               /* of cgroup.events */
 #define CREATE_RETRIES_MAX 16U
 
 static const char *const container_status_table[_CONTAINER_STATUS_MAX] = {
@@ -360,23 +360,13 @@ int state_pidfd(const ContainerState *s) {
         return TAKE_FD(fd);
 }
 
-static bool is_frozen(const ContainerState *s) {
-        _cleanup_free_ char *path = NULL, *text = NULL;
-
-        if (!s->cgroup_path)
-                return false;
-        path = strjoin("/sys/fs/cgroup", s->cgroup_path, "/cgroup.events");
-        return path && read_file_at(AT_FDCWD, path, EVENTS_SIZE_MAX, &text, NULL) >= 0 &&
-               strstr(text, "frozen 1");
-}
-
 ContainerStatus state_status(int dir_fd, const ContainerState *s) {
         if (s->pid <= 0)
                 return CONTAINER_CREATING;
         if (!process_is_alive(s))
                 return CONTAINER_STOPPED;
         /* One that waits to be started can be paused as well. */
-        if (is_frozen(s))
+        if (s->cgroup_path && cgroup_is_frozen(&(Cgroup){ .path = s->cgroup_path }))
                 return CONTAINER_PAUSED;
         if (dir_fd >= 0 && faccessat(dir_fd, STATE_START_FIFO, F_OK, AT_SYMLINK_NOFOLLOW) >= 0)
                 return CONTAINER_CREATED;
