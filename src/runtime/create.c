@@ -33,6 +33,7 @@
 #include "runtime/report.h"
 #include "runtime/resctrl.h"
 #include "runtime/rlimits.h"
+#include "runtime/seccomp-listener.h"
 #include "runtime/self.h"
 #include "runtime/state.h"
 #include "runtime/terminal.h"
@@ -55,6 +56,7 @@ typedef struct Creation {
         int dir_fd;
         int console_fd;
         int pidfd_sock;
+        int listener_sock;
         int start_fd;
         int report_fd;
         int sock;
@@ -65,8 +67,8 @@ typedef struct Creation {
 #define CREATION_INIT                                                                                       \
         {                                                                                                   \
                 .prepared = PREPARED_INIT, .foreground = FOREGROUND_INIT, .root_fd = -EBADF,                \
-                .dir_fd = -EBADF, .console_fd = -EBADF, .pidfd_sock = -EBADF, .start_fd = -EBADF,           \
-                .report_fd = -EBADF, .sock = -EBADF                                                         \
+                .dir_fd = -EBADF, .console_fd = -EBADF, .pidfd_sock = -EBADF, .listener_sock = -EBADF,      \
+                .start_fd = -EBADF, .report_fd = -EBADF, .sock = -EBADF                                     \
         }
 
 static int oom(Error *reterr_error) {
@@ -99,6 +101,7 @@ static void creation_done(Creation *c) {
         safe_close(c->dir_fd);
         safe_close(c->console_fd);
         safe_close(c->pidfd_sock);
+        safe_close(c->listener_sock);
         safe_close(c->start_fd);
         safe_close(c->report_fd);
         safe_close(c->sock);
@@ -276,6 +279,8 @@ static int start_init(Creation *c, Error *reterr_error) {
                         .clone = &p->clone,
                         .state = &c->state,
                         .unshare_flags = p->plan->clone_flags & late,
+                        .listener_sock = c->listener_sock,
+                        .listener_state = &c->state,
                         .configured = true,
                         .user_namespace = p->spec->namespaces[NAMESPACE_USER].wanted,
                         .keep_keyring = c->options->no_new_keyring,
@@ -291,6 +296,7 @@ static int start_init(Creation *c, Error *reterr_error) {
         }
 
         p->clone.cgroup_fd = safe_close(p->clone.cgroup_fd);
+        c->listener_sock = safe_close(c->listener_sock);
         c->pid = pid;
         c->state.pid = pid;
         c->state.pid_start_time = process_start_time(pid);
@@ -449,6 +455,9 @@ static int creation_prepare(Creation *c, Error *reterr_error) {
         if (r < 0)
                 return r;
         r = check_terminal(c, reterr_error);
+        if (r < 0)
+                return r;
+        r = seccomp_listener_connect(c->prepared.spec->seccomp, &c->listener_sock, reterr_error);
         if (r < 0)
                 return r;
         r = take_listen_fds(c, reterr_error);

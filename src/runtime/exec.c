@@ -23,6 +23,7 @@
 #include "runtime/report.h"
 #include "runtime/resctrl.h"
 #include "runtime/rlimits.h"
+#include "runtime/seccomp-listener.h"
 #include "runtime/self.h"
 #include "runtime/state.h"
 #include "runtime/terminal.h"
@@ -39,6 +40,7 @@ typedef struct Exec {
         int dir_fd;
         int console_fd;
         int pidfd_sock;
+        int listener_sock;
         int sock;
         pid_t pid;
 } Exec;
@@ -46,7 +48,7 @@ typedef struct Exec {
 #define EXEC_INIT                                                                                           \
         {                                                                                                   \
                 .clone = CLONE_SPEC_INIT, .foreground = FOREGROUND_INIT, .dir_fd = -EBADF,                  \
-                .console_fd = -EBADF, .pidfd_sock = -EBADF, .sock = -EBADF                                  \
+                .console_fd = -EBADF, .pidfd_sock = -EBADF, .listener_sock = -EBADF, .sock = -EBADF         \
         }
 
 static void exec_done(Exec *e) {
@@ -60,6 +62,7 @@ static void exec_done(Exec *e) {
         safe_close(e->dir_fd);
         safe_close(e->console_fd);
         safe_close(e->pidfd_sock);
+        safe_close(e->listener_sock);
         safe_close(e->sock);
 }
 
@@ -255,7 +258,7 @@ static int prepare_process(Exec *e, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return seccomp_listener_connect(e->spec->seccomp, &e->listener_sock, reterr_error);
 }
 
 static int connect_sockets(Exec *e, Error *reterr_error) {
@@ -276,7 +279,8 @@ static int connect_sockets(Exec *e, Error *reterr_error) {
 
 static int start(Exec *e, Error *reterr_error) {
         _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
-        bool user_namespace = e->clone.pidfd_flags & CLONE_NEWUSER;
+        bool user_namespace = e->clone.pidfd_flags & CLONE_NEWUSER,
+             configured = user_namespace || e->listener_sock >= 0;
         InitConfigured m = {};
         int r;
 
@@ -295,7 +299,9 @@ static int start(Exec *e, Error *reterr_error) {
                         .process = &e->process,
                         .seccomp = e->spec->seccomp ? &e->seccomp : NULL,
                         .clone = &e->clone,
-                        .configured = user_namespace,
+                        .listener_sock = e->listener_sock,
+                        .listener_state = &e->state,
+                        .configured = configured,
                         .user_namespace = user_namespace,
                         .n_preserve_fds = e->options->n_preserve_fds,
                         .start_fd = -EBADF,
@@ -307,13 +313,14 @@ static int start(Exec *e, Error *reterr_error) {
                 init_run(&init);
         }
 
+        e->listener_sock = safe_close(e->listener_sock);
         e->sock = TAKE_FD(pair[0]);
         r = resctrl_join(&e->spec->intel_rdt, e->options->id, e->pid, reterr_error);
         if (r < 0)
                 return r;
-        if (!user_namespace)
+        if (!configured)
                 return 0;
-        r = oom_score_apply(e->pid, &e->process, NULL, reterr_error);
+        r = user_namespace ? oom_score_apply(e->pid, &e->process, NULL, reterr_error) : 0;
         if (r < 0)
                 return r;
         m.pid = e->pid;

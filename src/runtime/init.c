@@ -30,11 +30,13 @@
 #include "runtime/labels.h"
 #include "runtime/mounts.h"
 #include "runtime/rlimits.h"
+#include "runtime/seccomp-listener.h"
 #include "runtime/terminal.h"
 
 typedef struct Init {
         const InitContext *context;
         Task task;
+        pid_t pid; /* as the parent sees it; 0: it has not said */
 } Init;
 
 int error_exit_code(const Error *e) {
@@ -154,13 +156,15 @@ static int new_session(bool keep_keyring, Error *reterr_error) {
         return 0;
 }
 
-static int wait_configured(const InitContext *c, Error *reterr_error) {
+static int wait_configured(Init *i, Error *reterr_error) {
+        const InitContext *c = i->context;
         InitConfigured m;
 
         if (!c->configured)
                 return 0;
         if (TEMP_FAILURE_RETRY(recv(c->sock, &m, sizeof(m), 0)) != sizeof(m))
                 return error_set(reterr_error, -EPIPE, "Failed", "The runtime ended during the set-up.");
+        i->pid = m.pid;
         if (c->state)
                 c->state->pid = m.pid;
         return 0;
@@ -226,7 +230,7 @@ static int set_affinity(const InitContext *c, Error *reterr_error) {
 /* ---- 2. to the new root ---- */
 
 static int close_descriptors(const InitContext *c, Error *reterr_error) {
-        int except[PRESERVE_FDS_MAX + 3], r;
+        int except[PRESERVE_FDS_MAX + 4], r;
         size_t n = 0;
 
         for (unsigned i = 0; i < c->n_preserve_fds && i < PRESERVE_FDS_MAX; i++) {
@@ -242,6 +246,8 @@ static int close_descriptors(const InitContext *c, Error *reterr_error) {
                 except[n++] = c->start_fd;
         if (c->report_fd >= 0)
                 except[n++] = c->report_fd;
+        if (c->listener_sock >= 0)
+                except[n++] = c->listener_sock;
         r = close_all_fds_except(except, n);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot close descriptors: %m");
@@ -322,11 +328,20 @@ static int open_terminal(Init *i, Error *reterr_error) {
 /* ---- all of it ---- */
 
 static int install_seccomp(const Init *i, Error *reterr_error) {
+        const InitContext *c = i->context;
+        _cleanup_free_ char *message = NULL;
         int r;
 
-        if (!i->context->seccomp)
+        if (!c->seccomp)
                 return 0;
-        r = seccomp_install(i->context->seccomp);
+        if (c->listener_sock >= 0) {
+                message = seccomp_listener_message(c->spec->seccomp, c->listener_state,
+                                                   c->plan ? CONTAINER_CREATING : CONTAINER_RUNNING, i->pid);
+                if (!message)
+                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+                return seccomp_install_with_listener(c->seccomp, c->listener_sock, message, reterr_error);
+        }
+        r = seccomp_install(c->seccomp);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot install the seccomp filter: %m");
         return 0;
@@ -342,7 +357,7 @@ static int prepare_namespaces(Init *i, Error *reterr_error) {
         r = new_session(c->keep_keyring, reterr_error);
         if (r < 0)
                 return r;
-        r = wait_configured(c, reterr_error);
+        r = wait_configured(i, reterr_error);
         if (r < 0)
                 return r;
         if (!c->user_namespace) {

@@ -13,7 +13,7 @@
  *   prestart, createRuntime
  *   done ---------------------------------------->
  *                                                   new root, user, capabilities, terminal, command found
- *   <----------------------- "terminal", "listener" with their descriptors, if there are such
+ *   <----------------------------------- "terminal" with its descriptor, if there is one
  *   <----------------------------------- "ready"    or "failed", at any point
  *   go ------------------------------------------>
  *                                                   waits for `start` (created only), execve()
@@ -41,8 +41,8 @@ typedef enum InitMessageType {
         INIT_MESSAGE_FAILED,   /* code, name, sentence */
         INIT_MESSAGE_HOOKS,    /* answered by one byte */
         INIT_MESSAGE_TERMINAL, /* with the pseudoterminal's master */
-        INIT_MESSAGE_LISTENER, /* with the seccomp filter's listener */
-        INIT_MESSAGE_READY,    /* text: what could not be had and is done without, or nothing; answered by one byte */
+        INIT_MESSAGE_READY, /* text: what could not be had and is done without, or nothing; answered by one
+                               byte */
 } InitMessageType;
 
 /* Init's datagram; the strings end with their NULs. */
@@ -65,6 +65,8 @@ typedef struct InitContext {
         const CloneSpec *clone;        /* what this process was made with */
         ContainerState *state;  /* for hooks; NULL: there are none */
         uint64_t unshare_flags; /* CLONE_NEWCGROUP, CLONE_NEWTIME: to be made once in the right cgroup */
+        int listener_sock; /* where the seccomp filter's listener goes; -EBADF: there is none. With it: */
+        const ContainerState *listener_state; /* what goes with it; and `configured`, for the pid */
         bool configured;        /* the parent sends "configured" */
         bool user_namespace;    /* a new one, or another one than the parent's */
         bool keep_keyring;

@@ -47,6 +47,9 @@ static int check_supported(const Prepared *p, Error *reterr_error) {
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
                                  "linux.%s: moored's containers have none.",
                                  p->spec->intel_rdt.wanted ? "intelRdt" : "netDevices");
+        if (p->spec->seccomp && p->spec->seccomp->listener_path)
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
+                                 "linux.seccomp.listenerPath: moored's containers have no listener.");
         /* The container is in its unit's cgroup, with the limits that the unit has. */
         if (p->spec->cgroups_path || (p->spec->resources && (resource_spec_first_limit(p->spec->resources) ||
                                                              p->spec->resources->n_devices > 0)))
@@ -76,6 +79,7 @@ static int start_init(Prepared *p, pid_t *ret_pid, int *ret_sock, Error *reterr_
                         .clone = &p->clone,
                         .start_fd = -EBADF,
                         .report_fd = -EBADF,
+                        .listener_sock = -EBADF,
                         .sock = pair[1],
                 };
 

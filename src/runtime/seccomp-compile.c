@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "basic/fd-util.h"
+#include "basic/strv.h"
 #include "runtime/seccomp-filter.h"
 
 #define X32_BIT 0x40000000U
@@ -38,6 +39,7 @@ static int action_from(const char *name, uint64_t errno_ret, const char *member,
                 { "SCMP_ACT_KILL_PROCESS", SCMP_ACT_KILL_PROCESS },
                 { "SCMP_ACT_KILL_THREAD", SCMP_ACT_KILL_THREAD },
                 { "SCMP_ACT_LOG", SCMP_ACT_LOG },
+                { "SCMP_ACT_NOTIFY", SCMP_ACT_NOTIFY },
                 { "SCMP_ACT_TRAP", SCMP_ACT_TRAP },
         };
         uint64_t value = errno_ret == UINT64_MAX ? EPERM : errno_ret;
@@ -55,6 +57,9 @@ static int action_from(const char *name, uint64_t errno_ret, const char *member,
         }
         for (size_t i = 0; i < ELEMENTSOF(table); i++)
                 if (streq(table[i].name, name)) {
+                        if (errno_ret != UINT64_MAX)
+                                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                                 "%s: \"%s\" has no errno, but one is given.", member, name);
                         *ret = table[i].action;
                         return 0;
                 }
@@ -108,9 +113,16 @@ static bool arch_is_foreign(uint32_t token) {
         static const uint32_t families[][3] = {
                 { SCMP_ARCH_X86_64, SCMP_ARCH_X86, SCMP_ARCH_X32 },
                 { SCMP_ARCH_AARCH64, SCMP_ARCH_ARM },
+                { SCMP_ARCH_MIPS64, SCMP_ARCH_MIPS64N32, SCMP_ARCH_MIPS },
+                { SCMP_ARCH_MIPSEL64, SCMP_ARCH_MIPSEL64N32, SCMP_ARCH_MIPSEL },
+                { SCMP_ARCH_PPC64, SCMP_ARCH_PPC },
+                { SCMP_ARCH_S390X, SCMP_ARCH_S390 },
+                { SCMP_ARCH_PARISC64, SCMP_ARCH_PARISC },
         };
         uint32_t native = seccomp_arch_native();
 
+        if (token == native)
+                return false;
         for (size_t i = 0; i < ELEMENTSOF(families); i++) {
                 bool ours = false, contains = false;
 
@@ -118,10 +130,18 @@ static bool arch_is_foreign(uint32_t token) {
                         ours = ours || families[i][k] == native;
                         contains = contains || families[i][k] == token;
                 }
-                if (contains)
-                        return !ours;
+                if (ours && contains)
+                        return false;
         }
-        return false;
+        return true;
+}
+
+/* Those of the specification that the library may be too old for: foreign on every machine that it runs on. */
+static bool arch_is_newer(const char *name) {
+        static const char *const newer[] = { "SCMP_ARCH_LOONGARCH64", "SCMP_ARCH_M68K", "SCMP_ARCH_SH",
+                                             "SCMP_ARCH_SHEB", NULL };
+
+        return strv_contains((char *const *) newer, name);
 }
 
 typedef struct Architectures {
@@ -137,6 +157,8 @@ static int add_architectures(scmp_filter_ctx c, const SeccompSpec *s, Architectu
                 uint32_t token = arch_from(s->architectures[i]);
                 int r;
 
+                if (token == 0 && arch_is_newer(s->architectures[i]))
+                        continue;
                 if (token == 0)
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                          "linux.seccomp.architectures: \"%s\" is not known.",
@@ -168,11 +190,15 @@ static bool has_repeated_index(const SeccompRule *rule) {
 }
 
 static int add_rule(scmp_filter_ctx c, uint32_t action, const char *name, const struct scmp_arg_cmp *args,
-                    unsigned n, Error *reterr_error) {
+                    unsigned n, bool fail_unknown, Error *reterr_error) {
         int number = seccomp_syscall_resolve_name(name), r;
 
-        if (number == __NR_SCMP_ERROR)
-                return 0;
+        if (number == __NR_SCMP_ERROR) {
+                if (!fail_unknown)
+                        return 0;
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "linux.seccomp.syscalls: the system call \"%s\" is not known.", name);
+        }
         r = seccomp_rule_add_array(c, action, number, n, args);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "linux.seccomp.syscalls: cannot add \"%s\": %m",
@@ -180,7 +206,7 @@ static int add_rule(scmp_filter_ctx c, uint32_t action, const char *name, const 
         return 0;
 }
 
-static int add_rules(scmp_filter_ctx c, const SeccompRule *rule, uint32_t default_action,
+static int add_rules(scmp_filter_ctx c, const SeccompRule *rule, uint32_t default_action, bool fail_unknown,
                      Error *reterr_error) {
         struct scmp_arg_cmp args[SPEC_SECCOMP_ARGS_MAX];
         bool alternatives = has_repeated_index(rule);
@@ -211,7 +237,7 @@ static int add_rules(scmp_filter_ctx c, const SeccompRule *rule, uint32_t defaul
 
                 for (size_t k = 0; k < n_alternatives; k++) {
                         r = add_rule(c, action, rule->names[i], args + k,
-                                     alternatives ? 1 : (unsigned) rule->n_args, reterr_error);
+                                     alternatives ? 1 : (unsigned) rule->n_args, fail_unknown, reterr_error);
                         if (r < 0)
                                 return r;
                 }
@@ -342,7 +368,7 @@ int seccomp_compile(const SeccompSpec *s, SeccompProgram *ret, Error *reterr_err
         if (r < 0)
                 return r;
         for (size_t i = 0; i < s->n_rules; i++) {
-                r = add_rules(c, &s->rules[i], default_action, reterr_error);
+                r = add_rules(c, &s->rules[i], default_action, s->fail_unknown, reterr_error);
                 if (r < 0)
                         return r;
         }

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
+#include <seccomp.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,6 +20,9 @@
 #define CACHE_MAGIC UINT64_C(0x3170626463636573) /* "seccdbp1" */
 #define CACHE_KEY_MAX SPEC_SIZE_MAX
 
+/* Since Linux 5.19. */
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV_ (1U << 5)
+
 typedef struct CacheHeader {
         uint64_t magic;
         uint64_t key_size;
@@ -30,14 +34,20 @@ void seccomp_program_done(SeccompProgram *p) {
         *p = (SeccompProgram) {};
 }
 
-static int flags_parse(char *const *flags, unsigned *ret, Error *reterr_error) {
+static int flags_parse(const SeccompSpec *s, unsigned *ret, Error *reterr_error) {
         unsigned v = 0;
 
-        STRV_FOREACH(f, flags) {
+        /* As runc and crun have it. */
+        if (!s->flags)
+                v = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+        STRV_FOREACH(f, s->flags) {
                 if (streq(f, "SECCOMP_FILTER_FLAG_LOG"))
                         v |= SECCOMP_FILTER_FLAG_LOG;
                 else if (streq(f, "SECCOMP_FILTER_FLAG_SPEC_ALLOW"))
                         v |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+                else if (streq(f, "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"))
+                        /* Of a question that nobody asks the kernel wants to hear nothing. */
+                        v |= s->listener_path ? SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV_ : 0;
                 else if (!streq(f, "SECCOMP_FILTER_FLAG_TSYNC")) /* there is one thread */
                         return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
                                          "linux.seccomp.flags: \"%s\" is not supported.", f);
@@ -54,8 +64,9 @@ static void put_strv(FILE *f, char *const *l) {
         fputc('\n', f);
 }
 
-/* Everything that the compiler looks at, and its version. */
+/* Everything that the compiler looks at, its version and that of its library. The flags are not compiled. */
 static int key_make(const SeccompSpec *s, char **ret, size_t *ret_size) {
+        const struct scmp_version *library = seccomp_version();
         char *text = NULL;
         size_t size = 0;
         FILE *f;
@@ -64,8 +75,9 @@ static int key_make(const SeccompSpec *s, char **ret, size_t *ret_size) {
         if (!f)
                 return -errno;
 
-        fprintf(f, "moored %s\n%s %ju\n", MOORED_VERSION, s->default_action,
-                (uintmax_t) s->default_errno_ret);
+        fprintf(f, "moored %s libseccomp %u.%u.%u\n%s %ju%s\n", MOORED_VERSION, library->major, library->minor,
+                library->micro, s->default_action, (uintmax_t) s->default_errno_ret,
+                s->fail_unknown ? " fail-unknown" : "");
         put_strv(f, s->architectures);
         for (size_t i = 0; i < s->n_rules; i++) {
                 const SeccompRule *rule = &s->rules[i];
@@ -176,7 +188,7 @@ int seccomp_get(const SeccompSpec *s, const char *cache_dir, SeccompProgram *ret
         unsigned flags = 0;
         int r;
 
-        r = flags_parse(s->flags, &flags, reterr_error);
+        r = flags_parse(s, &flags, reterr_error);
         if (r < 0)
                 return r;
 

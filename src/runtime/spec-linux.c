@@ -223,13 +223,7 @@ static int parse_net_devices(RuntimeSpec *s, json_t *object, Error *reterr_error
 }
 
 static int parse_seccomp(RuntimeSpec *s, json_t *object, Error *reterr_error) {
-        static const char *const unsupported[] = { "listenerPath", "listenerMetadata", NULL };
-        int r;
-
-        r = seccomp_spec_parse(object, &s->seccomp, reterr_error);
-        if (r < 0)
-                return r;
-        return spec_note_unsupported(&s->unsupported, object, "linux.seccomp.", unsupported, reterr_error);
+        return seccomp_spec_parse(object, &s->seccomp, reterr_error);
 }
 
 typedef struct LinuxMember {

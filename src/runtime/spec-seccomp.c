@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "runtime/spec-seccomp.h"
+#include "basic/string-util.h"
 #include "basic/strv.h"
 
 SeccompSpec *seccomp_spec_free(SeccompSpec *s) {
@@ -10,6 +11,8 @@ SeccompSpec *seccomp_spec_free(SeccompSpec *s) {
         free(s->default_action);
         strv_free(s->architectures);
         strv_free(s->flags);
+        free(s->listener_path);
+        free(s->listener_metadata);
         for (size_t i = 0; i < s->n_rules; i++) {
                 strv_free(s->rules[i].names);
                 free(s->rules[i].action);
@@ -29,8 +32,8 @@ static int oom(Error *reterr_error) {
 static int parse_args(SeccompRule *rule, json_t *array, Error *reterr_error) {
         static const JsonField table[] = {
                 { "index", JSON_FIELD_UINT64, offsetof(SeccompArg, index), .required = true },
-                { "value", JSON_FIELD_UINT64, offsetof(SeccompArg, value), .required = true },
-                { "valueTwo", JSON_FIELD_UINT64, offsetof(SeccompArg, value_two) },
+                { "value", JSON_FIELD_UINT64_WIDE, offsetof(SeccompArg, value), .required = true },
+                { "valueTwo", JSON_FIELD_UINT64_WIDE, offsetof(SeccompArg, value_two) },
                 { "op", JSON_FIELD_STRING, offsetof(SeccompArg, op), .required = true },
                 {},
         };
@@ -84,6 +87,33 @@ static int parse_rule(SeccompRule *rule, json_t *j, Error *reterr_error) {
         return parse_args(rule, args, reterr_error);
 }
 
+bool seccomp_spec_has_notify(const SeccompSpec *s) {
+        for (size_t i = 0; i < s->n_rules; i++)
+                if (streq(s->rules[i].action, "SCMP_ACT_NOTIFY"))
+                        return true;
+        return streq(s->default_action, "SCMP_ACT_NOTIFY");
+}
+
+static int check_listener(SeccompSpec *s, Error *reterr_error) {
+        /* Empty is as good as absent. */
+        if (isempty(s->listener_path))
+                (void) free_and_strdup(&s->listener_path, NULL);
+        if (isempty(s->listener_metadata))
+                (void) free_and_strdup(&s->listener_metadata, NULL);
+
+        if (s->listener_path && s->listener_path[0] != '/')
+                return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                 "linux.seccomp.listenerPath: \"%s\" is not an absolute path.",
+                                 s->listener_path);
+        if (s->listener_metadata && !s->listener_path)
+                return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                 "linux.seccomp.listenerMetadata: needs listenerPath.");
+        if (!s->listener_path && seccomp_spec_has_notify(s))
+                return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                 "linux.seccomp: SCMP_ACT_NOTIFY needs listenerPath: nobody would answer.");
+        return 0;
+}
+
 int seccomp_spec_parse(json_t *object, SeccompSpec **ret, Error *reterr_error) {
         static const JsonField table[] = {
                 { "defaultAction", JSON_FIELD_STRING, offsetof(SeccompSpec, default_action),
@@ -91,6 +121,8 @@ int seccomp_spec_parse(json_t *object, SeccompSpec **ret, Error *reterr_error) {
                 { "defaultErrnoRet", JSON_FIELD_UINT64, offsetof(SeccompSpec, default_errno_ret) },
                 { "architectures", JSON_FIELD_STRV, offsetof(SeccompSpec, architectures) },
                 { "flags", JSON_FIELD_STRV, offsetof(SeccompSpec, flags) },
+                { "listenerPath", JSON_FIELD_STRING, offsetof(SeccompSpec, listener_path) },
+                { "listenerMetadata", JSON_FIELD_STRING, offsetof(SeccompSpec, listener_metadata) },
                 {},
         };
         _cleanup_(seccomp_spec_freep) SeccompSpec *s = NULL;
@@ -130,6 +162,9 @@ int seccomp_spec_parse(json_t *object, SeccompSpec **ret, Error *reterr_error) {
                         return r;
         }
 
+        r = check_listener(s, reterr_error);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(s);
         return 0;
 }

@@ -122,6 +122,11 @@ static int parse_all(RuntimeSpec *s, json_t *j, Error *reterr_error) {
         if (f.annotations && (r = spec_parse_pairs(f.annotations, "annotations", SPEC_ANNOTATIONS_MAX,
                                                    &s->annotations, &s->n_annotations, reterr_error)) < 0)
                 return r;
+        if (s->seccomp) {
+                const char *fail = runtime_spec_annotation(s, ANNOTATION_SECCOMP_FAIL_UNKNOWN);
+
+                s->seccomp->fail_unknown = fail && !streq(fail, "0");
+        }
         return 0;
 }
 

@@ -99,7 +99,10 @@ typedef struct SeccompSpec {
         char *default_action;
         uint64_t default_errno_ret; /* UINT64_MAX: not given */
         char **architectures;
-        char **flags;
+        char **flags; /* NULL: not given, which is not an empty list */
+        char *listener_path;
+        char *listener_metadata;
+        bool fail_unknown; /* a system call that is not known is an error */
         SeccompRule *rules;
         size_t n_rules;
 } SeccompSpec;

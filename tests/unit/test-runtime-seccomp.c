@@ -11,7 +11,10 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -25,6 +28,7 @@
 #include "basic/json.h"
 #include "basic/string-util.h"
 #include "runtime/seccomp-filter.h"
+#include "runtime/seccomp-listener.h"
 #include "runtime/spec-seccomp.h"
 
 #define PROFILE TEST_DATA_DIR "/../../src/runtime/seccomp-default.json"
@@ -230,7 +234,10 @@ static void check_fails(const char *text, const char *in_message) {
 
 static void test_errors(void **state) {
         check_fails("{\"defaultAction\":\"SCMP_ACT_NONE\"}", "SCMP_ACT_NONE");
-        check_fails("{\"defaultAction\":\"SCMP_ACT_NOTIFY\"}", "SCMP_ACT_NOTIFY");
+        check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"defaultErrnoRet\":1}", "has no errno");
+        check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"read\"],"
+                    "\"action\":\"SCMP_ACT_KILL\",\"errnoRet\":1}]}",
+                    "has no errno");
         check_fails("{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":65536}", "65536");
         check_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_PDP11\"]}",
                     "SCMP_ARCH_PDP11");
@@ -334,15 +341,241 @@ static void test_flags(void **state) {
         _cleanup_(seccomp_spec_freep) SeccompSpec *bad = spec_from(
                         "{\"defaultAction\":\"SCMP_ACT_ALLOW\","
                         "\"flags\":[\"SECCOMP_FILTER_FLAG_NEW_LISTENER\"]}");
+        _cleanup_(seccomp_spec_freep)
+                        SeccompSpec *none = spec_from("{\"defaultAction\":\"SCMP_ACT_ALLOW\"}"),
+                                    *empty = spec_from("{\"defaultAction\":\"SCMP_ACT_ALLOW\","
+                                                       "\"flags\":[]}"),
+                                    *wait = spec_from("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":["
+                                                      "\"SECCOMP_FILTER_FLAG_TSYNC\","
+                                                      "\"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV\"]}");
         _cleanup_(seccomp_program_done) SeccompProgram p = {};
         _cleanup_error_ Error e = ERROR_NULL;
 
         get(s, "/nonexistent/cache", &p);
         assert_int_equal(p.flags, 2);
         assert_int_equal(under(&p, call_getppid), 0);
+        get(none, "/nonexistent/cache", &p);
+        assert_int_equal(p.flags, 4);
+        get(empty, "/nonexistent/cache", &p);
+        assert_int_equal(p.flags, 0);
+        /* Without a listener there is nothing to wait for. */
+        get(wait, "/nonexistent/cache", &p);
+        assert_int_equal(p.flags, 0);
+        free(wait->listener_path);
+        wait->listener_path = strdup("/x");
+        get(wait, "/nonexistent/cache", &p);
+        assert_int_equal(p.flags, 32);
         seccomp_program_done(&p);
         assert_true(seccomp_get(bad, "/nonexistent/cache", &p, &e) < 0);
         assert_string_equal(error_name(&e), "NotSupported");
+}
+
+/* ---- architectures and names ---- */
+
+static void test_foreign_architectures(void **state) {
+        _cleanup_(seccomp_spec_freep) SeccompSpec *all = spec_from(
+                        "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_X86_64\","
+                        "\"SCMP_ARCH_AARCH64\",\"SCMP_ARCH_S390X\",\"SCMP_ARCH_PPC64LE\",\"SCMP_ARCH_MIPSEL\","
+                        "\"SCMP_ARCH_RISCV64\",\"SCMP_ARCH_LOONGARCH64\",\"SCMP_ARCH_M68K\",\"SCMP_ARCH_SH\","
+                        "\"SCMP_ARCH_SHEB\"],\"syscalls\":[{\"names\":[\"getppid\"],"
+                        "\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":99}]}");
+        _cleanup_(seccomp_spec_freep) SeccompSpec *own = spec_from(
+                        "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"getppid\"],"
+                        "\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":99}]}");
+        _cleanup_(seccomp_program_done) SeccompProgram p = compile(all), q = compile(own);
+
+        assert_int_equal(under(&p, call_getppid), 99);
+        assert_int_equal(p.n, q.n);
+}
+
+static void test_unknown_names(void **state) {
+        static const char text[] =
+                        "{\"ociVersion\":\"1.2.0\",\"linux\":{\"seccomp\":{"
+                        "\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"nosuch\"],"
+                        "\"action\":\"SCMP_ACT_ERRNO\"}]}},"
+                        "\"annotations\":{\"run.oci.seccomp_fail_unknown_syscall\":\"%s\"}}";
+        char dir[] = "/tmp/test-seccomp-XXXXXX";
+
+        assert_non_null(mkdtemp(dir));
+        /* In this order: what has been compiled for one is not for the other. */
+        for (int fail = 0; fail < 2; fail++) {
+                _cleanup_free_ char *t = strdup(text);
+                _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL;
+                _cleanup_(seccomp_program_done) SeccompProgram p = {};
+                _cleanup_error_ Error e = ERROR_NULL;
+                char *percent;
+
+                assert_non_null(t);
+                percent = strstr(t, "%s");
+                percent[0] = ' ';
+                percent[1] = fail ? '1' : '0';
+                memmove(percent, percent + 1, strlen(percent));
+                assert_int_equal(runtime_spec_parse(t, strlen(t), &s, NULL), 0);
+                assert_int_equal(seccomp_get(s->seccomp, dir, &p, &e) < 0, fail);
+                if (fail)
+                        assert_non_null(strstr(error_message(&e), "\"nosuch\" is not known"));
+        }
+        assert_int_equal(rm_rf_at(AT_FDCWD, dir), 0);
+}
+
+/* ---- a listener ---- */
+
+#define MESSAGE "{\"x\":1}"
+
+static int receive_listener(int sock) {
+        union {
+                struct cmsghdr header;
+                uint8_t space[CMSG_SPACE(sizeof(int))];
+        } control;
+        char buf[64] = "";
+        struct iovec iov = { buf, sizeof(buf) - 1 };
+        struct msghdr m = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+        };
+        int fd = -EBADF;
+
+        assert_int_equal(recvmsg(sock, &m, MSG_CMSG_CLOEXEC), strlen(MESSAGE));
+        assert_string_equal(buf, MESSAGE);
+        assert_non_null(CMSG_FIRSTHDR(&m));
+        memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
+        /* One message a connection, although the process with the filter goes on. */
+        assert_int_equal(recv(sock, buf, 1, 0), 0);
+        return fd;
+}
+
+/* Answers what it is asked: getppid() with an errno of its own, everything else may go on. */
+static void answer_all(int listener) {
+        struct pollfd p = { .fd = listener, .events = POLLIN };
+
+        while (poll(&p, 1, 10000) == 1 && p.revents & POLLIN) {
+                struct seccomp_notif q = {};
+                struct seccomp_notif_resp a = {};
+
+                if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &q) < 0)
+                        break;
+                a.id = q.id;
+                if (q.data.nr == SYS_getppid)
+                        a.error = -77;
+                else
+                        a.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+                if (ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &a) < 0 && errno != ENOENT)
+                        break;
+        }
+}
+
+/* The exit code of a process with the filter: the errno of getppid(). */
+static int under_listener(const char *profile) {
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s = spec_from(profile);
+        _cleanup_(seccomp_program_done) SeccompProgram p = compile(s);
+        int pair[2], status, listener;
+        pid_t pid;
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                (void) alarm(20);
+                close(pair[0]);
+                if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+                    seccomp_install_with_listener(&p, pair[1], MESSAGE, NULL) < 0)
+                        _exit(255);
+                _exit(call_getppid());
+        }
+        close(pair[1]);
+        listener = receive_listener(pair[0]);
+        answer_all(listener);
+        close(listener);
+        close(pair[0]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+static void test_listener(void **state) {
+        static const char one[] =
+                        "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/x\",\"syscalls\":["
+                        "{\"names\":[\"getppid\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}";
+
+        assert_int_equal(under_listener(one), 77);
+        /* What the filter forbids, and what it asks about, is not needed to hand the listener over. */
+        assert_int_equal(
+                        under_listener("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/x\","
+                                       "\"syscalls\":[{\"names\":[\"getppid\"],\"action\":\"SCMP_ACT_NOTIFY\"},"
+                                       "{\"names\":[\"sendmsg\",\"close\",\"futex\",\"nanosleep\",\"exit\","
+                                       "\"wait4\"],\"action\":\"SCMP_ACT_KILL_PROCESS\"}]}"),
+                        77);
+        assert_int_equal(under_listener("{\"defaultAction\":\"SCMP_ACT_NOTIFY\",\"listenerPath\":\"/x\"}"),
+                         77);
+}
+
+static void test_listener_is_not_taken(void **state) {
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s = spec_from(
+                        "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/x\",\"syscalls\":["
+                        "{\"names\":[\"getppid\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}");
+        _cleanup_(seccomp_program_done) SeccompProgram p = compile(s);
+        int pair[2], status;
+        pid_t pid;
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+        close(pair[0]);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                (void) alarm(20);
+                if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+                    seccomp_install_with_listener(&p, pair[1], MESSAGE, NULL) != -EPIPE)
+                        _exit(255);
+                _exit(call_getppid());
+        }
+        close(pair[1]);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        /* The kernel answers, as there is nobody else. */
+        assert_int_equal(WEXITSTATUS(status), ENOSYS);
+}
+
+static void check_parse_fails(const char *text, const char *in_message) {
+        _cleanup_(seccomp_spec_freep) SeccompSpec *s = NULL;
+        _cleanup_error_ Error e = ERROR_NULL;
+        _cleanup_json_ json_t *j = NULL;
+
+        assert_int_equal(json_parse(text, strlen(text), SIZE_MAX, &j, NULL), 0);
+        assert_true(seccomp_spec_parse(j, &s, &e) < 0);
+        if (!strstr(error_message(&e), in_message))
+                fail_msg("\"%s\" is not in \"%s\"", in_message, error_message(&e));
+}
+
+static void test_listener_path(void **state) {
+        _cleanup_(seccomp_spec_freep) SeccompSpec *asked = spec_from(
+                        "{\"defaultAction\":\"SCMP_ACT_NOTIFY\",\"listenerPath\":\"/nonexistent/socket\","
+                        "\"listenerMetadata\":\"m\"}");
+        _cleanup_(seccomp_spec_freep) SeccompSpec *unasked = spec_from(
+                        "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"/nonexistent/socket\"}");
+        char id[] = "c1", bundle[] = "/b", version[] = "1.2.0";
+        ContainerState container = { .id = id, .bundle = bundle, .oci_version = version, .pid = 7 };
+        _cleanup_free_ char *message = NULL, *plain = NULL;
+        _cleanup_error_ Error e = ERROR_NULL;
+        int fd = 0;
+
+        assert_true(seccomp_spec_has_notify(asked));
+        assert_false(seccomp_spec_has_notify(unasked));
+        assert_int_equal(seccomp_listener_connect(asked, &fd, &e), -ENOENT);
+        assert_non_null(strstr(error_message(&e), "/nonexistent/socket"));
+        assert_int_equal(seccomp_listener_connect(unasked, &fd, NULL), 0);
+        assert_int_equal(fd, -EBADF);
+        assert_int_equal(seccomp_listener_connect(NULL, &fd, NULL), 0);
+
+        message = seccomp_listener_message(asked, &container, CONTAINER_CREATING, 8);
+        assert_string_equal(message, "{\"ociVersion\":\"0.2.0\",\"fds\":[\"seccompFd\"],\"pid\":8,"
+                                     "\"metadata\":\"m\",\"state\":{\"ociVersion\":\"1.2.0\",\"id\":\"c1\","
+                                     "\"status\":\"creating\",\"pid\":7,\"bundle\":\"/b\"}}");
+        plain = seccomp_listener_message(unasked, &container, CONTAINER_RUNNING, 8);
+        assert_null(strstr(plain, "metadata"));
+
+        check_parse_fails("{\"defaultAction\":\"SCMP_ACT_NOTIFY\"}", "needs listenerPath");
+        check_parse_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerPath\":\"x\"}", "absolute");
+        check_parse_fails("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"listenerMetadata\":\"x\"}",
+                          "listenerMetadata: needs listenerPath");
 }
 
 int main(void) {
@@ -354,6 +587,11 @@ int main(void) {
                 cmocka_unit_test(test_errors),
                 cmocka_unit_test(test_cache),
                 cmocka_unit_test(test_flags),
+                cmocka_unit_test(test_foreign_architectures),
+                cmocka_unit_test(test_unknown_names),
+                cmocka_unit_test(test_listener),
+                cmocka_unit_test(test_listener_is_not_taken),
+                cmocka_unit_test(test_listener_path),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
