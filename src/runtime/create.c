@@ -42,7 +42,7 @@ typedef struct Creation {
         const GlobalOptions *g;
         const CreateOptions *options;
         bool run; /* started at once */
-        unsigned n_preserve_fds;
+        PreservedFds preserved;
 
         Prepared prepared;
         ContainerState state;
@@ -170,31 +170,6 @@ static int check_terminal(const Creation *c, Error *reterr_error) {
         return 0;
 }
 
-/* Descriptors of a socket unit, by sd_listen_fds(3), are the container's. */
-static int take_listen_fds(Creation *c, Error *reterr_error) {
-        ProcessSpec *process = &c->prepared.spec->process;
-        const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-        uint64_t n;
-
-        c->n_preserve_fds = c->options->n_preserve_fds;
-        if (fds && (!pid || strtoul(pid, NULL, 10) == (unsigned long) getpid()) &&
-            parse_uint64(fds, &n) >= 0 && n > 0 && n <= PRESERVE_FDS_MAX) {
-                c->n_preserve_fds += (unsigned) n;
-                if (strv_extendf(&process->env, "LISTEN_FDS=%s", fds) < 0 ||
-                    strv_extend(&process->env, "LISTEN_PID=1") < 0)
-                        return oom(reterr_error);
-        }
-        if (c->n_preserve_fds > PRESERVE_FDS_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded",
-                                 "--preserve-fds: more than %u descriptors.", PRESERVE_FDS_MAX);
-        for (unsigned i = 0; i < c->n_preserve_fds; i++)
-                if (fcntl((int) i + STDERR_FILENO + 1, F_GETFD) < 0)
-                        return error_set(reterr_error, -EBADF, "InvalidArgument",
-                                         "--preserve-fds: descriptor %u is not open.",
-                                         i + STDERR_FILENO + 1);
-        return 0;
-}
-
 static int add_notify_proxy(Creation *c, Error *reterr_error) {
         _cleanup_free_ char *dir = path_join(c->root_path, c->options->id);
         int r;
@@ -285,7 +260,7 @@ static int start_init(Creation *c, Error *reterr_error) {
                         .user_namespace = p->spec->namespaces[NAMESPACE_USER].wanted,
                         .keep_keyring = c->options->no_new_keyring,
                         .no_pivot = c->options->no_pivot,
-                        .n_preserve_fds = c->n_preserve_fds,
+                        .preserved = &c->preserved,
                         .start_fd = c->start_fd,
                         .report_fd = c->run ? pair[1] : c->report_fd,
                         .sock = pair[1],
@@ -460,7 +435,7 @@ static int creation_prepare(Creation *c, Error *reterr_error) {
         r = seccomp_listener_connect(c->prepared.spec->seccomp, &c->listener_sock, reterr_error);
         if (r < 0)
                 return r;
-        r = take_listen_fds(c, reterr_error);
+        r = preserved_fds_add_env(&c->preserved, &c->prepared.spec->process.env, reterr_error);
         if (r < 0)
                 return r;
         r = add_notify_proxy(c, reterr_error);
@@ -529,6 +504,9 @@ static int creation_run(Creation *c, Error *reterr_error) {
         r = self_protect(c->g->argv);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot protect this program: %m");
+        r = preserved_fds_find(&c->preserved, c->options->n_preserve_fds, reterr_error);
+        if (r < 0)
+                return r;
         r = creation_prepare(c, reterr_error);
         if (r < 0)
                 return r;

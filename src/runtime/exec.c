@@ -37,6 +37,7 @@ typedef struct Exec {
         SeccompProgram seccomp;
         CloneSpec clone;
         Foreground foreground;
+        PreservedFds preserved;
         int dir_fd;
         int console_fd;
         int pidfd_sock;
@@ -245,6 +246,9 @@ static int prepare_process(Exec *e, Error *reterr_error) {
         r = e->options->process ? read_process(e, reterr_error) : fill_process(e, reterr_error);
         if (r < 0)
                 return r;
+        r = preserved_fds_add_env(&e->preserved, &e->process.env, reterr_error);
+        if (r < 0)
+                return r;
         if (e->options->tty)
                 e->process.terminal = true;
         if (strv_length(e->process.args) == 0 || isempty(e->process.args[0]))
@@ -303,7 +307,7 @@ static int start(Exec *e, Error *reterr_error) {
                         .listener_state = &e->state,
                         .configured = configured,
                         .user_namespace = user_namespace,
-                        .n_preserve_fds = e->options->n_preserve_fds,
+                        .preserved = &e->preserved,
                         .start_fd = -EBADF,
                         .report_fd = pair[1],
                         .sock = pair[1],
@@ -406,6 +410,9 @@ static int exec_prepare(Exec *e, Error *reterr_error) {
         r = self_protect(e->g->argv);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot protect this program: %m");
+        r = preserved_fds_find(&e->preserved, e->options->n_preserve_fds, reterr_error);
+        if (r < 0)
+                return r;
         r = connect_sockets(e, reterr_error);
         if (r < 0)
                 return r;

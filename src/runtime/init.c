@@ -233,13 +233,13 @@ static int close_descriptors(const InitContext *c, Error *reterr_error) {
         int except[PRESERVE_FDS_MAX + 4], r;
         size_t n = 0;
 
-        for (unsigned i = 0; i < c->n_preserve_fds && i < PRESERVE_FDS_MAX; i++) {
-                except[n++] = (int) i + STDERR_FILENO + 1;
-                r = fd_set_cloexec((int) i + STDERR_FILENO + 1, false);
+        for (size_t i = 0; c->preserved && i < c->preserved->n; i++) {
+                int fd = c->preserved->fds[i];
+
+                r = fd_set_cloexec(fd, false);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r,
-                                               "Descriptor %u, which is to be preserved, cannot be: %m",
-                                               i + STDERR_FILENO + 1);
+                        return error_set_errno(reterr_error, r, "Cannot preserve descriptor %d: %m", fd);
+                except[n++] = fd;
         }
         except[n++] = c->sock;
         if (c->start_fd >= 0)

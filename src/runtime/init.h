@@ -22,6 +22,7 @@
 
 #include "runtime/clone.h"
 #include "runtime/plan.h"
+#include "runtime/preserve.h"
 #include "runtime/seccomp-filter.h"
 #include "runtime/state.h"
 #include "runtime/task.h"
@@ -33,9 +34,6 @@
 
 /* The longest text over the socket. */
 #define INIT_MESSAGE_MAX 4096U
-
-/* Descriptors that a container may be given beyond 0, 1 and 2. */
-#define PRESERVE_FDS_MAX 1024U
 
 typedef enum InitMessageType {
         INIT_MESSAGE_FAILED,   /* code, name, sentence */
@@ -71,7 +69,7 @@ typedef struct InitContext {
         bool user_namespace;    /* a new one, or another one than the parent's */
         bool keep_keyring;
         bool no_pivot;
-        unsigned n_preserve_fds; /* 3, 4, … stay open */
+        const PreservedFds *preserved; /* NULL: none */
         int start_fd;            /* the FIFO of `start`, for reading and writing; -EBADF: nothing to wait for */
         int report_fd; /* where a failure behind "go" is written as text, and whose end is the execution; -EBADF */
         int sock;

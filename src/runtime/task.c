@@ -156,12 +156,20 @@ int task_own_stdio(const Task *t, Error *reterr_error) {
                     (S_ISCHR(st.st_mode) && st.st_rdev == null.st_rdev))
                         continue;
                 /* EINVAL: an owner that this user namespace does not know. */
-                if (fchown(fd, t->user.uid, (gid_t) -1) < 0 && errno != EINVAL && errno != EPERM &&
+                if (fchown(fd, t->user.uid, t->user.gid) < 0 && errno != EINVAL && errno != EPERM &&
                     errno != EROFS)
                         return error_set_errno(reterr_error, -errno,
                                                "Cannot give descriptor %d to user %u: %m", fd, t->user.uid);
         }
         return 0;
+}
+
+/* As crun has it: groups that give access to mounts of the host, and that no number in a user namespace
+ * stands for. */
+static bool keep_groups(const Task *t) {
+        const char *keep = runtime_spec_annotation(t->spec, ANNOTATION_KEEP_GROUPS);
+
+        return keep && !streq(keep, "0");
 }
 
 int task_become_user(Task *t, Error *reterr_error) {
@@ -173,7 +181,7 @@ int task_become_user(Task *t, Error *reterr_error) {
                 return error_set_errno(reterr_error, r, "Cannot drop capabilities: %m");
 
         /* A user namespace made without privileges has no setgroups(2): user_namespaces(7). */
-        if (setgroups(u->n_groups, u->groups) < 0 && (errno != EPERM || u->n_groups > 0))
+        if (!keep_groups(t) && setgroups(u->n_groups, u->groups) < 0 && (errno != EPERM || u->n_groups > 0))
                 return error_set_errno(reterr_error, -errno, "Cannot set the supplementary groups: %m");
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setresgid(u->gid, u->gid, u->gid) < 0 ||
             setresuid(u->uid, u->uid, u->uid) < 0 || prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)

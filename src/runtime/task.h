@@ -7,6 +7,9 @@
 #include "runtime/spec.h"
 #include "runtime/user.h"
 
+/* The caller's supplementary groups are kept. */
+#define ANNOTATION_KEEP_GROUPS "run.oci.keep_original_groups"
+
 typedef struct Task {
         const RuntimeSpec *spec;    /* the container's: annotations */
         const ProcessSpec *process; /* the process's */

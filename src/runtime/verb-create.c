@@ -2,7 +2,7 @@
 
 #include "basic/string-util.h"
 #include "runtime/create.h"
-#include "runtime/init.h"
+#include "runtime/preserve.h"
 
 enum {
         OPTION_CONSOLE_SOCKET = 0x100,
@@ -45,8 +45,6 @@ static const struct option run_options[] = {
 };
 
 static int take_option(CreateOptions *o, int c, Error *reterr_error) {
-        uint64_t n;
-
         switch (c) {
         case 'b':
                 o->bundle = optarg;
@@ -67,12 +65,7 @@ static int take_option(CreateOptions *o, int c, Error *reterr_error) {
                 o->pidfd_socket = optarg;
                 return 0;
         case OPTION_PRESERVE_FDS:
-                if (parse_uint64(optarg, &n) < 0 || n > PRESERVE_FDS_MAX)
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "--preserve-fds=%s: a number from 0 to %u is needed.", optarg,
-                                         PRESERVE_FDS_MAX);
-                o->n_preserve_fds = (unsigned) n;
-                return 0;
+                return preserve_fds_parse(optarg, &o->n_preserve_fds, reterr_error);
         case OPTION_NO_PIVOT:
                 o->no_pivot = true;
                 return 0;

@@ -3,7 +3,8 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "runtime/exec.h"
-#include "runtime/init.h"
+#include "runtime/preserve.h"
+#include "runtime/spec-process.h"
 
 enum {
         OPTION_ADDITIONAL_GIDS = 'g',
@@ -94,17 +95,6 @@ static int take_list_option(Lists *l, int c, Error *reterr_error) {
         }
 }
 
-static int take_preserve_fds(ExecOptions *o, Error *reterr_error) {
-        uint64_t n;
-
-        if (parse_uint64(optarg, &n) < 0 || n > PRESERVE_FDS_MAX)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--preserve-fds=%s: a number from 0 to %u is needed.", optarg,
-                                 PRESERVE_FDS_MAX);
-        o->n_preserve_fds = (unsigned) n;
-        return 0;
-}
-
 static int take_tty(ExecOptions *o, Error *reterr_error) {
         int b = optarg ? parse_boolean(optarg) : 1;
 
@@ -145,7 +135,7 @@ static int take_option(ExecOptions *o, Lists *l, int c, Error *reterr_error) {
         case 't':
                 return take_tty(o, reterr_error);
         case OPTION_PRESERVE_FDS:
-                return take_preserve_fds(o, reterr_error);
+                return preserve_fds_parse(optarg, &o->n_preserve_fds, reterr_error);
         case 'd':
                 o->detach = true;
                 return 0;
