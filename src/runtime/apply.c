@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
 #include "basic/fs-util.h"
 #include "basic/string-util.h"
+#include "runtime/apply-private.h"
 #include "runtime/apply.h"
 #include "runtime/mounts.h"
-
-typedef struct Apply {
-        int root_fd;
-        int empty_fd; /* the empty file system over masked directories; made when the first is met */
-        int null_fd;  /* the container's own /dev/null, likewise over masked files */
-} Apply;
 
 static void apply_done(Apply *a) {
         safe_close(a->root_fd);
         safe_close(a->empty_fd);
         safe_close(a->null_fd);
+        for (size_t i = 0; a->mount_fds && i < a->plan->n_operations; i++)
+                safe_close(a->mount_fds[i]);
+        free(a->mount_fds);
 }
 
-static int cannot(const Operation *o, int r, const char *what, Error *reterr_error) {
+int apply_cannot(const Operation *o, int r, const char *what, Error *reterr_error) {
         return error_set_errno(reterr_error, r, "Cannot %s \"%s\": %m", what, o->target);
 }
 
@@ -68,150 +68,33 @@ static int apply_root_managed(Apply *a, const Operation *o, Error *reterr_error)
         return open_root(a, RUNTIME_ROOTFS, reterr_error);
 }
 
+/* pivot_root(2) wants a mount: a copy of the tree, where that is, so that hooks find it by its name. */
 static int apply_root_bind(Apply *a, const Operation *o, Error *reterr_error) {
+        _cleanup_close_ int tree = -EBADF;
+        int r;
+
         if (o->base)
                 return apply_root_managed(a, o, reterr_error);
 
-        /* pivot_root(2) wants a mount. */
-        if (mount(o->source, o->source, NULL, MS_BIND | MS_REC, NULL) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot mount the root \"%s\": %m", o->source);
-        return open_root(a, o->source, reterr_error);
-}
-
-/* ---- mounts ---- */
-
-static int apply_mount(Apply *a, const Operation *o, Error *reterr_error) {
-        _cleanup_close_ int target = -EBADF;
-        char path[PROC_FD_PATH_MAX];
-        int r;
-
-        target = o->no_symlinks ? mount_target_open_nofollow(a->root_fd, o->target)
-                                : mount_target_open(a->root_fd, o->target, false);
-        if (target == -ELOOP && o->no_symlinks)
-                return error_set(reterr_error, -ELOOP, "InvalidArgument",
-                                 "The image has a symbolic link in \"%s\": %s is not mounted there.",
-                                 o->target, o->fstype);
-        if (target < 0)
-                return cannot(o, target, "make the mount point", reterr_error);
-
-        if (mount(o->source, proc_fd_path(path, target), o->fstype, o->flags, o->data) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot mount %s on \"%s\": %m", o->fstype,
-                                       o->target);
-
-        if (o->propagation != 0) {
-                safe_close(target);
-                target = open_in_root(a->root_fd, o->target, O_PATH, 0);
-                r = target < 0 ? target
-                               : mount_set_attributes(target, o->propagation_all, 0, 0, o->propagation);
-                if (r < 0)
-                        return cannot(o, r, "set the propagation of", reterr_error);
-        }
-        return 0;
-}
-
-static int apply_bind(Apply *a, const Operation *o, Error *reterr_error) {
-        _cleanup_close_ int tree = -EBADF, target = -EBADF;
-        struct stat st, target_st;
-        int r;
-
         tree = mount_clone(AT_FDCWD, o->source, o->recursive);
-        if (tree == -ENOENT || tree == -ENOTDIR)
-                return error_set(
-                                reterr_error, tree, "NoSuchSource",
-                                "The source \"%s\" of the bind mount on \"%s\" does not exist: "
-                                "create it first.",
-                                o->source, o->target);
+        if (tree < 0 && o->fd >= 0)
+                tree = fd_dup(o->fd);
         if (tree < 0)
-                return error_set_errno(reterr_error, tree,
-                                       "Cannot use \"%s\" as the source of a bind mount: %m", o->source);
-        if (fstat(tree, &st) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot look at \"%s\": %m", o->source);
-
-        target = mount_target_open(a->root_fd, o->target, !S_ISDIR(st.st_mode));
-        if (target < 0 || fstat(target, &target_st) < 0)
-                return cannot(o, target < 0 ? target : -errno, "make the mount point", reterr_error);
-        if (S_ISDIR(st.st_mode) != S_ISDIR(target_st.st_mode))
-                return error_set(reterr_error, -ENOTDIR, "InvalidArgument",
-                                 "Cannot mount \"%s\" on \"%s\": one is a directory, the other is not.",
-                                 o->source, o->target);
-
-        r = mount_set_attributes(tree, true, o->attr_set_all, o->attr_clear_all,
-                                 o->propagation_all ? o->propagation : 0);
-        if (r >= 0)
-                r = mount_set_attributes(tree, false, o->attr_set, o->attr_clear,
-                                         o->propagation_all ? 0 : o->propagation);
+                return error_set_errno(reterr_error, tree, "Cannot mount the root \"%s\": %m", o->source);
+        r = mount_set_attributes(tree, true, 0, 0, o->propagation);
+        if (r >= 0) {
+                r = RET_NERRNO(move_mount(tree, "", AT_FDCWD, o->source, MOVE_MOUNT_F_EMPTY_PATH));
+                /* A user namespace may not reach it. Any place will do. */
+                if (r == -EACCES)
+                        r = RET_NERRNO(move_mount(tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH));
+        }
         if (r < 0)
-                return error_set_errno(reterr_error, r,
-                                       "Cannot set the options of the mount of \"%s\" on \"%s\": %m",
-                                       o->source, o->target);
-
-        r = mount_attach(tree, target);
-        if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot mount \"%s\" on \"%s\": %m", o->source,
-                                       o->target);
+                return error_set_errno(reterr_error, r, "Cannot mount the root \"%s\": %m", o->source);
+        a->root_fd = TAKE_FD(tree);
         return 0;
 }
 
 /* ---- things in the root ---- */
-
-/* The directory that target is in, and target's last component in *ret_name (a pointer into it). */
-static int open_parent(Apply *a, const Operation *o, const char **ret_name, Error *reterr_error) {
-        const char *slash = strrchr(o->target, '/');
-        _cleanup_free_ char *parent = NULL;
-        int fd;
-
-        assert(slash);
-        if (!filename_is_valid(slash + 1))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "\"%s\" does not end in a file name.", o->target);
-        parent = strndup(o->target, (size_t) (slash - o->target) + 1);
-        if (!parent)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
-
-        fd = mount_target_open(a->root_fd, parent, false);
-        if (fd < 0)
-                return cannot(o, fd, "make the directory for", reterr_error);
-        *ret_name = slash + 1;
-        return fd;
-}
-
-static bool is_same_node(int parent, const char *name, const Operation *o) {
-        struct stat st;
-
-        return fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 &&
-               (st.st_mode & S_IFMT) == (o->mode & S_IFMT) &&
-               ((o->mode & S_IFMT) == S_IFIFO || st.st_rdev == makedev(o->major, o->minor));
-}
-
-static int apply_device(Apply *a, const Operation *o, Error *reterr_error) {
-        _cleanup_close_ int parent = -EBADF;
-        const char *name;
-
-        parent = open_parent(a, o, &name, reterr_error);
-        if (parent < 0)
-                return parent;
-
-        if (mknodat(parent, name, o->mode, makedev(o->major, o->minor)) < 0) {
-                if (errno == EEXIST && (o->optional || is_same_node(parent, name, o)))
-                        return 0;
-                return cannot(o, -errno, "make the device", reterr_error);
-        }
-        if ((o->uid != 0 || o->gid != 0) && fchownat(parent, name, o->uid, o->gid, AT_SYMLINK_NOFOLLOW) < 0)
-                return cannot(o, -errno, "set the owner of", reterr_error);
-        return 0;
-}
-
-static int apply_symlink(Apply *a, const Operation *o, Error *reterr_error) {
-        _cleanup_close_ int parent = -EBADF;
-        const char *name;
-
-        parent = open_parent(a, o, &name, reterr_error);
-        if (parent < 0)
-                return parent;
-        if (symlinkat(o->source, parent, name) < 0 && errno != EEXIST)
-                return cannot(o, -errno, "make the link", reterr_error);
-        return 0;
-}
 
 static int apply_directory(Apply *a, const Operation *o, Error *reterr_error) {
         _cleanup_close_ int fd = mount_target_open(a->root_fd, o->target, false);
@@ -227,13 +110,21 @@ static int apply_directory(Apply *a, const Operation *o, Error *reterr_error) {
         return 0;
 }
 
-/* By the host's /proc/sys: what is below follows the namespaces of the process that writes. */
+/* By the host's /proc/sys: what is below follows the namespaces of the process that writes. Nothing of the
+ * container's is mounted on it, and what is not procfs is not written to. */
 static int apply_sysctl(const Operation *o, Error *reterr_error) {
         _cleanup_close_ int dir = -EBADF, fd = -EBADF;
+        struct statfs fs;
         int r;
 
         dir = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        fd = dir < 0 ? -errno : open_beneath_nofollow(dir, o->target, O_WRONLY, 0);
+        fd = dir < 0 ? -errno
+                     : openat2_full(dir, o->target, O_WRONLY, 0,
+                                    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS |
+                                                    RESOLVE_NO_XDEV);
+        if (fd >= 0 && (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC))
+                return error_set(reterr_error, -EPERM, "InvalidArgument",
+                                 "linux.sysctl: /proc/sys/%s is not a file of the kernel's.", o->target);
         r = fd < 0 ? fd : write_full(fd, o->source, strlen(o->source));
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot set the sysctl \"%s\" to \"%s\": %m",
@@ -250,7 +141,7 @@ static int open_existing(Apply *a, const Operation *o, int *ret, Error *reterr_e
         if (fd == -ENOENT || fd == -ENOTDIR)
                 return 0;
         if (fd < 0)
-                return cannot(o, fd, "open", reterr_error);
+                return apply_cannot(o, fd, "open", reterr_error);
         *ret = fd;
         return 1;
 }
@@ -264,11 +155,11 @@ static int apply_readonly(Apply *a, const Operation *o, Error *reterr_error) {
                 return r;
 
         tree = mount_clone(fd, "", true);
-        r = tree < 0 ? tree : mount_set_attributes(tree, true, MOUNT_ATTR_RDONLY, 0, 0);
+        r = tree < 0 ? tree : mount_set_attributes(tree, true, MOUNT_ATTR_RDONLY, 0, MS_PRIVATE);
         if (r >= 0)
                 r = mount_attach(tree, fd);
         if (r < 0)
-                return cannot(o, r, "make read-only", reterr_error);
+                return apply_cannot(o, r, "make read-only", reterr_error);
         return 0;
 }
 
@@ -315,12 +206,12 @@ static int apply_mask(Apply *a, const Operation *o, Error *reterr_error) {
         if (r <= 0)
                 return r;
         if (fstat(fd, &st) < 0)
-                return cannot(o, -errno, "look at", reterr_error);
+                return apply_cannot(o, -errno, "look at", reterr_error);
 
         cover = open_cover(a, S_ISDIR(st.st_mode));
         r = cover < 0 ? cover : mount_attach(cover, fd);
         if (r < 0)
-                return cannot(o, r, "mask", reterr_error);
+                return apply_cannot(o, r, "mask", reterr_error);
         return 0;
 }
 
@@ -332,18 +223,28 @@ static int apply_operation(Apply *a, const Operation *o, Error *reterr_error) {
                 return apply_root_managed(a, o, reterr_error);
         case OPERATION_ROOT_BIND:
                 return apply_root_bind(a, o, reterr_error);
+        case OPERATION_ROOT_OPEN:
+                return open_root(a, o->source, reterr_error);
         case OPERATION_MOUNT:
                 return apply_mount(a, o, reterr_error);
         case OPERATION_BIND:
                 return apply_bind(a, o, reterr_error);
+        case OPERATION_COPY_SYMLINK:
+                return apply_copy_symlink(a, o, reterr_error);
+        case OPERATION_REMOUNT:
+                return apply_remount(a, o, reterr_error);
         case OPERATION_DEVICE:
                 return apply_device(a, o, reterr_error);
         case OPERATION_SYMLINK:
                 return apply_symlink(a, o, reterr_error);
+        case OPERATION_FILE:
+                return apply_file(a, o, reterr_error);
         case OPERATION_SYSCTL:
                 return apply_sysctl(o, reterr_error);
         case OPERATION_DIRECTORY:
                 return apply_directory(a, o, reterr_error);
+        case OPERATION_LATE_READONLY:
+                return apply_late_readonly(a, o, reterr_error);
         case OPERATION_READONLY:
                 return apply_readonly(a, o, reterr_error);
         case OPERATION_MASK:
@@ -360,10 +261,16 @@ static int apply_operation(Apply *a, const Operation *o, Error *reterr_error) {
 }
 
 int plan_apply(const Plan *p, int *ret_root_fd, Error *reterr_error) {
-        _cleanup_(apply_done) Apply a = { .root_fd = -EBADF, .empty_fd = -EBADF, .null_fd = -EBADF };
+        _cleanup_(apply_done) Apply a = {
+                .plan = p,
+                .root_fd = -EBADF,
+                .empty_fd = -EBADF,
+                .null_fd = -EBADF,
+        };
         int r;
 
-        if (mount(NULL, "/", NULL, p->root_propagation | MS_REC, NULL) < 0)
+        if (p->root_entry != ROOT_ENTRY_CHROOT &&
+            mount(NULL, "/", NULL, p->root_propagation | MS_REC, NULL) < 0)
                 return error_set_errno(reterr_error, -errno,
                                        "Cannot take the mount namespace off the host's: %m");
 
@@ -372,7 +279,30 @@ int plan_apply(const Plan *p, int *ret_root_fd, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
+        r = apply_devices_finish(&a, reterr_error);
+        if (r < 0)
+                return r;
 
         *ret_root_fd = TAKE_FD(a.root_fd);
+        return 0;
+}
+
+static int enter_by_chroot(int root_fd) {
+        if (fchdir(root_fd) < 0 || chroot(".") < 0)
+                return -errno;
+        return 0;
+}
+
+int plan_enter(const Plan *p, int root_fd, bool no_pivot, Error *reterr_error) {
+        int r;
+
+        if (p->root_entry == ROOT_ENTRY_CHROOT)
+                r = enter_by_chroot(root_fd);
+        else
+                r = no_pivot ? mount_move_root(root_fd) : mount_pivot(root_fd);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot change the root: %m");
+        if (p->final_propagation != 0 && mount(NULL, "/", NULL, p->final_propagation, NULL) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot set linux.rootfsPropagation: %m");
         return 0;
 }

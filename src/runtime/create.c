@@ -29,6 +29,7 @@
 #include "runtime/init.h"
 #include "runtime/netdev.h"
 #include "runtime/notify-proxy.h"
+#include "runtime/plan-prepare.h"
 #include "runtime/prepare.h"
 #include "runtime/report.h"
 #include "runtime/resctrl.h"
@@ -237,10 +238,14 @@ static int start_init(Creation *c, Error *reterr_error) {
         Prepared *p = &c->prepared;
         uint64_t late = CLONE_NEWCGROUP | CLONE_NEWTIME;
         pid_t pid;
+        int r;
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot make a socket: %m");
 
+        r = plan_prepare(p->plan, reterr_error);
+        if (r < 0)
+                return r;
         p->clone.flags = p->plan->clone_flags & ~late;
         pid = clone_process(&p->clone, reterr_error);
         if (pid < 0)
@@ -272,6 +277,7 @@ static int start_init(Creation *c, Error *reterr_error) {
 
         p->clone.cgroup_fd = safe_close(p->clone.cgroup_fd);
         c->listener_sock = safe_close(c->listener_sock);
+        plan_close(p->plan);
         c->pid = pid;
         c->state.pid = pid;
         c->state.pid_start_time = process_start_time(pid);

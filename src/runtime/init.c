@@ -28,7 +28,6 @@
 #include "runtime/hooks.h"
 #include "runtime/init.h"
 #include "runtime/labels.h"
-#include "runtime/mounts.h"
 #include "runtime/rlimits.h"
 #include "runtime/seccomp-listener.h"
 #include "runtime/terminal.h"
@@ -299,9 +298,9 @@ static int enter_root(Init *i, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (c->plan) {
-                r = mount_pivot(root_fd);
+                r = plan_enter(c->plan, root_fd, c->no_pivot, reterr_error);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "Cannot change the root: %m");
+                        return r;
         }
 
         root_fd = safe_close(root_fd);

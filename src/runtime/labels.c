@@ -167,6 +167,6 @@ int labels_apply(const ProcessSpec *p, Error *reterr_error) {
         return 0;
 }
 
-char *label_mount_data(const char *data, const char *label) {
-        return strjoin(strempty(data), isempty(data) ? "" : ",", "context=\"", label, "\"");
+char *label_mount_data(const char *data, const char *type, const char *label) {
+        return strjoin(strempty(data), isempty(data) ? "" : ",", type, "=\"", label, "\"");
 }

@@ -14,5 +14,6 @@ int labels_apply(const ProcessSpec *p, Error *reterr_error);
 /* Whether SELinux decides here. By looking at the host's /sys. */
 bool selinux_is_enabled(void);
 
-/* linux.mountLabel added to a mount's options: owned, NULL on OOM. data may be NULL. */
-char *label_mount_data(const char *data, const char *label);
+/* linux.mountLabel added to a mount's options as "context", "fscontext", …: owned, NULL on OOM. data may be
+ * NULL. */
+char *label_mount_data(const char *data, const char *type, const char *label);

@@ -27,6 +27,7 @@
 #include "runtime/init.h"
 #include "runtime/launch.h"
 #include "runtime/notify.h"
+#include "runtime/plan-prepare.h"
 #include "runtime/prepare.h"
 #include "runtime/self.h"
 
@@ -62,10 +63,14 @@ static int check_supported(const Prepared *p, Error *reterr_error) {
 static int start_init(Prepared *p, pid_t *ret_pid, int *ret_sock, Error *reterr_error) {
         _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
         pid_t pid;
+        int r;
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot make a socket: %m");
 
+        r = plan_prepare(p->plan, reterr_error);
+        if (r < 0)
+                return r;
         p->clone.sibling = true;
         pid = clone_process(&p->clone, reterr_error);
         if (pid < 0)

@@ -10,8 +10,16 @@
 typedef struct MountOptions {
         bool bind;           /* "bind" or "rbind" */
         bool recursive;      /* "rbind" */
+        bool remount;        /* what is mounted there is changed */
+        bool copy_up;        /* "tmpcopyup" */
+        bool copy_symlink;   /* a source that is a symlink becomes one in the container */
+        bool source_nofollow;
+        bool target_nofollow;
+        bool idmap;          /* "idmap" or "ridmap" */
+        bool idmap_all;      /* "ridmap" */
+        char *idmap_text;    /* owned: "uids=…;gids=…" of "idmap=", see idmap.h; NULL: not given */
         unsigned long flags; /* MS_… to set, for mount(2) of a file system */
-        uint64_t attr_set;   /* MOUNT_ATTR_…, for a bind mount */
+        uint64_t attr_set;   /* MOUNT_ATTR_…, of the mount itself */
         uint64_t attr_clear;
         uint64_t attr_set_all; /* the same for all mounts of the tree ("rro") */
         uint64_t attr_clear_all;
@@ -22,6 +30,9 @@ typedef struct MountOptions {
 
 void mount_options_done(MountOptions *o);
 
-/* options: list of strings, may be NULL. Errors: NotSupported for an option this program knows of and cannot
- * do. */
+/* options: list of strings, may be NULL. What is not known is for the file system. */
 int mount_options_parse(char *const *options, MountOptions *ret, Error *reterr_error);
+
+/* MS_PRIVATE, MS_SLAVE, MS_SHARED or MS_UNBINDABLE by name, with MS_REC for "rprivate" and so on; 0: no name
+ * of that. */
+unsigned long propagation_from_string(const char *s);

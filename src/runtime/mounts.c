@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <limits.h>
+#include <linux/magic.h>
+#include <linux/major.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
 #include "basic/fs-util.h"
 #include "basic/string-util.h"
 #include "runtime/mounts.h"
+
+#define MOUNTINFO_SIZE_MAX (16U * 1024U * 1024U)
 
 /* "/a/b//" → "/a", "b"; "b" → "/", "b". -EINVAL if there is no last component that could be made. */
 static int split_path(const char *path, char **ret_parent, char **ret_name) {
@@ -123,11 +129,31 @@ int mount_target_open_nofollow(int root_fd, const char *path) {
         return openat2_full(root_fd, path, O_PATH, 0, resolve);
 }
 
-int mount_clone(int dir_fd, const char *path, bool recursive) {
+int mount_target_open_last(int root_fd, const char *path) {
+        _cleanup_free_ char *stripped = strdup(path);
+
+        if (!stripped)
+                return -ENOMEM;
+        /* A slash at the end would follow. */
+        for (size_t l = strlen(stripped); l > 1 && stripped[l - 1] == '/'; l--)
+                stripped[l - 1] = 0;
+        return open_in_root(root_fd, stripped, O_PATH | O_NOFOLLOW, 0);
+}
+
+/* ---- detached mounts ---- */
+
+static int clone_tree(int dir_fd, const char *path, unsigned flags) {
         return RET_NERRNO(open_tree(dir_fd, path,
                                     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
-                                                    (path[0] == 0 ? AT_EMPTY_PATH : 0) |
-                                                    (recursive ? AT_RECURSIVE : 0)));
+                                                    (path[0] == 0 ? AT_EMPTY_PATH : 0) | flags));
+}
+
+int mount_clone(int dir_fd, const char *path, bool recursive) {
+        return clone_tree(dir_fd, path, recursive ? AT_RECURSIVE : 0);
+}
+
+int mount_clone_nofollow(int dir_fd, const char *path, bool recursive) {
+        return clone_tree(dir_fd, path, AT_SYMLINK_NOFOLLOW | (recursive ? AT_RECURSIVE : 0));
 }
 
 int mount_set_attributes(int mount_fd, bool recursive, uint64_t set, uint64_t clear, uint64_t propagation) {
@@ -144,20 +170,92 @@ int mount_attach(int mount_fd, int target_fd) {
                                      MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH));
 }
 
-int mount_new_empty(void) {
-        _cleanup_close_ int fs = -EBADF;
+/* One option, which is changed. */
+static int set_option(int fs, char *option) {
+        char *value = strchr(option, '=');
 
-        fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+        if (!value)
+                return RET_NERRNO(fsconfig(fs, FSCONFIG_SET_FLAG, option, NULL, 0));
+        *value++ = 0;
+        return RET_NERRNO(fsconfig(fs, FSCONFIG_SET_STRING, option, value, 0));
+}
+
+static int set_data(int fs, const char *data) {
+        _cleanup_free_ char *copy = strdup(data);
+        char *option = copy;
+        int r = 0;
+
+        if (!copy)
+                return -ENOMEM;
+        while (r >= 0 && option) {
+                char *end = strchr(option, ',');
+
+                /* "mpol=bind:0,2-3" is one. */
+                while (end && end[1] >= '0' && end[1] <= '9')
+                        end = strchr(end + 1, ',');
+                if (end)
+                        *end++ = 0;
+                if (option[0] != 0)
+                        r = set_option(fs, option);
+                option = end;
+        }
+        return r;
+}
+
+static int set_flags(int fs, unsigned long flags) {
+        static const struct {
+                unsigned long flag;
+                const char *name;
+        } names[] = {
+                { MS_SYNCHRONOUS, "sync" },
+                { MS_DIRSYNC, "dirsync" },
+                { MS_LAZYTIME, "lazytime" },
+                { MS_MANDLOCK, "mand" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                if (flags & names[i].flag && fsconfig(fs, FSCONFIG_SET_FLAG, names[i].name, NULL, 0) < 0)
+                        return -errno;
+        return 0;
+}
+
+int mount_new(const char *fstype, const char *source, const char *data, unsigned long flags,
+              uint64_t attributes) {
+        _cleanup_close_ int fs = -EBADF;
+        int r;
+
+        fs = fsopen(fstype, FSOPEN_CLOEXEC);
         if (fs < 0)
                 return -errno;
-        if (fsconfig(fs, FSCONFIG_SET_STRING, "source", "tmpfs", 0) < 0 ||
-            fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0555", 0) < 0 ||
-            fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        if (fsconfig(fs, FSCONFIG_SET_STRING, "source", source, 0) < 0)
                 return -errno;
-        return RET_NERRNO(fsmount(fs, FSMOUNT_CLOEXEC,
-                                  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                                                  MOUNT_ATTR_NOEXEC));
+        r = set_flags(fs, flags);
+        if (r < 0)
+                return r;
+        r = data ? set_data(fs, data) : 0;
+        if (r < 0)
+                return r;
+        if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+                return -errno;
+        return RET_NERRNO(fsmount(fs, FSMOUNT_CLOEXEC, (unsigned) attributes));
 }
+
+int mount_new_empty(void) {
+        return mount_new("tmpfs", "tmpfs", "mode=0555", 0,
+                         MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+int mount_set_idmap(int mount_fd, bool recursive, int user_namespace_fd) {
+        struct mount_attr attr = {
+                .attr_set = MOUNT_ATTR_IDMAP,
+                .userns_fd = (uint64_t) user_namespace_fd,
+        };
+
+        return RET_NERRNO(mount_setattr(mount_fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr,
+                                        sizeof(attr)));
+}
+
+/* ---- changing the root ---- */
 
 int mount_pivot(int root_fd) {
         if (fchdir(root_fd) < 0)
@@ -169,4 +267,131 @@ int mount_pivot(int root_fd) {
         if (umount2(".", MNT_DETACH) < 0)
                 return -errno;
         return RET_NERRNO(chdir("/"));
+}
+
+/* "\\040" and its like, in place. */
+static void unescape(char *s) {
+        char *to = s;
+
+        for (; *s; s++) {
+                if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
+                    s[3] <= '7') {
+                        *to++ = (char) ((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+                        s += 3;
+                } else
+                        *to++ = *s;
+        }
+        *to = 0;
+}
+
+static bool is_below(const char *path, const char *dir) {
+        const char *rest = startswith(path, dir);
+
+        return rest && (rest[0] == 0 || rest[0] == '/');
+}
+
+/* Unmounts, or covers where that is not permitted, proc and sysfs outside of root. */
+static int hide_kernel_filesystems(const char *root) {
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_free_ char *text = NULL;
+        char *state = NULL;
+        size_t size;
+        int r;
+
+        fd = RET_NERRNO(open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+        r = fd < 0 ? fd : read_all(fd, MOUNTINFO_SIZE_MAX, &text, &size);
+        if (r < 0)
+                return r;
+
+        for (char *line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
+                char *path = line, *type = strstr(line, " - ");
+
+                for (unsigned i = 0; path && i < 4; i++)
+                        path = strchr(path + 1, ' ');
+                if (!path || !type || (!startswith(type, " - proc ") && !startswith(type, " - sysfs ")))
+                        continue;
+                path++;
+                path[strcspn(path, " ")] = 0;
+                unescape(path);
+                if (is_below(path, root) || umount2(path, MNT_DETACH) >= 0)
+                        continue;
+                if (errno != EINVAL && errno != EPERM)
+                        return -errno;
+                if (mount("tmpfs", path, "tmpfs", MS_RDONLY, "size=0") < 0 && errno != ENOENT)
+                        return -errno;
+        }
+        return 0;
+}
+
+int mount_move_root(int root_fd) {
+        char link[PROC_FD_PATH_MAX], path[PATH_MAX];
+        ssize_t n;
+        int r;
+
+        n = readlink(proc_fd_path(link, root_fd), path, sizeof(path) - 1);
+        if (n < 0)
+                return -errno;
+        path[n] = 0;
+        if (fchdir(root_fd) < 0)
+                return -errno;
+        r = hide_kernel_filesystems(path);
+        if (r < 0)
+                return r;
+        if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
+                return -errno;
+        return RET_NERRNO(chdir("/"));
+}
+
+/* ---- the console ---- */
+
+static bool is_pseudoterminal(int fd) {
+        struct statfs fs;
+        struct stat st;
+
+        return fstatfs(fd, &fs) >= 0 && fs.f_type == DEVPTS_SUPER_MAGIC && fstat(fd, &st) >= 0 &&
+               S_ISCHR(st.st_mode) && major(st.st_rdev) >= UNIX98_PTY_SLAVE_MAJOR &&
+               major(st.st_rdev) < UNIX98_PTY_SLAVE_MAJOR + UNIX98_PTY_MAJOR_COUNT;
+}
+
+static int open_console(int root_fd) {
+        const uint64_t resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        fd = openat2_full(root_fd, "dev/console", O_PATH | O_NOFOLLOW, 0, resolve);
+        if (fd == -ENOENT) {
+                fd = openat2_full(root_fd, "dev/console", O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0620,
+                                  resolve);
+                if (fd < 0)
+                        return TAKE_FD(fd);
+        }
+        if (fd < 0)
+                return TAKE_FD(fd);
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        return S_ISREG(st.st_mode) || S_ISCHR(st.st_mode) ? TAKE_FD(fd) : -ELOOP;
+}
+
+int mount_console(int root_fd, int pty_fd, Error *reterr_error) {
+        _cleanup_close_ int target = -EBADF, tree = -EBADF;
+        int r;
+
+        if (!is_pseudoterminal(pty_fd))
+                return error_set(reterr_error, -ENOTTY, "InvalidArgument",
+                                 "What is to become /dev/console is not a pseudoterminal.");
+        target = open_console(root_fd);
+        if (target == -ELOOP)
+                return error_set(reterr_error, target, "InvalidArgument",
+                                 "/dev/console is neither a file nor a device in the container: the terminal "
+                                 "is not mounted there.");
+        if (target < 0)
+                return error_set_errno(reterr_error, target, "Cannot make /dev/console: %m");
+
+        tree = mount_clone(pty_fd, "", false);
+        r = tree < 0 ? tree : mount_set_attributes(tree, false, 0, 0, MS_PRIVATE);
+        if (r >= 0)
+                r = mount_attach(tree, target);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot mount the terminal on /dev/console: %m");
+        return 0;
 }

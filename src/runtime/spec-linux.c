@@ -256,7 +256,6 @@ int spec_parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
                 { "netDevices", false, parse_net_devices },
                 { "seccomp", false, parse_seccomp },
         };
-        static const char *const unsupported[] = { "mountLabel", NULL };
         int r;
 
         r = json_dispatch(j, table, s, "linux", false, reterr_error);
@@ -283,5 +282,5 @@ int spec_parse_linux(RuntimeSpec *s, json_t *j, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
-        return spec_note_unsupported(&s->unsupported, j, "linux.", unsupported, reterr_error);
+        return 0;
 }

@@ -4,7 +4,7 @@
 #include "basic/strv.h"
 #include "runtime/spec-private.h"
 
-static int parse_mount(RuntimeSpec *s, json_t *j, SpecMount *m, Error *reterr_error) {
+static int parse_mount(json_t *j, SpecMount *m, Error *reterr_error) {
         static const JsonField table[] = {
                 { "destination", JSON_FIELD_STRING, offsetof(SpecMount, destination), .required = true },
                 { "type", JSON_FIELD_STRING, offsetof(SpecMount, type) },
@@ -12,7 +12,7 @@ static int parse_mount(RuntimeSpec *s, json_t *j, SpecMount *m, Error *reterr_er
                 { "options", JSON_FIELD_STRV, offsetof(SpecMount, options) },
                 {},
         };
-        static const char *const unsupported[] = { "uidMappings", "gidMappings", NULL };
+        json_t *uids = json_object_get(j, "uidMappings"), *gids = json_object_get(j, "gidMappings");
         int r;
 
         r = json_dispatch(j, table, m, "mounts", false, reterr_error);
@@ -20,7 +20,26 @@ static int parse_mount(RuntimeSpec *s, json_t *j, SpecMount *m, Error *reterr_er
                 return r;
         if (isempty(m->destination))
                 return error_set(reterr_error, -EBADMSG, "InvalidArgument", "mounts.destination is empty.");
-        return spec_note_unsupported(&s->unsupported, j, "mounts.", unsupported, reterr_error);
+        if (uids && !json_is_null(uids)) {
+                r = spec_parse_id_mappings(uids, "mounts.uidMappings", &m->uid_mappings, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        if (gids && !json_is_null(gids))
+                return spec_parse_id_mappings(gids, "mounts.gidMappings", &m->gid_mappings, reterr_error);
+        return 0;
+}
+
+void spec_free_mounts(SpecMount *mounts, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                free(mounts[i].destination);
+                free(mounts[i].type);
+                free(mounts[i].source);
+                strv_free(mounts[i].options);
+                free(mounts[i].uid_mappings.mappings);
+                free(mounts[i].gid_mappings.mappings);
+        }
+        free(mounts);
 }
 
 int spec_parse_mounts(RuntimeSpec *s, json_t *array, Error *reterr_error) {
@@ -38,7 +57,7 @@ int spec_parse_mounts(RuntimeSpec *s, json_t *array, Error *reterr_error) {
 
         json_array_foreach (array, i, item) {
                 s->n_mounts = i + 1;
-                r = parse_mount(s, item, &s->mounts[i], reterr_error);
+                r = parse_mount(item, &s->mounts[i], reterr_error);
                 if (r < 0)
                         return r;
         }

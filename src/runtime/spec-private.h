@@ -24,4 +24,5 @@ int spec_parse_pairs(json_t *object, const char *what, unsigned max, SpecPair **
 int spec_parse_id_mappings(json_t *array, const char *what, SpecIdMappings *ret, Error *reterr_error);
 
 int spec_parse_mounts(RuntimeSpec *s, json_t *array, Error *reterr_error);
+void spec_free_mounts(SpecMount *mounts, size_t n);
 int spec_parse_linux(RuntimeSpec *s, json_t *object, Error *reterr_error);

@@ -17,13 +17,7 @@ RuntimeSpec *runtime_spec_free(RuntimeSpec *s) {
         free(s->domainname);
         free(s->root_path);
         process_spec_done(&s->process);
-        for (size_t i = 0; i < s->n_mounts; i++) {
-                free(s->mounts[i].destination);
-                free(s->mounts[i].type);
-                free(s->mounts[i].source);
-                strv_free(s->mounts[i].options);
-        }
-        free(s->mounts);
+        spec_free_mounts(s->mounts, s->n_mounts);
         for (size_t i = 0; i < s->n_devices; i++)
                 free(s->devices[i].path);
         free(s->devices);

@@ -25,11 +25,25 @@
 #define SPEC_SECCOMP_ARGS_MAX 6U /* a system call has no more */
 #define SPEC_SECCOMP_ARCHITECTURES_MAX 32U
 
+/* One line of uid_map or gid_map; size > 0, neither range goes beyond UINT32_MAX. */
+typedef struct SpecIdMapping {
+        uint32_t container_id;
+        uint32_t host_id;
+        uint32_t size;
+} SpecIdMapping;
+
+typedef struct SpecIdMappings {
+        SpecIdMapping *mappings;
+        size_t n;
+} SpecIdMappings;
+
 typedef struct SpecMount {
         char *destination;
         char *type;
         char *source;
         char **options;
+        SpecIdMappings uid_mappings; /* of the file system's ids to the host's */
+        SpecIdMappings gid_mappings;
 } SpecMount;
 
 typedef struct SpecDevice {
@@ -45,18 +59,6 @@ typedef struct SpecNamespace {
         bool wanted;
         char *path; /* to join; NULL: a new one */
 } SpecNamespace;
-
-/* One line of uid_map or gid_map; size > 0, neither range goes beyond UINT32_MAX. */
-typedef struct SpecIdMapping {
-        uint32_t container_id;
-        uint32_t host_id;
-        uint32_t size;
-} SpecIdMapping;
-
-typedef struct SpecIdMappings {
-        SpecIdMapping *mappings;
-        size_t n;
-} SpecIdMappings;
 
 /* Of a new time namespace, in the order and with the names of /proc/PID/timens_offsets. */
 typedef enum TimeOffsetClock {

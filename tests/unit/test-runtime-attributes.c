@@ -335,9 +335,9 @@ static void test_labels(void **state) {
         _cleanup_free_ char *a = NULL, *b = NULL;
         _cleanup_error_ Error e = ERROR_NULL, f = ERROR_NULL;
 
-        a = label_mount_data(NULL, "u:r:t:s0:c1,c2");
+        a = label_mount_data(NULL, "context", "u:r:t:s0:c1,c2");
         assert_string_equal(a, "context=\"u:r:t:s0:c1,c2\"");
-        b = label_mount_data("mode=755", "l");
+        b = label_mount_data("mode=755", "context", "l");
         assert_string_equal(b, "mode=755,context=\"l\"");
 
         none = spec_from(PROCESS("\"apparmorProfile\":\"\",\"selinuxLabel\":\"\""));

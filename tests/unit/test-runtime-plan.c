@@ -186,6 +186,14 @@ static void test_bind(void **state) {
         assert_int_equal(o->attr_set_all, MOUNT_ATTR_RDONLY);
 }
 
+#define BIND(destination) "\"destination\":\"" destination "\",\"type\":\"bind\",\"source\":\"/src\""
+#define MAPPING(c, h) "[{\"containerID\":" c ",\"hostID\":" h ",\"size\":10}]"
+#define MAPPINGS(c, h) "\"uidMappings\":" MAPPING(c, h) ",\"gidMappings\":" MAPPING(c, h)
+#define OVERLAY_NAMES                                                                                       \
+        ",\"annotations\":{\"org.moored.rootfs.dir\":\"/x\",\"org.moored.rootfs.lower\":\"1/fs\","          \
+        "\"org.moored.rootfs.upper\":\"3/fs\",\"org.moored.rootfs.work\":\"3/work\"}"
+#define CONTAINED(top, linux_) SPEC(top OVERLAY_NAMES, linux_)
+
 #define ONE_MOUNT(x) SPEC(",\"mounts\":[{" x "}]", "")
 
 static void test_mount_errors(void **state) {
@@ -196,26 +204,167 @@ static void test_mount_errors(void **state) {
         check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/s\","
                               "\"options\":[\"size=1\"]"),
                     "InvalidArgument", "size=1");
-        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"tmpcopyup\"]"),
-                    "NotSupported", "tmpcopyup");
-        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"rro\"]"),
-                    "NotSupported", "recursive");
-        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"/s\","
-                              "\"options\":[\"idmap\"]"),
-                    "NotSupported", "idmap");
+        check_fails(ONE_MOUNT("\"destination\":\"/\",\"type\":\"tmpfs\",\"options\":[\"tmpcopyup\"]"),
+                    "InvalidArgument", "root");
+        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"proc\",\"options\":[\"tmpcopyup\"]"),
+                    "InvalidArgument", "tmpcopyup");
+        check_fails(ONE_MOUNT(BIND("/a") ",\"options\":[\"tmpcopyup\"]"), "InvalidArgument", "tmpcopyup");
+        check_fails(ONE_MOUNT(BIND("/a") ",\"options\":[\"copy-symlink\",\"src-nofollow\"]"),
+                    "InvalidArgument", "copy-symlink");
+        check_fails(ONE_MOUNT("\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"src-nofollow\"]"),
+                    "InvalidArgument", "src-nofollow");
+        check_fails(ONE_MOUNT(BIND("/a") ",\"options\":[\"remount\",\"bind\",\"idmap\"]"), "InvalidArgument",
+                    "idmap");
 }
 
+#define IDMAPPED_MOUNTS                                                                                     \
+        ",\"mounts\":[{" BIND("/a") "," MAPPINGS("0", "1000") ",\"options\":[\"ridmap\"]},{" BIND(            \
+                        "/b") "," MAPPINGS("0", "1000") "},{" BIND("/c") ",\"options\":[\"idmap=uids=0-1000-10;"  \
+                                                                    "gids=0-1000-10\"]},{\"destination\":"  \
+                                                                    "\"/d\",\"type\":\"tmpfs\"," MAPPINGS(      \
+                                                                                    "5", "6") "},{" BIND(    \
+                                                                                    "/e") "}]"
+
+static void test_idmapped(void **state) {
+        _cleanup_(plan_freep) Plan *p = plan_of(SPEC(IDMAPPED_MOUNTS, ""));
+
+        assert_int_equal(p->n_mappings, 2);
+        assert_int_equal(find(p, OPERATION_BIND, "/a")->mapping, 1);
+        assert_true(find(p, OPERATION_BIND, "/a")->mapping_all);
+        assert_int_equal(find(p, OPERATION_BIND, "/b")->mapping, 1);
+        assert_false(find(p, OPERATION_BIND, "/b")->mapping_all);
+        assert_int_equal(find(p, OPERATION_BIND, "/c")->mapping, 1);
+        assert_int_equal(find(p, OPERATION_MOUNT, "/d")->mapping, 2);
+        assert_int_equal(find(p, OPERATION_MOUNT, "/d")->prepare, OPERATION_SOURCE_NEEDED);
+        assert_int_equal(find(p, OPERATION_BIND, "/e")->mapping, 0);
+        assert_int_equal(find(p, OPERATION_BIND, "/e")->prepare, OPERATION_SOURCE_NONE);
+        assert_int_equal(p->mappings[0].map.uids.mappings[0].host_id, 1000);
+        assert_int_equal(p->mappings[1].map.gids.mappings[0].container_id, 5);
+
+        check_fails(ONE_MOUNT(BIND("/a") ",\"options\":[\"idmap\"]"), "InvalidArgument", "user namespace");
+        check_fails(ONE_MOUNT(BIND("/a") ",\"options\":[\"idmap=uids=0-1-1\"]"), "InvalidArgument",
+                    "Mount on \"/a\"");
+        check_fails(ONE_MOUNT(BIND("/a") ",\"uidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1}]"),
+                    "InvalidArgument", "gidMappings");
+}
+
+#define SHARED_MOUNTS                                                                                       \
+        ",\"mounts\":[{" BIND("/a") ",\"options\":[\"rshared\"]},{" BIND("/b") ",\"options\":[\"slave\"]},{"     \
+        "\"destination\":\"/c\",\"type\":\"tmpfs\",\"options\":[\"rprivate\"]}]"
+
+static void test_propagation(void **state) {
+        _cleanup_(plan_freep) Plan *p = plan_of(SPEC(SHARED_MOUNTS, ",\"rootfsPropagation\":\"rshared\"")), *q = NULL,
+                                   *r = NULL;
+
+        assert_int_equal(p->root_propagation, MS_SLAVE);
+        assert_int_equal(p->final_propagation, MS_SHARED | MS_REC);
+        assert_int_equal(p->operations[0].propagation, 0);
+        /* Only what is to stay a peer of the host's mount is opened by the parent. */
+        assert_int_equal(find(p, OPERATION_BIND, "/a")->prepare, OPERATION_SOURCE_NEEDED);
+        assert_int_equal(find(p, OPERATION_BIND, "/b")->prepare, OPERATION_SOURCE_NONE);
+        assert_int_equal(find(p, OPERATION_MOUNT, "/c")->propagation, 0);
+
+        q = plan_of(SPEC("", ",\"rootfsPropagation\":\"unbindable\""));
+        assert_int_equal(q->operations[0].propagation, MS_PRIVATE);
+        assert_int_equal(q->final_propagation, MS_UNBINDABLE);
+
+        /* moored's own containers: nothing leaves. */
+        r = plan_of(CONTAINED(SHARED_MOUNTS, ",\"rootfsPropagation\":\"private\""));
+        assert_true(r->contained);
+        assert_int_equal(r->root_propagation, MS_PRIVATE);
+        assert_int_equal(find(r, OPERATION_BIND, "/a")->prepare, OPERATION_SOURCE_NONE);
+        check_fails(CONTAINED("", ",\"rootfsPropagation\":\"shared\""), "NotSupported", "rootfsPropagation");
+        check_fails(SPEC("", ",\"rootfsPropagation\":\"ro\""), "InvalidArgument", "rootfsPropagation");
+}
+
+static void test_remount(void **state) {
+        _cleanup_(plan_freep) Plan *p = plan_of(SPEC(
+                        ",\"mounts\":[{\"destination\":\"/a\",\"options\":[\"remount\",\"bind\",\"ro\"]},"
+                        "{\"destination\":\"/b\",\"options\":[\"remount\",\"noexec\",\"size=1m\"]}]",
+                        ""));
+        const Operation *o = find(p, OPERATION_REMOUNT, "/a");
+
+        assert_true(o->bind);
+        assert_int_equal(o->attr_set, MOUNT_ATTR_RDONLY);
+        o = find(p, OPERATION_REMOUNT, "/b");
+        assert_false(o->bind);
+        assert_int_equal(o->flags, MS_NOEXEC);
+        assert_string_equal(o->data, "size=1m");
+}
+
+static void test_tmpfs(void **state) {
+        _cleanup_(plan_freep) Plan *p = plan_of(SPEC(
+                        ",\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\",\"options\":[\"ro\"]},"
+                        "{\"destination\":\"/b\",\"type\":\"tmpfs\",\"options\":[\"mode=700\"]},"
+                        "{\"destination\":\"/c\",\"type\":\"tmpfs\",\"options\":[\"tmpcopyup\",\"rro\"]}]",
+                        ",\"maskedPaths\":[\"/x\"]")),
+                                   *q = NULL;
+        const Operation *o = find(p, OPERATION_MOUNT, "/a");
+
+        /* Writable until all mount points in it have been made. */
+        assert_true(o->detached);
+        assert_true(o->inherit_mode);
+        assert_int_equal(find(p, OPERATION_LATE_READONLY, "/a")->subject, index_of(p, OPERATION_MOUNT, "/a"));
+        assert_true(index_of(p, OPERATION_LATE_READONLY, "/a") > index_of(p, OPERATION_DEVICE, "/dev/null"));
+        assert_true(index_of(p, OPERATION_LATE_READONLY, "/a") < index_of(p, OPERATION_MASK, "/x"));
+        o = find(p, OPERATION_MOUNT, "/b");
+        assert_false(o->detached);
+        assert_false(o->inherit_mode);
+        assert_true(find(p, OPERATION_MOUNT, "/c")->copy_up);
+        assert_non_null(find(p, OPERATION_LATE_READONLY, "/c"));
+
+        q = plan_of(CONTAINED(",\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\"}]", ""));
+        assert_false(find(q, OPERATION_MOUNT, "/a")->inherit_mode);
+}
+
+static void test_default_options(void **state) {
+        _cleanup_(plan_freep) Plan *p = plan_of(ONE_MOUNT("\"destination\":\"/dev/pts\",\"type\":\"devpts\""));
+
+        assert_non_null(strstr(find(p, OPERATION_MOUNT, "/dev/pts")->data, "ptmxmode=0666"));
+        assert_true(find(p, OPERATION_MOUNT, "/dev/pts")->flags & MS_NOSUID);
+}
+
+#define LABELLED_MOUNTS                                                                                     \
+        ",\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\"},{\"destination\":\"/p\",\"type\":\"proc\"},"     \
+        "{\"destination\":\"/q\",\"type\":\"mqueue\"}]"
+
+static void test_label(void **state) {
+        _cleanup_(plan_freep) Plan *p = plan_of(SPEC(LABELLED_MOUNTS, ",\"mountLabel\":\"u:r:t:s0\"")), *q = NULL;
+
+        assert_string_equal(p->mount_label, "u:r:t:s0");
+        assert_string_equal(p->mount_context_type, "context");
+        assert_true(find(p, OPERATION_MOUNT, "/a")->label);
+        assert_false(find(p, OPERATION_MOUNT, "/p")->label);
+        assert_true(find(p, OPERATION_MOUNT, "/q")->label_xattr);
+        q = plan_of(SPEC(LABELLED_MOUNTS, ""));
+        assert_false(find(q, OPERATION_MOUNT, "/a")->label);
+        check_fails(SPEC(",\"annotations\":{\"run.oci.mount_context_type\":\"x\"}", ",\"mountLabel\":\"l\""),
+                    "InvalidArgument", "mount_context_type");
+}
+
+static void test_without_mount_namespace(void **state) {
+        _cleanup_(plan_freep) Plan *p = plan_of("{" BASE "}");
+
+        assert_int_equal(p->root_entry, ROOT_ENTRY_CHROOT);
+        assert_string_equal(find(p, OPERATION_ROOT_OPEN, NULL)->source, "/bundle/rootfs");
+        check_fails("{" BASE ",\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\"}]}", "InvalidArgument",
+                    "mounts");
+        check_fails("{" BASE ",\"linux\":{\"maskedPaths\":[\"/x\"]}}", "InvalidArgument", "maskedPaths");
+        check_fails("{" BASE OVERLAY_NAMES "}", "NotSupported", "mount namespace");
+}
+
+#define WITH_CGROUPS(top) "{" BASE top ",\"linux\":{" NAMESPACES(",{\"type\":\"cgroup\"}") "}}"
+
 static void test_file_systems(void **state) {
-        _cleanup_(plan_freep) Plan *p = NULL;
+        _cleanup_(plan_freep) Plan *p = NULL, *q = NULL;
         const Operation *o;
 
-        p = plan_of(SPEC(
+        p = plan_of(WITH_CGROUPS(
                         ",\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"
                         "{\"destination\":\"/sys\",\"type\":\"sysfs\",\"options\":[\"ro\",\"nosuid\"]},"
                         "{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\"},"
                         "{\"destination\":\"/t\",\"type\":\"tmpfs\",\"source\":\"tmpfs\","
-                        "\"options\":[\"size=1m\",\"noexec\",\"mode=700\",\"exec\"]}]",
-                        ""));
+                        "\"options\":[\"size=1m\",\"noexec\",\"mode=700\",\"exec\"]}]"));
         assert_true(find(p, OPERATION_MOUNT, "/proc")->no_symlinks);
         o = find(p, OPERATION_MOUNT, "/sys");
         assert_true(o->no_symlinks);
@@ -225,6 +374,37 @@ static void test_file_systems(void **state) {
         assert_int_equal(o->flags, 0);
         assert_string_equal(o->data, "size=1m,mode=700");
         assert_false(o->no_symlinks);
+
+        /* Without a cgroup namespace it is the host's. */
+        q = plan_of(ONE_MOUNT("\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"options\":[\"ro\"]"));
+        o = find(q, OPERATION_BIND, "/sys/fs/cgroup");
+        assert_string_equal(o->source, "/sys/fs/cgroup");
+        assert_int_equal(o->attr_set_all, MOUNT_ATTR_RDONLY);
+        check_fails(ONE_MOUNT("\"destination\":\"/c\",\"type\":\"cgroup\",\"options\":[\"nosuch\"]"),
+                    "InvalidArgument", "nosuch");
+}
+
+static void test_devices(void **state) {
+        _cleanup_(plan_freep) Plan *p = plan_of(SPEC("", ",\"devices\":[{\"path\":\"/mnt/\",\"type\":\"b\","
+                                                         "\"major\":1,\"minor\":5,\"fileMode\":111,\"uid\":10},"
+                                                         "{\"path\":\"/dev/p\",\"type\":\"p\"}]")),
+                                   *q = NULL;
+        const Operation *o = find(p, OPERATION_DEVICE, "/mnt");
+
+        assert_int_equal(o->mode, S_IFBLK | 0157);
+        assert_int_equal(o->uid, 10);
+        assert_false(o->optional);
+        assert_non_null(find(p, OPERATION_DEVICE, "/dev/p"));
+        assert_true(index_of(p, OPERATION_DEVICE, "/mnt") < index_of(p, OPERATION_DEVICE, "/dev/null"));
+        assert_true(find(p, OPERATION_DEVICE, "/dev/null")->no_symlinks);
+        assert_true(find(p, OPERATION_SYMLINK, "/dev/ptmx")->replace);
+        assert_null(find(p, OPERATION_FILE, NULL));
+
+        /* The host's /dev is not filled. */
+        q = plan_of(SPEC(",\"mounts\":[{\"destination\":\"/dev/\",\"source\":\"/dev\",\"options\":[\"rbind\"]}]",
+                         ",\"devices\":[{\"path\":\"/dev/x\",\"type\":\"c\"},{\"path\":\"/y\",\"type\":\"c\"}]"));
+        assert_null(find(q, OPERATION_DEVICE, "/dev/x"));
+        assert_non_null(find(q, OPERATION_DEVICE, "/y"));
 }
 
 static void test_dev(void **state) {
@@ -264,14 +444,17 @@ static void test_sysctl(void **state) {
         check_fails(SYSCTL("vm.swappiness", ""), "InvalidArgument", "host");
         check_fails(SYSCTL("net/../kernel/core_pattern", ",{\"type\":\"network\"}"), "InvalidArgument",
                     "name");
+        check_fails(SYSCTL("kernel.hostname", ",{\"type\":\"uts\"}"), "InvalidArgument", "hostname is");
+        check_fails(SYSCTL("kernel.domainname", ""), "InvalidArgument", "uts namespace");
+        check_fails("{" BASE ",\"domainname\":\"a\",\"linux\":{" NAMESPACES(
+                                    ",{\"type\":\"uts\"}") ",\"sysctl\":{\"kernel.domainname\":\"b\"}}}",
+                    "InvalidArgument", "domainname");
         check_fails(SYSCTL("net..kernel", ",{\"type\":\"network\"}"), "InvalidArgument", "name");
 }
 
 static void test_refused(void **state) {
-        check_fails("{" BASE "}", "NotSupported", "mount namespace");
         check_fails("{" BASE ",\"hostname\":\"h\",\"linux\":{" NAMESPACES("") "}}", "InvalidArgument",
                     "uts");
-        check_fails(SPEC("", ",\"rootfsPropagation\":\"shared\""), "NotSupported", "rootfsPropagation");
         check_fails("{\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/\"},"
                     "\"root\":{\"path\":\"r\"},\"linux\":{" NAMESPACES(
                                     "") "}}",
@@ -305,7 +488,15 @@ int main(void) {
                 cmocka_unit_test(test_root_overlay_limit),
                 cmocka_unit_test(test_bind),
                 cmocka_unit_test(test_mount_errors),
+                cmocka_unit_test(test_idmapped),
+                cmocka_unit_test(test_propagation),
+                cmocka_unit_test(test_remount),
+                cmocka_unit_test(test_tmpfs),
+                cmocka_unit_test(test_default_options),
+                cmocka_unit_test(test_label),
+                cmocka_unit_test(test_without_mount_namespace),
                 cmocka_unit_test(test_file_systems),
+                cmocka_unit_test(test_devices),
                 cmocka_unit_test(test_dev),
                 cmocka_unit_test(test_sysctl),
                 cmocka_unit_test(test_refused),

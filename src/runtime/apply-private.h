@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the parts of a plan's execution share. */
+
+#include "runtime/plan.h"
+
+typedef struct Apply {
+        const Plan *plan;
+        int root_fd;
+        int empty_fd;    /* the empty file system over masked directories; made when the first is met */
+        int null_fd;     /* the container's own /dev/null, likewise over masked files */
+        int *mount_fds;  /* of operations that a later one needs, -EBADF: not; NULL: none yet */
+        bool devices_on; /* Plan.devices_fd is mounted, on the root directory */
+} Apply;
+
+/* "Cannot what "target": r" */
+int apply_cannot(const Operation *o, int r, const char *what, Error *reterr_error);
+
+int apply_mount(Apply *a, const Operation *o, Error *reterr_error);
+int apply_bind(Apply *a, const Operation *o, Error *reterr_error);
+int apply_copy_symlink(Apply *a, const Operation *o, Error *reterr_error);
+int apply_remount(Apply *a, const Operation *o, Error *reterr_error);
+int apply_late_readonly(Apply *a, const Operation *o, Error *reterr_error);
+
+int apply_device(Apply *a, const Operation *o, Error *reterr_error);
+int apply_symlink(Apply *a, const Operation *o, Error *reterr_error);
+int apply_file(Apply *a, const Operation *o, Error *reterr_error);
+/* When the last device has been made. */
+int apply_devices_finish(Apply *a, Error *reterr_error);
+
+/* Opens the directory that target is in; *ret_name is target's last component (a pointer into it). */
+int apply_open_parent(Apply *a, const Operation *o, const char **ret_name, Error *reterr_error);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The part of a plan's execution that needs the host's namespaces: sources of idmapped mounts, of mounts
+ * that stay peers of the host's, and, for containers in a user namespace, whatever its processes may not
+ * reach. Everything opened is a detached mount, held by descriptor in the plan. */
+
+#include <sys/stat.h>
+
+#include "runtime/plan.h"
+
+/* In the parent, before the container's process is made (which inherits the descriptors). Where nothing needs
+ * it, it makes no system call. plan_apply() expects it to have been called. */
+int plan_prepare(Plan *p, Error *reterr_error);
+/* In the parent, when the child has them. */
+void plan_close(Plan *p);
+
+/* The detached tree of a bind mount, with its attributes but not idmapped. outside: this process is in the
+ * host's namespaces. Errors: NoSuchSource. */
+int operation_open_tree(const Plan *p, const Operation *o, bool outside, Error *reterr_error);
+
+/* The options of a file system to be mounted on target (NULL: not known yet). *ret is owned, or NULL. */
+int operation_data(const Plan *p, const Operation *o, const struct stat *target, char **ret);
