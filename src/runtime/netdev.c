@@ -111,6 +111,20 @@ static int check_message(const struct nlmsghdr *h) {
         return e->error < 0 ? e->error : 1;
 }
 
+/* A message in a datagram begins with its length, of four bytes; an attribute in a message, of two. NULL:
+ * there is no whole one any more. (The macros of the kernel's headers for it make clang complain of
+ * alignment.) */
+static const void *part_at(const void *buf, size_t size, size_t at, size_t header_size) {
+        const void *p = (const uint8_t *) buf + at;
+        size_t l;
+
+        if (at > size || size - at < header_size)
+                return NULL;
+        l = header_size == sizeof(struct rtattr) ? ((const struct rtattr *) p)->rta_len
+                                                 : ((const struct nlmsghdr *) p)->nlmsg_len;
+        return l >= header_size && l <= size - at ? p : NULL;
+}
+
 typedef int (*AnswerFunc)(const struct nlmsghdr *h, void *userdata);
 
 /* Sends q and reads until its end: an acknowledgement, or that of a dump, of which each part is handed over.
@@ -128,11 +142,12 @@ static int request_run(int sock, Request *q, AnswerFunc answer, void *userdata) 
 
         for (;;) {
                 ssize_t n = receive(sock, buf, REPLY_MAX);
-                size_t left = n < 0 ? 0 : (size_t) n;
+                const struct nlmsghdr *h;
 
                 if (n < 0)
                         return (int) n;
-                for (struct nlmsghdr *h = (void *) buf; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+                for (size_t at = 0; (h = part_at(buf, (size_t) n, at, sizeof(*h)));
+                     at += NLMSG_ALIGN(h->nlmsg_len)) {
                         int r = h->nlmsg_seq == q->header.nlmsg_seq ? check_message(h) : 0;
 
                         if (r != 0)
@@ -190,9 +205,9 @@ static bool address_attribute_is_kept(uint16_t type) {
 
 static int collect_address(const struct nlmsghdr *h, void *userdata) {
         const struct ifaddrmsg *a = NLMSG_DATA(h);
+        const struct rtattr *t;
         Device *d = userdata;
         Request *all, *q;
-        size_t left;
         int r;
 
         if (h->nlmsg_type != RTM_NEWADDR || h->nlmsg_len < NLMSG_LENGTH(sizeof(struct ifaddrmsg)) ||
@@ -210,8 +225,8 @@ static int collect_address(const struct nlmsghdr *h, void *userdata) {
         request_init(q, RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, sizeof(struct ifaddrmsg));
         q->address = *a;
 
-        left = IFA_PAYLOAD(h);
-        for (const struct rtattr *t = IFA_RTA(a); RTA_OK(t, left); t = RTA_NEXT(t, left)) {
+        for (size_t at = NLMSG_SPACE(sizeof(struct ifaddrmsg));
+             (t = part_at(h, h->nlmsg_len, at, sizeof(*t))); at += RTA_ALIGN(t->rta_len)) {
                 if (!address_attribute_is_kept(t->rta_type))
                         continue;
                 r = request_put(q, t->rta_type, RTA_DATA(t), RTA_PAYLOAD(t));

@@ -132,25 +132,25 @@ static bool is_up(const char *name) {
         return ioctl(sock, SIOCGIFFLAGS, &q) == 0 && (q.ifr_flags & IFF_UP);
 }
 
+/* The bytes of an address, wherever they are in what family it is of. */
+static bool is_address(const struct sockaddr *a, int family, const char *text) {
+        uint8_t wanted[sizeof(struct in6_addr)];
+        size_t offset = family == AF_INET ? offsetof(struct sockaddr_in, sin_addr)
+                                          : offsetof(struct sockaddr_in6, sin6_addr);
+
+        CHECK(inet_pton(family, text, wanted) == 1);
+        return a && a->sa_family == family &&
+               memcmp((const uint8_t *) a + offset, wanted, family == AF_INET ? 4 : 16) == 0;
+}
+
 static bool has_address(const char *name, int family, const char *address, const char *broadcast) {
-        uint8_t wanted[sizeof(struct in6_addr)], wanted_broadcast[4];
         bool found = false;
         struct ifaddrs *all;
 
-        CHECK(inet_pton(family, address, wanted) == 1 && getifaddrs(&all) == 0);
-        if (broadcast)
-                CHECK(inet_pton(family, broadcast, wanted_broadcast) == 1);
-        for (struct ifaddrs *i = all; i; i = i->ifa_next) {
-                if (!i->ifa_addr || strcmp(i->ifa_name, name) != 0 || i->ifa_addr->sa_family != family)
-                        continue;
-                if (family == AF_INET6)
-                        found = found ||
-                                memcmp(&((struct sockaddr_in6 *) i->ifa_addr)->sin6_addr, wanted, 16) == 0;
-                else if (memcmp(&((struct sockaddr_in *) i->ifa_addr)->sin_addr, wanted, 4) == 0)
-                        found = found || !broadcast ||
-                                memcmp(&((struct sockaddr_in *) i->ifa_broadaddr)->sin_addr,
-                                       wanted_broadcast, 4) == 0;
-        }
+        CHECK(getifaddrs(&all) == 0);
+        for (struct ifaddrs *i = all; i && !found; i = i->ifa_next)
+                found = strcmp(i->ifa_name, name) == 0 && is_address(i->ifa_addr, family, address) &&
+                        (!broadcast || is_address(i->ifa_broadaddr, family, broadcast));
         freeifaddrs(all);
         return found;
 }
