@@ -60,7 +60,8 @@ static const Verb verbs[] = {
           "  -q --quiet          Only their names\n" },
         { "ps", command_ps, "CONTAINER [PS-OPTION...]", "Show the processes in a container",
           "  -f --format=FORMAT  table (default: what ps prints) or json (process numbers)\n" },
-        { "kill", command_kill, "CONTAINER [SIGNAL]", "Send a signal (SIGTERM) to the container's first process",
+        { "kill", command_kill, "CONTAINER [SIGNAL]",
+          "Send a signal (SIGTERM) to the container's first process",
           "  -a --all    To all processes of the container\n"
           "  -r --regex  CONTAINER is a regular expression: to each that it matches\n" },
         { "delete", command_delete, "CONTAINER", "Remove a container that has ended, or was never started",
@@ -69,7 +70,7 @@ static const Verb verbs[] = {
         { "pause", command_pause, "CONTAINER", "Freeze all processes of a container", NULL },
         { "resume", command_resume, "CONTAINER", "Let a paused container go on", NULL },
         { "update", command_update, "CONTAINER", "Change a container's limits",
-          "  -r --resources=FILE            Read them as JSON, linux.resources of the specification; -: from stdin\n"
+          "  -r --resources=FILE            Read them as JSON, linux.resources of config.json; -: stdin\n"
           "     --blkio-weight=N            10 to 1000\n"
           "     --cpu-burst=USEC            Unused time that may be caught up on\n"
           "     --cpu-idle=0|1              1: only when nobody else wants the CPU\n"
@@ -84,12 +85,14 @@ static const Verb verbs[] = {
           "     --pids-limit=N              Processes and threads; -1: no limit\n"
           "     --l3-cache-schema=TEXT      Line of the container's resctrl group\n"
           "     --mem-bw-schema=TEXT        Likewise\n" },
-        { "events", command_events, "CONTAINER", "Show what a container uses, and when memory runs out, as JSON",
+        { "events", command_events, "CONTAINER",
+          "Show what a container uses, and when memory runs out, as JSON",
           "     --interval=TIME  Time between two lines of numbers (5s)\n"
           "     --stats          Only one line, now\n" },
         { "spec", command_spec, NULL, "Write a config.json to begin with",
           "  -b --bundle=DIR  Into this directory, instead of the working directory\n"
           "     --rootless    For an ordinary user\n" },
+        { "features", command_features, NULL, "Show what a specification may ask for, as JSON", NULL },
         {},
 };
 
@@ -99,8 +102,7 @@ static const Verb *current_verb;
 
 static _noreturn_ void verb_help(void) {
         printf("Usage: %s [OPTION...] %s%s%s\n\n%s.\n", current_options->name, current_verb->name,
-               current_verb->arguments ? " " : "", strempty(current_verb->arguments),
-               current_verb->summary);
+               current_verb->arguments ? " " : "", strempty(current_verb->arguments), current_verb->summary);
         if (current_verb->options)
                 printf("\nOptions:\n%s", current_verb->options);
         exit(fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
@@ -120,14 +122,16 @@ int command_option(int argc, char *argv[], const char *short_options, const stru
                         verb_help();
                 return c;
         case ':':
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "%s needs a value.", argv[optind - 1]);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "%s needs a value.",
+                                 argv[optind - 1]);
         case '?':
                 /* Of several letters behind one dash it may be any. */
                 if (optopt > 0 && optopt < 128 && argv[optind - 1][1] != '-')
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                          "There is no option -%c. See --help.", optopt);
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "There is no option %s, or not of this form. See --help.", argv[optind - 1]);
+                                 "There is no option %s, or not of this form. See --help.",
+                                 argv[optind - 1]);
         default:
                 return c;
         }
@@ -139,7 +143,7 @@ int command_check_arguments(int argc, char *argv[], int min, int max, Error *ret
         if (n < min || (max >= 0 && n > max))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "\"%s\" takes %s%d argument(s), not %d. See %s --help.", argv[0],
-                                 max < 0        ? "at least "
+                                 max < 0                ? "at least "
                                  : min < max && n < min ? "at least "
                                  : min < max            ? "at most "
                                                         : "",
@@ -161,6 +165,6 @@ int command_dispatch(const GlobalOptions *g, int argc, char *argv[], Error *rete
                 optind = 0; /* begins anew */
                 return v->run(g, argc, argv, reterr_error);
         }
-        return error_set(reterr_error, -EINVAL, "InvalidArgument", "There is no command \"%s\". See %s --help.",
-                         argv[0], g->name);
+        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                         "There is no command \"%s\". See %s --help.", argv[0], g->name);
 }

@@ -2,9 +2,9 @@
 #pragma once
 
 /* The command line of mooring: the options before the verb, and the verbs. A verb gets its own name as
- * argv[0] and returns the exit code, or a negative errno with the error set: that is reported (stderr, --log;
- * runtime/report.h) and makes exit code 1. A verb parses its options with command_option(); main() has
- * printed its help before it is called. */
+ * argv[0] and returns the exit code, or a negative errno with the error set: that is reported (stderr,
+ * --log; runtime/report.h) and makes exit code 1. A verb parses its options with command_option(); main()
+ * has printed its help before it is called. */
 
 #include <getopt.h>
 
@@ -32,7 +32,8 @@ typedef struct GlobalOptions {
         bool debug; /* log_level is LOG_DEBUG */
         int log_level;
         CgroupManager cgroup_manager;
-        bool rootless; /* without privileges: said (--rootless) or seen (not uid 0, or in a user namespace) */
+        bool rootless; /* without privileges: said (--rootless) or seen (not uid 0, or in a user namespace)
+                        */
 } GlobalOptions;
 
 /* The version of the runtime specification that this program was written by. */
@@ -41,7 +42,8 @@ typedef struct GlobalOptions {
 /* getopt_long() whose mistakes become errors: the option's `val` (never 0), 0 at the end (optind is then the
  * first argument), negative errno. short_options begins with "+:". Prints the verb's help and exits at 'h':
  * each verb has COMMAND_OPTION_HELP in its table, and "h" in short_options. */
-#define COMMAND_OPTION_HELP { "help", no_argument, NULL, 'h' }
+#define COMMAND_OPTION_HELP                                                                                 \
+        { "help", no_argument, NULL, 'h' }
 int command_option(int argc, char *argv[], const char *short_options, const struct option *options,
                    Error *reterr_error);
 

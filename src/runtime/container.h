@@ -31,8 +31,8 @@ int container_spec(const Container *c, RuntimeSpec **ret, Error *reterr_error);
 /* Runs the hooks of a type that the container has. */
 int container_run_hooks(const Container *c, HookType type, ContainerStatus status, Error *reterr_error);
 
-/* Kills what runs, removes cgroup and resctrl group, runs the poststop hooks (whose failures are reported, no more)
- * and removes the state. c is locked. */
+/* Kills what runs, removes cgroup and resctrl group, runs the poststop hooks (whose failures are reported,
+ * no more) and removes the state. c is locked. */
 int container_delete(const GlobalOptions *g, Container *c, Error *reterr_error);
 
 /* Calls f for each container whose id the extended regular expression matches. The failures of all are

@@ -30,7 +30,7 @@ static void help(const char *name, FILE *f) {
                 "     --cgroup-manager=MANAGER  cgroupfs (default), systemd or disabled\n"
                 "     --systemd-cgroup          The same as --cgroup-manager=systemd\n"
                 "     --rootless=VALUE          true, false or auto (default)\n"
-                "     --log=FILE                Write messages there, too: [file:]PATH, syslog:ID or journald:ID\n"
+                "     --log=FILE                Where messages go, too: [file:]PATH, syslog:ID, journald:ID\n"
                 "     --log-format=FORMAT       text (default) or json\n"
                 "     --log-level=LEVEL         error, warning (default) or debug\n"
                 "     --debug                   The same as --log-level=debug\n"
@@ -69,7 +69,8 @@ static int default_root(bool rootless, char **ret) {
         char *root;
 
         if (geteuid() != 0)
-                root = isempty(dir) ? strformat("/run/user/%u/mooring", geteuid()) : strjoin(dir, "/mooring");
+                root = isempty(dir) ? strformat("/run/user/%u/mooring", geteuid())
+                                    : strjoin(dir, "/mooring");
         else if (rootless && !isempty(dir) && !streq_ptr(getenv("USER"), "root"))
                 root = strjoin(dir, "/mooring");
         else
@@ -111,8 +112,10 @@ static int take_log_option(GlobalOptions *g, int c, Error *reterr_error) {
                 else if (streq(optarg, "debug"))
                         g->log_level = LOG_DEBUG;
                 else
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "--log-level=%s: the levels are \"error\", \"warning\" and \"debug\".", optarg);
+                        return error_set(
+                                        reterr_error, -EINVAL, "InvalidArgument",
+                                        "--log-level=%s: the levels are \"error\", \"warning\" and \"debug\".",
+                                        optarg);
                 g->debug = g->log_level == LOG_DEBUG;
                 return 0;
         default:
@@ -133,16 +136,18 @@ static int take_option(GlobalOptions *g, int c, int *rootless, Error *reterr_err
         case OPTION_CGROUP_MANAGER:
                 g->cgroup_manager = cgroup_manager_from_string(optarg);
                 if (g->cgroup_manager < 0)
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "--cgroup-manager=%s: the managers are \"cgroupfs\", \"systemd\" and "
-                                         "\"disabled\".",
-                                         optarg);
+                        return error_set(
+                                        reterr_error, -EINVAL, "InvalidArgument",
+                                        "--cgroup-manager=%s: the managers are \"cgroupfs\", \"systemd\" and "
+                                        "\"disabled\".",
+                                        optarg);
                 return 0;
         case OPTION_ROOTLESS:
                 *rootless = streq(optarg, "auto") ? -1 : parse_boolean(optarg);
                 if (*rootless < 0 && !streq(optarg, "auto"))
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "--rootless=%s: the values are \"true\", \"false\" and \"auto\".", optarg);
+                                         "--rootless=%s: the values are \"true\", \"false\" and \"auto\".",
+                                         optarg);
                 return 0;
         case OPTION_CRIU:
                 g->criu = optarg;
@@ -228,7 +233,8 @@ int main(int argc, char *argv[]) {
         /* The units' way in: nothing but this on it. */
         if (argc >= 2 && streq(argv[1], "launch")) {
                 if (argc != 3) {
-                        fprintf(stderr, "mooring: \"launch\" takes one argument, the bundle. See mooring --help.\n");
+                        fprintf(stderr,
+                                "mooring: \"launch\" takes one argument, the bundle. See mooring --help.\n");
                         return EXIT_LAUNCH_FAILED;
                 }
                 return launch(argv, argv[2]);

@@ -3,6 +3,7 @@
 #include <sys/mount.h>
 
 #include "basic/string-util.h"
+#include "basic/strv.h"
 #include "runtime/mount-options.h"
 
 /* An option sets or clears one flag. The same flag is known to mount(2) by `flag` and to mount_setattr(2) by
@@ -198,5 +199,30 @@ int mount_options_parse(char *const *options, MountOptions *ret, Error *reterr_e
 
         *ret = o;
         o = (MountOptions) {};
+        return 0;
+}
+
+int mount_options_names(char ***ret) {
+        _cleanup_strv_free_ char **names = NULL;
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(flag_options) && r >= 0; i++) {
+                r = strv_extend(&names, flag_options[i].name);
+                if (r >= 0 && !flag_options[i].single)
+                        r = strv_extendf(&names, "r%s", flag_options[i].name);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(propagation_options) && r >= 0; i++)
+                r = strv_extend(&names, propagation_options[i].name);
+        for (size_t i = 0; i < ELEMENTSOF(bool_options) && r >= 0; i++)
+                r = strv_extend(&names, bool_options[i].name);
+        if (r >= 0)
+                r = strv_extend(&names, "rbind");
+        if (r >= 0)
+                r = strv_extend(&names, "ridmap");
+        if (r < 0)
+                return r;
+
+        strv_sort(names);
+        *ret = TAKE_PTR(names);
         return 0;
 }

@@ -36,3 +36,6 @@ int mount_options_parse(char *const *options, MountOptions *ret, Error *reterr_e
 /* MS_PRIVATE, MS_SLAVE, MS_SHARED or MS_UNBINDABLE by name, with MS_REC for "rprivate" and so on; 0: no name
  * of that. */
 unsigned long propagation_from_string(const char *s);
+
+/* The names of all options that are known, sorted; strv. Not those of file systems. */
+int mount_options_names(char ***ret);

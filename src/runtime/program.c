@@ -78,7 +78,8 @@ int program_run(const char *path, char *const *argv, int stdout_fd, int *ret_cod
         return r < 0 ? r : finish(path, pidfd, ret_code, reterr_error);
 }
 
-int program_output(const char *path, char *const *argv, size_t max, char **ret, int *ret_code, Error *reterr_error) {
+int program_output(const char *path, char *const *argv, size_t max, char **ret, int *ret_code,
+                   Error *reterr_error) {
         _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
         _cleanup_close_ int pidfd = -EBADF;
         _cleanup_free_ char *text = NULL;

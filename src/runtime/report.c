@@ -24,7 +24,7 @@ typedef enum LogType {
 
 static const GlobalOptions *options;
 static LogType log_type;
-static const char *log_target;     /* what stands behind "file:" and the like */
+static const char *log_target;       /* what stands behind "file:" and the like */
 static char log_directory[PATH_MAX]; /* what a relative path is relative to: a command may go elsewhere */
 
 int report_setup(const GlobalOptions *g, Error *reterr_error) {
@@ -56,11 +56,13 @@ int report_setup(const GlobalOptions *g, Error *reterr_error) {
                 log_target = g->log;
         }
         if (log_type == LOG_TYPE_NONE)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--log=%s: what stands before the colon must be \"file\", \"syslog\" or \"journald\".",
-                                 g->log);
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "--log=%s: what stands before the colon must be \"file\", \"syslog\" or \"journald\".",
+                                g->log);
 
-        if (log_type == LOG_TYPE_FILE && log_target[0] != '/' && !getcwd(log_directory, sizeof(log_directory)))
+        if (log_type == LOG_TYPE_FILE && log_target[0] != '/' &&
+            !getcwd(log_directory, sizeof(log_directory)))
                 log_directory[0] = 0;
         return 0;
 }

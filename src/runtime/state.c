@@ -44,15 +44,18 @@ int state_check_id(const char *id, Error *reterr_error) {
         size_t n = strlen(id), ok = strspn(id, DIGITS LOWERCASE UPPERCASE "_+-.");
 
         if (n == 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "The container ID is empty: invalid.");
-        if (ok < n)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "There is an invalid character \"%c\" in the container ID \"%s\": letters, digits, "
-                                 "\"_\", \"+\", \"-\" and \".\" may be used.",
-                                 id[ok], id);
+                                 "The container ID is empty: invalid.");
+        if (ok < n)
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "There is an invalid character \"%c\" in the container ID \"%s\": letters, digits, "
+                                "\"_\", \"+\", \"-\" and \".\" may be used.",
+                                id[ok], id);
         if (n > STATE_ID_MAX)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "The container ID is invalid: it has more than %u characters.", STATE_ID_MAX);
+                                 "The container ID is invalid: it has more than %u characters.",
+                                 STATE_ID_MAX);
         if (id[0] == '.')
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "The container ID \"%s\" is invalid: it may not begin with a dot.", id);
@@ -88,7 +91,8 @@ int state_root_open(const char *path, bool create, Error *reterr_error) {
         if (fd < 0 && errno == ENOENT && create) {
                 r = make_root(path);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "Cannot make the directory \"%s\": %m", path);
+                        return error_set_errno(reterr_error, r, "Cannot make the directory \"%s\": %m",
+                                               path);
                 fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         }
         if (fd < 0)
@@ -139,8 +143,8 @@ int state_dir_create(int root_fd, const char *id, Error *reterr_error) {
                 if (is_linked(root_fd, id, fd))
                         return TAKE_FD(fd);
         }
-        return error_set(reterr_error, -EBUSY, "Busy", "The directory of container \"%s\" is removed again and again.",
-                         id);
+        return error_set(reterr_error, -EBUSY, "Busy",
+                         "The directory of container \"%s\" is removed again and again.", id);
 }
 
 int state_dir_open(int root_fd, const char *id, bool lock, Error *reterr_error) {
@@ -156,7 +160,8 @@ int state_dir_open(int root_fd, const char *id, bool lock, Error *reterr_error) 
                 return state_no_such_container(id, reterr_error);
         r = fd < 0 ? -errno : lock ? lock_dir(fd) : 0;
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot open the directory of container \"%s\": %m", id);
+                return error_set_errno(reterr_error, r, "Cannot open the directory of container \"%s\": %m",
+                                       id);
         if (lock && !is_linked(root_fd, id, fd))
                 return state_no_such_container(id, reterr_error);
         return TAKE_FD(fd);
@@ -182,7 +187,8 @@ int state_list(int root_fd, char ***ret) {
         }
 
         while (r >= 0 && (de = readdir(d)))
-                if ((de->d_type == DT_DIR || de->d_type == DT_UNKNOWN) && state_check_id(de->d_name, NULL) >= 0)
+                if ((de->d_type == DT_DIR || de->d_type == DT_UNKNOWN) &&
+                    state_check_id(de->d_name, NULL) >= 0)
                         r = strv_extend(&ids, de->d_name);
         closedir(d);
         if (r < 0)
@@ -199,7 +205,8 @@ static json_t *annotations_to_json(const ContainerState *s) {
         json_t *o = json_object();
 
         for (size_t i = 0; o && i < s->n_annotations; i++)
-                if (json_object_set_new(o, s->annotations[i].name, json_string(s->annotations[i].value)) < 0) {
+                if (json_object_set_new(o, s->annotations[i].name, json_string(s->annotations[i].value)) <
+                    0) {
                         json_decref(o);
                         return NULL;
                 }
@@ -212,24 +219,27 @@ int state_write(int dir_fd, const ContainerState *s, Error *reterr_error) {
         int r;
 
         /* "o" takes the annotations' reference over, "s?" writes null for NULL. */
-        o = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:s?, s:s?, s:b, s:b, s:s?, s:o}", "id", s->id,
-                      "bundle", s->bundle, "rootfs", strempty(s->rootfs), "ociVersion", s->oci_version, "owner",
-                      s->owner, "pid", (json_int_t) s->pid, "pidStartTime", (json_int_t) s->pid_start_time,
-                      "createdUSec", (json_int_t) s->created_usec, "cgroupPath", s->cgroup_path, "scope", s->scope,
-                      "systemdCgroup", s->systemd_cgroup, "detached", s->detached, "external_descriptors",
-                      s->external_descriptors, "annotations", annotations_to_json(s));
+        o = json_pack("{s:s, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:s?, s:s?, s:b, s:b, s:s?, s:o}", "id",
+                      s->id, "bundle", s->bundle, "rootfs", strempty(s->rootfs), "ociVersion",
+                      s->oci_version, "owner", s->owner, "pid", (json_int_t) s->pid, "pidStartTime",
+                      (json_int_t) s->pid_start_time, "createdUSec", (json_int_t) s->created_usec,
+                      "cgroupPath", s->cgroup_path, "scope", s->scope, "systemdCgroup", s->systemd_cgroup,
+                      "detached", s->detached, "external_descriptors", s->external_descriptors,
+                      "annotations", annotations_to_json(s));
         if (!o)
-                return error_set(reterr_error, -EILSEQ, "InvalidArgument",
-                                 "The state of container \"%s\" cannot be written: a path in it is not UTF-8, or no "
-                                 "memory is left.",
-                                 s->id);
+                return error_set(
+                                reterr_error, -EILSEQ, "InvalidArgument",
+                                "The state of container \"%s\" cannot be written: a path in it is not UTF-8, or no "
+                                "memory is left.",
+                                s->id);
         text = json_dump(o, false);
         if (!text)
                 return spec_oom(reterr_error);
 
         r = write_file_atomic_at(dir_fd, STATE_FILE, text, strlen(text), 0600, false);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot write the state of container \"%s\": %m", s->id);
+                return error_set_errno(reterr_error, r, "Cannot write the state of container \"%s\": %m",
+                                       s->id);
         return 0;
 }
 
@@ -254,7 +264,8 @@ static int parse_state(json_t *o, StateFile *f, Error *reterr_error) {
                 { "scope", JSON_FIELD_STRING, offsetof(StateFile, state.scope) },
                 { "systemdCgroup", JSON_FIELD_BOOL, offsetof(StateFile, state.systemd_cgroup) },
                 { "detached", JSON_FIELD_BOOL, offsetof(StateFile, state.detached) },
-                { "external_descriptors", JSON_FIELD_STRING, offsetof(StateFile, state.external_descriptors) },
+                { "external_descriptors", JSON_FIELD_STRING,
+                  offsetof(StateFile, state.external_descriptors) },
                 { "annotations", JSON_FIELD_OBJECT, offsetof(StateFile, annotations) },
                 {},
         };
@@ -264,7 +275,8 @@ static int parse_state(json_t *o, StateFile *f, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (f->pid > INT32_MAX)
-                return error_set(reterr_error, -EBADMSG, "InvalidArgument", STATE_FILE ".pid is out of range.");
+                return error_set(reterr_error, -EBADMSG, "InvalidArgument",
+                                 STATE_FILE ".pid is out of range.");
         f->state.pid = (pid_t) f->pid;
         return spec_parse_pairs(f->annotations, STATE_FILE ".annotations", SPEC_ANNOTATIONS_MAX,
                                 &f->state.annotations, &f->state.n_annotations, reterr_error);

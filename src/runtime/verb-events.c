@@ -107,7 +107,8 @@ static int follow(const Container *c, const Cgroup *cgroup, uint64_t interval, E
         seen = count_oom_kills(cgroup_fd);
 
         for (;;) {
-                struct pollfd p[] = { { .fd = pidfd, .events = POLLIN }, { .fd = memory_fd, .events = POLLIN } };
+                struct pollfd p[] = { { .fd = pidfd, .events = POLLIN },
+                                      { .fd = memory_fd, .events = POLLIN } };
                 uint64_t now = now_usec(CLOCK_MONOTONIC), left = next > now ? next - now : 0, kills;
 
                 /* Rounded up; a longer time than an int has is waited for in parts. */

@@ -39,8 +39,8 @@ static int signal_init(const Container *c, int signo, Error *reterr_error) {
         r = pidfd < 0 ? pidfd : (int) RET_NERRNO(syscall(SYS_pidfd_send_signal, pidfd, signo, NULL, 0));
         if (r == -ESRCH)
                 /* containerd looks for the last three words. */
-                return error_set(reterr_error, -ESRCH, "InvalidState", "Cannot signal \"%s\": container not running.",
-                                 c->state.id);
+                return error_set(reterr_error, -ESRCH, "InvalidState",
+                                 "Cannot signal \"%s\": container not running.", c->state.id);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot signal container \"%s\": %m", c->state.id);
         return 0;
@@ -126,7 +126,8 @@ static int delete_remains(const GlobalOptions *g, const char *id, Error *reterr_
                 return dir_fd;
         r = state_dir_remove(root_fd, id);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot remove the remains of container \"%s\": %m", id);
+                return error_set_errno(reterr_error, r, "Cannot remove the remains of container \"%s\": %m",
+                                       id);
         return 0;
 }
 
@@ -141,7 +142,8 @@ static int delete_one(const GlobalOptions *g, const char *id, void *userdata, Er
         if (r == -ENOENT || (r == -EBADMSG && o->force)) {
                 if (r == -EBADMSG)
                         report_warning("%s", error_message(&e));
-                /* What is left is removed in any case; that there was no container is only without --force an error. */
+                /* What is left is removed in any case; that there was no container is only without --force
+                 * an error. */
                 r = delete_remains(g, id, NULL);
                 return o->force && (r >= 0 || r == -ENOENT) ? 0 : error_move(reterr_error, &e);
         }

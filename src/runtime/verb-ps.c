@@ -14,7 +14,8 @@
 
 #define PS_OUTPUT_MAX (64U * 1024U * 1024U)
 
-/* Processes whose pid namespace is init's, unless that is ours: then only init is known to be of the container. */
+/* Processes whose pid namespace is init's, unless that is ours: then only init is known to be of the
+ * container. */
 static int processes_by_namespace(pid_t init, pid_t **ret, size_t *ret_n) {
         _cleanup_free_ pid_t *pids = NULL;
         char path[sizeof("/proc//ns/pid") + 3 * sizeof(pid_t)];
@@ -117,7 +118,8 @@ static int print_table(char *const *options, const pid_t *pids, size_t n, Error 
 
         r = program_find("ps", &path);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot run ps, which --format=json does without: %m");
+                return error_set_errno(reterr_error, r,
+                                       "Cannot run ps, which --format=json does without: %m");
         if (strv_extend(&argv, "ps") < 0 || strv_extend_strv(&argv, options) < 0 ||
             (!options[0] && strv_extend(&argv, "-ef") < 0))
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
@@ -162,7 +164,8 @@ int command_ps(const GlobalOptions *g, int argc, char *argv[], Error *reterr_err
         else if (container_status(&c) != CONTAINER_STOPPED)
                 r = processes_by_namespace(c.state.pid, &pids, &n);
         if (r < 0 && r != -ENOENT)
-                return error_set_errno(reterr_error, r, "Cannot list the processes of container \"%s\": %m", c.state.id);
+                return error_set_errno(reterr_error, r, "Cannot list the processes of container \"%s\": %m",
+                                       c.state.id);
 
         r = json ? print_pids(pids, n) : print_table(argv + optind + 1, pids, n, reterr_error);
         if (r >= 0 && fflush(stdout) != 0)

@@ -45,9 +45,19 @@ static const char *const namespaces[] = { "pid", "network", "ipc", "uts", "mount
 static const char *const namespaces_rootless[] = { "pid", "ipc", "uts", "mount", "cgroup", "user", NULL };
 
 static const char *const masked_paths[] = {
-        "/proc/acpi",         "/proc/asound",     "/proc/interrupts",  "/proc/kcore",       "/proc/keys",
-        "/proc/latency_stats", "/proc/scsi",      "/proc/sched_debug", "/proc/timer_list",  "/proc/timer_stats",
-        "/sys/devices/virtual/powercap", "/sys/firmware", NULL,
+        "/proc/acpi",
+        "/proc/asound",
+        "/proc/interrupts",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/latency_stats",
+        "/proc/scsi",
+        "/proc/sched_debug",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/sys/devices/virtual/powercap",
+        "/sys/firmware",
+        NULL,
 };
 
 static const char *const readonly_paths[] = {
@@ -70,13 +80,15 @@ static json_t *mounts_to_json(const MountLine *lines) {
         json_t *a = json_array();
 
         for (const MountLine *l = lines; l->destination; l++) {
-                json_t *o = json_pack("{s:s, s:s, s:s}", "destination", l->destination, "type", l->type, "source",
-                                      l->source);
+                json_t *o = json_pack("{s:s, s:s, s:s}", "destination", l->destination, "type", l->type,
+                                      "source", l->source);
                 _cleanup_strv_free_ char **options = l->options ? strv_split(l->options, ",") : NULL;
 
                 if (json_array_append_new(a, o) < 0 ||
-                    (l->options && (!options || json_object_set_new(o, "options",
-                                                                    strings_to_json((const char *const *) options)) < 0))) {
+                    (l->options &&
+                     (!options ||
+                      json_object_set_new(o, "options", strings_to_json((const char *const *) options)) <
+                                      0))) {
                         json_decref(a);
                         return NULL;
                 }
@@ -98,12 +110,13 @@ static json_t *namespaces_to_json(const char *const *types) {
 static json_t *process_to_json(void) {
         static const char *const caps[] = { "CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE", NULL };
 
-        return json_pack("{s:b, s:{s:i, s:i}, s:[s], s:[s, s], s:s, s:{s:o, s:o, s:o}, s:[{s:s, s:i, s:i}], s:b}",
-                         "terminal", 1, "user", "uid", 0, "gid", 0, "args", "sh", "env",
-                         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm", "cwd",
-                         "/", "capabilities", "bounding", strings_to_json(caps), "effective",
-                         strings_to_json(caps), "permitted", strings_to_json(caps), "rlimits", "type",
-                         "RLIMIT_NOFILE", "hard", 1024, "soft", 1024, "noNewPrivileges", 1);
+        return json_pack(
+                        "{s:b, s:{s:i, s:i}, s:[s], s:[s, s], s:s, s:{s:o, s:o, s:o}, s:[{s:s, s:i, s:i}], s:b}",
+                        "terminal", 1, "user", "uid", 0, "gid", 0, "args", "sh", "env",
+                        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm",
+                        "cwd", "/", "capabilities", "bounding", strings_to_json(caps), "effective",
+                        strings_to_json(caps), "permitted", strings_to_json(caps), "rlimits", "type",
+                        "RLIMIT_NOFILE", "hard", 1024, "soft", 1024, "noNewPrivileges", 1);
 }
 
 static json_t *linux_to_json(bool rootless) {
@@ -118,11 +131,14 @@ static json_t *linux_to_json(bool rootless) {
         if (rootless ? json_object_set_new(o, "uidMappings",
                                            json_pack("[{s:i, s:I, s:i}]", "containerID", 0, "hostID",
                                                      (json_int_t) geteuid(), "size", 1)) < 0 ||
-                                       json_object_set_new(o, "gidMappings",
-                                                           json_pack("[{s:i, s:I, s:i}]", "containerID", 0, "hostID",
-                                                                     (json_int_t) getegid(), "size", 1)) < 0
+                                            json_object_set_new(o, "gidMappings",
+                                                                json_pack("[{s:i, s:I, s:i}]", "containerID",
+                                                                          0, "hostID",
+                                                                          (json_int_t) getegid(), "size",
+                                                                          1)) < 0
                      : json_object_set_new(o, "resources",
-                                           json_pack("{s:[{s:b, s:s}]}", "devices", "allow", 0, "access", "rwm")) < 0) {
+                                           json_pack("{s:[{s:b, s:s}]}", "devices", "allow", 0, "access",
+                                                     "rwm")) < 0) {
                 json_decref(o);
                 return NULL;
         }
@@ -148,7 +164,8 @@ static int write_config(const char *bundle, json_t *o, Error *reterr_error) {
 
         fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (fd < 0 && errno == EEXIST)
-                return error_set(reterr_error, -EEXIST, "AlreadyExists", "\"%s\" exists: remove it first.", path);
+                return error_set(reterr_error, -EEXIST, "AlreadyExists", "\"%s\" exists: remove it first.",
+                                 path);
         r = fd < 0 ? -errno : write_full(fd, text, strlen(text));
         if (r >= 0)
                 r = write_full(fd, "\n", 1);

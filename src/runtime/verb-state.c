@@ -62,9 +62,10 @@ int command_state(const GlobalOptions *g, int argc, char *argv[], Error *reterr_
 
 /* One entry of a list. */
 static void print_row(json_t *o, int id_width) {
-        printf("%-*s   %-9" JSON_INTEGER_FORMAT "   %-9s   %-30s   %-30s   %s\n", id_width, json_get_string(o, "id"),
-               json_integer_value(json_object_get(o, "pid")), json_get_string(o, "status"),
-               json_get_string(o, "bundle"), json_get_string(o, "created"), json_get_string(o, "owner"));
+        printf("%-*s   %-9" JSON_INTEGER_FORMAT "   %-9s   %-30s   %-30s   %s\n", id_width,
+               json_get_string(o, "id"), json_integer_value(json_object_get(o, "pid")),
+               json_get_string(o, "status"), json_get_string(o, "bundle"), json_get_string(o, "created"),
+               json_get_string(o, "owner"));
 }
 
 static void print_table(json_t *list) {
@@ -75,8 +76,8 @@ static void print_table(json_t *list) {
         json_array_foreach (list, i, o)
                 width = MAX(width, (int) strlen(json_get_string(o, "id")));
 
-        printf("%-*s   %-9s   %-9s   %-30s   %-30s   %s\n", width, "ID", "PID", "STATUS", "BUNDLE", "CREATED",
-               "OWNER");
+        printf("%-*s   %-9s   %-9s   %-30s   %-30s   %s\n", width, "ID", "PID", "STATUS", "BUNDLE",
+               "CREATED", "OWNER");
         json_array_foreach (list, i, o)
                 print_row(o, width);
 }
@@ -152,7 +153,8 @@ int command_list(const GlobalOptions *g, int argc, char *argv[], Error *reterr_e
                         return root_fd;
                 r = state_list(root_fd, &ids);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "Cannot read the directory \"%s\": %m", g->root);
+                        return error_set_errno(reterr_error, r, "Cannot read the directory \"%s\": %m",
+                                               g->root);
         }
 
         r = collect(root_fd, ids, list, reterr_error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* update: other limits for a container. Its options are put together to the specification's own object, so that
- * there is one parser. */
+/* update: other limits for a container. Its options are put together to the specification's own object, so
+ * that there is one parser. */
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -80,7 +80,8 @@ static int take_limit(json_t *limits, const LimitOption *l, const char *value, E
 
         v = parse_number(l, value);
         if (!v)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "--%s=%s: expected %s.", l->name, value,
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "--%s=%s: expected %s.", l->name,
+                                 value,
                                  l->type == LIMIT_BYTES  ? "a number of bytes, such as 4194304 or 4M"
                                  : l->type == LIMIT_TEXT ? "UTF-8"
                                                          : "a number");
@@ -106,7 +107,8 @@ static int parse_update(int argc, char *argv[], UpdateOptions *ret, Error *reter
         int c, r;
 
         for (size_t i = 0; i < ELEMENTSOF(limit_options); i++)
-                options[4 + i] = (struct option){ limit_options[i].name, required_argument, NULL, OPTION_LIMIT + (int) i };
+                options[4 + i] = (struct option){ limit_options[i].name, required_argument, NULL,
+                                                  OPTION_LIMIT + (int) i };
 
         ret->limits = json_object();
         if (!ret->limits)
@@ -132,8 +134,9 @@ static int parse_update(int argc, char *argv[], UpdateOptions *ret, Error *reter
                 return c;
 
         if (ret->resources && json_object_size(ret->limits) > 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--resources has all limits in it: there can be no option for a single one.");
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "--resources has all limits in it: there can be no option for a single one.");
         return command_check_arguments(argc, argv, 1, 1, reterr_error);
 }
 
@@ -160,7 +163,8 @@ static int update_resctrl(const Container *c, const UpdateOptions *o, Error *ret
         r = container_spec(c, &spec, reterr_error);
         if (r < 0)
                 return r;
-        return resctrl_update(&spec->intel_rdt, c->state.id, o->l3_cache_schema, o->mem_bw_schema, reterr_error);
+        return resctrl_update(&spec->intel_rdt, c->state.id, o->l3_cache_schema, o->mem_bw_schema,
+                              reterr_error);
 }
 
 int command_update(const GlobalOptions *g, int argc, char *argv[], Error *reterr_error) {
@@ -184,12 +188,13 @@ int command_update(const GlobalOptions *g, int argc, char *argv[], Error *reterr
         if (r < 0)
                 return r;
         if (container_status(&c) == CONTAINER_STOPPED)
-                return error_set(reterr_error, -ESRCH, "InvalidState", "Cannot update \"%s\": container not running.",
-                                 c.state.id);
+                return error_set(reterr_error, -ESRCH, "InvalidState",
+                                 "Cannot update \"%s\": container not running.", c.state.id);
         if (o.resources || json_object_size(o.limits) > 0) {
                 if (!c.state.cgroup_path)
                         return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
-                                         "Container \"%s\" has no cgroup: it cannot be given limits.", c.state.id);
+                                         "Container \"%s\" has no cgroup: it cannot be given limits.",
+                                         c.state.id);
                 cgroup = container_cgroup(g, &c);
                 r = cgroup_update(&cgroup, resources, reterr_error);
                 if (r < 0)

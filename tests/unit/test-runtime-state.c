@@ -147,7 +147,8 @@ static void test_lock_of_removed(void **state) {
 }
 
 static void test_write_read(void **state) {
-        SpecPair annotations[] = { { (char *) "a", (char *) "1" }, { (char *) "org.example", (char *) "\"x\"" } };
+        SpecPair annotations[] = { { (char *) "a", (char *) "1" },
+                                   { (char *) "org.example", (char *) "\"x\"" } };
         _cleanup_(container_state_done) ContainerState t = {};
         _cleanup_close_ int fd = -EBADF;
         ContainerState s = sample();
