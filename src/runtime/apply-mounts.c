@@ -11,7 +11,6 @@
 #include "basic/string-util.h"
 #include "runtime/apply-private.h"
 #include "runtime/copy-up.h"
-#include "runtime/labels.h"
 #include "runtime/mounts.h"
 #include "runtime/plan-prepare.h"
 
@@ -83,7 +82,7 @@ static int cannot_mount(const Operation *o, int r, Error *reterr_error) {
 }
 
 /* What the kernel does not let this process mount is taken from the host: the whole of /sys where there is a
- * user namespace, but not a network namespace; the cgroups where just these are mounted already. */
+ * user namespace, but not a network namespace. */
 static int bind_instead(const Operation *o, int target, Error *reterr_error) {
         _cleanup_close_ int tree = mount_clone(AT_FDCWD, o->fallback, true);
         int r = tree;
@@ -99,10 +98,6 @@ static int bind_instead(const Operation *o, int target, Error *reterr_error) {
         return 0;
 }
 
-static bool falls_back(const Operation *o, int r) {
-        return o->fallback && r == (streq(o->fstype, "cgroup2") ? -EBUSY : -EPERM);
-}
-
 /* The root of what has just been mounted on target. */
 static int reopen_target(Apply *a, const Operation *o, Error *reterr_error) {
         int fd = o->target_nofollow ? mount_target_open_last(a->root_fd, o->target)
@@ -111,13 +106,22 @@ static int reopen_target(Apply *a, const Operation *o, Error *reterr_error) {
         return fd < 0 ? apply_cannot(o, fd, "open", reterr_error) : fd;
 }
 
-static int finish_mount(Apply *a, const Operation *o, Error *reterr_error) {
-        bool label = o->label_xattr && selinux_is_enabled();
+/* File systems that take no label as an option may take one as an attribute, or not. */
+static void set_label(const Apply *a, const Operation *o, int mount_fd) {
         _cleanup_close_ int fd = -EBADF;
-        char path[PROC_FD_PATH_MAX];
+
+        if (!o->label_xattr || !a->plan->use_label)
+                return;
+        fd = openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0)
+                (void) fsetxattr(fd, "security.selinux", a->plan->mount_label, strlen(a->plan->mount_label), 0);
+}
+
+static int finish_mount(Apply *a, const Operation *o, Error *reterr_error) {
+        _cleanup_close_ int fd = -EBADF;
         int r;
 
-        if (o->propagation == 0 && !label)
+        if (o->propagation == 0 && !(o->label_xattr && a->plan->use_label))
                 return 0;
         fd = reopen_target(a, o, reterr_error);
         if (fd < 0)
@@ -125,9 +129,7 @@ static int finish_mount(Apply *a, const Operation *o, Error *reterr_error) {
         r = mount_set_attributes(fd, false, 0, 0, o->propagation);
         if (r < 0)
                 return apply_cannot(o, r, "set the propagation of", reterr_error);
-        if (label)
-                (void) setxattr(proc_fd_path(path, fd), "security.selinux", a->plan->mount_label,
-                                strlen(a->plan->mount_label), 0);
+        set_label(a, o, fd);
         return 0;
 }
 
@@ -160,7 +162,7 @@ static int apply_detached(Apply *a, const Operation *o, int target, const char *
 
         if (fd < 0) {
                 new_fd = mount_new(o->fstype, o->source, data, o->flags,
-                                   o->attr_set & ~(uint64_t) MOUNT_ATTR_RDONLY);
+                                   o->detached ? o->attr_set & ~(uint64_t) MOUNT_ATTR_RDONLY : o->attr_set);
                 if (new_fd < 0)
                         return cannot_mount(o, new_fd, reterr_error);
                 fd = new_fd;
@@ -176,6 +178,7 @@ static int apply_detached(Apply *a, const Operation *o, int target, const char *
         r = mount_set_attributes(fd, false, 0, 0, o->propagation);
         if (r < 0)
                 return apply_cannot(o, r, "set the propagation of", reterr_error);
+        set_label(a, o, fd);
         r = o->detached && o->flags & MS_RDONLY ? keep_mount(a, o, fd) : 0;
         return r < 0 ? apply_cannot(o, r, "keep", reterr_error) : 0;
 }
@@ -199,8 +202,11 @@ int apply_mount(Apply *a, const Operation *o, Error *reterr_error) {
         if (o->detached || o->fd >= 0)
                 return apply_detached(a, o, target, data, reterr_error);
         r = RET_NERRNO(mount(o->source, proc_fd_path(path, target), o->fstype, o->flags, data));
-        if (falls_back(o, r))
+        if (r == -EPERM && o->fallback)
                 return bind_instead(o, target, reterr_error);
+        /* mount(2) does not put a file system on itself, and there are some of which there is only one. */
+        if (r == -EBUSY)
+                return apply_detached(a, o, target, data, reterr_error);
         if (r < 0)
                 return cannot_mount(o, r, reterr_error);
         return finish_mount(a, o, reterr_error);
@@ -220,8 +226,8 @@ static int open_source(Apply *a, const Operation *o, Error *reterr_error) {
         _cleanup_error_ Error e = ERROR_NULL;
         int fd;
 
-        if (o->fd >= 0 && o->prepare == OPERATION_SOURCE_NEEDED)
-                return fd_dup(o->fd);
+        if (o->prepare == OPERATION_SOURCE_NEEDED || (o->fd >= 0 && o->prepare == OPERATION_SOURCE_PREFERRED))
+                return o->fd < 0 ? apply_cannot(o, o->fd, "find the source of", reterr_error) : fd_dup(o->fd);
         fd = operation_open_tree(a->plan, o, false, &e);
         if (fd >= 0)
                 return fd;

@@ -260,31 +260,43 @@ static int apply_operation(Apply *a, const Operation *o, Error *reterr_error) {
         }
 }
 
+#define APPLY_INIT(p)                                                                                       \
+        (Apply) {                                                                                           \
+                .plan = (p), .root_fd = -EBADF, .empty_fd = -EBADF, .null_fd = -EBADF                       \
+        }
+
+static int apply_all(Apply *a, Error *reterr_error) {
+        for (size_t i = 0; i < a->plan->n_operations; i++) {
+                int r = apply_operation(a, &a->plan->operations[i], reterr_error);
+
+                if (r < 0)
+                        return r;
+        }
+        return apply_devices_finish(a, reterr_error);
+}
+
 int plan_apply(const Plan *p, int *ret_root_fd, Error *reterr_error) {
-        _cleanup_(apply_done) Apply a = {
-                .plan = p,
-                .root_fd = -EBADF,
-                .empty_fd = -EBADF,
-                .null_fd = -EBADF,
-        };
+        _cleanup_(apply_done) Apply a = APPLY_INIT(p);
         int r;
 
         if (p->root_entry != ROOT_ENTRY_CHROOT &&
             mount(NULL, "/", NULL, p->root_propagation | MS_REC, NULL) < 0)
                 return error_set_errno(reterr_error, -errno,
                                        "Cannot take the mount namespace off the host's: %m");
-
-        for (size_t i = 0; i < p->n_operations; i++) {
-                r = apply_operation(&a, &p->operations[i], reterr_error);
-                if (r < 0)
-                        return r;
-        }
-        r = apply_devices_finish(&a, reterr_error);
+        r = apply_all(&a, reterr_error);
         if (r < 0)
                 return r;
-
         *ret_root_fd = TAKE_FD(a.root_fd);
         return 0;
+}
+
+int plan_apply_at(const Plan *p, int root_fd, Error *reterr_error) {
+        _cleanup_(apply_done) Apply a = APPLY_INIT(p);
+
+        a.root_fd = fd_dup(root_fd);
+        if (a.root_fd < 0)
+                return error_set_errno(reterr_error, a.root_fd, "Cannot use the container's root: %m");
+        return apply_all(&a, reterr_error);
 }
 
 static int enter_by_chroot(int root_fd) {

@@ -10,6 +10,9 @@
  * source. */
 int plan_apply(const Plan *p, int *ret_root_fd, Error *reterr_error);
 
+/* Only what is in the plan, in a root that there is. No path outside of it is used, not even in /proc. */
+int plan_apply_at(const Plan *p, int root_fd, Error *reterr_error);
+
 /* Makes it the root, and gives the root its propagation. no_pivot: where pivot_root(2) is refused. Ends in the
  * new "/". */
 int plan_enter(const Plan *p, int root_fd, bool no_pivot, Error *reterr_error);

@@ -172,6 +172,40 @@ pid_t clone_process(const CloneSpec *c, Error *reterr_error) {
         return pid < 0 ? cannot_clone(pid, reterr_error) : pid;
 }
 
+/* ---- a container that runs ---- */
+
+/* Whether the container's namespace is another one than this process's: one's own user namespace cannot be
+ * joined. */
+static bool is_other_namespace(pid_t pid, const char *name) {
+        struct stat own, other;
+        char path[64];
+
+        (void) snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
+        if (stat(path, &other) < 0)
+                return false;
+        (void) snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
+        return stat(path, &own) < 0 || own.st_ino != other.st_ino || own.st_dev != other.st_dev;
+}
+
+int clone_join_container(CloneSpec *c, const ContainerState *state, const RuntimeSpec *spec,
+                         Error *reterr_error) {
+        uint64_t flags = 0;
+
+        c->pidfd = state_pidfd(state);
+        if (c->pidfd < 0)
+                return error_set(reterr_error, c->pidfd, "InvalidState",
+                                 "The process of the container \"%s\" is gone.", state->id);
+        for (NamespaceType t = 0; t < _NAMESPACE_TYPE_MAX; t++)
+                if (spec->namespaces[t].wanted)
+                        flags |= namespace_clone_flag(t);
+        if (flags & CLONE_NEWUSER && !is_other_namespace(state->pid, "user"))
+                flags &= ~(uint64_t) CLONE_NEWUSER;
+        c->pidfd_flags = flags;
+        if (flags == 0)
+                c->pidfd = safe_close(c->pidfd);
+        return 0;
+}
+
 /* ---- maps ---- */
 
 static char *map_text(const SpecIdMappings *m) {

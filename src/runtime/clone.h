@@ -5,6 +5,7 @@
  * the maps of a user namespace. */
 
 #include "runtime/spec.h"
+#include "runtime/state.h"
 
 typedef struct CloneSpec {
         uint64_t flags;                         /* CLONE_NEW… of the namespaces to be made */
@@ -26,6 +27,11 @@ typedef struct CloneSpec {
  * an intermediate process does that and makes the child, which is this process's child all the same, if user
  * namespaces are involved; otherwise the child itself can do most of it. Nothing of this process is changed. */
 pid_t clone_process(const CloneSpec *c, Error *reterr_error);
+
+/* Fills c for a process that joins all of a running container's namespaces; spec is the container's. Errors:
+ * InvalidState if the container's process is gone. */
+int clone_join_container(CloneSpec *c, const ContainerState *state, const RuntimeSpec *spec,
+                         Error *reterr_error);
 
 /* In the child: joins what is left to be joined. */
 int clone_join_rest(const CloneSpec *c, Error *reterr_error);

@@ -85,6 +85,8 @@ static const Verb verbs[] = {
           "     --pids-limit=N              Processes and threads; -1: no limit\n"
           "     --l3-cache-schema=TEXT      Line of the container's resctrl group\n"
           "     --mem-bw-schema=TEXT        Likewise\n" },
+        { "mounts", command_mounts, "[add|remove] CONTAINER FILE",
+          "Mount in a container that runs, or unmount, what is listed in FILE", NULL },
         { "events", command_events, "CONTAINER",
           "Show what a container uses, and when memory runs out, as JSON",
           "     --interval=TIME  Time between two lines of numbers (5s)\n"

@@ -68,6 +68,7 @@ int command_delete(const GlobalOptions *g, int argc, char *argv[], Error *reterr
 int command_ps(const GlobalOptions *g, int argc, char *argv[], Error *reterr_error);
 int command_pause(const GlobalOptions *g, int argc, char *argv[], Error *reterr_error);
 int command_resume(const GlobalOptions *g, int argc, char *argv[], Error *reterr_error);
+int command_mounts(const GlobalOptions *g, int argc, char *argv[], Error *reterr_error);
 int command_update(const GlobalOptions *g, int argc, char *argv[], Error *reterr_error);
 int command_events(const GlobalOptions *g, int argc, char *argv[], Error *reterr_error);
 int command_spec(const GlobalOptions *g, int argc, char *argv[], Error *reterr_error);

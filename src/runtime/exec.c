@@ -105,37 +105,6 @@ static int open_container(Exec *e, Error *reterr_error) {
         return runtime_spec_parse(text, size, &e->spec, reterr_error);
 }
 
-/* Whether the container's namespace is another one than this process's: one's own user namespace cannot be
- * joined. */
-static bool is_other_namespace(pid_t pid, const char *name) {
-        struct stat own, other;
-        char path[64];
-
-        (void) snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
-        if (stat(path, &other) < 0)
-                return false;
-        (void) snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
-        return stat(path, &own) < 0 || own.st_ino != other.st_ino || own.st_dev != other.st_dev;
-}
-
-static int find_namespaces(Exec *e, Error *reterr_error) {
-        uint64_t flags = 0;
-
-        e->clone.pidfd = state_pidfd(&e->state);
-        if (e->clone.pidfd < 0)
-                return error_set(reterr_error, e->clone.pidfd, "InvalidState",
-                                 "The process of the container \"%s\" is gone.", e->options->id);
-        for (NamespaceType t = 0; t < _NAMESPACE_TYPE_MAX; t++)
-                if (e->spec->namespaces[t].wanted)
-                        flags |= namespace_clone_flag(t);
-        if (flags & CLONE_NEWUSER && !is_other_namespace(e->state.pid, "user"))
-                flags &= ~(uint64_t) CLONE_NEWUSER;
-        e->clone.pidfd_flags = flags;
-        if (flags == 0)
-                e->clone.pidfd = safe_close(e->clone.pidfd);
-        return 0;
-}
-
 static int find_cgroup(Exec *e, Error *reterr_error) {
         Cgroup c = { .path = e->state.cgroup_path };
 
@@ -422,7 +391,7 @@ static int exec_prepare(Exec *e, Error *reterr_error) {
         r = prepare_process(e, reterr_error);
         if (r < 0)
                 return r;
-        r = find_namespaces(e, reterr_error);
+        r = clone_join_container(&e->clone, &e->state, e->spec, reterr_error);
         if (r < 0)
                 return r;
         r = find_cgroup(e, reterr_error);

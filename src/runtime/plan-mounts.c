@@ -132,7 +132,7 @@ static void set_propagation(const Plan *p, Operation *o, const MountOptions *opt
         /* In the container's mount namespace the host's mounts are slaves. One that is to be the host's peer
          * must be taken outside. Out of a user namespace nobody mounts anything on the host. */
         if (o->propagation == MS_SHARED && !p->contained && !p->user_namespace)
-                o->prepare = OPERATION_SOURCE_NEEDED;
+                o->prepare = OPERATION_SOURCE_PREFERRED;
         else if (p->user_namespace)
                 o->prepare = OPERATION_SOURCE_FALLBACK;
 }
@@ -184,8 +184,6 @@ static int plan_bind(Plan *p, const RuntimeSpec *spec, const SpecMount *m, const
         o->source_nofollow = options->source_nofollow;
         o->target_nofollow = options->target_nofollow;
         set_propagation(p, o, options);
-        if (options->copy_symlink)
-                o->prepare = OPERATION_SOURCE_NEEDED;
         return plan_mapping(p, spec, m, options, o, reterr_error);
 }
 
@@ -280,9 +278,7 @@ static int plan_filesystem(Plan *p, const RuntimeSpec *spec, const SpecMount *m,
         o->detached = tmpfs && (o->flags & MS_RDONLY || o->copy_up || o->propagation != 0);
         if (p->mount_label)
                 set_label(o, fstype);
-        if (!p->contained && free_and_strdup(&o->fallback, streq(fstype, "sysfs") ? SYSFS_DIR
-                                                           : cgroup               ? CGROUP_DIR
-                                                                                  : NULL) < 0)
+        if (!p->contained && streq(fstype, "sysfs") && free_and_strdup(&o->fallback, SYSFS_DIR) < 0)
                 return plan_oom(reterr_error);
         return plan_mapping(p, spec, m, options, o, reterr_error);
 }

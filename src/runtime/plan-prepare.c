@@ -55,7 +55,7 @@ int operation_data(const Plan *p, const Operation *o, const struct stat *target,
                 if (!data)
                         return -ENOMEM;
         }
-        if (o->label && selinux_is_enabled()) {
+        if (o->label && p->use_label) {
                 char *labelled = label_mount_data(data ?: o->data, p->mount_context_type, p->mount_label);
 
                 if (!labelled)
@@ -152,13 +152,16 @@ static int prepare_bind(Plan *p, Operation *o, Error *reterr_error) {
                 r = prepare_symlink(o, reterr_error);
                 if (r != 0)
                         return r < 0 ? r : 0;
+                if (o->prepare == OPERATION_SOURCE_NONE)
+                        return 0;
         }
 
         tree = operation_open_tree(p, o, true, &e);
         if (tree < 0) {
                 /* Perhaps the container's process can do it, in a mount namespace that is its own; it will
                  * say if not. */
-                if (o->mapping == 0 && (tree == -EPERM || o->prepare == OPERATION_SOURCE_FALLBACK))
+                if (o->prepare == OPERATION_SOURCE_FALLBACK ||
+                    (o->prepare == OPERATION_SOURCE_PREFERRED && tree == -EPERM))
                         return 0;
                 return error_move(reterr_error, &e);
         }
@@ -235,11 +238,12 @@ static int check_sysctl(const Operation *o, Error *reterr_error) {
 }
 
 int plan_prepare(Plan *p, Error *reterr_error) {
+        p->use_label = p->mount_label && selinux_is_enabled();
         for (size_t i = 0; i < p->n_operations; i++) {
                 Operation *o = &p->operations[i];
                 int r = 0;
 
-                if (o->prepare == OPERATION_SOURCE_NONE)
+                if (o->prepare == OPERATION_SOURCE_NONE && o->type != OPERATION_COPY_SYMLINK)
                         continue;
                 switch (o->type) {
                 case OPERATION_ROOT_BIND:

@@ -431,3 +431,43 @@ int plan_new(const RuntimeSpec *spec, const char *bundle, Plan **ret, Error *ret
         *ret = TAKE_PTR(p);
         return 0;
 }
+
+int plan_new_mounts(const RuntimeSpec *spec, const RuntimeSpec *added, const char *dir, Plan **ret,
+                    Error *reterr_error) {
+        _cleanup_(plan_freep) Plan *p = NULL;
+        int r;
+
+        p = calloc(1, sizeof(Plan));
+        if (!p)
+                return plan_oom(reterr_error);
+        r = plan_begin(p, spec, reterr_error);
+        for (size_t i = 0; r >= 0 && i < added->n_mounts; i++)
+                r = plan_mount(p, spec, &added->mounts[i], dir, reterr_error);
+        if (r < 0)
+                return r;
+
+        for (size_t i = 0; i < p->n_operations; i++) {
+                Operation *o = &p->operations[i];
+
+                if (path_is(o->target, "/"))
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "Nothing can be mounted on the root of a container that runs.");
+                /* What takes a path in /proc cannot be done where /proc is the container's. */
+                if (o->type == OPERATION_REMOUNT && !o->bind)
+                        return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
+                                         "The file system on \"%s\" cannot be remounted while the container "
+                                         "runs: only with the option bind.",
+                                         o->target);
+                if (o->type == OPERATION_MOUNT) {
+                        o->detached = true;
+                        free(o->fallback);
+                        o->fallback = NULL;
+                } else if (o->type != OPERATION_REMOUNT)
+                        o->prepare = OPERATION_SOURCE_NEEDED;
+        }
+        r = plan_late(p, reterr_error);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(p);
+        return 0;
+}

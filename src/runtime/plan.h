@@ -52,9 +52,10 @@ DECLARE_STRING_TABLE(operation_type, OperationType);
 
 /* What has to be opened before the container's process is made: plan-prepare.h. */
 typedef enum OperationSource {
-        OPERATION_SOURCE_NONE,     /* nothing */
-        OPERATION_SOURCE_FALLBACK, /* for a process that may not reach or change it */
-        OPERATION_SOURCE_NEEDED,   /* this one can be made by nobody else */
+        OPERATION_SOURCE_NONE,      /* nothing */
+        OPERATION_SOURCE_FALLBACK,  /* for a container's process that may not reach or change it */
+        OPERATION_SOURCE_PREFERRED, /* better than what the container's process can open, where it can be had */
+        OPERATION_SOURCE_NEEDED,    /* what can be made by nobody else */
         _OPERATION_SOURCE_MAX,
         _OPERATION_SOURCE_INVALID = -EINVAL,
 } OperationSource;
@@ -123,8 +124,9 @@ typedef struct Plan {
                                  nothing is done otherwise than asked for where a host refuses it */
         bool user_namespace;  /* another one than this process's */
         SpecIdMappings uid_mappings, gid_mappings; /* of that; owned */
-        char *mount_label;
+        char *mount_label; /* obeyed if use_label: plan_prepare() has found SELinux */
         char *mount_context_type;
+        bool use_label;
         bool loopback; /* a new network namespace: its lo is to be set up */
         int devices_fd; /* plan_prepare()'s: a detached file system with device nodes, -EBADF: none; owned */
 } Plan;
@@ -132,5 +134,8 @@ typedef struct Plan {
 /* bundle: absolute path of the bundle, to which root.path is relative. Errors: NotSupported and
  * InvalidArgument, naming the member of the specification. */
 int plan_new(const RuntimeSpec *spec, const char *bundle, Plan **ret, Error *reterr_error);
+/* For a container that runs already: only the mounts of `added` (relative to dir), for plan_apply_at(). */
+int plan_new_mounts(const RuntimeSpec *spec, const RuntimeSpec *added, const char *dir, Plan **ret,
+                    Error *reterr_error);
 Plan *plan_free(Plan *p);
 DEFINE_CLEANUP_FUNC(Plan *, plan_free)

@@ -260,7 +260,7 @@ static void test_propagation(void **state) {
         assert_int_equal(p->final_propagation, MS_SHARED | MS_REC);
         assert_int_equal(p->operations[0].propagation, 0);
         /* Only what is to stay a peer of the host's mount is opened by the parent. */
-        assert_int_equal(find(p, OPERATION_BIND, "/a")->prepare, OPERATION_SOURCE_NEEDED);
+        assert_int_equal(find(p, OPERATION_BIND, "/a")->prepare, OPERATION_SOURCE_PREFERRED);
         assert_int_equal(find(p, OPERATION_BIND, "/b")->prepare, OPERATION_SOURCE_NONE);
         assert_int_equal(find(p, OPERATION_MOUNT, "/c")->propagation, 0);
 
@@ -340,6 +340,45 @@ static void test_label(void **state) {
         assert_false(find(q, OPERATION_MOUNT, "/a")->label);
         check_fails(SPEC(",\"annotations\":{\"run.oci.mount_context_type\":\"x\"}", ",\"mountLabel\":\"l\""),
                     "InvalidArgument", "mount_context_type");
+}
+
+static void test_user_namespace(void **state) {
+        _cleanup_(plan_freep) Plan *p = plan_of(
+                        "{" BASE ",\"mounts\":[{" BIND("/a") "},{" BIND("/b") ",\"options\":[\"idmap\",\"shared\"]},{"
+                        "\"destination\":\"/sys\",\"type\":\"sysfs\"}],\"linux\":{" NAMESPACES(
+                                        ",{\"type\":\"user\"}") "," MAPPINGS("0", "1000") ",\"devices\":[{\"path\":"
+                        "\"/dev/x\",\"type\":\"c\"},{\"path\":\"/dev/y\",\"type\":\"p\"}]}}");
+
+        assert_true(p->user_namespace);
+        assert_int_equal(p->operations[0].prepare, OPERATION_SOURCE_FALLBACK);
+        assert_int_equal(find(p, OPERATION_BIND, "/a")->prepare, OPERATION_SOURCE_FALLBACK);
+        assert_int_equal(find(p, OPERATION_BIND, "/b")->prepare, OPERATION_SOURCE_NEEDED);
+        assert_int_equal(p->mappings[find(p, OPERATION_BIND, "/b")->mapping - 1].map.uids.mappings[0].host_id, 1000);
+        assert_string_equal(find(p, OPERATION_MOUNT, "/sys")->fallback, "/sys");
+        assert_true(find(p, OPERATION_DEVICE, "/dev/null")->bind);
+        assert_int_equal(find(p, OPERATION_DEVICE, "/dev/null")->prepare, OPERATION_SOURCE_NONE);
+        assert_int_equal(find(p, OPERATION_DEVICE, "/dev/x")->prepare, OPERATION_SOURCE_FALLBACK);
+        assert_false(find(p, OPERATION_DEVICE, "/dev/y")->bind);
+}
+
+static void test_added_mounts(void **state) {
+        _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL, *added = NULL, *root = NULL;
+        _cleanup_(plan_freep) Plan *p = NULL, *q = NULL;
+        _cleanup_error_ Error e = ERROR_NULL;
+        const char *text = ONE_MOUNT(BIND("/a")), *with = SPEC(",\"mounts\":[{" BIND("/b") "},{\"destination\":\"/t\","
+                                                               "\"type\":\"tmpfs\"}]", ""),
+                   *on_root = ONE_MOUNT(BIND("/"));
+
+        assert_int_equal(runtime_spec_parse(text, strlen(text), &s, &e), 0);
+        assert_int_equal(runtime_spec_parse(with, strlen(with), &added, &e), 0);
+        assert_int_equal(plan_new_mounts(s, added, "/cwd", &p, &e), 0);
+        assert_int_equal(p->n_operations, 2);
+        /* Nothing is opened by name in the container. */
+        assert_int_equal(p->operations[0].prepare, OPERATION_SOURCE_NEEDED);
+        assert_true(p->operations[1].detached);
+
+        assert_int_equal(runtime_spec_parse(on_root, strlen(on_root), &root, &e), 0);
+        assert_int_equal(plan_new_mounts(s, root, "/cwd", &q, &e), -EINVAL);
 }
 
 static void test_without_mount_namespace(void **state) {
@@ -494,6 +533,8 @@ int main(void) {
                 cmocka_unit_test(test_tmpfs),
                 cmocka_unit_test(test_default_options),
                 cmocka_unit_test(test_label),
+                cmocka_unit_test(test_user_namespace),
+                cmocka_unit_test(test_added_mounts),
                 cmocka_unit_test(test_without_mount_namespace),
                 cmocka_unit_test(test_file_systems),
                 cmocka_unit_test(test_devices),
