@@ -32,7 +32,7 @@ typedef struct Extractor {
         const ExtractSpec *spec;
         TreeWriter *tree;
         struct archive *archive;
-        uint64_t n_entries;
+        ExtractResult result;
         const void *first; /* read ahead, to see whether there is anything */
         size_t first_size;
         Error read_error;  /* of spec->read(): goes before libarchive's own */
@@ -40,10 +40,16 @@ typedef struct Extractor {
         char target[TREE_PATH_MAX + 1]; /* of a hard link */
 } Extractor;
 
+void extract_result_done(ExtractResult *result) {
+        free(result->implied);
+        *result = (ExtractResult) {};
+}
+
 static void extractor_done(Extractor *x) {
         if (x->archive)
                 archive_read_free(x->archive);
         tree_writer_free(x->tree);
+        extract_result_done(&x->result);
         error_done(&x->read_error);
 }
 
@@ -104,13 +110,6 @@ static int entry_metadata(const Extractor *x, struct archive_entry *e, TreeMetad
         return 0;
 }
 
-/* What a container's own programs set. Everything else is either the host's business (ACLs and labels have
- * meanings there; trusted.overlay.* and user.overlay.* would steer overlayfs) or meaningless in an image. */
-static bool xattr_is_wanted(const char *name) {
-        return streq(name, "security.capability") ||
-               (startswith(name, "user.") && !startswith(name, "user.overlay."));
-}
-
 static int apply_xattrs(const Extractor *x, struct archive_entry *e, int fd, Error *reterr_error) {
         const char *name;
         const void *value;
@@ -120,7 +119,7 @@ static int apply_xattrs(const Extractor *x, struct archive_entry *e, int fd, Err
                 return refuse(x, reterr_error, "with too many extended attributes");
 
         while (archive_entry_xattr_next(e, &name, &value, &size) == ARCHIVE_OK) {
-                if (!name || !xattr_is_wanted(name))
+                if (!name || !tree_xattr_is_wanted(name))
                         continue;
                 if (strlen(name) > XATTR_NAME_MAX || size > EXTRACT_XATTR_SIZE_MAX)
                         return refuse(x, reterr_error, "with too large an extended attribute");
@@ -150,7 +149,8 @@ static int make_directory(Extractor *x, struct archive_entry *e, const TreeMetad
                 r = tree_writer_mkdir(x->tree, dirfd, name, reterr_error);
                 if (r < 0)
                         return r;
-        }
+        } else
+                x->result.root = true;
 
         if (archive_entry_xattr_count(e) > 0) {
                 fd = open_beneath_nofollow(dirfd, isempty(name) ? "." : name, O_RDONLY | O_DIRECTORY, 0);
@@ -295,10 +295,11 @@ static int make_special(Extractor *x, struct archive_entry *e, const TreeMetadat
 }
 
 /* The directory of x->target, opened on its own: the stack stays at the link's. Symlinks on the way to it
- * stay in the layer, whatever they say; nothing is made. */
+ * stay in the layer, whatever they say; nothing is made. Only where a lower layer's symlink may be on the
+ * way, it is gone as that to an entry: what is made then is of no consequence, the target is not there. */
 static int open_target_parent(Extractor *x, const char **ret_name) {
         char *slash = strrchr(x->target, '/');
-        int fd;
+        int fd, dirfd;
 
         if (!slash) {
                 *ret_name = x->target;
@@ -309,6 +310,9 @@ static int open_target_parent(Extractor *x, const char **ret_name) {
         fd = open_in_root(x->spec->root_fd, x->target, O_PATH | O_DIRECTORY, 0);
         *slash = '/';
         *ret_name = slash + 1;
+        if (fd == -ENOENT && x->spec->lower_fd >= 0 &&
+            tree_writer_enter(x->tree, x->target, &dirfd, ret_name, NULL) >= 0)
+                fd = fd_dup(dirfd);
         return fd;
 }
 
@@ -458,14 +462,14 @@ static int open_archive(Extractor *x, Error *reterr_error) {
         return 1;
 }
 
-int extract_tar(const ExtractSpec *spec, uint64_t *ret_entries, Error *reterr_error) {
+int extract_tar(const ExtractSpec *spec, ExtractResult *ret, Error *reterr_error) {
         _cleanup_(extractor_done) Extractor x = { .spec = spec };
         int r;
 
         /* The modes in the archive are exact. */
         (void) umask(0);
 
-        r = tree_writer_new(spec->root_fd, &x.tree, reterr_error);
+        r = tree_writer_new(spec->root_fd, spec->lower_fd, &x.tree, reterr_error);
         if (r < 0)
                 return r;
         r = open_archive(&x, reterr_error);
@@ -481,7 +485,7 @@ int extract_tar(const ExtractSpec *spec, uint64_t *ret_entries, Error *reterr_er
                         break;
                 if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
                         return archive_failed(&x, reterr_error);
-                if (++x.n_entries > spec->max_entries)
+                if (++x.result.entries > spec->max_entries)
                         return error_set(reterr_error, -E2BIG, "TooManyEntries",
                                          "The layer has more than %" PRIu64 " entries, which is the limit",
                                          spec->max_entries);
@@ -494,6 +498,10 @@ int extract_tar(const ExtractSpec *spec, uint64_t *ret_entries, Error *reterr_er
         r = tree_writer_finish(x.tree, reterr_error);
         if (r < 0)
                 return r;
-        *ret_entries = x.n_entries;
+        r = tree_writer_implied(x.tree, &x.result.implied, &x.result.implied_size, reterr_error);
+        if (r < 0)
+                return r;
+        *ret = x.result;
+        x.result = (ExtractResult) {};
         return 0;
 }

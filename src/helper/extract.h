@@ -11,6 +11,7 @@
 
 typedef struct ExtractSpec {
         int root_fd;          /* an empty directory, borrowed; everything happens beneath */
+        int lower_fd;         /* what is below, borrowed, or why not: see tree_writer_new() */
         uint64_t max_entries; /* -E2BIG "TooManyEntries" beyond */
         bool devices;         /* device nodes are made; otherwise -EPERM "DeviceNotAllowed" */
         /* The next piece of the stream, valid until the next call: 1, 0 = end, or an error. */
@@ -18,7 +19,17 @@ typedef struct ExtractSpec {
         void *userdata;
 } ExtractSpec;
 
+typedef struct ExtractResult {
+        uint64_t entries;
+        bool root;     /* one of them is for the root directory */
+        char *implied; /* owned; see tree_writer_implied() */
+        size_t implied_size;
+} ExtractResult;
+
+void extract_result_done(ExtractResult *result);
+
 /* Reads until the end of the archive, not necessarily of the stream. What is wrong with an archive is
- * -EBADMSG "InvalidArchive"; then the tree is incomplete and to be thrown away. Needs the capabilities to
- * chown and to set trusted.* attributes. Changes the process's umask. */
-int extract_tar(const ExtractSpec *spec, uint64_t *ret_entries, Error *reterr_error);
+ * -EBADMSG "InvalidArchive"; then the tree is incomplete and to be thrown away. Likewise -EAGAIN
+ * "LowerNeeded", see tree_writer_enter(). Needs the capabilities to chown and to set trusted.* attributes.
+ * Changes the process's umask. */
+int extract_tar(const ExtractSpec *spec, ExtractResult *ret, Error *reterr_error);

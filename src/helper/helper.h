@@ -10,6 +10,7 @@
 
 int verb_fetch(json_t *request, Error *reterr_error);
 int verb_unpack(json_t *request, Error *reterr_error);
+int verb_settle(json_t *request, Error *reterr_error);
 int verb_import(json_t *request, Error *reterr_error);
 int verb_remove(json_t *request, Error *reterr_error);
 int verb_sync(json_t *request, Error *reterr_error);

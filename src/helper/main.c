@@ -20,8 +20,8 @@ static const struct {
         const char *name;
         int (*run)(json_t *request, Error *reterr_error);
 } verbs[] = {
-        { "fetch", verb_fetch },   { "unpack", verb_unpack }, { "import", verb_import },
-        { "remove", verb_remove }, { "sync", verb_sync },
+        { "fetch", verb_fetch },   { "unpack", verb_unpack }, { "settle", verb_settle },
+        { "import", verb_import }, { "remove", verb_remove }, { "sync", verb_sync },
 };
 
 static void help(void) {
@@ -29,6 +29,7 @@ static void help(void) {
              "One piece of work for moored, in a sandbox. Not for people: the request comes on stdin, answers go to descriptor 3.\n\n"
              "  fetch    get an image from a registry\n"
              "  unpack   extract a layer into a directory\n"
+             "  settle   give directories of a layer the attributes that they have in the layers below\n"
              "  import   take an image archive apart\n"
              "  remove   delete what is in a directory\n"
              "  sync     write a file system's data to disk");

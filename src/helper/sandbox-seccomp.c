@@ -61,11 +61,12 @@ static const int base_calls[] = {
 
 /* Making and removing files below descriptors. */
 static const int tree_calls[] = {
-        SCMP_SYS(fallocate), SCMP_SYS(fchmod),    SCMP_SYS(fchmodat),        SCMP_SYS(fchown),
-        SCMP_SYS(fchownat),  SCMP_SYS(fsetxattr), SCMP_SYS(ftruncate),       SCMP_SYS(getdents64),
-        SCMP_SYS(linkat),    SCMP_SYS(mkdirat),   SCMP_SYS(mknodat),         SCMP_SYS(openat),
-        SCMP_SYS(openat2),   SCMP_SYS(readlinkat), SCMP_SYS(symlinkat),      SCMP_SYS(sync_file_range),
-        SCMP_SYS(umask),     SCMP_SYS(unlinkat),   SCMP_SYS(utimensat),
+        SCMP_SYS(fallocate),  SCMP_SYS(fchmod),     SCMP_SYS(fchmodat),        SCMP_SYS(fchown),
+        SCMP_SYS(fchownat),   SCMP_SYS(fgetxattr),  SCMP_SYS(flistxattr),      SCMP_SYS(fsetxattr),
+        SCMP_SYS(ftruncate),  SCMP_SYS(getdents64), SCMP_SYS(linkat),          SCMP_SYS(memfd_create),
+        SCMP_SYS(mkdirat),    SCMP_SYS(mknodat),    SCMP_SYS(openat),          SCMP_SYS(openat2),
+        SCMP_SYS(readlinkat), SCMP_SYS(symlinkat),  SCMP_SYS(sync_file_range), SCMP_SYS(umask),
+        SCMP_SYS(unlinkat),   SCMP_SYS(utimensat),
 };
 
 static const int remove_calls[] = {

@@ -15,6 +15,7 @@
 
 #include "basic/fd-util.h"
 #include "basic/fs-util.h"
+#include "basic/string-util.h"
 #include "helper/extract.h"
 #include "helper/sandbox.h"
 #include "oci/digest.h"
@@ -28,6 +29,11 @@
  * capabilities it keeps those listed in unpack_caps and remove_caps below. CAP_SYS_ADMIN among them is for
  * one thing, trusted.overlay.* attributes (whiteouts of whole directories); everything else that it would
  * allow (mount, bpf, setns, ioctl, …) is not in the system calls that remain.
+ *
+ * The layers below a layer are seen through a mount of their own that belongs to no directory: only its
+ * descriptor leads to it, and nothing leads out of it. It is read-only, as overlayfs without an upper
+ * directory is, and so the kernel resolves here what it resolves in a container: whiteouts, opaque
+ * directories.
  *
  * A *user* sandbox (fetch, import) reads what strangers wrote and has no privilege at all: a uid of its own,
  * no capability, and a tmpfs root with read-only bind mounts of what getaddrinfo() and OpenSSL load.
@@ -197,12 +203,56 @@ static int pivot(Error *reterr_error) {
         return 0;
 }
 
-int sandbox_enter_directory(int dir_fd, SandboxProfile profile, int *ret_root_fd, Error *reterr_error) {
+/* One layer alone is no matter for overlayfs. Whiteouts in it are seen then, as the device nodes that they
+ * are. */
+static int open_lower(const char *lower, Error *reterr_error) {
+        const uint64_t attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                    MOUNT_ATTR_NOEXEC;
+        _cleanup_free_ char *options = NULL;
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!strchr(lower, ':')) {
+                STEP(fd = clone_mount(lower, attributes), "binding the layer below");
+                return TAKE_FD(fd);
+        }
+
+        options = strjoin("lowerdir=", lower);
+        if (!options)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        if (strlen(options) > SANDBOX_LOWER_MAX)
+                return error_set(reterr_error, -E2BIG, "LimitExceeded",
+                                 "The image has too many layers for one overlay mount: their names take "
+                                 "%zu bytes of %u",
+                                 strlen(options), SANDBOX_LOWER_MAX);
+        STEP(mount("overlay", VIEW_ROOT, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, options),
+             "mounting the layers below");
+        STEP(fd = clone_mount(VIEW_ROOT, attributes), "binding the layers below");
+        STEP(umount2(VIEW_ROOT, MNT_DETACH), "detaching the layers below");
+        return TAKE_FD(fd);
+}
+
+/* From the working directory, and back to it. */
+static int view_lower(const char *lower, int *ret, Error *reterr_error) {
+        _cleanup_close_ int here = -EBADF, fd = -EBADF;
+
+        STEP(here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), "opening the directory");
+        STEP(chdir(SANDBOX_LOWER_BASE), "going to the layers below");
+        fd = open_lower(lower, reterr_error);
+        if (fd < 0)
+                return fd;
+        STEP(fchdir(here), "going back to the directory");
+
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+static int enter_directory(int dir_fd, SandboxProfile profile, const char *lower, int *ret_root_fd,
+                           int *ret_lower_fd, Error *reterr_error) {
         const cap_value_t *caps = profile == SANDBOX_UNPACK ? unpack_caps : remove_caps;
         size_t n_caps = profile == SANDBOX_UNPACK   ? ELEMENTSOF(unpack_caps)
                         : profile == SANDBOX_REMOVE ? ELEMENTSOF(remove_caps)
                                                     : 0;
-        _cleanup_close_ int tree_fd = -EBADF, root_fd = -EBADF;
+        _cleanup_close_ int tree_fd = -EBADF, root_fd = -EBADF, lower_fd = -EBADF;
         pid_t parent = getppid();
         int r;
 
@@ -217,6 +267,11 @@ int sandbox_enter_directory(int dir_fd, SandboxProfile profile, int *ret_root_fd
         if (r < 0)
                 return r;
 
+        if (lower) {
+                r = view_lower(lower, &lower_fd, reterr_error);
+                if (r < 0)
+                        return r;
+        }
         STEP(tree_fd = clone_mount(".", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
              "binding the directory");
         STEP(move_mount(tree_fd, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH), "mounting the directory");
@@ -238,7 +293,18 @@ int sandbox_enter_directory(int dir_fd, SandboxProfile profile, int *ret_root_fd
                 return r;
 
         *ret_root_fd = TAKE_FD(root_fd);
+        if (lower)
+                *ret_lower_fd = TAKE_FD(lower_fd);
         return 0;
+}
+
+int sandbox_enter_directory(int dir_fd, SandboxProfile profile, int *ret_root_fd, Error *reterr_error) {
+        return enter_directory(dir_fd, profile, NULL, ret_root_fd, NULL, reterr_error);
+}
+
+int sandbox_enter_layer(int dir_fd, const char *lower, int *ret_root_fd, int *ret_lower_fd,
+                        Error *reterr_error) {
+        return enter_directory(dir_fd, SANDBOX_UNPACK, lower, ret_root_fd, ret_lower_fd, reterr_error);
 }
 
 /* Attaches a detached mount below the working directory under the same path. */

@@ -5,11 +5,18 @@
  *
  *   WAITING ──unpack_blob_ready()──▶ QUEUED ──layers_work()──▶ UNPACKING ──layer_on_exit()──▶ UNPACKED
  *      ──layers_complete()──▶ (ready: gone)
+ *      UNPACKED ──layers_complete()──▶ SETTLING ──layer_on_exit()──▶ UNPACKED, if it has a list
+ *      UNPACKING, SETTLING ──layer_restart()──▶ QUEUED, once
  *      any ──layer_fail()──▶ (gone; the sets that wanted it fail)
  *
  * Whiteouts do not depend on the layers below, so that layers are unpacked in any order, as many at once as
  * configured, while others are still being downloaded. They become ready from the bottom up, and only after
- * the helper that wrote the tree is gone. */
+ * the helper that wrote the tree is gone.
+ *
+ * Some layers do depend on those below: they have files in directories for which they have no entry. The
+ * helper that unpacks one gives a list of these, which we only pass on: when the layers below are ready,
+ * another helper may look into them and gives the directories their attributes ("settle"). Should they be
+ * symlinks there, it says "LowerNeeded": then the layer is unpacked again, with a view of those below. */
 
 #include <unistd.h>
 
@@ -28,6 +35,7 @@ typedef enum LayerState {
         LAYER_QUEUED,
         LAYER_UNPACKING,
         LAYER_UNPACKED,
+        LAYER_SETTLING,
 } LayerState;
 
 struct LayerWork {
@@ -36,10 +44,14 @@ struct LayerWork {
         uint64_t blob_size;
         LayerWork *parent;       /* weak; NULL if the parent is ready or there is none */
         LayerState state;
+        bool bottom;             /* of its chain */
+        bool in_order;           /* is unpacked after its parent: it has asked for what is below */
         uint64_t snapshot;
         int dir_fd;
+        int list_fd;             /* for settle */
         uint64_t size;
         bool reported;           /* TYPE=unpacked has been heard */
+        bool has_root;           /* … with an entry for the root directory */
         HelperProcess *helper;
         UnpackSet **sets;        /* weak: who wants it */
         size_t n_sets;
@@ -66,6 +78,7 @@ LayerWork *layer_work_free(LayerWork *w) {
                 helper_free(w->helper);
         }
         safe_close(w->dir_fd);
+        safe_close(w->list_fd);
         free(w->chain_id);
         free(w->diff_id);
         free(w->blob);
@@ -170,7 +183,9 @@ static void layer_complete(LayerWork *w) {
         LayerWork *child;
         int r;
 
-        r = snapshot_layer_complete(m->snapshots, w->snapshot, w->size, &e);
+        r = w->has_root ? 0 : snapshot_layer_inherit_root(m->snapshots, w->snapshot, &e);
+        if (r >= 0)
+                r = snapshot_layer_complete(m->snapshots, w->snapshot, w->size, &e);
         if (r < 0) {
                 layer_fail(w, &e);
                 return;
@@ -190,61 +205,80 @@ static void layer_complete(LayerWork *w) {
         layer_work_free(w);
 }
 
-/* From the bottom up, until no more can be made ready: each step may allow the next. */
-static void layers_complete(ImageManager *m) {
-        bool again;
-
-        do {
-                LayerWork *w;
-
-                again = false;
-                HASHMAP_FOREACH(w, m->layers)
-                        if (w->state == LAYER_UNPACKED && !w->parent) {
-                                layer_complete(w);
-                                again = true;
-                                break;
-                        }
-        } while (again);
-}
+static void layers_complete(ImageManager *m);
 
 static void layer_on_message(HelperProcess *h, ProtoMessage *msg, void *userdata) {
         LayerWork *w = userdata;
         const char *type = strempty(proto_get(msg, "TYPE"));
-        uint64_t done;
+        uint64_t done, list_size;
 
         if (streq(type, "progress") && proto_get_uint64(msg, "DONE", &done) >= 0)
                 layer_phase(w, "unpacking", done);
-        else if (streq(type, "unpacked")) {
+        else if (streq(type, "unpacked") && w->state == LAYER_UNPACKING) {
                 if (proto_get_uint64(msg, "SIZE", &w->size) < 0)
                         w->size = 0;
-                w->reported = streq_ptr(proto_get(msg, "DIFF_ID"), w->diff_id);
+                w->has_root = streq_ptr(proto_get(msg, "ROOT"), "1");
+                safe_close(w->list_fd);
+                w->list_fd = proto_take_fd(msg, 0);
+                /* It is kept until the layers below are ready: not anything of any size. */
+                w->reported = streq_ptr(proto_get(msg, "DIFF_ID"), w->diff_id) &&
+                              (w->list_fd < 0 ||
+                               (fd_size(w->list_fd, &list_size) >= 0 && list_size <= PROTO_LIST_MAX));
         }
+}
+
+/* A layer that is to be as the layers below have it is unpacked again when these are ready. */
+static int layer_restart(LayerWork *w, Error *reterr_error) {
+        int r;
+
+        w->dir_fd = safe_close(w->dir_fd);
+        w->list_fd = safe_close(w->list_fd);
+        r = snapshot_layer_restart(w->manager->snapshots, w->snapshot, &w->dir_fd, reterr_error);
+        if (r < 0)
+                return r;
+        w->in_order = true;
+        w->reported = false;
+        w->state = LAYER_QUEUED;
+        image_schedule_trash(w->manager);
+        return 0;
+}
+
+/* What a helper's end means: UNPACKED, or QUEUED again. */
+static int layer_conclude(LayerWork *w, const Error *error, Error *reterr_error) {
+        if (error && error_has_name(error, "LowerNeeded") && !w->bottom && !w->in_order)
+                return layer_restart(w, reterr_error);
+        if (error) {
+                (void) error_copy(reterr_error, error);
+                return error_prefix(reterr_error, "Layer %s", w->blob);
+        }
+        if (!w->reported)
+                return error_set(reterr_error, -EIO, "HelperDied",
+                                 "moored-helper unpack ended without saying that layer %s is complete.",
+                                 w->blob);
+
+        if (w->state == LAYER_SETTLING || w->bottom)
+                w->list_fd = safe_close(w->list_fd);
+        if (w->list_fd < 0)
+                w->dir_fd = safe_close(w->dir_fd);
+        w->state = LAYER_UNPACKED;
+        return 0;
 }
 
 static void layer_on_exit(HelperProcess *h, const Error *error, void *userdata) {
         _cleanup_error_ Error e = ERROR_NULL;
         LayerWork *w = userdata;
         ImageManager *m = w->manager;
+        int r;
 
-        if (!error && !w->reported)
-                (void) error_set(&e, -EIO, "HelperDied",
-                                 "moored-helper unpack ended without saying that layer %s is complete.",
-                                 w->blob);
-        else if (error) {
-                (void) error_copy(&e, error);
-                (void) error_prefix(&e, "Layer %s", w->blob);
-        }
-
-        /* error is the helper's own: not used any more. */
+        r = layer_conclude(w, error, &e);
+        /* error was the helper's own. */
         w->helper = helper_free(w->helper);
-        w->dir_fd = safe_close(w->dir_fd);
         m->n_unpacking--;
-        if (error_is_set(&e)) {
+        if (r < 0) {
                 layer_fail(w, &e);
                 return;
         }
 
-        w->state = LAYER_UNPACKED;
         layers_complete(m);
         layers_work(m);
 }
@@ -253,6 +287,24 @@ static const HelperOps layer_ops = {
         .on_message = layer_on_message,
         .on_exit = layer_on_exit,
 };
+
+/* The names of the layers below. */
+static int layer_add_lower(LayerWork *w, json_t *request, Error *reterr_error) {
+        _cleanup_strv_free_ char **lower = NULL;
+        _cleanup_json_ json_t *array = json_array();
+        int r;
+
+        r = snapshot_layer_get_lower(w->manager->snapshots, w->snapshot, &lower, reterr_error);
+        if (r < 0)
+                return r;
+
+        STRV_FOREACH(l, lower)
+                if (json_array_append_new(array, json_string(l)) < 0)
+                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        if (json_object_set(request, "lower", array) < 0)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        return 0;
+}
 
 static int layer_start(LayerWork *w, Error *reterr_error) {
         _cleanup_json_ json_t *request = NULL;
@@ -263,11 +315,16 @@ static int layer_start(LayerWork *w, Error *reterr_error) {
         if (blob < 0)
                 return blob;
 
-        request = json_pack("{s:s, s:s, s:I, s:I, s:b}", "mediaType", w->media_type, "diffId", w->diff_id,
-                            "maxBytes", (json_int_t) UNPACK_BYTES_MAX, "maxEntries",
-                            (json_int_t) UNPACK_ENTRIES_MAX, "devices", 1);
+        request = json_pack("{s:s, s:s, s:I, s:I, s:b, s:b}", "mediaType", w->media_type, "diffId",
+                            w->diff_id, "maxBytes", (json_int_t) UNPACK_BYTES_MAX, "maxEntries",
+                            (json_int_t) UNPACK_ENTRIES_MAX, "devices", 1, "bottom", w->bottom);
         if (!request)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        if (w->in_order) {
+                r = layer_add_lower(w, request, reterr_error);
+                if (r < 0)
+                        return r;
+        }
 
         r = helper_start(w->manager->jobs, "unpack", request, (int[]){ blob, w->dir_fd }, 2, &layer_ops, w,
                          &w->helper, reterr_error);
@@ -278,6 +335,49 @@ static int layer_start(LayerWork *w, Error *reterr_error) {
         w->manager->n_unpacking++;
         layer_phase(w, "unpacking", 0);
         return 0;
+}
+
+/* Beyond the number that is configured: it is short, and the layers above wait for it. */
+static int layer_settle(LayerWork *w, Error *reterr_error) {
+        _cleanup_json_ json_t *request = json_object();
+        int r;
+
+        if (!request)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+        r = layer_add_lower(w, request, reterr_error);
+        if (r < 0)
+                return r;
+        r = helper_start(w->manager->jobs, "settle", request, (int[]){ w->list_fd, w->dir_fd }, 2,
+                         &layer_ops, w, &w->helper, reterr_error);
+        if (r < 0)
+                return r;
+
+        w->state = LAYER_SETTLING;
+        w->manager->n_unpacking++;
+        return 0;
+}
+
+static LayerWork *layers_next_unpacked(ImageManager *m) {
+        LayerWork *w;
+
+        HASHMAP_FOREACH(w, m->layers)
+                if (w->state == LAYER_UNPACKED && !w->parent)
+                        return w;
+        return NULL;
+}
+
+/* From the bottom up, until no more can be made ready: each step may allow the next. */
+static void layers_complete(ImageManager *m) {
+        LayerWork *w;
+
+        while ((w = layers_next_unpacked(m))) {
+                _cleanup_error_ Error e = ERROR_NULL;
+
+                if (w->list_fd < 0)
+                        layer_complete(w);
+                else if (layer_settle(w, &e) < 0)
+                        layer_fail(w, &e);
+        }
 }
 
 static unsigned unpacks_max(ImageManager *m) {
@@ -293,7 +393,7 @@ static LayerWork *layers_next_queued(ImageManager *m) {
         LayerWork *w;
 
         HASHMAP_FOREACH(w, m->layers)
-                if (w->state == LAYER_QUEUED)
+                if (w->state == LAYER_QUEUED && (!w->in_order || !w->parent))
                         return w;
         return NULL;
 }
@@ -366,7 +466,8 @@ static int layer_new(ImageManager *m, const char *chain, const char *diff_id, co
         if (!w)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
         w->manager = m;
-        w->dir_fd = -EBADF;
+        w->dir_fd = w->list_fd = -EBADF;
+        w->bottom = parent_snapshot == 0;
         w->chain_id = strdup(chain);
         w->diff_id = strdup(diff_id);
         w->blob = strdup(blob->digest);

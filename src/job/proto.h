@@ -34,9 +34,20 @@
  *                                               closed
  *   ←  TYPE=blob-failed DIGEST= NAME= ERRNO= MESSAGE=   after the retries; other blobs go on
  *
- * unpack    request {"mediaType","diffId","maxBytes","maxEntries","devices":bool}; 4 = blob (O_RDONLY),
- *           5 = the layer's directory
- *   ←  TYPE=unpacked DIFF_ID= SIZE= ENTRIES=    tree complete; DiffID verified. Not synced.
+ * unpack    request {"mediaType","diffId","maxBytes","maxEntries","devices":bool,"bottom":bool,"lower"?};
+ *           4 = blob (O_RDONLY), 5 = the layer's directory. bottom: there is no layer below; lower: the
+ *           directories of those that are, topmost first, by names relative to the parent of the parent of
+ *           5. Without it, and not at the bottom, the layer is unpacked before those below are there.
+ *   ←  TYPE=unpacked DIFF_ID= SIZE= ENTRIES= ROOT=     tree complete; DiffID verified. Not synced. ROOT: 1
+ *                                               if the root directory has an entry (owner, mode), else 0.
+ *                                               + a sealed memfd, for settle, if the tree depends on the
+ *                                               layers below: it is complete only after that
+ *   ←  TYPE=error NAME=LowerNeeded              it depends on them more than settle could mend: to be called
+ *                                               again, with an empty directory and with lower
+ *
+ * settle    request {"lower"}; 4 = the memfd (not trusted), 5 = the layer's directory. Ends with status 0
+ *           when the tree is complete
+ *   ←  TYPE=error NAME=LowerNeeded              as above
  *
  * import    request {"maxBytes",...}; 4 = the archive (file, pipe or socket)
  *   ←  TYPE=want-ingest KEY=                    a blob begins (KEY: a running number)
@@ -55,6 +66,7 @@
 
 #define PROTO_MESSAGE_MAX 16384U
 #define PROTO_FIELDS_MAX 32U
+#define PROTO_LIST_MAX 1048576U /* bytes of the memfd for settle */
 #define PROTO_SOCKET_FD 3
 #define PROTO_FIRST_FD 4
 

@@ -5,6 +5,7 @@
  *
  *   snapshot_layer_begin      row (not ready), then new-<id>         → row not ready
  *                             (one that is there and not ready keeps its number)
+ *   snapshot_layer_restart    new-<id> to the trash, then another  → row not ready
  *   snapshot_layer_complete   new-<id> becomes <id>, then row ready  → row not ready
  *   snapshot_layer_abort      new-<id> to the trash, then the row,   → row not ready
  *                             unless something stands on it
@@ -296,21 +297,126 @@ int snapshot_layer_begin(SnapshotManager *m, const char *layer_chain_id, const c
         return 0;
 }
 
+/* The topmost layer's root directory is the one that is seen: it looks like that of the layer below. */
+static int copy_root_mode(SnapshotManager *m, uint64_t parent, int fs_fd) {
+        char name[SNAPSHOT_NAME_MAX + 3];
+        struct stat st;
+
+        if (parent == 0)
+                return set_mode_and_owner(fs_fd, 0755, geteuid(), getegid());
+
+        snprintf(name, sizeof(name), "%" PRIu64 "/fs", parent);
+        if (fstatat(m->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        if (!S_ISDIR(st.st_mode))
+                return -ENOTDIR;
+
+        return set_mode_and_owner(fs_fd, st.st_mode, st.st_uid, st.st_gid);
+}
+
+static int collect_lower(SnapshotManager *m, uint64_t id, char ***ret, Error *reterr_error) {
+        _cleanup_strv_free_ char **lower = NULL;
+
+        for (size_t n = 0; id > 0; n++) {
+                _cleanup_(snapshot_row_done) SnapshotRow row = {};
+                int r;
+
+                if (n >= LAYERS_MAX)
+                        return error_set_errno(reterr_error, -ELOOP,
+                                               "The chain of layers is longer than %u.", LAYERS_MAX);
+
+                r = store_snapshot_get(m->store, id, &row);
+                if (r < 0)
+                        return error_set_errno(reterr_error, r,
+                                               "The layer in snapshot %" PRIu64 " is missing.", id);
+                if (row.kind != SNAPSHOT_LAYER)
+                        return error_set_errno(reterr_error, -EINVAL, "Snapshot %" PRIu64 " is not a layer.",
+                                               id);
+                if (!row.ready)
+                        return error_set(reterr_error, -EAGAIN, "ImageNotUnpacked",
+                                         "The layer %s is not unpacked; pull its image again.",
+                                         row.chain_id);
+
+                r = strv_extendf(&lower, "%" PRIu64 "/fs", id);
+                if (r < 0)
+                        return error_set_errno(reterr_error, r, "Out of memory.");
+
+                id = row.parent;
+        }
+
+        *ret = TAKE_PTR(lower);
+        return 0;
+}
+
+static int get_unfinished_layer(SnapshotManager *m, uint64_t id, SnapshotRow *ret, Error *reterr_error) {
+        int r;
+
+        r = store_snapshot_get(m->store, id, ret);
+        if (r < 0)
+                return error_set_errno(reterr_error, r,
+                                       "The layer that was unpacked as snapshot %" PRIu64
+                                       " is not known any more.",
+                                       id);
+        if (ret->kind != SNAPSHOT_LAYER || ret->ready)
+                return error_set_errno(reterr_error, -EINVAL,
+                                       "Snapshot %" PRIu64 " is not a layer that is being unpacked.", id);
+        return 0;
+}
+
+int snapshot_layer_restart(SnapshotManager *m, uint64_t id, int *ret_fd, Error *reterr_error) {
+        _cleanup_(snapshot_row_done) SnapshotRow row = {};
+        int r;
+
+        r = get_unfinished_layer(m, id, &row, reterr_error);
+        if (r < 0)
+                return r;
+
+        r = snapshot_discard_tree(m, id);
+        if (r >= 0)
+                r = make_layer_directory(m, id, ret_fd);
+        if (r < 0)
+                return error_set_errno(reterr_error, r,
+                                       "The directory for the layer %s cannot be emptied: %m", row.chain_id);
+        return 0;
+}
+
+int snapshot_layer_get_lower(SnapshotManager *m, uint64_t id, char ***ret, Error *reterr_error) {
+        _cleanup_(snapshot_row_done) SnapshotRow row = {};
+        int r;
+
+        r = get_unfinished_layer(m, id, &row, reterr_error);
+        return r < 0 ? r : collect_lower(m, row.parent, ret, reterr_error);
+}
+
+int snapshot_layer_inherit_root(SnapshotManager *m, uint64_t id, Error *reterr_error) {
+        _cleanup_(snapshot_row_done) SnapshotRow row = {};
+        _cleanup_close_ int fd = -EBADF;
+        char name[SNAPSHOT_NAME_MAX + 3];
+        int r;
+
+        r = get_unfinished_layer(m, id, &row, reterr_error);
+        if (r < 0 || row.parent == 0)
+                return r;
+
+        (void) snprintf(name, sizeof(name), "new-%" PRIu64 "/fs", id);
+        fd = open_beneath_nofollow(m->dir_fd, name, O_RDONLY | O_DIRECTORY, 0);
+        r = fd < 0 ? fd : copy_root_mode(m, row.parent, fd);
+        if (r < 0)
+                return error_set_errno(reterr_error, r,
+                                       "The root directory of the layer %s cannot be set up: %m",
+                                       row.chain_id);
+        return 0;
+}
+
 int snapshot_layer_complete(SnapshotManager *m, uint64_t id, uint64_t size, Error *reterr_error) {
         char from[SNAPSHOT_NAME_MAX], to[SNAPSHOT_NAME_MAX];
         _cleanup_(snapshot_row_done) SnapshotRow row = {};
         _cleanup_transaction_ StoreTransaction t = {};
         int r;
 
-        r = store_snapshot_get(m->store, id, &row);
+        r = get_unfinished_layer(m, id, &row, reterr_error);
         if (r < 0)
-                return error_set_errno(reterr_error, r,
-                                       "The layer that was unpacked as snapshot %" PRIu64
-                                       " is not known any more.",
-                                       id);
-        if (row.kind != SNAPSHOT_LAYER || row.ready)
-                return error_set_errno(reterr_error, -EINVAL,
-                                       "Snapshot %" PRIu64 " is not a layer that is being unpacked.", id);
+                return r;
 
         r = parent_is_ready(m, row.parent);
         if (r < 0)
@@ -419,23 +525,6 @@ int snapshot_layers_synced(SnapshotManager *m, const uint64_t *ids, size_t n) {
 
 /* -- writable snapshots -- */
 
-/* The root directory in the container is the upper one: it looks like that of the layer below. */
-static int copy_root_mode(SnapshotManager *m, uint64_t parent, int fs_fd) {
-        char name[SNAPSHOT_NAME_MAX + 3];
-        struct stat st;
-
-        if (parent == 0)
-                return set_mode_and_owner(fs_fd, 0755, geteuid(), getegid());
-
-        snprintf(name, sizeof(name), "%" PRIu64 "/fs", parent);
-        if (fstatat(m->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return -errno;
-        if (!S_ISDIR(st.st_mode))
-                return -ENOTDIR;
-
-        return set_mode_and_owner(fs_fd, st.st_mode, st.st_uid, st.st_gid);
-}
-
 static int make_writable_directory(SnapshotManager *m, uint64_t id, uint64_t parent, bool sync) {
         _cleanup_close_ int dir_fd = -EBADF, fs_fd = -EBADF, work_fd = -EBADF;
         char name[SNAPSHOT_NAME_MAX];
@@ -531,40 +620,6 @@ void snapshot_mount_done(SnapshotMount *mount) {
         free(mount->upper);
         free(mount->work);
         *mount = (SnapshotMount) {};
-}
-
-static int collect_lower(SnapshotManager *m, uint64_t id, char ***ret, Error *reterr_error) {
-        _cleanup_strv_free_ char **lower = NULL;
-
-        for (size_t n = 0; id > 0; n++) {
-                _cleanup_(snapshot_row_done) SnapshotRow row = {};
-                int r;
-
-                if (n >= LAYERS_MAX)
-                        return error_set_errno(reterr_error, -ELOOP,
-                                               "The chain of layers is longer than %u.", LAYERS_MAX);
-
-                r = store_snapshot_get(m->store, id, &row);
-                if (r < 0)
-                        return error_set_errno(reterr_error, r,
-                                               "The layer in snapshot %" PRIu64 " is missing.", id);
-                if (row.kind != SNAPSHOT_LAYER)
-                        return error_set_errno(reterr_error, -EINVAL, "Snapshot %" PRIu64 " is not a layer.",
-                                               id);
-                if (!row.ready)
-                        return error_set(reterr_error, -EAGAIN, "ImageNotUnpacked",
-                                         "The layer %s is not unpacked; pull its image again.",
-                                         row.chain_id);
-
-                r = strv_extendf(&lower, "%" PRIu64 "/fs", id);
-                if (r < 0)
-                        return error_set_errno(reterr_error, r, "Out of memory.");
-
-                id = row.parent;
-        }
-
-        *ret = TAKE_PTR(lower);
-        return 0;
 }
 
 int snapshot_get_mount(SnapshotManager *m, uint64_t id, SnapshotMount *ret, Error *reterr_error) {

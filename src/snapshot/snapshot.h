@@ -36,6 +36,15 @@ int snapshot_find_layer(SnapshotManager *m, const char *chain_id, uint64_t *ret_
  * and DiffID, -EEXIST if it is there already, ready or being unpacked. */
 int snapshot_layer_begin(SnapshotManager *m, const char *chain_id, const char *diff_id, uint64_t parent,
                          uint64_t *ret_id, int *ret_fd, Error *reterr_error);
+/* A layer that was begun is unpacked anew: what there is of its tree goes (to the trash), *ret_fd is an
+ * empty directory in its place. */
+int snapshot_layer_restart(SnapshotManager *m, uint64_t id, int *ret_fd, Error *reterr_error);
+/* The directories of the layers below a layer ("12/fs"), topmost first. "ImageNotUnpacked" (-EAGAIN) if one
+ * is not ready. */
+int snapshot_layer_get_lower(SnapshotManager *m, uint64_t id, char ***ret, Error *reterr_error);
+/* For a layer that says nothing of its root directory: it gets the owner and mode of its parent's, which
+ * must be ready. Before it is complete. */
+int snapshot_layer_inherit_root(SnapshotManager *m, uint64_t id, Error *reterr_error);
 /* Layers are unpacked in any order, but become ready in order. -EAGAIN while the parent is not ready:
  * nothing has changed then. */
 int snapshot_layer_complete(SnapshotManager *m, uint64_t id, uint64_t size, Error *reterr_error);

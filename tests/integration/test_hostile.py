@@ -379,6 +379,88 @@ class LayersTest(HostileTestCase):
                 expected = lib.run(["find", "t"], cwd=root).stdout.split()
         self.assertEqual(sorted(found), sorted(f"/{name}" for name in expected))
 
+    def assert_as_umoci(self, layers, expected=None, exact_times=()):
+        """An image of these layers above that of busybox: moored's tree and umoci's. expected: some paths' modes and owners.
+        exact_times: directories whose times are compared; those of others are of the unpacking where no entry gives them."""
+
+        image = lib.Image([busybox_layer(), *layers])
+        container = lib.moorctl("run", "-d", self.add(image), "sleep", "600").stdout.strip()
+        try:
+            with tempfile.TemporaryDirectory() as directory, \
+                 lib_tree.merged(lib_tree.lower_layers(container)) as ours, \
+                 lib_tree.umoci_unpacked(f"{image.write_layout(f'{directory}/layout')}:test") as theirs:
+                left, right = lib_tree.describe_trees(ours, theirs)
+        finally:
+            lib.moorctl("rm", "-f", container)
+        for side in (left, right):
+            for path, found in side[0].items():
+                if found["mode"].startswith("0o4") and path.decode() not in exact_times:
+                    del found["mtime"]
+        self.assertEqual(lib_tree.differences(left, right), [])
+        for path, (mode, owner) in (expected or {}).items():
+            self.assertEqual((left[0][path.encode()]["mode"], left[0][path.encode()]["owner"]), (oct(mode), owner), path)
+        return left[0]
+
+    def test_directories_without_an_entry(self):
+        """They are those of the layers below, with all that these say of them."""
+
+        note = {"SCHILY.xattr.user.note": "kept"}
+        files = self.assert_as_umoci(
+            [lib.Tar().directory(".", mode=0o711, uid=7, gid=8).pax(note).directory("shared", mode=0o1777, uid=1000, gid=1001, mtime=1234567)
+             .directory("deep", mode=0o700, uid=3).directory("deep/er", mode=0o2770, uid=4, gid=5, mtime=99).file("deep/er/old", b"1")
+             .directory("replaced", mode=0o777, uid=9).directory("gone", mode=0o777, uid=9).file("gone/old", b"1")
+             .directory("own", mode=0o777, uid=9).directory("opaque", mode=0o777, uid=9).directory("opaque/sub", mode=0o777, uid=9)
+             .file("file", b"1", mode=0o600, uid=9),
+             lib.Tar().file("shared/x", b"2").file("deep/er/new", b"2", uid=6).whiteout("deep/er/old").file("replaced/x", b"2"),
+             # Over a layer to which the same applies, and over what one hides.
+             lib.Tar().file("shared/y", b"3").directory("replaced", mode=0o750, uid=1).whiteout("gone").file("own/first", b"3")
+             .directory("own", mode=0o711, uid=2).opaque("opaque"),
+             lib.Tar().file("deep/z/new/x", b"4").file("replaced/y", b"4").file("gone/new", b"4").file("own/second", b"4")
+             .file("opaque/sub/x", b"4").file("deep/er/last", b"4")],
+            {".": (0o40711, (7, 8)), "shared": (0o41777, (1000, 1001)), "deep/z": (0o40755, (0, 0)), "deep": (0o40700, (3, 0)),
+             "deep/er": (0o42770, (4, 5)), "replaced": (0o40750, (1, 0)), "gone": (0o40755, (0, 0)), "own": (0o40711, (2, 0)),
+             "opaque": (0o40777, (9, 0)), "opaque/sub": (0o40755, (0, 0))},
+            ("shared", "deep/er"))
+        self.assertEqual(files[b"shared"]["xattrs"], {"user.note": b"kept"})
+        self.assertEqual(files[b"shared"]["mtime"], 1234567 * 10 ** 9)
+        self.assertNotIn(b"gone/old", files)
+
+    def test_directories_that_are_symlinks_below(self):
+        """A layer with "sbin/x" over one whose sbin is a link to usr/sbin: the link stays, and what it leads to has the file."""
+
+        files = self.assert_as_umoci(
+            [lib.Tar().directory("usr").directory("usr/sbin", mode=0o751, uid=3).file("usr/sbin/old", b"1").file("usr/sbin/gone", b"1")
+             .symlink("sbin", "usr/sbin").symlink("absolute", "/sbin").directory("a").symlink("a/up", "../../../usr").symlink("own", "usr"),
+             lib.Tar().file("sbin/x", b"2").file("absolute/y", b"2").hardlink("sbin/hard", "sbin/x").whiteout("sbin/gone")
+             .directory("a/up/made", mode=0o700).symlink("sbin/link", "x").directory("own").file("own/x", b"2")],
+            {"usr/sbin": (0o40751, (3, 0)), "usr/made": (0o40700, (0, 0)), "own": (0o40755, (0, 0))})
+        self.assertEqual(files[b"sbin"]["target"], b"usr/sbin")
+        for name in (b"old", b"x", b"y", b"hard", b"link"):
+            self.assertIn(b"usr/sbin/" + name, files)
+        self.assertNotIn(b"usr/sbin/gone", files)
+        self.assertNotIn(b"usr/x", files)
+
+    def test_symlinks_below_that_lead_out(self):
+        """What holds of symlinks in a layer holds of those in the layers below."""
+
+        for target, arrives in (("/etc", "etc/new"), ("../../../../../../etc", "etc/new"), ("/proc/self/root/etc", "proc/self/root/etc/new"),
+                                (OVERLAY, "var/lib/moored/snapshots/overlay/new")):
+            with self.subTest(target=target):
+                before = numbers()
+                lib.moorctl("pull", "-q", self.add(lib.Image([lib.Tar().symlink("l", target), lib.Tar().file("l/new", b"inside")])))
+                layer = max(numbers() - before, key=int)
+                with open(f"{OVERLAY}/{layer}/fs/{arrives}", "rb") as f:
+                    self.assertEqual(f.read(), b"inside")
+                lib.moorctl("rmi", self.registry.reference(f"hostile:{self.n}"))
+        self.assert_refused(lib.Image([lib.Tar().symlink("l", "m"), lib.Tar().symlink("m", "l").file("m/x", b"x")]), "symbolic links")
+        self.assert_refused(lib.Image([lib.Tar().file("d/secret", b"1"), lib.Tar().hardlink("d/x", "d/secret")]), "hard link")
+
+    def test_many_layers_that_depend_on_each_other(self):
+        layers = [lib.Tar().directory("d", mode=0o1777, uid=5)]
+        layers += [lib.Tar().file(f"d/{i}", b"x") for i in range(60)]
+        files = self.assert_as_umoci(layers, {"d": (0o41777, (5, 0))}, ("d",))
+        self.assertEqual(sum(path.startswith(b"d/") for path in files), 60)
+
     def assert_same_tree(self, name, *without_entry):
         """moored's tree and umoci's; without_entry: directories whose time no layer, or not the topmost one that has them, gives."""
 

@@ -8,6 +8,7 @@
  * log, to which the helpers write a line for all that they were asked for. */
 
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "basic/process.h"
 #include "image-fixture.h"
@@ -62,7 +63,10 @@ static void fault_common(const char *fault) {
                 exit(0);
         else if (streq(fault, "hang"))
                 wait_for_gate();
-        else if (streq(fault, "rubbish")) {
+        else if (streq(fault, "hang-die")) {
+                wait_for_gate();
+                raise(SIGKILL);
+        } else if (streq(fault, "rubbish")) {
                 if (write(PROTO_SOCKET_FD, "rubbish", 7) != 7)
                         abort();
                 pause();
@@ -141,18 +145,68 @@ static int helper_fetch(json_t *request) {
         }
 }
 
+/* The log gets the layers below as the helper is given them: their files are there. */
+static void log_lower(json_t *lower, const char *diff_id) {
+        char names[256] = "";
+        json_t *name;
+        size_t i;
+
+        json_array_foreach(lower, i, name) {
+                _cleanup_free_ char *path = strformat("../../%s/file", json_string_value(name));
+
+                if (faccessat(PROTO_FIRST_FD + 1, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                        abort();
+                (void) snprintf(names + strlen(names), sizeof(names) - strlen(names), " %s", json_string_value(name));
+        }
+        registry_log("lower %s%s\n", diff_id, names);
+}
+
+static int zeros_memfd(size_t n) {
+        int fd = memfd_create("zeros", MFD_CLOEXEC);
+
+        if (fd < 0 || ftruncate(fd, (off_t) n) < 0)
+                abort();
+        return fd;
+}
+
 static int helper_unpack(json_t *request) {
         const char *diff_id = json_get_string(request, "diffId");
         _cleanup_free_ char *fault = registry_read("fault-", diff_id, NULL);
-        _cleanup_close_ int fd = -EBADF;
+        json_t *lower = json_object_get(request, "lower");
+        _cleanup_close_ int fd = -EBADF, list = -EBADF;
 
+        if (lower)
+                log_lower(lower, diff_id);
         fd = openat(PROTO_FIRST_FD + 1, "file", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
         if (fd < 0)
                 abort();
         registry_log("unpack %s\n", diff_id);
+        /* "lower" wants what is below, once. */
+        if (!streq_ptr(fault, "lower") && !(fault && startswith(fault, "settle")))
+                fault_common(fault);
+        else if (streq(fault, "lower") && !lower)
+                fault_common("error:LowerNeeded");
+        /* "settle" has a list for the helper of that name. */
+        if (fault && startswith(fault, "settle") && !(streq(fault, "settle-once") && lower))
+                list = streq(fault, "settle-long") ? zeros_memfd(PROTO_LIST_MAX + 1) : memfd_new_sealed("list", diff_id, strlen(diff_id) + 1);
+        (void) proto_send(PROTO_SOCKET_FD, &list, list >= 0, "unpacked", "DIFF_ID", streq_ptr(fault, "wrong") ? "sha256:x" : diff_id, "SIZE", "10",
+                          "ENTRIES", "1", "ROOT", "0", NULL);
+        return 0;
+}
+
+/* The list is the layer's DiffID. */
+static int helper_settle(json_t *request) {
+        char diff_id[DIGEST_STRING_MAX] = "";
+        _cleanup_free_ char *fault = NULL;
+
+        if (pread(PROTO_FIRST_FD, diff_id, sizeof(diff_id) - 1, 0) <= 0)
+                abort();
+        fault = registry_read("fault-settle-", diff_id, NULL);
+        log_lower(json_object_get(request, "lower"), diff_id);
+        registry_log("settle %s\n", diff_id);
+        if (faccessat(PROTO_FIRST_FD + 1, "file", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                abort();
         fault_common(fault);
-        (void) proto_send(PROTO_SOCKET_FD, NULL, 0, "unpacked", "DIFF_ID", streq_ptr(fault, "wrong") ? "sha256:x" : diff_id, "SIZE", "10", "ENTRIES", "1",
-                          NULL);
         return 0;
 }
 
@@ -167,6 +221,8 @@ static int helper_main(const char *verb) {
                 return helper_fetch(request);
         if (streq(verb, "unpack"))
                 return helper_unpack(request);
+        if (streq(verb, "settle"))
+                return helper_settle(request);
         if (streq(verb, "remove"))
                 return fchdir(PROTO_FIRST_FD) < 0 || system("rm -rf -- *") != 0;
         return !streq(verb, "sync");

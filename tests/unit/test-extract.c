@@ -24,12 +24,15 @@
  * counted so). */
 
 typedef struct Fixture {
-        char path[PATH_MAX]; /* holds "outside" and "root" */
+        char path[PATH_MAX]; /* holds "outside", "root" and "lower" */
         int dir;
         int root;
+        int lower;     /* a directory for layers below … */
+        int lower_fd;  /* … and what extraction is given of it */
+        bool settle;   /* … with tree_settle() after it */
         TarBuilder tar;
         Error error;
-        uint64_t entries;
+        ExtractResult result;
         bool devices;
         uint64_t max_entries;
         size_t chunk; /* how much of the tar a read gives */
@@ -46,10 +49,12 @@ static int setup(void **state) {
                 return -1;
         f->dir = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         f->root = mkdirat_open(f->dir, "root", 0755);
+        f->lower = mkdirat_open(f->dir, "lower", 0755);
+        f->lower_fd = TREE_LOWER_NONE;
         f->max_entries = 1000;
         f->chunk = 1000;
         *state = f;
-        return f->root < 0 || write_file_atomic_at(f->dir, "outside", "safe", 4, 0644, false) < 0 ? -1 : 0;
+        return f->root < 0 || f->lower < 0 || write_file_atomic_at(f->dir, "outside", "safe", 4, 0644, false) < 0 ? -1 : 0;
 }
 
 static int teardown(void **state) {
@@ -57,9 +62,11 @@ static int teardown(void **state) {
         int r;
 
         safe_close(f->root);
+        safe_close(f->lower);
         safe_close(f->dir);
         tar_builder_done(&f->tar);
         error_done(&f->error);
+        extract_result_done(&f->result);
         r = rm_rf_at(AT_FDCWD, f->path);
         free(f);
         return r;
@@ -85,6 +92,7 @@ static int on_read(void *userdata, const void **ret, size_t *ret_size, Error *re
 
 static int extract(Fixture *f) {
         ExtractSpec spec = { .root_fd = f->root,
+                             .lower_fd = f->lower_fd,
                              .max_entries = f->max_entries,
                              .devices = f->devices,
                              .read = on_read,
@@ -94,8 +102,11 @@ static int extract(Fixture *f) {
         int r;
 
         error_done(&f->error);
+        extract_result_done(&f->result);
         f->pos = 0;
-        r = extract_tar(&spec, &f->entries, &f->error);
+        r = extract_tar(&spec, &f->result, &f->error);
+        if (r >= 0 && f->settle)
+                r = tree_settle(f->root, f->lower, f->result.implied, f->result.implied_size, &f->error);
         if (r < 0)
                 print_message("%s: %s\n", error_name(&f->error), error_message(&f->error));
         else
@@ -192,7 +203,8 @@ static void test_tree(void **state) {
         TAR_ADD(&f->tar, DIR_("sgid"), .mode = 02755, .gid = 50);
         TAR_ADD(&f->tar, .name = "sgid/file");
         finish_ok(f);
-        assert_int_equal(f->entries, 12);
+        assert_int_equal(f->result.entries, 12);
+        assert_true(f->result.root);
 
         st = stat_of(f, ".");
         assert_int_equal(st.st_mode, S_IFDIR | 0711);
@@ -254,6 +266,7 @@ static void test_names(void **state) {
         assert_content(f, "...", "z");
         assert_int_equal(stat_of(f, "abs").st_mode, S_IFDIR | 0755);
         assert_int_equal(stat_of(f, "abs").st_uid, 0);
+        assert_false(f->result.root);
 
         reset(f);
         TAR_ADD(&f->tar, .name = ".", .type = '2', .linkname = "/etc");
@@ -796,9 +809,9 @@ static void test_empty(void **state) {
 
         NEED_ROOT();
         assert_int_equal(extract(f), 0);
-        assert_int_equal(f->entries, 0);
+        assert_int_equal(f->result.entries, 0);
         finish_ok(f);
-        assert_int_equal(f->entries, 0);
+        assert_int_equal(f->result.entries, 0);
 }
 
 static void test_many_entries(void **state) {
@@ -813,7 +826,7 @@ static void test_many_entries(void **state) {
                 TAR_ADD(&f->tar, .name = name);
         }
         finish_ok(f);
-        assert_int_equal(f->entries, 100000);
+        assert_int_equal(f->result.entries, 100000);
         assert_true(exists(f, "d9/e999/f99999"));
 
         f->max_entries = 99999;
@@ -838,6 +851,393 @@ static void test_pieces(void **state) {
         }
 }
 
+/* -- directories without an entry, over other layers ---------------------------------------------------- */
+
+/* In two steps, as where the layers below come later. */
+static int setup_settle(void **state) {
+        int r = setup(state);
+
+        ((Fixture *) *state)->settle = true;
+        return r;
+}
+
+/* A directory below, recognisable by all that it has. */
+static void make_below(Fixture *f, const char *path) {
+        const struct timespec times[2] = { { .tv_sec = 12345, .tv_nsec = 678 }, { .tv_sec = 12345, .tv_nsec = 678 } };
+        _cleanup_close_ int fd = -EBADF;
+
+        assert_int_equal(mkdirat_p(f->lower, path, 0755), 0);
+        fd = open_beneath_nofollow(f->lower, path, O_RDONLY | O_DIRECTORY, 0);
+        assert_true(fd >= 0);
+        assert_int_equal(fsetxattr(fd, "user.note", "kept", 4, 0), 0);
+        assert_int_equal(fsetxattr(fd, "user.overlay.x", "x", 1, 0), 0);
+        assert_int_equal(fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0), 0);
+        assert_int_equal(fchown(fd, 12, 34), 0);
+        assert_int_equal(fchmod(fd, 03771), 0);
+        assert_int_equal(futimens(fd, times), 0);
+}
+
+static void assert_inherited_as(Fixture *f, const char *path, bool opaque) {
+        struct stat st = stat_of(f, path);
+        char value[8];
+
+        assert_int_equal(st.st_mode, S_IFDIR | 03771);
+        assert_int_equal(st.st_uid, 12);
+        assert_int_equal(st.st_gid, 34);
+        assert_int_equal(st.st_mtim.tv_sec, 12345);
+        assert_int_equal(st.st_mtim.tv_nsec, 678);
+        assert_int_equal(get_xattr(f, path, "user.note", value, sizeof(value)), 4);
+        assert_memory_equal(value, "kept", 4);
+        assert_int_equal(get_xattr(f, path, "user.overlay.x", value, sizeof(value)), -1);
+        assert_int_equal(is_opaque(f, path), opaque);
+}
+
+static void assert_inherited(Fixture *f, const char *path) {
+        assert_inherited_as(f, path, false);
+}
+
+static void assert_plain(Fixture *f, const char *path) {
+        struct stat st = stat_of(f, path);
+        char value[8];
+
+        assert_int_equal(st.st_mode, S_IFDIR | 0755);
+        assert_int_equal(st.st_uid, 0);
+        assert_int_equal(st.st_gid, 0);
+        assert_int_not_equal(st.st_mtim.tv_sec, 12345);
+        assert_int_equal(get_xattr(f, path, "user.note", value, sizeof(value)), -1);
+}
+
+static void reset_lower(Fixture *f) {
+        reset(f);
+        safe_close(f->lower);
+        assert_int_equal(rm_rf_at(f->dir, "lower"), 0);
+        f->lower = mkdirat_open(f->dir, "lower", 0755);
+        f->lower_fd = f->settle ? TREE_LOWER_UNKNOWN : f->lower;
+        assert_true(f->lower >= 0);
+}
+
+static void test_implied(void **state) {
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        reset_lower(f);
+        make_below(f, "tmp");
+        make_below(f, "var/lib/deep");
+        make_below(f, "var");
+        make_below(f, "own");
+        make_below(f, "later/sub");
+        make_below(f, "gone");
+        make_below(f, "whiteouts");
+        make_below(f, "opaque");
+        assert_int_equal(write_file_atomic_at(f->lower, "file", "x", 1, 0600, false), 0);
+        assert_int_equal(mknodat(f->lower, "hidden", S_IFCHR, makedev(0, 0)), 0);
+        TAR_ADD(&f->tar, FILE_("tmp/x", "x"));
+        TAR_ADD(&f->tar, FILE_("var/lib/deep/new/x", "x"));
+        TAR_ADD(&f->tar, DIR_("own"), .mode = 0700);
+        TAR_ADD(&f->tar, FILE_("own/x", "x"));
+        TAR_ADD(&f->tar, FILE_("later/sub/x", "x"));
+        TAR_ADD(&f->tar, DIR_("later/sub"), .mode = 0700);
+        TAR_ADD(&f->tar, FILE_("gone/x", "x"));
+        TAR_ADD(&f->tar, FILE_("gone", "file"));
+        TAR_ADD(&f->tar, .name = "whiteouts/.wh.x");
+        TAR_ADD(&f->tar, .name = "opaque/.wh..wh..opq");
+        TAR_ADD(&f->tar, FILE_("file/x", "x"));
+        TAR_ADD(&f->tar, FILE_("hidden/x", "x"));
+        TAR_ADD(&f->tar, FILE_("new/x", "x"));
+        finish_ok(f);
+        assert_inherited(f, "tmp");
+        assert_content(f, "tmp/x", "x");
+        assert_int_equal(stat_of(f, "tmp/x").st_gid, 0);
+        assert_inherited(f, "var");
+        assert_plain(f, "var/lib");
+        assert_inherited(f, "var/lib/deep");
+        assert_plain(f, "var/lib/deep/new");
+        assert_int_equal(stat_of(f, "own").st_mode, S_IFDIR | 0700);
+        assert_int_equal(stat_of(f, "own").st_uid, 0);
+        assert_int_equal(stat_of(f, "later/sub").st_mode, S_IFDIR | 0700);
+        assert_int_equal(stat_of(f, "later/sub").st_uid, 0);
+        assert_content(f, "gone", "file");
+        assert_inherited(f, "whiteouts");
+        assert_inherited_as(f, "opaque", true); /* it is the same, without its files */
+        assert_plain(f, "file");
+        assert_plain(f, "hidden");
+        assert_plain(f, "new");
+
+        /* Nothing has changed below. */
+        assert_int_equal(faccessat(f->lower, "tmp/x", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+        assert_int_equal(faccessat(f->lower, "new", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+}
+
+/* What this layer hides of those below is not taken over, wherever in the archive it says so. */
+static void test_implied_hidden(void **state) {
+        static const char *const names[] = { "after/a/b", "before/a/b", "whiteout-after/a", "whiteout-before/a", "replaced/a" };
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        reset_lower(f);
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                make_below(f, names[i]);
+        make_below(f, "top");
+        TAR_ADD(&f->tar, FILE_("after/a/b/x", "x"));
+        TAR_ADD(&f->tar, .name = "after/.wh..wh..opq");
+        TAR_ADD(&f->tar, .name = "before/.wh..wh..opq");
+        TAR_ADD(&f->tar, FILE_("before/a/b/x", "x"));
+        TAR_ADD(&f->tar, FILE_("whiteout-after/a/x", "x"));
+        TAR_ADD(&f->tar, .name = "whiteout-after/.wh.a");
+        TAR_ADD(&f->tar, FILE_("top/x", "x"));
+        TAR_ADD(&f->tar, .name = ".wh.top");
+        TAR_ADD(&f->tar, .name = "whiteout-before/.wh.a");
+        TAR_ADD(&f->tar, FILE_("whiteout-before/a/x", "x"));
+        /* Implied, replaced, and there again by another name. */
+        TAR_ADD(&f->tar, FILE_("replaced/a/x", "x"));
+        TAR_ADD(&f->tar, .name = "replaced/a", .type = '2', .linkname = "b");
+        TAR_ADD(&f->tar, FILE_("replaced/a/x", "x"));
+        finish_ok(f);
+        for (size_t i = 0; i < 4; i++)
+                assert_plain(f, names[i]);
+        assert_plain(f, "top");
+        assert_true(is_opaque(f, "after"));
+        assert_true(is_opaque(f, "before"));
+        assert_true(is_opaque(f, "whiteout-after/a"));
+        assert_true(is_opaque(f, "whiteout-before/a"));
+        assert_plain(f, "replaced/b");
+        assert_content(f, "replaced/b/x", "x");
+}
+
+/* A layer with "bin/x" and without "bin", where below "bin" is a link: the link stays. */
+static void test_implied_symlinks(void **state) {
+        static const char *const targets[] = { "usr/bin", "/usr/bin", "../../usr/./bin", "other/bin" };
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        for (size_t i = 0; i < ELEMENTSOF(targets); i++) {
+                reset_lower(f);
+                make_below(f, "usr/bin");
+                assert_int_equal(symlinkat("usr", f->lower, "other"), 0);
+                assert_int_equal(symlinkat(targets[i], f->lower, "bin"), 0);
+                TAR_ADD(&f->tar, FILE_("bin/a", "a"));
+                TAR_ADD(&f->tar, DIR_("bin/d"), .mode = 0700, .uid = 5);
+                TAR_ADD(&f->tar, .name = "bin/hard", .type = '1', .linkname = "bin/a");
+                TAR_ADD(&f->tar, .name = "hard", .type = '1', .linkname = "/bin/hard");
+                TAR_ADD(&f->tar, .name = "bin/.wh.gone");
+                TAR_ADD(&f->tar, FILE_("usr/bin/a", "again"));
+                finish_ok(f);
+                assert_false(exists(f, "bin"));
+                assert_false(exists(f, "other"));
+                assert_inherited(f, "usr/bin");
+                assert_plain(f, "usr");
+                assert_content(f, "usr/bin/a", "again");
+                assert_content(f, "usr/bin/hard", "a");
+                assert_content(f, "hard", "a");
+                assert_true(is_whiteout(f, "usr/bin/gone"));
+                assert_int_equal(stat_of(f, "usr/bin/d").st_uid, 5);
+                assert_int_equal(faccessat(f->lower, "usr/bin/a", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+        }
+
+        /* What this layer replaces or hides is not followed. */
+        reset_lower(f);
+        make_below(f, "usr/bin");
+        assert_int_equal(symlinkat("usr/bin", f->lower, "bin"), 0);
+        assert_int_equal(symlinkat("usr/bin", f->lower, "sbin"), 0);
+        assert_int_equal(mkdirat_p(f->lower, "opaque", 0755), 0);
+        assert_int_equal(symlinkat("../usr/bin", f->lower, "opaque/bin"), 0);
+        TAR_ADD(&f->tar, DIR_("bin"));
+        TAR_ADD(&f->tar, FILE_("bin/sub/x", "x"));
+        TAR_ADD(&f->tar, .name = ".wh.sbin");
+        TAR_ADD(&f->tar, FILE_("sbin/x", "x"));
+        TAR_ADD(&f->tar, .name = "opaque/.wh..wh..opq");
+        TAR_ADD(&f->tar, FILE_("opaque/bin/x", "x"));
+        finish_ok(f);
+        assert_content(f, "bin/sub/x", "x");
+        assert_content(f, "sbin/x", "x");
+        assert_content(f, "opaque/bin/x", "x");
+        assert_false(exists(f, "usr"));
+
+        /* Nothing leads out, and nothing leads round for ever. */
+        reset_lower(f);
+        assert_int_equal(symlinkat("../..", f->lower, "up"), 0);
+        assert_int_equal(symlinkat("/proc/self/root/..", f->lower, "root"), 0);
+        TAR_ADD(&f->tar, FILE_("up/escaped", "x"));
+        TAR_ADD(&f->tar, FILE_("root/escaped", "x"));
+        finish_ok(f);
+        assert_content(f, "escaped", "x");
+        assert_content(f, "proc/self/escaped", "x");
+        reset_lower(f);
+        assert_int_equal(symlinkat("b", f->lower, "a"), 0);
+        TAR_ADD(&f->tar, .name = "b", .type = '2', .linkname = "a");
+        TAR_ADD(&f->tar, FILE_("a/x", "x"));
+        finish_refused(f, "InvalidArchive");
+
+        /* A hard link still goes to what this layer has. */
+        reset_lower(f);
+        make_below(f, "usr/bin");
+        assert_int_equal(symlinkat("usr/bin", f->lower, "bin"), 0);
+        assert_int_equal(write_file_atomic_at(f->lower, "usr/bin/a", "x", 1, 0600, false), 0);
+        TAR_ADD(&f->tar, .name = "hard", .type = '1', .linkname = "bin/a");
+        finish_refused(f, "InvalidArchive");
+}
+
+static void assert_list(Fixture *f, const char *expected) {
+        assert_int_equal(f->result.implied_size, strlen(expected));
+        for (size_t i = 0; i < f->result.implied_size; i++)
+                assert_int_equal(f->result.implied[i] ?: '\n', expected[i]);
+}
+
+/* Without a look at what is below: what depends on it is listed. */
+static void test_implied_unknown(void **state) {
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        f->lower_fd = TREE_LOWER_UNKNOWN;
+        TAR_ADD(&f->tar, FILE_("x", "x"));
+        TAR_ADD(&f->tar, DIR_("d"));
+        TAR_ADD(&f->tar, FILE_("d/x", "x"));
+        TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "d");
+        TAR_ADD(&f->tar, FILE_("l/y", "x"));
+        TAR_ADD(&f->tar, .name = ".wh.gone");
+        TAR_ADD(&f->tar, FILE_("gone/a/x", "x"));
+        TAR_ADD(&f->tar, DIR_("o"));
+        TAR_ADD(&f->tar, .name = "o/.wh..wh..opq");
+        TAR_ADD(&f->tar, FILE_("o/a/b/x", "x"));
+        finish_ok(f);
+        assert_plain(f, "o/a/b");
+        assert_null(f->result.implied);
+        assert_list(f, "");
+
+        reset(f);
+        TAR_ADD(&f->tar, FILE_("tmp/x", "x"));
+        TAR_ADD(&f->tar, FILE_("a/b/c", "x"));
+        TAR_ADD(&f->tar, DIR_("d"));
+        TAR_ADD(&f->tar, FILE_("d/new\nline/x", "x"));
+        TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "there/it/is");
+        TAR_ADD(&f->tar, FILE_("l/x", "x"));
+        TAR_ADD(&f->tar, .name = "w/.wh.x");
+        TAR_ADD(&f->tar, FILE_("later/x", "x"));
+        TAR_ADD(&f->tar, DIR_("later"));
+        finish_ok(f);
+        assert_list(f, "tmp\na\na/b\nd/new\nline\nthere\nthere/it\nthere/it/is\nw\n");
+        assert_plain(f, "a/b");
+}
+
+/* A file below this many directories, one in the other. On the list each takes 256 bytes more than the one above. */
+static void add_deep(Fixture *f, unsigned number, unsigned levels) {
+        char path[TREE_PATH_MAX + 1];
+
+        memset(path, 'n', sizeof(path));
+        (void) snprintf(path, sizeof(path), "%04u", number);
+        path[4] = 'n';
+        for (unsigned i = 1; i <= levels; i++)
+                path[i * (TREE_COMPONENT_MAX + 1) - 1] = '/';
+        path[levels * (TREE_COMPONENT_MAX + 1) + 1] = 0;
+        TAR_ADD(&f->tar, .name = "x", PAX("path", path));
+}
+
+static void add_list_max(Fixture *f) {
+        reset(f);
+        for (unsigned i = 0; i < 34; i++)
+                add_deep(f, i, 15);
+        add_deep(f, 34, 5);
+        add_deep(f, 35, 1);
+}
+
+/* As long as the list may be, and longer. */
+static void test_implied_limit(void **state) {
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        assert_int_equal((34 * 120 + 15 + 1) * (TREE_COMPONENT_MAX + 1), TREE_IMPLIED_MAX);
+        f->lower_fd = TREE_LOWER_UNKNOWN;
+        add_list_max(f);
+        finish_ok(f);
+        assert_int_equal(f->result.implied_size, TREE_IMPLIED_MAX);
+        assert_int_equal(tree_settle(f->root, f->lower, f->result.implied, f->result.implied_size, NULL), 0);
+        assert_int_equal(tree_settle(f->root, f->lower, f->result.implied, TREE_IMPLIED_MAX + 1, NULL), -EBADMSG);
+
+        add_list_max(f);
+        TAR_ADD(&f->tar, FILE_("a/x", "x"));
+        finish_refused(f, "LowerNeeded");
+        assert_int_equal(f->error.error, -EAGAIN);
+
+        /* With a look at what is below there is no list, and no limit. */
+        f->lower_fd = f->lower;
+        add_list_max(f);
+        TAR_ADD(&f->tar, FILE_("a/x", "x"));
+        finish_ok(f);
+        assert_null(f->result.implied);
+}
+
+/* What tree_settle() is told may be anything. */
+static void test_settle(void **state) {
+        static const char *const bad[] = { "", "/", ".", "..", "../escaped", "d/../d", "/d", "d/", "./d", "d//d" };
+        static const char *const nothing[] = { "missing", "missing/d", "file", "file/d", "link/d", "only-below" };
+        char longer[TREE_PATH_MAX + 2];
+        Fixture *f = *state;
+
+        NEED_ROOT();
+        reset_lower(f);
+        make_below(f, "d/d");
+        make_below(f, "d");
+        make_below(f, "file");
+        make_below(f, "missing");
+        make_below(f, "only-below");
+        assert_int_equal(mkdirat_p(f->root, "d/d", 0755), 0);
+        assert_int_equal(write_file_atomic_at(f->root, "file", "x", 1, 0600, false), 0);
+        assert_int_equal(symlinkat("d", f->root, "link"), 0);
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                assert_int_equal(tree_settle(f->root, f->lower, bad[i], strlen(bad[i]) + 1, NULL), -EBADMSG);
+        assert_int_equal(tree_settle(f->root, f->lower, "d\0d/d", 5, NULL), -EBADMSG); /* cut off */
+        memset(longer, 'x', sizeof(longer));
+        for (size_t i = 200; i < sizeof(longer); i += 200)
+                longer[i] = '/';
+        longer[sizeof(longer) - 1] = 0;
+        assert_int_equal(tree_settle(f->root, f->lower, longer, sizeof(longer), NULL), -EBADMSG);
+        assert_plain(f, "d");
+        for (size_t i = 0; i < ELEMENTSOF(nothing); i++)
+                assert_int_equal(tree_settle(f->root, f->lower, nothing[i], strlen(nothing[i]) + 1, NULL), 0);
+        assert_false(exists(f, "missing") || exists(f, "only-below"));
+        assert_content(f, "file", "x");
+        assert_plain(f, "d");
+        assert_plain(f, "d/d");
+
+        assert_int_equal(tree_settle(f->root, f->lower, "d/d", 4, NULL), 0);
+        assert_inherited(f, "d/d");
+        assert_plain(f, "d");
+        assert_int_equal(tree_settle(f->root, f->lower, "d\0d/d\0d", 8, NULL), 0);
+        assert_inherited(f, "d");
+        assert_int_equal(tree_settle(f->root, f->lower, NULL, 0, NULL), 0);
+
+        /* A directory here, a symlink below: whatever was made of it is wrong. */
+        assert_int_equal(mkdirat(f->root, "bin", 0755), 0);
+        assert_int_equal(symlinkat("d", f->lower, "bin"), 0);
+        assert_int_equal(tree_settle(f->root, f->lower, "d\0bin", 6, &f->error), -EAGAIN);
+        assert_string_equal(error_name(&f->error), "LowerNeeded");
+}
+
+/* Attributes of as many and as large as the file system takes. */
+static void test_implied_xattrs(void **state) {
+        Fixture *f = *state;
+        _cleanup_close_ int fd = -EBADF;
+        char name[32], big[3000], value[sizeof(big) + 1];
+
+        NEED_ROOT();
+        reset_lower(f);
+        assert_int_equal(mkdirat(f->lower, "d", 0755), 0);
+        fd = open_beneath_nofollow(f->lower, "d", O_RDONLY | O_DIRECTORY, 0);
+        memset(big, 'b', sizeof(big));
+        assert_int_equal(fsetxattr(fd, "user.big", big, sizeof(big), 0), 0);
+        assert_int_equal(fsetxattr(fd, "user.empty", "", 0, 0), 0);
+        for (unsigned i = 0; i < 10; i++) {
+                (void) snprintf(name, sizeof(name), "user.a%u", i);
+                assert_int_equal(fsetxattr(fd, name, name, strlen(name), 0), 0);
+        }
+        TAR_ADD(&f->tar, FILE_("d/x", "x"));
+        finish_ok(f);
+        assert_int_equal(get_xattr(f, "d", "user.big", value, sizeof(value)), sizeof(big));
+        assert_memory_equal(value, big, sizeof(big));
+        assert_int_equal(get_xattr(f, "d", "user.empty", value, sizeof(value)), 0);
+        assert_int_equal(get_xattr(f, "d", "user.a9", value, sizeof(value)), 7);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_tree, setup, teardown),
@@ -857,6 +1257,16 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_many_entries, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_implied, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_implied, setup_settle, teardown),
+                cmocka_unit_test_setup_teardown(test_implied_hidden, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_implied_hidden, setup_settle, teardown),
+                cmocka_unit_test_setup_teardown(test_implied_symlinks, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_implied_unknown, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_implied_limit, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_settle, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_implied_xattrs, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_implied_xattrs, setup_settle, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -502,6 +502,195 @@ static void test_lost_layers(void **state) {
         assert_int_equal(count_rows(f, "snapshots WHERE ready = 1 AND synced = 1"), 3);
 }
 
+/* -- layers that depend on those below -- */
+
+static bool all_have_asked(Fixture *f, void *userdata) {
+        return logged("unpack") >= 4 && f->images->n_unpacking == 1;
+}
+
+/* The image goes; what it was made of is in the registry still. */
+static void remove_app(Fixture *f) {
+        assert_int_equal(image_remove(f->images, "default", "app", false, NULL), 0);
+        assert_left(f, 0, 0, 0);
+}
+
+/* All but the lowest want to see what is below. */
+static void test_unpack_in_order(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        Job *j;
+
+        make_image(&t, "first,second,third,fourth", "amd64", -1);
+        publish(&t, "latest");
+        fault(t.diff_ids[0], "hang");
+        for (unsigned i = 1; i < 4; i++)
+                fault(t.diff_ids[i], "lower");
+        j = pull(f, "app");
+        fixture_run_until(f, all_have_asked, NULL);
+        fixture_run(f, 100 * USEC_PER_MSEC);
+        assert_int_equal(logged("unpack"), 4);
+        assert_int_equal(logged("lower"), 0);
+        registry_write("", "gate", "");
+        assert_done(f, j);
+        for (unsigned i = 0; i < 4; i++)
+                assert_int_equal(logged_digest("unpack", t.diff_ids[i]), i == 0 ? 1 : 2);
+
+        /* Each with all that are below, and nothing else. Their numbers are those of the chain. */
+        for (unsigned i = 1; i < 4; i++) {
+                static const char *const below[] = { " 1/fs", " 2/fs 1/fs", " 3/fs 2/fs 1/fs" };
+                _cleanup_free_ char *line = strjoin("lower ", t.diff_ids[i], below[i - 1]);
+
+                assert_int_equal(logged(line), 1);
+        }
+        assert_true(image_find(f->images, "default", "app", NULL)->unpacked);
+        assert_left(f, 6, 4, 0);
+        assert_int_equal(count_rows(f, "snapshots WHERE synced = 1"), 4);
+}
+
+static bool all_but_one_unpacked(Fixture *f, void *userdata) {
+        return logged("unpack") == 4 && f->images->n_unpacking == 1;
+}
+
+/* Unpacked side by side, settled one after the other. */
+static void test_settle(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        Job *j;
+
+        make_image(&t, "first,second,third,fourth", "amd64", -1);
+        publish(&t, "latest");
+        fault(t.diff_ids[0], "hang");
+        fault(t.diff_ids[1], "settle");
+        fault(t.diff_ids[3], "settle");
+        j = pull(f, "app");
+        fixture_run_until(f, all_but_one_unpacked, NULL);
+        fixture_run(f, 50 * USEC_PER_MSEC);
+        assert_int_equal(logged("settle"), 0);
+        registry_write("", "gate", "");
+        assert_done(f, j);
+        assert_int_equal(logged("unpack"), 4);
+        assert_int_equal(logged("settle"), 2);
+        for (unsigned i = 1; i < 4; i += 2) {
+                _cleanup_free_ char *line = strjoin("lower ", t.diff_ids[i], i == 1 ? " 1/fs" : " 3/fs 2/fs 1/fs");
+
+                assert_int_equal(logged(line), 1);
+        }
+        assert_true(image_find(f->images, "default", "app", NULL)->unpacked);
+        assert_left(f, 6, 4, 0);
+
+        /* A list of the lowest is of no use: nothing is below. */
+        remove_app(f);
+        clear_log();
+        fault(t.diff_ids[0], "settle");
+        assert_done(f, pull(f, "app"));
+        assert_int_equal(logged_digest("unpack", t.diff_ids[0]), 1);
+        assert_int_equal(logged_digest("settle", t.diff_ids[0]), 0);
+        assert_left(f, 6, 4, 0);
+}
+
+static void settle_fault(const TestImage *t, const char *kind) {
+        _cleanup_free_ char *what = strjoin("settle-", t->diff_ids[1]);
+
+        fault(what, kind);
+}
+
+static void test_settle_faults(void **state) {
+        static const struct {
+                const char *fault, *name;
+        } cases[] = {
+                { "die", "HelperDied" },
+                { "rubbish", "HelperDied" },
+                { "close", "HelperDied" },
+                { "error:InvalidArgument", "InvalidArgument" },
+        };
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        Job *j;
+
+        make_image(&t, "first,second,third", "amd64", -1);
+        publish(&t, "latest");
+        fault(t.diff_ids[1], "settle");
+        assert_done(f, pull_with(f, "app", NULL, false));
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                settle_fault(&t, cases[i].fault);
+                assert_failed(f, pull(f, "app"), cases[i].name);
+                assert_left(f, 5, 0, 0);
+        }
+
+        /* While it runs: canceled. */
+        settle_fault(&t, "hang");
+        clear_log();
+        j = pull(f, "app");
+        run_until_logged(f, "settle", t.diff_ids[1]);
+        assert_int_equal(job_cancel(j), 0);
+        assert_left(f, 5, 0, 0);
+
+        /* More than it can mend: unpacked again. */
+        settle_fault(&t, "error:LowerNeeded");
+        clear_log();
+        fault(t.diff_ids[1], "settle-once");
+        assert_done(f, pull(f, "app"));
+        assert_int_equal(logged_digest("unpack", t.diff_ids[1]), 2);
+        assert_int_equal(logged_digest("settle", t.diff_ids[1]), 1);
+        assert_int_equal(logged_digest("unpack", t.diff_ids[2]), 1);
+        assert_left(f, 5, 3, 0);
+
+        /* A list that is too long is none. */
+        remove_app(f);
+        fault(t.diff_ids[1], "settle-long");
+        assert_failed(f, pull(f, "app"), "HelperDied");
+        assert_left(f, 5, 0, 0);
+}
+
+/* Nothing is below the lowest, and nobody is told twice. */
+static void test_unpack_asks_again(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+
+        make_image(&t, "first,second", "amd64", -1);
+        publish(&t, "latest");
+        fault(t.diff_ids[0], "lower");
+        assert_failed(f, pull(f, "app"), "LowerNeeded");
+        assert_int_equal(logged_digest("unpack", t.diff_ids[0]), 1);
+        fault(t.diff_ids[0], NULL);
+        fault(t.diff_ids[1], "error:LowerNeeded");
+        clear_log();
+        assert_failed(f, pull(f, "app"), "LowerNeeded");
+        assert_int_equal(logged_digest("unpack", t.diff_ids[1]), 2);
+        assert_int_equal(logged_digest("lower", t.diff_ids[1]), 1);
+        fault(t.diff_ids[1], "lower");
+        assert_done(f, pull(f, "app"));
+        assert_left(f, 4, 2, 0);
+}
+
+/* It waits for the layer below, which fails, or is not wanted any more. */
+static void test_unpack_in_order_ends(void **state) {
+        _cleanup_(test_image_done) TestImage t = {};
+        Fixture *f = *state;
+        Job *j;
+
+        make_image(&t, "first,second", "amd64", -1);
+        publish(&t, "latest");
+        assert_done(f, pull_with(f, "app", NULL, false));
+        fault(t.diff_ids[0], "hang-die");
+        fault(t.diff_ids[1], "lower");
+        for (unsigned i = 0; i < 2; i++) {
+                clear_log();
+                assert_int_equal(image_unpack(f->images, image_find(f->images, "default", "app", NULL), &j, NULL), 0);
+                run_until_logged(f, "unpack", t.diff_ids[1]);
+                fixture_run(f, 50 * USEC_PER_MSEC);
+                assert_int_equal(f->images->n_unpacking, 1);
+                if (i == 0)
+                        assert_int_equal(job_cancel(j), 0);
+                else {
+                        registry_write("", "gate", "");
+                        assert_failed(f, j, "HelperDied");
+                }
+                assert_left(f, 4, 0, 0);
+                assert_int_equal(logged("lower"), 0);
+        }
+}
+
 static void test_unpack_fails_for_both(void **state) {
         _cleanup_(test_image_done) TestImage a = {}, b = {};
         Fixture *f = *state;
@@ -680,6 +869,11 @@ int main(int argc, char *argv[]) {
                 cmocka_unit_test_setup_teardown(test_rejected_documents, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unpack_fails_twice, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lost_layers, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_unpack_in_order, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_settle, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_settle_faults, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_unpack_asks_again, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_unpack_in_order_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unpack_fails_for_both, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unpack_canceled, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_unfinished_row, setup, teardown),

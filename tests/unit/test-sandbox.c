@@ -188,6 +188,117 @@ static void unshare_child(Fixture *f) {
         (void) unshare(CLONE_NEWUSER);
 }
 
+/* -- a layer's sandbox, with a view of the layers below -- */
+
+static void make_layers(Fixture *f) {
+        static const char *const dirs[] = { "1/fs/dir", "1/fs/opaque/old", "2/fs/opaque/new", "2/fs/second", "new-3/fs", "4/fs/other" };
+        int fd;
+
+        for (size_t i = 0; i < ELEMENTSOF(dirs); i++)
+                assert_int_equal(mkdirat_p(f->root, dirs[i], 0700), 0);
+        assert_int_equal(mkdirat(f->root, "1/fs/hidden", 0700), 0);
+        assert_int_equal(mknodat(f->root, "2/fs/hidden", S_IFCHR, makedev(0, 0)), 0);
+        assert_int_equal(symlinkat("dir", f->root, "1/fs/link"), 0);
+        fd = open_beneath_nofollow(f->root, "2/fs/opaque", O_RDONLY | O_DIRECTORY, 0);
+        assert_int_equal(fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0), 0);
+        safe_close(fd);
+}
+
+static int enter_layer(Fixture *f, const char *names) {
+        int dir = open_beneath_nofollow(f->root, "new-3/fs", O_RDONLY | O_DIRECTORY, 0), root = -EBADF, lower = -EBADF;
+        Error e = {};
+
+        if (sandbox_enter_layer(dir, names, &root, &lower, &e) < 0)
+                fprintf(stderr, "%s\n", error_message(&e));
+        CHECK(root >= 0 && lower >= 0);
+        CHECK(mkdirat(root, "made", 0700) >= 0);
+        return lower;
+}
+
+static bool is_there(int lower, const char *name) {
+        int fd = open_beneath_nofollow(lower, name, O_PATH | O_NOFOLLOW, 0);
+
+        CHECK(fd >= 0 || fd == -ENOENT || fd == -ENOTDIR);
+        safe_close(fd);
+        return fd >= 0;
+}
+
+static void check_view(int lower) {
+        struct stat st;
+        char target[8];
+        int fd;
+
+        /* Only that of the layers below … */
+        CHECK(is_there(lower, "dir"));
+        CHECK(fstatat(lower, "link", &st, AT_SYMLINK_NOFOLLOW) >= 0 && S_ISLNK(st.st_mode));
+        fd = open_beneath_nofollow(lower, "link", O_PATH | O_NOFOLLOW, 0);
+        CHECK(fd >= 0 && readlinkat(fd, "", target, sizeof(target)) == 3);
+        CHECK(!is_there(lower, "other"));
+        CHECK(!is_there(lower, "made"));
+        CHECK(openat(lower, "../4/fs/other", O_RDONLY | O_CLOEXEC) < 0);
+        CHECK(openat(lower, "../../../../../../etc/passwd", O_RDONLY | O_CLOEXEC) < 0);
+        CHECK(fstatat(lower, "../dir", &st, 0) >= 0); /* ".." of its root is itself */
+        CHECK(!sees_host());
+        /* … and not to be changed. */
+        CHECK(mkdirat(lower, "x", 0700) < 0 && errno == EROFS);
+        CHECK(unlinkat(lower, "link", 0) < 0 && errno == EROFS);
+        CHECK(fchownat(lower, "dir", 5, 5, 0) < 0 && errno == EROFS);
+        CHECK(linkat(lower, "link", lower, "dir/hard", 0) < 0);
+        fd = open_beneath_nofollow(lower, "dir", O_RDONLY | O_DIRECTORY, 0);
+        CHECK(fd >= 0 && fchmod(fd, 0777) < 0 && errno == EROFS);
+        CHECK(fsetxattr(fd, "user.x", "y", 1, 0) < 0 && errno == EROFS);
+}
+
+static void one_lower_child(Fixture *f) {
+        int lower = enter_layer(f, "1/fs");
+
+        check_view(lower);
+        CHECK(is_there(lower, "hidden"));
+        CHECK(!is_there(lower, "second"));
+}
+
+static void two_lower_child(Fixture *f) {
+        int lower = enter_layer(f, "2/fs:1/fs");
+
+        check_view(lower);
+        CHECK(!is_there(lower, "hidden"));
+        CHECK(is_there(lower, "second"));
+        CHECK(is_there(lower, "opaque/new"));
+        CHECK(!is_there(lower, "opaque/old"));
+}
+
+static void many_lower_child(Fixture *f) {
+        static char names[2 * SANDBOX_LOWER_MAX];
+        int dir = open_beneath_nofollow(f->root, "new-3/fs", O_RDONLY | O_DIRECTORY, 0), root, lower;
+        const size_t max = SANDBOX_LOWER_MAX - strlen("lowerdir=");
+        Error e = {};
+
+        /* As long as it may be: a name that is not there, so that it is not the length that is refused. */
+        (void) strcpy(names, "1/fs:");
+        memset(names + 5, 'x', max - 5);
+        CHECK(sandbox_enter_layer(dir, names, &root, &lower, &e) < 0 && streq(error_name(&e), "SandboxFailed"));
+        error_done(&e);
+        CHECK(chdir("new-3/fs") >= 0);
+        dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        names[max] = 'x';
+        CHECK(sandbox_enter_layer(dir, names, &root, &lower, &e) == -E2BIG && streq(error_name(&e), "LimitExceeded"));
+        error_done(&e);
+}
+
+static void test_lower(void **state) {
+        struct stat st;
+        Fixture *f = *state;
+
+        need(false);
+        make_layers(f);
+        works(one_lower_child, f);
+        assert_int_equal(unlinkat(f->root, "new-3/fs/made", AT_REMOVEDIR), 0);
+        works(two_lower_child, f);
+        works(many_lower_child, f);
+        /* The host has no mount of it. */
+        assert_int_equal(fstatat(AT_FDCWD, "/run/opaque", &st, 0), -1);
+}
+
 static void test_unpack(void **state) {
         need(false);
         works(unpack_child, *state);
@@ -284,6 +395,7 @@ static void test_user(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_unpack, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_lower, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_remove_and_sync, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_user, setup, teardown),
         };

@@ -525,6 +525,93 @@ static void test_depth(void **state) {
         assert_int_equal(snapshot_get_mount(p->manager, deeper, &n, &e), -ELOOP);
 }
 
+/* -- layers that depend on those below -- */
+
+static void assert_lower(Place *p, uint64_t id, const char *expected) {
+        _cleanup_strv_free_ char **lower = NULL;
+        _cleanup_free_ char *joined = NULL;
+
+        assert_int_equal(snapshot_layer_get_lower(p->manager, id, &lower, NULL), 0);
+        joined = strv_join(lower, ":");
+        assert_string_equal(joined, expected);
+}
+
+static void test_restart(void **state) {
+        char a[DIGEST_STRING_MAX], b[DIGEST_STRING_MAX], c[DIGEST_STRING_MAX];
+        _cleanup_close_ int fd = -EBADF, again = -EBADF;
+        _cleanup_strv_free_ char **lower = NULL;
+        _cleanup_error_ Error e = ERROR_NULL;
+        uint64_t one, two, three, found;
+        Place *p = *state;
+
+        assert_int_equal(begin(p, "one", NULL, 0, a, &one), 0);
+        assert_int_equal(begin(p, "two", a, one, b, &two), 0);
+        assert_int_equal(begin(p, "three", b, two, c, &three), 0);
+        assert_lower(p, one, "");
+        assert_int_equal(snapshot_layer_get_lower(p->manager, three, &lower, &e), -EAGAIN);
+        assert_string_equal(error_name(&e), "ImageNotUnpacked");
+        assert_int_equal(snapshot_layer_complete(p->manager, one, 1, NULL), 0);
+        assert_lower(p, two, "1/fs");
+
+        assert_true(has(p, "new-#/fs/file", two));
+        assert_int_equal(snapshot_layer_restart(p->manager, two, &fd, NULL), 0);
+        assert_true(has(p, "trash/new-#/fs/file", two));
+        assert_true(has(p, "new-#/fs", two));
+        assert_int_equal(dir_is_empty_at(fd, "."), 1);
+        assert_int_equal(write_file_atomic_at(fd, "file", "x", 1, 0600, false), 0);
+        assert_true(has(p, "new-#/fs/file", two));
+        /* What was there before may be in the trash still. */
+        assert_int_equal(snapshot_layer_restart(p->manager, two, &again, NULL), 0);
+        assert_int_equal(dir_is_empty_at(again, "."), 1);
+        assert_int_equal(snapshot_find_layer(p->manager, b, &found), -ENOENT);
+        assert_int_equal(snapshot_layer_complete(p->manager, two, 1, NULL), 0);
+        assert_int_equal(snapshot_find_layer(p->manager, b, &found), 0);
+        assert_int_equal(found, two);
+        assert_lower(p, three, "2/fs:1/fs");
+
+        /* Not what is ready, and not what is not there. */
+        again = safe_close(again);
+        assert_int_equal(snapshot_layer_restart(p->manager, two, &again, NULL), -EINVAL);
+        assert_int_equal(snapshot_layer_restart(p->manager, 77, &again, NULL), -ENOENT);
+        assert_int_equal(snapshot_layer_restart(p->manager, make_writable(p, two), &again, NULL), -EINVAL);
+        assert_true(has(p, "#/fs", two));
+}
+
+static struct stat root_of(Place *p, const char *format, uint64_t id) {
+        _cleanup_free_ char *path = strformat("snapshots/overlay/%s%llu/fs", format, (unsigned long long) id);
+        struct stat st;
+
+        assert_int_equal(fstatat(p->fd, path, &st, 0), 0);
+        return st;
+}
+
+static void test_inherit_root(void **state) {
+        char a[DIGEST_STRING_MAX], b[DIGEST_STRING_MAX];
+        uid_t owner = geteuid() == 0 ? 1234 : geteuid();
+        _cleanup_close_ int fd = -EBADF;
+        uint64_t one, two, w;
+        Place *p = *state;
+
+        assert_int_equal(begin(p, "one", NULL, 0, a, &one), 0);
+        assert_int_equal(snapshot_layer_inherit_root(p->manager, one, NULL), 0);
+        assert_int_equal(root_of(p, "new-", one).st_mode, S_IFDIR | 0755);
+        assert_int_equal(snapshot_layer_restart(p->manager, one, &fd, NULL), 0);
+        assert_int_equal(fchown(fd, owner, getegid()), 0);
+        assert_int_equal(fchmod(fd, 01711), 0);
+        assert_int_equal(snapshot_layer_complete(p->manager, one, 1, NULL), 0);
+
+        assert_int_equal(begin(p, "two", a, one, b, &two), 0);
+        assert_int_equal(root_of(p, "new-", two).st_mode, S_IFDIR | 0755);
+        assert_int_equal(snapshot_layer_inherit_root(p->manager, two, NULL), 0);
+        assert_int_equal(root_of(p, "new-", two).st_mode, S_IFDIR | 01711);
+        assert_int_equal(root_of(p, "new-", two).st_uid, owner);
+        assert_int_equal(snapshot_layer_complete(p->manager, two, 1, NULL), 0);
+        assert_int_equal(snapshot_layer_inherit_root(p->manager, two, NULL), -EINVAL);
+        w = make_writable(p, two);
+        assert_int_equal(root_of(p, "", w).st_mode, S_IFDIR | 01711);
+        assert_int_equal(root_of(p, "", w).st_uid, owner);
+}
+
 /* Killed at any time while it makes and removes snapshots: afterwards rows and directories agree. */
 static int check_row(const SnapshotRow *row, void *userdata) {
         if (!row->ready) {
@@ -541,12 +628,15 @@ static int check_row(const SnapshotRow *row, void *userdata) {
 static void churn(Place *p, unsigned round) {
         for (unsigned i = 0;; i++) {
                 char a[DIGEST_STRING_MAX], b[DIGEST_STRING_MAX], text[32];
+                _cleanup_close_ int fd = -EBADF;
                 uint64_t one, two, w;
 
                 snprintf(text, sizeof(text), "%u/%u", round, i);
                 if (begin(p, text, NULL, 0, a, &one) < 0 || begin(p, "two", a, one, b, &two) < 0 ||
                     snapshot_layer_complete(p->manager, one, 1, NULL) < 0)
                         _exit(1);
+                if (snapshot_layer_restart(p->manager, two, &fd, NULL) < 0 || write_file_atomic_at(fd, "file", "x", 1, 0644, false) < 0)
+                        _exit(4);
                 if (i % 2 ? snapshot_layer_complete(p->manager, two, 1, NULL) < 0 : snapshot_layer_abort(p->manager, two) < 0)
                         _exit(2);
                 if (snapshot_prepare(p->manager, one, i % 3 == 0, &w, NULL) < 0 || snapshot_remove(p->manager, w) < 0)
@@ -600,6 +690,8 @@ int main(void) {
                 TEST(test_recover_stray),
                 TEST(test_recover_between),
                 TEST(test_depth),
+                TEST(test_restart),
+                TEST(test_inherit_root),
                 TEST(test_killed),
         };
 

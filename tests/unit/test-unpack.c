@@ -17,6 +17,7 @@
 #include "helper/decompress.h"
 #include "helper/layer-stream.h"
 #include "helper/remove.h"
+#include "helper/tree-writer.h"
 #include "helper/unpack.h"
 #include "oci/digest.h"
 #include "tar-builder.h"
@@ -62,6 +63,7 @@ static int teardown(void **state) {
 
         safe_close(f->root);
         error_done(&f->error);
+        unpack_result_done(&f->result);
         tar_builder_done(&f->tar);
         r = rm_rf_at(AT_FDCWD, f->path);
         free(f);
@@ -70,11 +72,13 @@ static int teardown(void **state) {
 
 static int unpack_fd(Fixture *f, int fd, char *diff_id, uint64_t max_bytes) {
         UnpackRequest q = { .diff_id = diff_id, .max_bytes = max_bytes, .max_entries = 1000 };
+        const UnpackFiles files = { .blob_fd = fd, .root_fd = f->root, .lower_fd = TREE_LOWER_NONE };
         int r;
 
         error_done(&f->error);
+        unpack_result_done(&f->result);
         assert_int_equal(remove_contents(f->root, NULL), 0);
-        r = unpack_layer(&q, fd, f->root, NULL, &f->result, &f->error);
+        r = unpack_layer(&q, &files, NULL, &f->result, &f->error);
         if (r < 0)
                 print_message("%s: %s\n", error_name(&f->error), error_message(&f->error));
         return r;
@@ -89,7 +93,7 @@ static int unpack(Fixture *f, const void *p, size_t n) {
 static void assert_unpacked(Fixture *f, const void *p, size_t n) {
         assert_int_equal(unpack(f, p, n), 0);
         assert_int_equal(f->result.size, f->tar.size);
-        assert_int_equal(f->result.entries, 400);
+        assert_int_equal(f->result.tree.entries, 400);
         assert_int_equal(faccessat(f->root, "file399", F_OK, AT_SYMLINK_NOFOLLOW), 0);
 }
 
@@ -204,7 +208,7 @@ static void test_empty(void **state) {
 
         assert_int_equal(digest_of_bytes(DIGEST_SHA256, "", 0, f->diff_id), 0);
         assert_int_equal(unpack(f, "", 0), 0);
-        assert_int_equal(f->result.entries, 0);
+        assert_int_equal(f->result.tree.entries, 0);
         assert_int_equal(f->result.size, 0);
 }
 
