@@ -26,42 +26,34 @@ int cgroup_path_join(const char *path, const char *below, char **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
-/* Beside the own cgroup, and below it. Those who may make no cgroups in the hierarchy's root may often make
- * them there. */
-static int add_own_places(const char *id, char ***places) {
+int cgroup_place(const char *cgroups_path, const char *id, char **ret, Error *reterr_error) {
+        bool absolute = cgroups_path && cgroups_path[0] == '/';
+        int r;
+
+        r = cgroup_path_join(absolute ? "" : CGROUP_PARENT, isempty(cgroups_path) ? id : cgroups_path, ret);
+        if (r == -EINVAL)
+                return error_set(reterr_error, r, "InvalidArgument",
+                                 "linux.cgroupsPath: \"%s\" is not a path below the hierarchy's root.",
+                                 strempty(cgroups_path));
+        return r < 0 ? spec_oom(reterr_error) : 0;
+}
+
+int cgroup_other_places(const char *id, char ***ret) {
+        _cleanup_strv_free_ char **places = NULL;
         _cleanup_free_ char *own = NULL;
         int r;
 
         r = cgroup_of_process(0, &own);
-        if (r < 0 || !path_is_normalized(own))
-                return r == -ENOMEM ? r : 0;
-        if (!streq(own, "/")) {
-                r = strv_extendf(places, "%.*s/mooring-%s", (int) (strrchr(own, '/') - own), own, id);
-                if (r < 0)
-                        return r;
-        }
-        return strv_extendf(places, "%s/mooring-%s", streq(own, "/") ? "" : own, id);
-}
-
-int cgroup_places(const char *cgroups_path, const char *id, char ***ret, Error *reterr_error) {
-        _cleanup_strv_free_ char **places = NULL;
-        char *first = NULL;
-        int r;
-
-        if (isempty(cgroups_path))
-                r = cgroup_path_join(CGROUP_PARENT, id, &first);
-        else
-                r = cgroup_path_join(cgroups_path[0] == '/' ? "" : CGROUP_PARENT, cgroups_path, &first);
-        if (r == -EINVAL)
-                return error_set(reterr_error, r, "InvalidArgument",
-                                 "linux.cgroupsPath: \"%s\" is not a path below the hierarchy's root.",
-                                 cgroups_path);
-        if (r >= 0)
-                r = strv_consume(&places, first);
-        if (r >= 0 && isempty(cgroups_path))
-                r = add_own_places(id, &places);
         if (r < 0)
-                return spec_oom(reterr_error);
+                return r;
+        if (!path_is_normalized(own))
+                return -ENOENT; /* above the root of our cgroup namespace */
+        if (!streq(own, "/"))
+                r = strv_extendf(&places, "%.*s/mooring-%s", (int) (strrchr(own, '/') - own), own, id);
+        if (r >= 0)
+                r = strv_extendf(&places, "%s/mooring-%s", streq(own, "/") ? "" : own, id);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(places);
         return 0;
 }

@@ -14,8 +14,11 @@
  * or names nothing. */
 int cgroup_path_join(const char *path, const char *below, char **ret);
 
-/* The places to try, best first; strv. With a path of the user's it is the only one. */
-int cgroup_places(const char *cgroups_path, const char *id, char ***ret, Error *reterr_error);
+/* Where the container's cgroup is to be. */
+int cgroup_place(const char *cgroups_path, const char *id, char **ret, Error *reterr_error);
+/* Where it may be if it cannot be there and no path was given: beside the own cgroup, then below it. Those who may
+ * make no cgroups in the hierarchy's root may often make them there. strv. */
+int cgroup_other_places(const char *id, char ***ret);
 
 /* The user outside of the container who is to own its cgroup. always: even if it cannot write there. False if
  * nobody is to. */

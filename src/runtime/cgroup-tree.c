@@ -366,29 +366,18 @@ int cgroup_wait(int dir_fd, const char *key, uint64_t value) {
         }
 }
 
-/* Where a cgroup above is threaded a new one is of no use until it is threaded, too. */
-static int make_threaded(int dir_fd) {
+void cgroup_make_valid(int dir_fd) {
         _cleanup_free_ char *type = NULL;
-        int r;
 
-        r = cgroup_read(dir_fd, "cgroup.type", &type);
-        if (r < 0)
-                return r;
-        if (!streq(type, "domain invalid"))
-                return -EOPNOTSUPP;
-        return cgroup_write(dir_fd, "cgroup.type", "threaded");
+        if (cgroup_read(dir_fd, "cgroup.type", &type) >= 0 && streq(type, "domain invalid"))
+                (void) cgroup_write(dir_fd, "cgroup.type", "threaded");
 }
 
 int cgroup_move(int dir_fd, pid_t pid) {
         char text[16];
-        int r;
 
         (void) snprintf(text, sizeof(text), "%d", pid);
-        r = cgroup_write(dir_fd, "cgroup.procs", text);
-        if (r != -EOPNOTSUPP)
-                return r;
-        r = make_threaded(dir_fd);
-        return r < 0 ? r : cgroup_write(dir_fd, "cgroup.procs", text);
+        return cgroup_write(dir_fd, "cgroup.procs", text);
 }
 
 /* The directories right below, as paths that begin with prefix. */

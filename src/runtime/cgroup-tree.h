@@ -55,7 +55,9 @@ int cgroup_chown(int dir_fd, uid_t uid);
 /* Waits until key in cgroup.events is value. -ETIMEDOUT. */
 int cgroup_wait(int dir_fd, const char *key, uint64_t value);
 
-/* Moves a process in. Makes the cgroup threaded if nothing else is possible where it is. */
+/* Makes the cgroup threaded if nothing else is possible where it is. */
+void cgroup_make_valid(int dir_fd);
+/* Moves a process in. */
 int cgroup_move(int dir_fd, pid_t pid);
 
 /* Calls func for the directory and each below it; -ENOENT of a directory that goes away meanwhile is no

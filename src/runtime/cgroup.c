@@ -185,6 +185,9 @@ static int fill_fs(Creation *c, Error *reterr_error) {
         r = check_unused(c, fd, reterr_error);
         if (r < 0)
                 return r;
+        if (!isempty(c->spec->cgroups_path))
+                /* Below a threaded one nothing else is possible; a process cannot be born in there before. */
+                cgroup_make_valid(fd);
         r = apply_files(c, fd, reterr_error);
         if (r < 0)
                 return r;
@@ -202,26 +205,24 @@ static int fill_fs(Creation *c, Error *reterr_error) {
         return r;
 }
 
-/* Makes the directories at the first of the places that can be had. */
+/* Makes the directories where they are to be, or, if that cannot be and nobody said where, elsewhere. */
 static int make_fs(Creation *c, Error *reterr_error) {
-        _cleanup_strv_free_ char **places = NULL;
+        _cleanup_strv_free_ char **others = NULL;
         int r;
 
-        r = cgroup_places(c->spec->cgroups_path, c->id, &places, reterr_error);
+        r = cgroup_place(c->spec->cgroups_path, c->id, &c->cgroup.path, reterr_error);
         if (r < 0)
                 return r;
-        for (size_t i = 0; places[i]; i++) {
-                int q = cgroup_make(c->root_fd, places[i], &c->made);
+        r = cgroup_make(c->root_fd, c->cgroup.path, &c->made);
+        if (r >= 0)
+                return 0;
 
-                if (q >= 0) {
-                        c->cgroup.path = strdup(places[i]);
-                        return c->cgroup.path ? 0 : spec_oom(reterr_error);
-                }
-                /* The first place is what the user should hear of. */
-                if (i == 0)
-                        r = q;
-        }
-        return error_set_errno(reterr_error, r, "Cannot make cgroup \"%s\": %m", places[0]);
+        if (isempty(c->spec->cgroups_path))
+                (void) cgroup_other_places(c->id, &others);
+        STRV_FOREACH (place, others)
+                if (cgroup_make(c->root_fd, place, &c->made) >= 0)
+                        return free_and_strdup(&c->cgroup.path, place) < 0 ? spec_oom(reterr_error) : 0;
+        return error_set_errno(reterr_error, r, "Cannot make cgroup \"%s\": %m", c->cgroup.path);
 }
 
 static int create_fs(Creation *c, Error *reterr_error) {
@@ -236,6 +237,7 @@ static int create_fs(Creation *c, Error *reterr_error) {
 
                 if (cgroup_is_needed(c) || (r != -ENOENT && !denied && !(c->rootless && r == -EOPNOTSUPP)))
                         return error_move(reterr_error, &e);
+                cgroup_done(&c->cgroup);
                 c->cgroup.manager = CGROUP_MANAGER_DISABLED;
                 return 0;
         }
@@ -712,8 +714,8 @@ static int collect_pids(int dir_fd, void *userdata) {
         int r;
 
         r = cgroup_read(dir_fd, "cgroup.procs", &text);
-        if (r == -EOPNOTSUPP)
-                return 0; /* threaded: its processes are in the list of the cgroup above */
+        if (r == -EOPNOTSUPP) /* in a threaded cgroup: a process by the numbers of its threads */
+                r = cgroup_read(dir_fd, "cgroup.threads", &text);
         if (r < 0)
                 return r;
         words = strv_split(text, "\n");
@@ -790,15 +792,19 @@ int cgroup_kill(const Cgroup *c, int signo, Error *reterr_error) {
 
 static int remove_directories(const Cgroup *c, Error *reterr_error) {
         _cleanup_close_ int root_fd = -EBADF, fd = -EBADF;
+        _cleanup_free_ char *full = NULL;
         int r;
 
         if (!c->path)
                 return 0;
+        /* As a rule it is empty. */
+        full = strjoin(CGROUP_ROOT, c->path);
+        if (!full)
+                return spec_oom(reterr_error);
+        if (rmdir(full) >= 0 || errno == ENOENT)
+                return 0;
         root_fd = cgroup_root_open(NULL);
         if (root_fd < 0)
-                return 0;
-        /* As a rule it is empty. */
-        if (unlinkat(root_fd, c->path + 1, AT_REMOVEDIR) >= 0 || errno == ENOENT)
                 return 0;
         fd = cgroup_dir_open(root_fd, c->path);
         if (fd == -ENOENT)
