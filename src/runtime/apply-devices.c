@@ -74,10 +74,11 @@ static int open_host_node(const Operation *o, Error *reterr_error) {
         struct stat st;
 
         if (tree < 0 || fstat(tree, &st) < 0 || !is_node(&st, o))
-                return error_set(reterr_error, -EPERM, "NotSupported",
-                                 "The device \"%s\" (%u:%u) cannot be made in a user namespace, and the host "
-                                 "does not have it under that name.",
-                                 o->target, o->major, o->minor);
+                return error_set(
+                                reterr_error, -EPERM, "NotSupported",
+                                "The device \"%s\" (%u:%u) cannot be made in a user namespace, and the host "
+                                "does not have it under that name.",
+                                o->target, o->major, o->minor);
         return TAKE_FD(tree);
 }
 

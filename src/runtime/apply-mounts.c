@@ -38,9 +38,10 @@ static int refuse_kernel_filesystem(int fd, const Operation *o, Error *reterr_er
         if (fstatfs(fd, &fs) < 0)
                 return apply_cannot(o, -errno, "look at", reterr_error);
         if (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC || fs.f_type == DEVPTS_SUPER_MAGIC)
-                return error_set(reterr_error, -EPERM, "InvalidArgument",
-                                 "Nothing is mounted on \"%s\" with dest-nofollow: it belongs to the kernel.",
-                                 o->target);
+                return error_set(
+                                reterr_error, -EPERM, "InvalidArgument",
+                                "Nothing is mounted on \"%s\" with dest-nofollow: it belongs to the kernel.",
+                                o->target);
         return 0;
 }
 
@@ -73,11 +74,12 @@ static int open_target(Apply *a, const Operation *o, bool file, Error *reterr_er
 
 static int cannot_mount(const Operation *o, int r, Error *reterr_error) {
         if (r == -EPERM && streq(o->fstype, "proc"))
-                return error_set_errno(reterr_error, r,
-                                       "Cannot mount proc on \"%s\": %m. In a user namespace it takes a pid "
-                                       "namespace of the container's own, and a /proc of the host's of which "
-                                       "nothing is hidden; else bind the host's.",
-                                       o->target);
+                return error_set_errno(
+                                reterr_error, r,
+                                "Cannot mount proc on \"%s\": %m. In a user namespace it takes a pid "
+                                "namespace of the container's own, and a /proc of the host's of which "
+                                "nothing is hidden; else bind the host's.",
+                                o->target);
         return error_set_errno(reterr_error, r, "Cannot mount %s on \"%s\": %m", o->fstype, o->target);
 }
 
@@ -114,7 +116,8 @@ static void set_label(const Apply *a, const Operation *o, int mount_fd) {
                 return;
         fd = openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd >= 0)
-                (void) fsetxattr(fd, "security.selinux", a->plan->mount_label, strlen(a->plan->mount_label), 0);
+                (void) fsetxattr(fd, "security.selinux", a->plan->mount_label, strlen(a->plan->mount_label),
+                                 0);
 }
 
 static int finish_mount(Apply *a, const Operation *o, Error *reterr_error) {
@@ -226,8 +229,10 @@ static int open_source(Apply *a, const Operation *o, Error *reterr_error) {
         _cleanup_error_ Error e = ERROR_NULL;
         int fd;
 
-        if (o->prepare == OPERATION_SOURCE_NEEDED || (o->fd >= 0 && o->prepare == OPERATION_SOURCE_PREFERRED))
-                return o->fd < 0 ? apply_cannot(o, o->fd, "find the source of", reterr_error) : fd_dup(o->fd);
+        if (o->prepare == OPERATION_SOURCE_NEEDED ||
+            (o->fd >= 0 && o->prepare == OPERATION_SOURCE_PREFERRED))
+                return o->fd < 0 ? apply_cannot(o, o->fd, "find the source of", reterr_error)
+                                 : fd_dup(o->fd);
         fd = operation_open_tree(a->plan, o, false, &e);
         if (fd >= 0)
                 return fd;
@@ -317,8 +322,9 @@ int apply_remount(Apply *a, const Operation *o, Error *reterr_error) {
         if (r >= 0)
                 r = mount_set_attributes(fd, o->propagation_all, 0, 0, o->propagation);
         if (r == -EINVAL)
-                return error_set(reterr_error, r, "InvalidArgument",
-                                 "Cannot remount \"%s\": nothing is mounted there, or not with such options.",
-                                 o->target);
+                return error_set(
+                                reterr_error, r, "InvalidArgument",
+                                "Cannot remount \"%s\": nothing is mounted there, or not with such options.",
+                                o->target);
         return r < 0 ? apply_cannot(o, r, "remount", reterr_error) : 0;
 }

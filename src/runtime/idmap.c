@@ -17,7 +17,7 @@
 void id_map_done(IdMap *m) {
         free(m->uids.mappings);
         free(m->gids.mappings);
-        *m = (IdMap) {};
+        *m = (IdMap){};
 }
 
 static bool mappings_equal(const SpecIdMappings *a, const SpecIdMappings *b) {
@@ -52,7 +52,7 @@ int id_map_copy(const SpecIdMappings *uids, const SpecIdMappings *gids, IdMap *r
         if (mappings_copy(uids, &m.uids) < 0 || mappings_copy(gids, &m.gids) < 0)
                 return -ENOMEM;
         *ret = m;
-        m = (IdMap) {};
+        m = (IdMap){};
         return 0;
 }
 
@@ -76,11 +76,13 @@ static int parse_mapping(const char *s, const SpecIdMappings *container, SpecIdM
         SpecIdMapping m;
         int r;
 
-        parts = strv_split(relative ? s + 1 : s, "-");
+        s += relative;
+        parts = strv_split(s, "-");
         if (!parts)
                 return -ENOMEM;
-        if (strv_length(parts) != 3 || parse_uint32(parts[0], &m.container_id) < 0 ||
-            parse_uint32(parts[1], &m.host_id) < 0 || parse_uint32(parts[2], &m.size) < 0)
+        if (s[0] == '-' || strstr(s, "--") || endswith(s, "-") || strv_length(parts) != 3 ||
+            parse_uint32(parts[0], &m.container_id) < 0 || parse_uint32(parts[1], &m.host_id) < 0 ||
+            parse_uint32(parts[2], &m.size) < 0)
                 return -EINVAL;
         if (relative) {
                 r = id_map_to_host(container, m.host_id, &m.host_id);
@@ -110,13 +112,14 @@ static int parse_mappings(const char *text, const SpecIdMappings *container, Spe
         if (!m)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
 
-        STRV_FOREACH(item, items) {
+        STRV_FOREACH (item, items) {
                 r = parse_mapping(item, container, &m[ret->n]);
                 if (r == -ENXIO)
-                        return error_set(reterr_error, r, "InvalidArgument",
-                                         "idmap=: \"%s\" is relative to the container's user namespace, which "
-                                         "has no such id.",
-                                         item);
+                        return error_set(
+                                        reterr_error, r, "InvalidArgument",
+                                        "idmap=: \"%s\" is relative to the container's user namespace, which "
+                                        "has no such id.",
+                                        item);
                 if (r < 0)
                         return error_set(reterr_error, r, "InvalidArgument",
                                          "idmap=: \"%s\" is not of the form FILESYSTEM-HOST-SIZE.", item);
@@ -133,7 +136,7 @@ int id_map_parse(const char *text, const RuntimeSpec *spec, IdMap *ret, Error *r
 
         if (!parts)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
-        STRV_FOREACH(part, parts) {
+        STRV_FOREACH (part, parts) {
                 if ((list = startswith(part, "uids=")))
                         r = parse_mappings(list, &spec->uid_mappings, &m.uids, reterr_error);
                 else if ((list = startswith(part, "gids=")))
@@ -150,7 +153,7 @@ int id_map_parse(const char *text, const RuntimeSpec *spec, IdMap *ret, Error *r
                                  "idmap=: \"%s\" does not map both users and groups.", text);
 
         *ret = m;
-        m = (IdMap) {};
+        m = (IdMap){};
         return 0;
 }
 

@@ -83,7 +83,7 @@ static const struct {
 void mount_options_done(MountOptions *o) {
         free(o->idmap_text);
         free(o->data);
-        *o = (MountOptions) {};
+        *o = (MountOptions){};
 }
 
 unsigned long propagation_from_string(const char *s) {
@@ -198,7 +198,7 @@ int mount_options_parse(char *const *options, MountOptions *ret, Error *reterr_e
         }
 
         *ret = o;
-        o = (MountOptions) {};
+        o = (MountOptions){};
         return 0;
 }
 

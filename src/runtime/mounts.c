@@ -274,8 +274,8 @@ static void unescape(char *s) {
         char *to = s;
 
         for (; *s; s++) {
-                if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
-                    s[3] <= '7') {
+                if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
+                    s[3] >= '0' && s[3] <= '7') {
                         *to++ = (char) ((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
                         s += 3;
                 } else
@@ -381,9 +381,10 @@ int mount_console(int root_fd, int pty_fd, Error *reterr_error) {
                                  "What is to become /dev/console is not a pseudoterminal.");
         target = open_console(root_fd);
         if (target == -ELOOP)
-                return error_set(reterr_error, target, "InvalidArgument",
-                                 "/dev/console is neither a file nor a device in the container: the terminal "
-                                 "is not mounted there.");
+                return error_set(
+                                reterr_error, target, "InvalidArgument",
+                                "/dev/console is neither a file nor a device in the container: the terminal "
+                                "is not mounted there.");
         if (target < 0)
                 return error_set_errno(reterr_error, target, "Cannot make /dev/console: %m");
 

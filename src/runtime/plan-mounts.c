@@ -72,8 +72,8 @@ static int add_mapping(Plan *p, IdMap *map, const char *path, size_t *ret) {
         if (!n)
                 return -ENOMEM;
         p->mappings = n;
-        p->mappings[p->n_mappings++] = (Mapping) { .map = *map, .fd = -EBADF };
-        *map = (IdMap) {};
+        p->mappings[p->n_mappings++] = (Mapping){ .map = *map, .fd = -EBADF };
+        *map = (IdMap){};
         *ret = p->n_mappings;
         return free_and_strdup(&p->mappings[p->n_mappings - 1].path, path);
 }
@@ -107,10 +107,11 @@ static int plan_mapping(Plan *p, const RuntimeSpec *spec, const SpecMount *m, co
         else if (spec->namespaces[NAMESPACE_USER].path)
                 path = spec->namespaces[NAMESPACE_USER].path;
         else if (spec->uid_mappings.n == 0 || spec->gid_mappings.n == 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "The mount on \"%s\" is to be idmapped, but neither it nor the container's user "
-                                 "namespace has uidMappings and gidMappings.",
-                                 m->destination);
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "The mount on \"%s\" is to be idmapped, but neither it nor the container's user "
+                                "namespace has uidMappings and gidMappings.",
+                                m->destination);
         else
                 r = id_map_copy(&spec->uid_mappings, &spec->gid_mappings, &map);
         if (r >= 0)

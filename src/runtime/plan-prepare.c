@@ -97,10 +97,11 @@ static int apply_mapping(Plan *p, const Operation *o, int fd, Error *reterr_erro
                 return r;
         r = mount_set_idmap(fd, o->mapping_all, m->fd);
         if (r == -EINVAL)
-                return error_set(reterr_error, r, "NotSupported",
-                                 "The file system of \"%s\" cannot be idmapped, which the mount on \"%s\" is "
-                                 "to be.",
-                                 o->source, o->target);
+                return error_set(
+                                reterr_error, r, "NotSupported",
+                                "The file system of \"%s\" cannot be idmapped, which the mount on \"%s\" is "
+                                "to be.",
+                                o->source, o->target);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot idmap the mount on \"%s\": %m", o->target);
         return 0;
@@ -175,8 +176,7 @@ static int prepare_bind(Plan *p, Operation *o, Error *reterr_error) {
 static void prepare_root(const Plan *p, Operation *o) {
         _cleanup_close_ int tree = mount_clone(AT_FDCWD, o->source, o->recursive);
 
-        if (tree >= 0 &&
-            mount_set_attributes(tree, true, 0, 0, o->propagation ?: p->root_propagation) >= 0)
+        if (tree >= 0 && mount_set_attributes(tree, true, 0, 0, o->propagation ?: p->root_propagation) >= 0)
                 o->fd = TAKE_FD(tree);
 }
 

@@ -81,7 +81,7 @@ Operation *plan_add(Plan *p, OperationType type, const char *target, const char 
         }
 
         o = &p->operations[p->n_operations];
-        *o = (Operation) { .type = type, .fd = -EBADF };
+        *o = (Operation){ .type = type, .fd = -EBADF };
         p->n_operations++;
         if (free_and_strdup(&o->target, target) < 0 || free_and_strdup(&o->source, source) < 0)
                 return NULL;
@@ -120,7 +120,7 @@ static int plan_overlay(Plan *p, const RuntimeSpec *spec, const char *dir, Error
         layers = strv_split(lower, ":");
         if (!layers)
                 return plan_oom(reterr_error);
-        STRV_FOREACH(layer, layers)
+        STRV_FOREACH (layer, layers)
                 if (!rootfs_name_is_valid(layer))
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                          "%s: \"%s\" is not a relative name.", ANNOTATION_ROOTFS_LOWER,
@@ -136,11 +136,10 @@ static int plan_overlay(Plan *p, const RuntimeSpec *spec, const char *dir, Error
         if (!o->data)
                 return plan_oom(reterr_error);
         if (strlen(o->data) > ROOTFS_OPTIONS_MAX)
-                return error_set(
-                                reterr_error, -E2BIG, "LimitExceeded",
-                                "The image has too many layers for one overlay mount: their names "
-                                "take %zu bytes of %u.",
-                                strlen(o->data), ROOTFS_OPTIONS_MAX);
+                return error_set(reterr_error, -E2BIG, "LimitExceeded",
+                                 "The image has too many layers for one overlay mount: their names "
+                                 "take %zu bytes of %u.",
+                                 strlen(o->data), ROOTFS_OPTIONS_MAX);
         return 0;
 }
 
@@ -321,7 +320,7 @@ static int check_mount_namespace(const Plan *p, const RuntimeSpec *spec, Error *
 }
 
 static int plan_paths(Plan *p, OperationType type, char *const *paths, Error *reterr_error) {
-        STRV_FOREACH(path, paths)
+        STRV_FOREACH (path, paths)
                 if (!plan_add(p, type, path, NULL))
                         return plan_oom(reterr_error);
         return 0;
@@ -385,7 +384,7 @@ static int plan_begin(Plan *p, const RuntimeSpec *spec, Error *reterr_error) {
                         return plan_oom(reterr_error);
                 p->uid_mappings = map.uids;
                 p->gid_mappings = map.gids;
-                map = (IdMap) {};
+                map = (IdMap){};
         }
         if (isempty(spec->mount_label))
                 return 0;

@@ -71,8 +71,8 @@ static int remove_mount(int root_fd, const char *destination, Error *reterr_erro
         else
                 name = path;
         if (!filename_is_valid(name))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "\"%s\" is no place for a mount.", destination);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is no place for a mount.",
+                                 destination);
 
         parent = open_in_root(root_fd, name == path || path[0] == 0 ? "/" : path, O_PATH | O_DIRECTORY, 0);
         if (parent < 0)

@@ -31,10 +31,16 @@ static int make_cgroup(const RuntimeSpec *s, Error *reterr_error) {
 /* A specification, and the plan made from it. */
 bool fuzz_accepts(const uint8_t *data, size_t size) {
         _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL;
-        _cleanup_(plan_freep) Plan *p = NULL;
+        _cleanup_(plan_freep) Plan *p = NULL, *added = NULL;
         _cleanup_error_ Error e = ERROR_NULL;
 
-        if (runtime_spec_parse((const char *) data, size, &s, &e) < 0 || plan_new(s, "/bundle", &p, &e) < 0 ||
+        if (runtime_spec_parse((const char *) data, size, &s, &e) < 0) {
+                FUZZ_ASSERT(error_is_set(&e));
+                return false;
+        }
+        /* Its mounts, put into a container of its own kind. */
+        (void) plan_new_mounts(s, s, "/bundle", &added, NULL);
+        if (plan_new(s, "/bundle", &p, &e) < 0 ||
             make_cgroup(s, &e) < 0) {
                 FUZZ_ASSERT(error_is_set(&e));
                 return false;
