@@ -25,14 +25,15 @@ int cgroup_root_open(Error *reterr_error) {
         struct statfs fs;
 
         fd = open(CGROUP_ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 && errno == ENOENT)
-                return error_set(reterr_error, -ENOENT, "NotSupported",
-                                 "There is no cgroup hierarchy at " CGROUP_ROOT ".");
-        if (fd < 0 || fstatfs(fd, &fs) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot open \"" CGROUP_ROOT "\": %m");
-        if (fs.f_type == CGROUP2_SUPER_MAGIC)
+        if (fd >= 0 && fstatfs(fd, &fs) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot look at \"" CGROUP_ROOT "\": %m");
+        if (fd >= 0 && fs.f_type == CGROUP2_SUPER_MAGIC)
                 return TAKE_FD(fd);
-        if (fs.f_type == SYSFS_MAGIC)
+        if (fd < 0 && errno != ENOENT)
+                return error_set_errno(reterr_error, -errno, "Cannot open \"" CGROUP_ROOT "\": %m");
+        /* The place for it is a directory of sysfs, or of what is there instead; version 1 has directories below
+         * it. */
+        if (fd < 0 || dir_is_empty_at(AT_FDCWD, CGROUP_ROOT) > 0)
                 return error_set(reterr_error, -ENOENT, "NotSupported",
                                  "There is no cgroup hierarchy at " CGROUP_ROOT ".");
         return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",

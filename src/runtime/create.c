@@ -220,7 +220,7 @@ static int make_cgroup_early(Creation *c, Error *reterr_error) {
         CloneSpec *clone = &c->prepared.clone;
         int r;
 
-        if (c->g->cgroup_manager != CGROUP_MANAGER_CGROUPFS)
+        if (c->g->cgroup_manager == CGROUP_MANAGER_SYSTEMD)
                 return 0;
         r = cgroup_create(c->g->cgroup_manager, c->prepared.spec, c->options->id, 0, c->g->rootless,
                           &c->cgroup, reterr_error);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "basic/error.h"
+#include "basic/fs-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
 
@@ -302,10 +303,22 @@ static int stop(sd_bus *bus, const char *unit, Error *reterr_error) {
         return 0;
 }
 
-/* Whether a unit of the name is only what is left of one that has ended. */
+/* Whether nobody is in a cgroup, or there is none any more. */
+static bool is_deserted(const char *cgroup) {
+        _cleanup_free_ char *path = strjoin("/sys/fs/cgroup", cgroup, "/cgroup.events"), *text = NULL;
+        int r;
+
+        if (!path || isempty(cgroup))
+                return false;
+        r = read_file_at(AT_FDCWD, path, 4096, &text, NULL);
+        return r == -ENOENT || r == -ENODEV || (r >= 0 && strstr(text, "populated 0"));
+}
+
+/* Whether a unit of the name is only what is left of one that has ended; the manager may not have heard of that
+ * yet. */
 static bool is_over(sd_bus *bus, const char *unit) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        _cleanup_free_ char *state = NULL;
+        _cleanup_free_ char *state = NULL, *cgroup = NULL;
         const char *path;
 
         if (sd_bus_call_method(bus, MANAGER, "GetUnit", NULL, &reply, "s", unit) < 0)
@@ -314,7 +327,11 @@ static bool is_over(sd_bus *bus, const char *unit) {
             sd_bus_get_property_string(bus, "org.freedesktop.systemd1", path, "org.freedesktop.systemd1.Unit",
                                        "ActiveState", NULL, &state) < 0)
                 return false;
-        return streq(state, "inactive") || streq(state, "failed") || streq(state, "deactivating");
+        if (!streq(state, "active"))
+                return streq(state, "inactive") || streq(state, "failed") || streq(state, "deactivating");
+        return sd_bus_get_property_string(bus, "org.freedesktop.systemd1", path, "org.freedesktop.systemd1.Scope",
+                                          "ControlGroup", NULL, &cgroup) >= 0 &&
+               is_deserted(cgroup);
 }
 
 static int call_start(sd_bus *bus, const char *unit, char *const *properties, sd_bus_message **ret,
