@@ -3,16 +3,16 @@
 
 /* What the parts of a plan's execution share. */
 
-#include "runtime/plan.h"
+#include "runtime/apply.h"
 
-typedef struct Apply {
+struct Apply {
         const Plan *plan;
         int root_fd;
         int empty_fd;    /* the empty file system over masked directories; made when the first is met */
         int null_fd;     /* the container's own /dev/null, likewise over masked files */
         int *mount_fds;  /* of operations that a later one needs, -EBADF: not; NULL: none yet */
         bool devices_on; /* Plan.devices_fd is mounted, on the root directory */
-} Apply;
+};
 
 /* "Cannot what "target": r" */
 int apply_cannot(const Operation *o, int r, const char *what, Error *reterr_error);

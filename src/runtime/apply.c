@@ -22,6 +22,17 @@ static void apply_done(Apply *a) {
         free(a->mount_fds);
 }
 
+Apply *apply_free(Apply *a) {
+        if (a)
+                apply_done(a);
+        free(a);
+        return NULL;
+}
+
+int apply_root_fd(const Apply *a) {
+        return a->root_fd;
+}
+
 int apply_cannot(const Operation *o, int r, const char *what, Error *reterr_error) {
         return error_set_errno(reterr_error, r, "Cannot %s \"%s\": %m", what, o->target);
 }
@@ -265,38 +276,49 @@ static int apply_operation(Apply *a, const Operation *o, Error *reterr_error) {
                 .plan = (p), .root_fd = -EBADF, .empty_fd = -EBADF, .null_fd = -EBADF                       \
         }
 
-static int apply_all(Apply *a, Error *reterr_error) {
-        for (size_t i = 0; i < a->plan->n_operations; i++) {
+static int apply_range(Apply *a, size_t begin, size_t end, Error *reterr_error) {
+        for (size_t i = begin; i < end; i++) {
                 int r = apply_operation(a, &a->plan->operations[i], reterr_error);
 
                 if (r < 0)
                         return r;
         }
-        return apply_devices_finish(a, reterr_error);
+        return 0;
 }
 
-int plan_apply(const Plan *p, int *ret_root_fd, Error *reterr_error) {
-        _cleanup_(apply_done) Apply a = APPLY_INIT(p);
+int plan_apply(const Plan *p, Apply **ret, Error *reterr_error) {
+        _cleanup_(apply_freep) Apply *a = malloc(sizeof(Apply));
         int r;
 
+        if (!a)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+        *a = APPLY_INIT(p);
         if (p->root_entry != ROOT_ENTRY_CHROOT &&
             mount(NULL, "/", NULL, p->root_propagation | MS_REC, NULL) < 0)
                 return error_set_errno(reterr_error, -errno,
                                        "Cannot take the mount namespace off the host's: %m");
-        r = apply_all(&a, reterr_error);
+        r = apply_range(a, 0, p->n_making, reterr_error);
+        if (r >= 0)
+                r = apply_devices_finish(a, reterr_error);
         if (r < 0)
                 return r;
-        *ret_root_fd = TAKE_FD(a.root_fd);
+        *ret = TAKE_PTR(a);
         return 0;
+}
+
+int plan_protect(Apply *a, Error *reterr_error) {
+        return apply_range(a, a->plan->n_making, a->plan->n_operations, reterr_error);
 }
 
 int plan_apply_at(const Plan *p, int root_fd, Error *reterr_error) {
         _cleanup_(apply_done) Apply a = APPLY_INIT(p);
+        int r;
 
         a.root_fd = fd_dup(root_fd);
         if (a.root_fd < 0)
                 return error_set_errno(reterr_error, a.root_fd, "Cannot use the container's root: %m");
-        return apply_all(&a, reterr_error);
+        r = apply_range(&a, 0, p->n_operations, reterr_error);
+        return r < 0 ? r : apply_devices_finish(&a, reterr_error);
 }
 
 static int enter_by_chroot(int root_fd) {

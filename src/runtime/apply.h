@@ -6,9 +6,20 @@
 
 #include "runtime/plan.h"
 
-/* On success *ret_root_fd is the finished root, for plan_enter(). Errors: NoSuchSource names a missing bind
- * source. */
-int plan_apply(const Plan *p, int *ret_root_fd, Error *reterr_error);
+/* A plan that is being executed: the root, and what later operations need of earlier ones. */
+typedef struct Apply Apply;
+
+Apply *apply_free(Apply *a);
+DEFINE_CLEANUP_FUNC(Apply *, apply_free)
+/* Borrowed. */
+int apply_root_fd(const Apply *a);
+
+/* Everything but what takes access away. Errors: NoSuchSource names a missing bind source. */
+int plan_apply(const Plan *p, Apply **ret, Error *reterr_error);
+
+/* The rest: read-only mounts and paths, masks, the read-only root. When the hooks that may add to the root have
+ * run. */
+int plan_protect(Apply *a, Error *reterr_error);
 
 /* Only what is in the plan, in a root that there is. No path outside of it is used, not even in /proc. */
 int plan_apply_at(const Plan *p, int root_fd, Error *reterr_error);

@@ -255,10 +255,10 @@ static int close_descriptors(const InitContext *c, Error *reterr_error) {
 
 static int build_root(Init *i, int *ret_root_fd, Error *reterr_error) {
         const InitContext *c = i->context;
-        _cleanup_close_ int root_fd = -EBADF;
+        _cleanup_(apply_freep) Apply *a = NULL;
         int r;
 
-        r = plan_apply(c->plan, &root_fd, reterr_error);
+        r = plan_apply(c->plan, &a, reterr_error);
         if (r < 0)
                 return r;
         if (has_hooks(c, HOOK_PRESTART) || has_hooks(c, HOOK_CREATE_RUNTIME)) {
@@ -272,7 +272,12 @@ static int build_root(Init *i, int *ret_root_fd, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
-        *ret_root_fd = TAKE_FD(root_fd);
+        r = plan_protect(a, reterr_error);
+        if (r < 0)
+                return r;
+        *ret_root_fd = fd_dup(apply_root_fd(a));
+        if (*ret_root_fd < 0)
+                return error_set_errno(reterr_error, *ret_root_fd, "Cannot use the container's root: %m");
         return 0;
 }
 

@@ -356,6 +356,7 @@ static int plan_fill(Plan *p, const RuntimeSpec *spec, const char *bundle, Error
         }
         if (!path_is(spec->process.cwd, "/") && !plan_add(p, OPERATION_DIRECTORY, spec->process.cwd, NULL))
                 return plan_oom(reterr_error);
+        p->n_making = p->n_operations;
         r = plan_late(p, reterr_error);
         if (r < 0)
                 return r;
