@@ -94,7 +94,8 @@ static int apply_root_bind(Apply *a, const Operation *o, Error *reterr_error) {
                 return error_set_errno(reterr_error, tree, "Cannot mount the root \"%s\": %m", o->source);
         r = mount_set_attributes(tree, true, 0, 0, o->propagation);
         if (r >= 0) {
-                r = RET_NERRNO(move_mount(tree, "", AT_FDCWD, o->source, MOVE_MOUNT_F_EMPTY_PATH));
+                r = RET_NERRNO(move_mount(tree, "", AT_FDCWD, o->source,
+                                          MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS));
                 /* A user namespace may not reach it. Any place will do. */
                 if (r == -EACCES)
                         r = RET_NERRNO(move_mount(tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH));
