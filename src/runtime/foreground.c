@@ -48,7 +48,8 @@ int foreground_begin(Foreground *f, Error *reterr_error) {
 static void pass_size_on(const Foreground *f) {
         struct winsize size;
 
-        if (f->master >= 0 && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) >= 0)
+        /* A terminal without a size has none to pass on. */
+        if (f->master >= 0 && ioctl(STDIN_FILENO, TIOCGWINSZ, &size) >= 0 && size.ws_row > 0)
                 (void) ioctl(f->master, TIOCSWINSZ, &size);
 }
 
