@@ -93,7 +93,7 @@ int container_run_hooks(const Container *c, HookType type, ContainerStatus statu
         return r < 0 || !spec ? r : hooks_run(spec->hooks, type, &c->state, status, reterr_error);
 }
 
-static int kill_init(const Container *c, Error *reterr_error) {
+int container_kill_init(const Container *c, Error *reterr_error) {
         _cleanup_close_ int pidfd = -EBADF;
         struct pollfd p;
 
@@ -138,7 +138,7 @@ int container_delete(const GlobalOptions *g, Container *c, Error *reterr_error) 
         /* Somebody else has deleted it while this process waited, and the id may be another one's by now. */
         if (fstat(c->dir_fd, &st) >= 0 && st.st_nlink == 0)
                 return 0;
-        r = kill_init(c, reterr_error);
+        r = container_kill_init(c, reterr_error);
         if (r < 0)
                 return r;
         r = cgroup_remove(&cgroup, reterr_error);

@@ -28,6 +28,9 @@ Cgroup container_cgroup(const GlobalOptions *g, const Container *c);
 /* The specification as it was at the creation. */
 int container_spec(const Container *c, RuntimeSpec **ret, Error *reterr_error);
 
+/* Kills init and waits for its end; nothing if it has ended. */
+int container_kill_init(const Container *c, Error *reterr_error);
+
 /* Runs the hooks of a type that the container has. */
 int container_run_hooks(const Container *c, HookType type, ContainerStatus status, Error *reterr_error);
 

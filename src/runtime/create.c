@@ -637,8 +637,11 @@ int container_start(const GlobalOptions *g, const char *id, Error *reterr_error)
 
         notify_fd = notify_proxy_open(c.dir_fd);
         r = let_start(&c, reterr_error);
-        if (r < 0)
+        if (r < 0) {
+                /* It ends by itself: but what is told next is that it has ended. */
+                (void) container_kill_init(&c, NULL);
                 return r;
+        }
         r = run_poststart(g, &c, reterr_error);
         return r < 0 ? r : wait_ready(notify_fd, &c.state, reterr_error);
 }
