@@ -14,11 +14,11 @@ DEFINE_CLEANUP_FUNC(Apply *, apply_free)
 /* Borrowed. */
 int apply_root_fd(const Apply *a);
 
-/* Everything but what takes access away. Errors: NoSuchSource names a missing bind source. */
+/* Everything but sysctls and what takes access away. Errors: NoSuchSource names a missing bind source. */
 int plan_apply(const Plan *p, Apply **ret, Error *reterr_error);
 
-/* The rest: read-only mounts and paths, masks, the read-only root. When the hooks that may add to the root have
- * run. */
+/* The rest: sysctls, read-only mounts and paths, masks, the read-only root. When the hooks that may add to the
+ * root and to the namespaces have run. */
 int plan_protect(Apply *a, Error *reterr_error);
 
 /* Only what is in the plan, in a root that there is. No path outside of it is used, not even in /proc. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Order: the root; the mounts as listed; what /dev needs; sysctls, while /proc/sys is still writable; the
- * working directory, while the root still is; then what takes access away: read-only file systems, read-only
- * paths, masks, the root itself. */
+/* Order: the root; the mounts as listed; what /dev needs; the working directory. Here hooks may come in
+ * between, which may bring network interfaces. Then sysctls, which may be of these; then what takes access
+ * away: read-only file systems, read-only paths, masks, the root itself. */
 
 #include <sys/mount.h>
 
@@ -349,14 +349,14 @@ static int plan_fill(Plan *p, const RuntimeSpec *spec, const char *bundle, Error
         r = plan_tree(p, spec, bundle, reterr_error);
         if (r < 0)
                 return r;
+        if (!path_is(spec->process.cwd, "/") && !plan_add(p, OPERATION_DIRECTORY, spec->process.cwd, NULL))
+                return plan_oom(reterr_error);
+        p->n_making = p->n_operations;
         for (size_t i = 0; i < spec->n_sysctls; i++) {
                 r = plan_sysctl(p, spec, &spec->sysctls[i], reterr_error);
                 if (r < 0)
                         return r;
         }
-        if (!path_is(spec->process.cwd, "/") && !plan_add(p, OPERATION_DIRECTORY, spec->process.cwd, NULL))
-                return plan_oom(reterr_error);
-        p->n_making = p->n_operations;
         r = plan_late(p, reterr_error);
         if (r < 0)
                 return r;

@@ -114,7 +114,7 @@ typedef enum RootEntry {
 typedef struct Plan {
         Operation *operations;
         size_t n_operations;
-        size_t n_making; /* the first so many make things; those behind take access away, see plan_protect() */
+        size_t n_making; /* the first so many make things; those behind come after hooks, see plan_protect() */
         Mapping *mappings;
         size_t n_mappings;
         uint64_t clone_flags;            /* of the namespaces to be made */
