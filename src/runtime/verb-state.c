@@ -139,7 +139,7 @@ int command_list(const GlobalOptions *g, int argc, char *argv[], Error *reterr_e
         _cleanup_json_ json_t *list = json_array();
         _cleanup_strv_free_ char **ids = NULL;
         _cleanup_close_ int root_fd = -EBADF;
-        ListFormat format;
+        ListFormat format = LIST_TABLE;
         int r;
 
         r = parse_list(argc, argv, &format, reterr_error);
