@@ -182,7 +182,7 @@ int foreground_wait(Foreground *f, pid_t pid, int *ret_code, Error *reterr_error
                 pass_signals_on(f, pidfd);
                 copy(fds, &in, &out);
                 if (fds[POLL_NOTIFY].revents != 0)
-                        (void) notify_proxy_forward(f->notify_fd, pid);
+                        (void) notify_proxy_forward(f->notify_fd, 0);
                 if (fds[POLL_PROCESS].revents == 0)
                         continue;
 

@@ -117,7 +117,7 @@ int notify_proxy_forward(int fd, pid_t pid) {
                         continue;
                 if (streq(line, "READY=1")) {
                         ready = true;
-                        if (strv_extendf(&said, "MAINPID=%d", pid) < 0)
+                        if (pid > 0 && strv_extendf(&said, "MAINPID=%d", pid) < 0)
                                 return -ENOMEM;
                 }
                 if (strv_extend(&said, line) < 0)

@@ -19,7 +19,7 @@ int notify_proxy_make(int state_fd, Error *reterr_error);
 /* Makes the socket. Descriptor; -ENOENT without the directory or without $NOTIFY_SOCKET. */
 int notify_proxy_open(int state_fd);
 
-/* Passes one message on, with pid as the main process. Returns whether it said that the service is ready. */
+/* Passes one message on, with pid as the main process; 0: this process stays that. Returns whether it said that the service is ready. */
 int notify_proxy_forward(int fd, pid_t pid);
 
 /* Passes messages on until the container is ready or its process has ended. */

@@ -211,6 +211,25 @@ class StartTest(RunTestCase):
             self.assertEqual(p.wait(timeout=30), 0)
             self.assertEqual(said, ["STATUS=warm", f"MAINPID={self.state(name)['pid']}", "READY=1"])
 
+    def test_notification_of_a_foreground_container(self):
+        """The service's main process is mooring then, and stays it."""
+
+        path = f"{self.states}.notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            self.addCleanup(os.unlink, path)
+            manager.settimeout(30)
+            name = self.new(config(["sh", "-c", "read line"]))
+            p = subprocess.Popen(["mooring", "--root", self.states, "--cgroup-manager", "disabled", "run", name],
+                                 cwd=self.bundle, env={**os.environ, "NOTIFY_SOCKET": path}, stdin=subprocess.PIPE)
+            sock = f"{self.states}/{name}/notify/notify"
+            lib.wait_until(lambda: os.path.exists(sock) and self.exists(name))
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as container:
+                container.sendto(b"READY=1", sock)
+            self.assertEqual(manager.recv(4096), b"READY=1")
+            p.communicate(b"\n", timeout=30)
+            self.assertEqual(p.returncode, 0)
+
 
 class NamespaceTest(RunTestCase):
     def test_user_and_time(self):
