@@ -89,6 +89,8 @@ static int parse_all(RuntimeSpec *s, json_t *j, Error *reterr_error) {
                 { "domainname", JSON_FIELD_STRING, offsetof(RuntimeSpec, domainname) },
                 {},
         };
+        /* What a container of this platform cannot have: config.md, "Platform-specific configuration". */
+        static const char *const other_platforms[] = { "freebsd", "solaris", "vm", "windows", "zos", NULL };
         TopFields f = {};
         int r;
 
@@ -121,7 +123,7 @@ static int parse_all(RuntimeSpec *s, json_t *j, Error *reterr_error) {
 
                 s->seccomp->fail_unknown = fail && !streq(fail, "0");
         }
-        return 0;
+        return spec_note_unsupported(&s->unsupported, j, "", other_platforms, reterr_error);
 }
 
 int runtime_spec_parse(const char *text, size_t n, RuntimeSpec **ret, Error *reterr_error) {

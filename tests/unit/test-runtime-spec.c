@@ -273,6 +273,8 @@ static void test_unsupported_is_listed(void **state) {
         check_unsupported(PROCESS("\"terminal\":true"), NULL);
         check_unsupported(LINUX("\"intelRdt\":{\"enableCMT\":true}"), "linux.intelRdt.enableCMT");
         check_unsupported(LINUX("\"intelRdt\":{}"), NULL);
+        check_unsupported("{\"ociVersion\":\"1.0.0\",\"vm\":{\"kernel\":{\"path\":\"/k\"}}}", "vm");
+        check_unsupported("{\"ociVersion\":\"1.0.0\",\"windows\":{}}", NULL);
 }
 
 /* ---- limits ---- */
