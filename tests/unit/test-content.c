@@ -15,6 +15,7 @@
 #include "basic/fs-util.h"
 #include "basic/string-util.h"
 #include "content/content.h"
+#include "place.h"
 
 #define ABC "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 #define ABC_512                                                                                                          \
@@ -26,7 +27,7 @@
 #define OTHER_INGEST_PATH "ingest/sha256-0000000000000000000000000000000000000000000000000000000000000000"
 
 typedef struct Place {
-        char *dir;
+        TestPlace place;
         int fd;
         Content *content;
 } Place;
@@ -41,11 +42,9 @@ static void reopen(Place *p) {
 
 static int setup(void **state) {
         static Place p;
-        /* Not in /tmp, which may be a file system without leases. */
-        char template[] = "/var/tmp/test-content-XXXXXX";
 
-        p.dir = strdup(mkdtemp(template));
-        p.fd = open(p.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(test_place_make(&p.place, "test-content", PLACE_LEASES), 0);
+        p.fd = open(p.place.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         reopen(&p);
         *state = &p;
         return 0;
@@ -56,17 +55,18 @@ static int teardown(void **state) {
 
         p->content = content_free(p->content);
         p->fd = safe_close(p->fd);
-        assert_int_equal(rm_rf_at(AT_FDCWD, p->dir), 0);
-        free(p->dir);
+        assert_int_equal(rm_rf_at(AT_FDCWD, p->place.path), 0);
         return 0;
 }
 
 /* Without them who still writes cannot be known, and what is tested here does not exist. */
 static void need_leases(Place *p) {
-        _cleanup_close_ int fd = openat(p->fd, "content/oci-layout", O_RDONLY | O_CLOEXEC);
+        const char *why = test_place_lacks(&p->place, PLACE_LEASES);
 
-        if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
+        if (why) {
+                print_message("%s\n", why);
                 skip();
+        }
 }
 
 static bool exists(Place *p, const char *path) {

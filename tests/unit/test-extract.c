@@ -18,13 +18,14 @@
 #include "basic/string-util.h"
 #include "helper/extract.h"
 #include "helper/tree-writer.h"
+#include "place.h"
 #include "tar-builder.h"
 
-/* Owners, device nodes and trusted.* attributes are root's to set: without root these tests are skipped (and
- * counted so). */
+/* Owners, device nodes and trusted.* attributes are root's to set, and not on every file system: otherwise these
+ * tests are skipped (and counted so). */
 
 typedef struct Fixture {
-        char path[PATH_MAX]; /* holds "outside", "root" and "lower" */
+        TestPlace place; /* holds "outside", "root" and "lower" */
         int dir;
         int root;
         int lower;     /* a directory for layers below … */
@@ -41,13 +42,11 @@ typedef struct Fixture {
 
 static int setup(void **state) {
         Fixture *f = calloc(1, sizeof(Fixture));
-        const char *tmp = getenv("TMPDIR");
 
         (void) setlocale(LC_CTYPE, "C.UTF-8");
-        (void) snprintf(f->path, sizeof(f->path), "%s/test-extract-XXXXXX", tmp ?: "/tmp");
-        if (!mkdtemp(f->path))
+        if (test_place_make(&f->place, "test-extract", PLACE_WHITEOUTS | PLACE_USER_XATTRS) < 0)
                 return -1;
-        f->dir = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        f->dir = open(f->place.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         f->root = mkdirat_open(f->dir, "root", 0755);
         f->lower = mkdirat_open(f->dir, "lower", 0755);
         f->lower_fd = TREE_LOWER_NONE;
@@ -67,18 +66,20 @@ static int teardown(void **state) {
         tar_builder_done(&f->tar);
         error_done(&f->error);
         extract_result_done(&f->result);
-        r = rm_rf_at(AT_FDCWD, f->path);
+        r = rm_rf_at(AT_FDCWD, f->place.path);
         free(f);
         return r;
 }
 
-#define NEED_ROOT()                                                                           \
-        do {                                                                                  \
-                if (geteuid() != 0) {                                                         \
-                        print_message("needs root: owners and trusted.* attributes\n");       \
-                        skip();                                                               \
-                }                                                                             \
-        } while (0)
+static void need(Fixture *f, unsigned needed) {
+        const char *why = geteuid() != 0 ? "needs root: owners and trusted.* attributes"
+                                         : test_place_lacks(&f->place, needed);
+
+        if (why) {
+                print_message("%s\n", why);
+                skip();
+        }
+}
 
 static int on_read(void *userdata, const void **ret, size_t *ret_size, Error *reterr_error) {
         Fixture *f = userdata;
@@ -187,7 +188,7 @@ static void test_tree(void **state) {
         char target[16] = {};
         struct stat st;
 
-        NEED_ROOT();
+        need(f, 0);
         TAR_ADD(&f->tar, DIR_("./"), .mode = 0711, .uid = 5, .gid = 6, .mtime = 1000);
         TAR_ADD(&f->tar, DIR_("d/"), .mode = 0555, .mtime = 2000);
         TAR_ADD(&f->tar, FILE_("d/file", "hello"), .mode = 0640, .uid = 1000, .gid = 1001, .mtime = 3000,
@@ -245,7 +246,7 @@ static void test_names(void **state) {
                                            "..",         "/../escaped",     "./../escaped" };
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, 0);
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
                 reset(f);
                 TAR_ADD(&f->tar, FILE_(bad[i], "x"));
@@ -277,7 +278,7 @@ static void test_long_names(void **state) {
         Fixture *f = *state;
         char component[300] = {}, path[5000] = {}, deep[2 * (TREE_DEPTH_MAX + 1) + 1] = {};
 
-        NEED_ROOT();
+        need(f, 0);
         memset(component, 'n', TREE_COMPONENT_MAX);
         TAR_ADD(&f->tar, FILE_("short", "x"), PAX("path", component));
         /* As long as it may be: 15 components of 255 and one of what is left. */
@@ -338,7 +339,7 @@ static void test_symlink_then_through(void **state) {
         };
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, PLACE_WHITEOUTS);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 print_message("l -> %s\n", cases[i].target);
                 reset(f);
@@ -383,7 +384,7 @@ static void test_merged_usr(void **state) {
         Fixture *f = *state;
         struct stat st;
 
-        NEED_ROOT();
+        need(f, PLACE_WHITEOUTS);
         f->devices = true;
         TAR_ADD(&f->tar, .name = "bin", .type = '2', .linkname = "usr/bin");
         TAR_ADD(&f->tar, FILE_("bin/foo", "foo"), .mode = 04755, .uid = 3);
@@ -445,7 +446,7 @@ static void test_symlink_limits(void **state) {
         char name[16], target[TREE_PATH_MAX + 1] = {};
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, 0);
         /* A chain of as many links as are followed, and one more. */
         for (unsigned more = 0; more < 2; more++) {
                 reset(f);
@@ -527,12 +528,12 @@ static void test_hard_links(void **state) {
                                            "abs/outside", "loop/x",         "dangling/x" };
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, 0);
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
                 reset(f);
                 TAR_ADD(&f->tar, DIR_("d"));
                 TAR_ADD(&f->tar, .name = "l", .type = '2', .linkname = "..");
-                TAR_ADD(&f->tar, .name = "abs", .type = '2', .linkname = f->path);
+                TAR_ADD(&f->tar, .name = "abs", .type = '2', .linkname = f->place.path);
                 TAR_ADD(&f->tar, .name = "loop", .type = '2', .linkname = "loop");
                 TAR_ADD(&f->tar, .name = "dangling", .type = '2', .linkname = "nowhere");
                 TAR_ADD(&f->tar, .name = "hard", .type = '1', .linkname = bad[i]);
@@ -558,7 +559,7 @@ static void test_hard_links(void **state) {
 static void test_devices(void **state) {
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, 0);
         TAR_ADD(&f->tar, .name = "null", .type = '3', .major = 1, .minor = 3, .mode = 0666);
         finish_refused(f, "DeviceNotAllowed");
         assert_int_equal(f->error.error, -EPERM);
@@ -581,7 +582,7 @@ static void test_whiteouts(void **state) {
                                            ".wh..wh.plnk", ".wh..wh.x/y", ".wh.dir/file" };
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, PLACE_WHITEOUTS);
         TAR_ADD(&f->tar, .name = ".wh.gone");
         TAR_ADD(&f->tar, .name = "d/.wh.gone");
         TAR_ADD(&f->tar, .name = "o/.wh..wh..opq");
@@ -627,7 +628,7 @@ static void test_whiteouts(void **state) {
 static void test_replacing(void **state) {
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, 0);
         TAR_ADD(&f->tar, FILE_("file-file", "old content that is longer"), .mode = 04755, .uid = 1);
         TAR_ADD(&f->tar, FILE_("file-file", "new"), .mode = 0600);
         TAR_ADD(&f->tar, FILE_("file-dir", "x"));
@@ -676,7 +677,7 @@ static void test_xattrs(void **state) {
         ssize_t n;
         int l;
 
-        NEED_ROOT();
+        need(f, PLACE_USER_XATTRS);
         TAR_ADD(&f->tar, FILE_("file", "x"),
                 PAX("SCHILY.xattr.user.note", "hello", "SCHILY.xattr.user.overlay.opaque", "y",
                     "SCHILY.xattr.trusted.overlay.redirect", "/etc", "SCHILY.xattr.trusted.x", "y",
@@ -712,7 +713,7 @@ static void test_too_many_xattrs(void **state) {
         Fixture *f = *state;
         char value[8];
 
-        NEED_ROOT();
+        need(f, PLACE_USER_XATTRS);
         for (size_t i = 0; i <= EXTRACT_XATTRS_MAX; i++) {
                 (void) snprintf(names[i], sizeof(names[i]), "SCHILY.xattr.user.a%zu", i);
                 pax[2 * i] = names[i];
@@ -734,7 +735,7 @@ static void test_sparse(void **state) {
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
 
-        NEED_ROOT();
+        need(f, 0);
         memset(data, 'S', sizeof(data));
         /* Two pieces of 1 KiB: at 1 MiB and at 8 MiB of 16 MiB. */
         TAR_ADD(&f->tar, .name = "sparse", .data = data, .size = sizeof(data),
@@ -766,7 +767,7 @@ static void test_damaged(void **state) {
         Fixture *f = *state;
         char *huge;
 
-        NEED_ROOT();
+        need(f, 0);
         TAR_ADD(&f->tar, FILE_("a", "x"));
         TAR_ADD(&f->tar, FILE_("b", "x"), .bad_checksum = true);
         finish_refused(f, "InvalidArchive");
@@ -807,7 +808,7 @@ static void test_damaged(void **state) {
 static void test_empty(void **state) {
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, 0);
         assert_int_equal(extract(f), 0);
         assert_int_equal(f->result.entries, 0);
         finish_ok(f);
@@ -818,7 +819,7 @@ static void test_many_entries(void **state) {
         Fixture *f = *state;
         char name[64];
 
-        NEED_ROOT();
+        need(f, 0);
         f->chunk = 256 * 1024;
         f->max_entries = 100000;
         for (unsigned i = 0; i < 100000; i++) {
@@ -841,7 +842,7 @@ static void test_many_entries(void **state) {
 static void test_pieces(void **state) {
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, 0);
         for (f->chunk = 1; f->chunk < 3000; f->chunk = f->chunk * 2 + 1) {
                 reset(f);
                 TAR_ADD(&f->tar, FILE_("dir/file", "some text"), PAX("mtime", "1.5"));
@@ -919,7 +920,7 @@ static void reset_lower(Fixture *f) {
 static void test_implied(void **state) {
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, PLACE_WHITEOUTS | PLACE_USER_XATTRS);
         reset_lower(f);
         make_below(f, "tmp");
         make_below(f, "var/lib/deep");
@@ -973,7 +974,7 @@ static void test_implied_hidden(void **state) {
         static const char *const names[] = { "after/a/b", "before/a/b", "whiteout-after/a", "whiteout-before/a", "replaced/a" };
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, PLACE_WHITEOUTS | PLACE_USER_XATTRS);
         reset_lower(f);
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
                 make_below(f, names[i]);
@@ -1009,7 +1010,7 @@ static void test_implied_symlinks(void **state) {
         static const char *const targets[] = { "usr/bin", "/usr/bin", "../../usr/./bin", "other/bin" };
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, PLACE_WHITEOUTS | PLACE_USER_XATTRS);
         for (size_t i = 0; i < ELEMENTSOF(targets); i++) {
                 reset_lower(f);
                 make_below(f, "usr/bin");
@@ -1087,7 +1088,7 @@ static void assert_list(Fixture *f, const char *expected) {
 static void test_implied_unknown(void **state) {
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, PLACE_WHITEOUTS | PLACE_USER_XATTRS);
         f->lower_fd = TREE_LOWER_UNKNOWN;
         TAR_ADD(&f->tar, FILE_("x", "x"));
         TAR_ADD(&f->tar, DIR_("d"));
@@ -1144,7 +1145,7 @@ static void add_list_max(Fixture *f) {
 static void test_implied_limit(void **state) {
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, PLACE_WHITEOUTS | PLACE_USER_XATTRS);
         assert_int_equal((34 * 120 + 15 + 1) * (TREE_COMPONENT_MAX + 1), TREE_IMPLIED_MAX);
         f->lower_fd = TREE_LOWER_UNKNOWN;
         add_list_max(f);
@@ -1173,7 +1174,7 @@ static void test_settle(void **state) {
         char longer[TREE_PATH_MAX + 2];
         Fixture *f = *state;
 
-        NEED_ROOT();
+        need(f, PLACE_WHITEOUTS | PLACE_USER_XATTRS);
         reset_lower(f);
         make_below(f, "d/d");
         make_below(f, "d");
@@ -1219,7 +1220,7 @@ static void test_implied_xattrs(void **state) {
         _cleanup_close_ int fd = -EBADF;
         char name[32], big[3000], value[sizeof(big) + 1];
 
-        NEED_ROOT();
+        need(f, PLACE_WHITEOUTS | PLACE_USER_XATTRS);
         reset_lower(f);
         assert_int_equal(mkdirat(f->lower, "d", 0755), 0);
         fd = open_beneath_nofollow(f->lower, "d", O_RDONLY | O_DIRECTORY, 0);

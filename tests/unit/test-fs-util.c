@@ -331,8 +331,10 @@ static void test_mounts(void **state) {
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFEXITED(status));
         assert_int_equal(read_(f->fd, "source/file", 100, "precious"), 0);
-        if (WEXITSTATUS(status) == 77)
+        if (WEXITSTATUS(status) == 77) {
+                print_message("the system lets us mount nothing\n");
                 skip();
+        }
         assert_int_equal(WEXITSTATUS(status), 0);
 }
 

@@ -179,8 +179,10 @@ static void test_schema_required(void **state) {
         json_t *required, *name;
         size_t n, i;
 
-        if (read_file_at(AT_FDCWD, path, 1024 * 1024, &text, &n) < 0)
+        if (read_file_at(AT_FDCWD, path, 1024 * 1024, &text, &n) < 0) {
+                print_message("the specification's schema is not here\n");
                 skip();
+        }
         assert_int_equal(json_parse(text, n, n, &schema, NULL), 0);
         required = json_object_get(schema, "required");
         assert_true(json_array_size(required) > 0);

@@ -214,8 +214,10 @@ static void test_journal(void **state) {
                 _exit(receive_journal());
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFEXITED(status));
-        if (WEXITSTATUS(status) == 77)
+        if (WEXITSTATUS(status) == 77) {
+                print_message("the system lets us mount nothing\n");
                 skip();
+        }
         assert_int_equal(WEXITSTATUS(status), 0);
 }
 

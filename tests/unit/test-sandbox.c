@@ -26,22 +26,22 @@
 #include "basic/fd-util.h"
 #include "basic/fs-util.h"
 #include "helper/sandbox.h"
+#include "place.h"
 
 /* Each sandbox is entered by a child of this process, which then tries what must work and what must not. Its
  * exit status is the line of the check that failed (modulo 256, never 0). */
 
 typedef struct Fixture {
-        char path[PATH_MAX];
+        TestPlace place;
         int root;
 } Fixture;
 
 static int setup(void **state) {
         Fixture *f = calloc(1, sizeof(Fixture));
 
-        (void) snprintf(f->path, sizeof(f->path), "/tmp/test-sandbox-XXXXXX");
-        if (!mkdtemp(f->path))
+        if (test_place_make(&f->place, "test-sandbox", PLACE_WHITEOUTS) < 0)
                 return -1;
-        f->root = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        f->root = open(f->place.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         *state = f;
         return f->root < 0 || write_file_atomic_at(f->root, "here", "x", 1, 0600, false) < 0 ? -1 : 0;
 }
@@ -51,7 +51,7 @@ static int teardown(void **state) {
         int r;
 
         safe_close(f->root);
-        r = rm_rf_at(AT_FDCWD, f->path);
+        r = rm_rf_at(AT_FDCWD, f->place.path);
         free(f);
         return r;
 }
@@ -61,8 +61,8 @@ static int teardown(void **state) {
 #endif
 #define SANITIZED_BY_CLANG __has_feature(address_sanitizer)
 
-static void need(bool user) {
-        const char *why = NULL;
+static void need(const Fixture *f, unsigned needed, bool user) {
+        const char *why = test_place_lacks(&f->place, needed);
 
 #if defined(__SANITIZE_ADDRESS__) || SANITIZED_BY_CLANG
         why = "not under AddressSanitizer: it needs more memory and system calls than the sandbox gives";
@@ -289,7 +289,7 @@ static void test_lower(void **state) {
         struct stat st;
         Fixture *f = *state;
 
-        need(false);
+        need(*state, PLACE_WHITEOUTS, false);
         make_layers(f);
         works(one_lower_child, f);
         assert_int_equal(unlinkat(f->root, "new-3/fs/made", AT_REMOVEDIR), 0);
@@ -300,7 +300,7 @@ static void test_lower(void **state) {
 }
 
 static void test_unpack(void **state) {
-        need(false);
+        need(*state, PLACE_WHITEOUTS, false);
         works(unpack_child, *state);
         kills(mount_child, *state);
         kills(exec_child, *state);
@@ -327,7 +327,7 @@ static void sync_child(Fixture *f) {
 }
 
 static void test_remove_and_sync(void **state) {
-        need(false);
+        need(*state, 0, false);
         works(sync_child, *state);
         works(remove_child, *state);
 }
@@ -386,7 +386,7 @@ static void setns_child(Fixture *f) {
 }
 
 static void test_user(void **state) {
-        need(true);
+        need(*state, 0, true);
         works(fetch_child, *state);
         works(import_child, *state);
         kills(setns_child, *state);
