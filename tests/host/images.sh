@@ -37,9 +37,9 @@ images_layers() {
         done
 }
 
-# images_registry OUTPUT: pushes the layouts below OUTPUT/oci into a registry whose storage is OUTPUT/registry.
+# images_registry OUTPUT WORK: pushes the layouts below OUTPUT/oci into a registry whose storage is OUTPUT/registry.
 images_registry() {
-        local output=$1 work=$1/work
+        local output=$1 work=$2
 
         mkdir -p "$output/registry" "$work/upper" "$work/work" "$work/root"
         mount -t overlay overlay "$work/root" \
@@ -64,11 +64,14 @@ images_make() {
         local output=$1 work=$1/work
 
         mkdir -p "$output/oci"
-        images_layers "$work"
-        "$host_dir/make-images" "$output/oci" "$(root_path bookworm)/bin/busybox" "$work"/layer-?
-        rm -rf "$work"
-        images_registry "$output"
-        rm -rf "$work"
+        # The cache may be on an overlay, as a container's root is, which takes neither upper directories nor whiteouts.
+        disk_mount "$work" 16G
+        mkdir "$work/layers" "$work/registry"
+        images_layers "$work/layers"
+        "$host_dir/make-images" "$output/oci" "$(root_path bookworm)/bin/busybox" "$work"/layers/layer-?
+        images_registry "$output" "$work/registry"
+        umount "$work"
+        rmdir "$work"
 }
 
 images_build() {

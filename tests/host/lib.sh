@@ -145,6 +145,20 @@ cache_build() {
         ) 9>"$path.lock"
 }
 
+# disk_mount DIRECTORY SIZE: in a private mount namespace, mounts an empty ext4 that exists as long as it is mounted.
+disk_mount() {
+        local directory=$1 size=$2 image
+
+        mkdir -p "$directory" "$MOORED_CACHE"
+        image=$(mktemp "$MOORED_CACHE/disk.XXXXXXXX")
+        truncate -s "$size" "$image"
+        mkfs.ext4 -q -E lazy_itable_init=1,nodiscard "$image"
+        # Without noinit_itable the kernel would write the inode tables in the background of every test.
+        mount -o loop,noinit_itable "$image" "$directory"
+        # The mount and the loop device hold the file: nothing is left to be removed afterwards.
+        rm -f "$image"
+}
+
 # in_root ROOT COMMAND…: runs COMMAND in ROOT as a package manager expects it, in a mount and pid namespace of its
 # own: whatever it mounts or leaves running goes with it.
 in_root() {
