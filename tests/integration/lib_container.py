@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -24,6 +25,21 @@ def status_of(pid):
 
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as f:
         return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def wait_traps(pid, script):
+    """Waits until a shell has set the traps of its script: before that, what it is sent is lost on an init."""
+
+    mask = 0
+    for name in re.findall(r"\btrap '[^']*' (\w+)", script):
+        mask |= 1 << (signal.Signals["SIG" + name] - 1)
+
+    def are_set():
+        status = status_of(pid)
+        return (int(status["SigCgt"], 16) | int(status["SigIgn"], 16)) & mask == mask
+
+    if mask:
+        lib.wait_until(are_set, what=f"traps of {script}")
 
 
 def last_event():
@@ -92,9 +108,11 @@ class ContainerTestCase(lib.TestCase):
         return self.run_container(*options, image, "sh", "-c", script, status=status).stdout
 
     def detach(self, name, *options, command=("sh", "-c", OBEDIENT), image=BUSYBOX):
-        """Starts a container in the background; without a command one that ends at SIGTERM."""
+        """Starts a container in the background; without a command one that ends at SIGTERM. Its traps are set."""
 
         lib.moorctl("run", "-d", f"--name={name}", *options, image, *command)
+        if "trap" in command[-1]:
+            wait_traps(self.inspect(name)["LeaderPID"], command[-1])
         return name
 
     def inspect(self, name):
