@@ -53,7 +53,8 @@ static void set_up(void) {
         }
         (void) setlocale(LC_CTYPE, "C.UTF-8");
         (void) signal(SIGXFSZ, SIG_IGN);
-        if (setrlimit(RLIMIT_FSIZE, &size) < 0 || test_place_make(&base, "fuzz-tar", PLACE_WHITEOUTS) < 0 ||
+        if (setrlimit(RLIMIT_FSIZE, &size) < 0 ||
+            test_place_make(&base, "fuzz-tar", PLACE_WHITEOUTS | PLACE_USER_XATTRS | PLACE_MEMORY) < 0 ||
             (base_fd = open(base.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
             (root_fd = mkdirat_open(base_fd, "root", 0755)) < 0 ||
             (lower_fd = mkdirat_open(base_fd, "lower", 0755)) < 0)

@@ -62,7 +62,8 @@ static int missing_in(const char *path, unsigned wanted, unsigned *ret) {
 }
 
 int test_place_make(TestPlace *p, const char *name, unsigned wanted) {
-        const char *const parents[] = { getenv("TMPDIR"), "/tmp", "/var/tmp", TEST_BUILD_DIR, "/dev/shm" };
+        const char *const parents[] = { getenv("TMPDIR"), wanted & PLACE_MEMORY ? "/dev/shm" : NULL, "/tmp", "/var/tmp",
+                                        TEST_BUILD_DIR,   "/dev/shm" };
         bool found = false;
         int r = -ENOENT;
 
@@ -79,7 +80,7 @@ int test_place_make(TestPlace *p, const char *name, unsigned wanted) {
                         continue;
                 }
                 if (missing_in(path, wanted, &missing) < 0)
-                        missing = wanted;
+                        missing = wanted & ~PLACE_MEMORY;
                 if (found && __builtin_popcount(missing) >= __builtin_popcount(p->missing)) {
                         (void) rm_rf_at(AT_FDCWD, path);
                         continue;
