@@ -130,6 +130,13 @@ static int read_process(Exec *e, Error *reterr_error) {
                 r = process_spec_parse(j, &e->process, reterr_error);
         if (r < 0)
                 return error_prefix(reterr_error, "%s", e->options->process);
+
+        /* What confines the container confines its execs, unless they say otherwise. */
+        if ((!e->process.apparmor_profile &&
+             free_and_strdup(&e->process.apparmor_profile, e->spec->process.apparmor_profile) < 0) ||
+            (!e->process.selinux_label &&
+             free_and_strdup(&e->process.selinux_label, e->spec->process.selinux_label) < 0))
+                return oom(reterr_error);
         return 0;
 }
 

@@ -163,6 +163,15 @@ class LabelTest(lib_oci.OciTestCase):
                               {"apparmorProfile": "mooring-test", "noNewPrivileges": nnp}, **more)
                 self.assertIn("mooring-test", self.output(spec))
 
+        name = self.start_container(config(["sleep", "1000"], {"apparmorProfile": "mooring-test"}))
+        with open(f"{self.bundle}/process.json", "w", encoding="utf-8") as f:
+            json.dump({"args": ["cat", "/proc/self/attr/current"], "cwd": "/", "env": [lib_oci.PATH],
+                       "user": {"uid": 0, "gid": 0}}, f)
+        self.assertIn("mooring-test", self.mooring("exec", "--process", "process.json", name).stdout)
+        self.assertIn("mooring-test", self.mooring("exec", name, "cat", "/proc/self/attr/current").stdout)
+        p = self.mooring("exec", "--apparmor", "unconfined", name, "cat", "/proc/self/attr/current")
+        self.assertIn("unconfined", p.stdout)
+
     def test_selinux_is_not_there(self):
         if os.path.exists("/sys/fs/selinux/enforce"):
             self.skipTest("SELinux is there")
