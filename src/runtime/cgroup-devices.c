@@ -213,12 +213,6 @@ static int attached_program(int cgroup_fd) {
         return -ENOENT;
 }
 
-bool device_program_is_attached(int cgroup_fd) {
-        _cleanup_close_ int fd = attached_program(cgroup_fd);
-
-        return fd >= 0;
-}
-
 int device_program_attach(int program_fd, int cgroup_fd, Error *reterr_error) {
         _cleanup_close_ int old = attached_program(cgroup_fd);
         union bpf_attr attr;

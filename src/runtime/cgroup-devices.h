@@ -27,12 +27,10 @@ int device_program_new(const DeviceRule *rules, size_t n, DeviceProgram *ret);
 
 /* Loads the program; descriptor. Errors: PermissionDenied where the kernel does not let us. */
 int device_program_load(const DeviceProgram *p, Error *reterr_error);
-/* Puts a loaded program in force, in place of one that was put there by this function or by the service
- * manager from cgroup_device_pin(). */
+/* Puts a loaded program in force, in place of one of ours that is: also of a pinned one that the service manager
+ * has put there. */
 int device_program_attach(int program_fd, int cgroup_fd, Error *reterr_error);
 /* Takes away what device_program_attach() put there. */
 int device_program_detach(int cgroup_fd);
-/* Whether there is one of ours. */
-bool device_program_is_attached(int cgroup_fd);
 /* Gives a loaded program a name in the bpf file system. -EOPNOTSUPP if there is none. */
 int device_program_pin(int program_fd, const char *path);

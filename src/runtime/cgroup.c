@@ -250,8 +250,8 @@ static int create_fs(Creation *c, Error *reterr_error) {
         return r;
 }
 
-/* The service manager puts the program in force, and does so again when it reloads. Without a bpf file system
- * it is put there by apply_devices(). */
+/* Shows the service manager the program, where there is a bpf file system: `systemctl show` says that there is
+ * one. */
 static int add_device_program(Creation *c, ScopeProperties *p, Error *reterr_error) {
         _cleanup_close_ int program = -EBADF;
         _cleanup_free_ char *pin = NULL;
@@ -380,11 +380,11 @@ static int fill_scope(Creation *c, const CgroupWrites *w, Error *reterr_error) {
         scope_fd = cgroup_dir_open(c->root_fd, scope_path);
         if (scope_fd < 0)
                 return error_set_errno(reterr_error, scope_fd, "Cannot open cgroup \"%s\": %m", scope_path);
-        if (!c->pin || !device_program_is_attached(scope_fd)) {
-                r = apply_devices(c, scope_fd, reterr_error);
-                if (r < 0)
-                        return r;
-        }
+        /* In place of the one that the service manager has put in force from the pin: what is its own it takes away
+         * when it reloads (seen with 257), and all devices could be used. */
+        r = apply_devices(c, scope_fd, reterr_error);
+        if (r < 0)
+                return r;
         r = enter_scope(c, scope_fd, scope_path, reterr_error);
         if (r < 0)
                 return r;
@@ -631,7 +631,7 @@ static int update_devices(const Cgroup *c, int dir_fd, const ResourceSpec *r, Er
         if (c->scope) {
                 _cleanup_free_ char *pin = bpf_pin_path(program_invocation_short_name, c->scope);
 
-                /* What the service manager puts in force when it reloads. */
+                /* What the service manager puts in force if it does so again. */
                 if (pin && access(pin, F_OK) >= 0)
                         (void) device_program_pin(program, pin);
         }
@@ -657,6 +657,9 @@ int cgroup_update(const Cgroup *c, const ResourceSpec *r, Error *reterr_error) {
                 return q;
 
         if (c->scope) {
+                /* The manager knows nothing of a burst that is more than the new quota. */
+                if (r->cpu_burst.set)
+                        (void) cgroup_write(fd, "cpu.max.burst", "0");
                 q = scope_properties_add_writes(&p, &w, reterr_error);
                 if (q >= 0 && p.n > 0)
                         q = scope_set(c->scope, &p, scope_is_users(c), reterr_error);
