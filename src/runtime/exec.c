@@ -180,8 +180,9 @@ static int add_caps(const ExecOptions *o, ProcessSpec *p, Error *reterr_error) {
                 if (cap < 0)
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                          "--cap=%s: there is no such capability.", name);
+                /* Inherited by what is executed next: nobody has asked for that. */
                 for (CapSet set = 0; set < _CAP_SET_MAX; set++)
-                        if (set != CAP_SET_AMBIENT)
+                        if (set != CAP_SET_INHERITABLE && set != CAP_SET_AMBIENT)
                                 p->caps.sets[set] |= UINT64_C(1) << cap;
         }
         return 0;
