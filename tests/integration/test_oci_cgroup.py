@@ -597,3 +597,46 @@ class LimitsTest(CgroupTestCase):
             self.assertEqual(event["data"]["memory"]["usage"]["limit"], 16 << 20)
             self.assertGreater(event["data"]["memory"]["usage"]["failcnt"], 0)
             self.delete(name)
+
+
+class UserManagerTest(CgroupTestCase):
+    """As root of a user namespace of an ordinary user, as rootless engines do it: the user's own service manager."""
+
+    UID = 4711
+
+    def setUp(self):
+        super().setUp()
+        lib.run(["useradd", "--uid", str(self.UID), "--create-home", "test-oci"])
+        self.addCleanup(lib.run, ["userdel", "--remove", "test-oci"], check=False)
+        # Out of ids of the user: mkdtemp's directories are root's.
+        os.chown(self.states, self.UID, self.UID)
+        p = lib.run(["systemctl", "start", f"user@{self.UID}.service"], check=False)
+        if p.returncode != 0:
+            self.skipTest("there is no service manager for users here")
+        self.addCleanup(lib.run, ["systemctl", "stop", f"user@{self.UID}.service"])
+
+    def mooring(self, *args, check=True, manager="systemd", **kwargs):
+        return lib.run(["setpriv", f"--reuid={self.UID}", f"--regid={self.UID}", "--clear-groups", "env",
+                        f"XDG_RUNTIME_DIR=/run/user/{self.UID}", "unshare", "--user", "--map-root-user", "--mount", "mooring",
+                        "--root", self.states, "--cgroup-manager", manager, *args], check=check, cwd=self.bundle, **kwargs)
+
+    def run_it(self, args, check=True, **linux):
+        return self.mooring("run", self.new(config(args, linux=linux, namespaces=("pid", "mount", "ipc", "uts"))), check=check)
+
+    def test_scope(self):
+        p = self.run_it(["cat", "/proc/self/cgroup"])
+        self.assertRegex(p.stdout, rf"(?m)^0::/user.slice/user-{self.UID}.slice/user@{self.UID}.service/user.slice/mooring-test-.*\.scope$")
+        p = self.run_it(["cat", "/proc/self/cgroup"], cgroupsPath="app.slice:pod:web")
+        self.assertRegex(p.stdout, rf"(?m)^0::/.*/user@{self.UID}.service/app.slice/pod-web\.scope$")
+        # Rules of devices are the kernel's already: such a user makes none and opens none that are not for all.
+        self.run_it(["true"], resources={"devices": NO_DEVICES})
+
+    def test_limits(self):
+        p = self.run_it(["true"], resources={"cpu": {"cpus": "0"}}, check=False)
+        if p.returncode != 0:
+            self.assertIn("controller `cpuset` is not available under", p.stderr)
+        p = self.run_it(["true"], resources={"pids": {"limit": 5}}, check="pids" in controllers())
+        if p.returncode != 0:
+            self.assertIn("controller `pids` is not available under", p.stderr)
+        units = lib.run(["find", f"{ROOT}/user.slice", "-name", "mooring-*"]).stdout
+        self.assertEqual(units, "")
