@@ -265,6 +265,7 @@ class SeccompTest(lib_oci.OciTestCase):
     def profile(self, *rules, **more):
         return {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": list(rules), **more}}
 
+    @unittest.skipUnless(os.uname().machine == "x86_64", "numbers of system calls are x86-64's")
     def test_listener(self):
         agent = Agent(f"{self.states}/agent")
         self.addCleanup(os.unlink, f"{self.states}/agent")
