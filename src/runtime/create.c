@@ -63,6 +63,7 @@ typedef struct Creation {
         int sock;
         pid_t pid; /* 0: none; owned until committed */
         bool has_resctrl;
+        NetdevMoves *moves; /* network devices that are the container's now */
 } Creation;
 
 #define CREATION_INIT                                                                                       \
@@ -83,6 +84,7 @@ static void creation_undo(Creation *c) {
                 (void) TEMP_FAILURE_RETRY(waitpid(c->pid, NULL, 0));
                 c->pid = 0;
         }
+        netdev_undo(c->moves);
         if (c->has_resctrl)
                 (void) resctrl_remove(&c->prepared.spec->intel_rdt, c->options->id, NULL);
         (void) cgroup_remove(&c->cgroup, NULL);
@@ -92,6 +94,7 @@ static void creation_undo(Creation *c) {
 }
 
 static void creation_done(Creation *c) {
+        netdev_moves_free(c->moves);
         prepared_done(&c->prepared);
         container_state_done(&c->state);
         cgroup_done(&c->cgroup);
@@ -286,14 +289,14 @@ static int start_init(Creation *c, Error *reterr_error) {
 }
 
 /* A namespace that is joined may not be init's yet. */
-static int move_network_devices(const Creation *c, Error *reterr_error) {
+static int move_network_devices(Creation *c, Error *reterr_error) {
         const SpecNetDevices *devices = &c->prepared.spec->net_devices;
         int fd = c->prepared.clone.namespace_fds[NAMESPACE_NETWORK];
 
         if (devices->n == 0)
                 return 0;
-        return fd >= 0 ? netdev_move(devices, fd, reterr_error)
-                       : netdev_move_to_process(devices, c->pid, reterr_error);
+        return fd >= 0 ? netdev_move(devices, fd, &c->moves, reterr_error)
+                       : netdev_move_to_process(devices, c->pid, &c->moves, reterr_error);
 }
 
 static int configure_init(Creation *c, Error *reterr_error) {
@@ -526,6 +529,7 @@ static int creation_run(Creation *c, Error *reterr_error) {
                 r = init_wait_executed(c->sock, reterr_error);
         if (r < 0)
                 creation_undo(c);
+        c->moves = netdev_moves_free(c->moves);
         return r;
 }
 

@@ -277,6 +277,7 @@ static int transfer(const Side *from, const Side *to, int index, const char *nam
 static void move_back(const Side *host, const Side *container, Device *d) {
         if (!d->moved || transfer(container, host, d->index, d->spec->name) < 0)
                 return;
+        d->moved = false;
         d->index = device_index(host->sock, d->spec->name);
         if (d->index > 0 && set_addresses(host->sock, d) >= 0 && (d->flags & IFF_UP))
                 (void) device_up(host->sock, d->index);
@@ -341,8 +342,46 @@ static int move_device(const Side *host, const Side *container, Device *d, Error
 
 /* ---- all of them ---- */
 
+struct NetdevMoves {
+        Side host, container;
+        Device *devices;
+        size_t n;
+};
+
 static void side_done(Side *s) {
+        safe_close(s->netns_fd);
         safe_close(s->sock);
+}
+
+NetdevMoves *netdev_moves_free(NetdevMoves *m) {
+        if (!m)
+                return NULL;
+
+        side_done(&m->host);
+        side_done(&m->container);
+        for (size_t i = 0; i < m->n; i++)
+                free(m->devices[i].addresses);
+        free(m->devices);
+        free(m);
+        return NULL;
+}
+
+static int netdev_moves_new(size_t n, int netns_fd, NetdevMoves **ret, Error *reterr_error) {
+        _cleanup_(netdev_moves_freep) NetdevMoves *m = calloc(1, sizeof(NetdevMoves));
+
+        if (!m)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+        m->host.sock = m->container.sock = -EBADF;
+        m->host.netns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+        m->container.netns_fd = fd_dup(netns_fd);
+        m->devices = calloc(n, sizeof(Device));
+        if (!m->devices)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+        if (m->host.netns_fd < 0 || m->container.netns_fd < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot open the network namespaces: %m");
+
+        *ret = TAKE_PTR(m);
+        return 0;
 }
 
 /* A socket belongs to the namespace that it was made in. */
@@ -365,42 +404,44 @@ static int open_sockets(Side *host, Side *container, Error *reterr_error) {
         return 0;
 }
 
-int netdev_move(const SpecNetDevices *s, int netns_fd, Error *reterr_error) {
-        _cleanup_close_ int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-        _cleanup_(side_done) Side container = { .netns_fd = netns_fd, .sock = -EBADF },
-                                  host = { .netns_fd = own, .sock = -EBADF };
-        _cleanup_free_ Device *devices = NULL;
-        size_t n = 0;
-        int r;
-
-        if (own < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot open the network namespace: %m");
-        r = open_sockets(&host, &container, reterr_error);
-        if (r < 0)
-                return r;
-        devices = calloc(s->n, sizeof(Device));
-        if (!devices)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
-
-        for (r = 0; n < s->n && r >= 0; n++) {
-                devices[n].spec = &s->devices[n];
-                r = read_device(&host, &devices[n], reterr_error);
-                if (r >= 0)
-                        r = move_device(&host, &container, &devices[n], reterr_error);
-        }
-        /* In the opposite order: names that were swapped are free again. */
-        for (size_t i = n; i > 0; i--) {
-                if (r < 0)
-                        move_back(&host, &container, &devices[i - 1]);
-                free(devices[i - 1].addresses);
-        }
-        return r;
+/* In the opposite order: names that were swapped are free again. */
+void netdev_undo(NetdevMoves *m) {
+        for (size_t i = m ? m->n : 0; i > 0; i--)
+                move_back(&m->host, &m->container, &m->devices[i - 1]);
 }
 
-int netdev_move_to_process(const SpecNetDevices *s, pid_t pid, Error *reterr_error) {
+int netdev_move(const SpecNetDevices *s, int netns_fd, NetdevMoves **ret, Error *reterr_error) {
+        _cleanup_(netdev_moves_freep) NetdevMoves *m = NULL;
+        int r;
+
+        r = netdev_moves_new(s->n, netns_fd, &m, reterr_error);
+        if (r < 0)
+                return r;
+        r = open_sockets(&m->host, &m->container, reterr_error);
+        if (r < 0)
+                return r;
+
+        for (; m->n < s->n && r >= 0; m->n++) {
+                Device *d = &m->devices[m->n];
+
+                d->spec = &s->devices[m->n];
+                r = read_device(&m->host, d, reterr_error);
+                if (r >= 0)
+                        r = move_device(&m->host, &m->container, d, reterr_error);
+        }
+        if (r < 0) {
+                netdev_undo(m);
+                return r;
+        }
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+int netdev_move_to_process(const SpecNetDevices *s, pid_t pid, NetdevMoves **ret, Error *reterr_error) {
         _cleanup_close_ int fd = -EBADF;
         char path[64];
 
+        *ret = NULL;
         if (s->n == 0)
                 return 0;
         snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
@@ -408,5 +449,5 @@ int netdev_move_to_process(const SpecNetDevices *s, pid_t pid, Error *reterr_err
         if (fd < 0)
                 return error_set_errno(reterr_error, -errno,
                                        "Cannot open the container's network namespace: %m");
-        return netdev_move(s, fd, reterr_error);
+        return netdev_move(s, fd, ret, reterr_error);
 }

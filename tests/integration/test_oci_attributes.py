@@ -213,6 +213,8 @@ class NetDeviceTest(lib_oci.OciTestCase):
         self.refused(config(["true"], linux={"netDevices": {"test-dev0": {"name": "lo"}}}), "cannot be \"lo\"", "File exists")
         self.refused(config(["true"], linux={"netDevices": {"test-dev0": {}}}, namespaces=("pid", "mount")),
                      "linux.netDevices: needs a network namespace")
+        # What fails when it has been moved already.
+        self.refused(config(["/bin/no-such-command"], linux={"netDevices": {"test-dev0": {"name": "eth0"}}}), "no-such-command")
         # It is still there, as it was.
         self.assertIn("inet 10.77.1.2/24 brd 10.77.1.99", lib.run(["ip", "addr", "show", "dev", "test-dev0"]).stdout)
 

@@ -175,6 +175,7 @@ static void check_move(void) {
         SpecNetDevices s = { devices, 2 };
         bool has_ipv6 = access("/proc/sys/net/ipv6", F_OK) == 0;
         _cleanup_error_ Error e = ERROR_NULL;
+        _cleanup_(netdev_moves_freep) NetdevMoves *m = NULL;
         int ns[2];
 
         two_namespaces(ns);
@@ -185,7 +186,7 @@ static void check_move(void) {
         if (has_ipv6)
                 add_address("dev0", AF_INET6, "fd00::1", NULL, RT_SCOPE_UNIVERSE);
 
-        CHECK(netdev_move(&s, ns[1], &e) == 0);
+        CHECK(netdev_move(&s, ns[1], &m, &e) == 0);
         CHECK(if_nametoindex("dev0") == 0 && if_nametoindex("dev1") == 0);
         CHECK(setns(ns[1], CLONE_NEWNET) == 0);
         CHECK(is_up("eth0") && is_up("net0"));
@@ -193,6 +194,14 @@ static void check_move(void) {
         CHECK(has_address("eth0", AF_INET, "10.1.2.4", NULL));
         CHECK(!has_ipv6 || has_address("eth0", AF_INET6, "fd00::1", NULL));
         CHECK(!has_address("eth0", AF_INET, "10.1.3.3", NULL));
+
+        /* And back. */
+        CHECK(setns(ns[0], CLONE_NEWNET) == 0);
+        netdev_undo(m);
+        CHECK(has_address("dev0", AF_INET, "10.1.2.3", "10.1.2.99") && !is_up("dev0"));
+        CHECK(if_nametoindex("dev1") != 0);
+        netdev_undo(m);
+        CHECK(setns(ns[1], CLONE_NEWNET) == 0 && if_nametoindex("eth0") == 0 && if_nametoindex("net0") == 0);
 }
 
 /* The second cannot be had: the first is back, as it was. */
@@ -201,18 +210,19 @@ static void check_undone(void) {
         SpecNetDevice devices[] = { { dev0, eth0 }, { peer0, lo } };
         SpecNetDevices s = { devices, 2 };
         _cleanup_error_ Error e = ERROR_NULL, f = ERROR_NULL;
+        _cleanup_(netdev_moves_freep) NetdevMoves *m = NULL;
         int ns[2];
 
         two_namespaces(ns);
         add_address("dev0", AF_INET, "10.1.2.3", "10.1.2.99", RT_SCOPE_UNIVERSE);
         set_up("dev0");
-        CHECK(netdev_move(&s, ns[1], &e) == -EEXIST);
+        CHECK(netdev_move(&s, ns[1], &m, &e) == -EEXIST);
         CHECK(strstr(error_message(&e), "\"peer0\" cannot be \"lo\""));
         CHECK(is_up("dev0") && !is_up("peer0") && if_nametoindex("peer0") != 0);
         CHECK(has_address("dev0", AF_INET, "10.1.2.3", "10.1.2.99"));
 
         devices[1].name = nosuch;
-        CHECK(netdev_move(&s, ns[1], &f) == -ENODEV);
+        CHECK(netdev_move(&s, ns[1], &m, &f) == -ENODEV);
         CHECK(strstr(error_message(&f), "no network device \"nosuch\""));
         CHECK(is_up("dev0") && has_address("dev0", AF_INET, "10.1.2.3", "10.1.2.99"));
         CHECK(setns(ns[1], CLONE_NEWNET) == 0 && if_nametoindex("eth0") == 0);
@@ -224,11 +234,12 @@ static void check_same_name(void) {
         SpecNetDevice devices[] = { { dev0, peer0 }, { peer0, dev0 } };
         SpecNetDevices s = { devices, 2 };
         _cleanup_error_ Error e = ERROR_NULL;
+        _cleanup_(netdev_moves_freep) NetdevMoves *m = NULL;
         int ns[2];
 
         two_namespaces(ns);
         add_address("dev0", AF_INET, "10.1.2.3", NULL, RT_SCOPE_UNIVERSE);
-        CHECK(netdev_move(&s, ns[1], &e) == 0);
+        CHECK(netdev_move(&s, ns[1], &m, &e) == 0);
         CHECK(setns(ns[1], CLONE_NEWNET) == 0);
         CHECK(has_address("peer0", AF_INET, "10.1.2.3", NULL) && is_up("dev0"));
 }
@@ -264,7 +275,11 @@ static void test_same_name(void **state) {
 static void test_nothing(void **state) {
         SpecNetDevices none = {};
 
-        assert_int_equal(netdev_move_to_process(&none, -1, NULL), 0);
+        NetdevMoves *m = (NetdevMoves *) -1;
+
+        assert_int_equal(netdev_move_to_process(&none, -1, &m, NULL), 0);
+        assert_null(m);
+        netdev_undo(NULL);
 }
 
 int main(void) {
