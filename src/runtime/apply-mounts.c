@@ -18,16 +18,21 @@ static size_t operation_number(const Apply *a, const Operation *o) {
         return (size_t) (o - a->plan->operations);
 }
 
+/* Takes fd over, also on failure. */
 static int keep_mount(Apply *a, const Operation *o, int fd) {
+        if (fd < 0)
+                return fd;
         if (!a->mount_fds) {
                 a->mount_fds = malloc(a->plan->n_operations * sizeof(int));
-                if (!a->mount_fds)
+                if (!a->mount_fds) {
+                        safe_close(fd);
                         return -ENOMEM;
+                }
                 for (size_t i = 0; i < a->plan->n_operations; i++)
                         a->mount_fds[i] = -EBADF;
         }
-        a->mount_fds[operation_number(a, o)] = fd_dup(fd);
-        return a->mount_fds[operation_number(a, o)];
+        a->mount_fds[operation_number(a, o)] = fd;
+        return 0;
 }
 
 /* ---- targets ---- */
@@ -182,7 +187,7 @@ static int apply_detached(Apply *a, const Operation *o, int target, const char *
         if (r < 0)
                 return apply_cannot(o, r, "set the propagation of", reterr_error);
         set_label(a, o, fd);
-        r = o->detached && o->flags & MS_RDONLY ? keep_mount(a, o, fd) : 0;
+        r = o->detached && o->flags & MS_RDONLY ? keep_mount(a, o, fd_dup(fd)) : 0;
         return r < 0 ? apply_cannot(o, r, "keep", reterr_error) : 0;
 }
 
@@ -241,12 +246,30 @@ static int open_source(Apply *a, const Operation *o, Error *reterr_error) {
         return error_move(reterr_error, &e);
 }
 
+int apply_open_trees(Apply *a, Error *reterr_error) {
+        for (size_t i = 0; i < a->plan->n_operations; i++) {
+                const Operation *o = &a->plan->operations[i];
+                int fd;
+
+                if (o->type != OPERATION_BIND || !o->recursive)
+                        continue;
+                fd = open_source(a, o, reterr_error);
+                if (fd < 0)
+                        return fd;
+                if (keep_mount(a, o, fd) < 0)
+                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+        }
+        return 0;
+}
+
 int apply_bind(Apply *a, const Operation *o, Error *reterr_error) {
         _cleanup_close_ int tree = -EBADF, target = -EBADF;
         struct stat st, target_st;
         int r;
 
-        tree = open_source(a, o, reterr_error);
+        tree = a->mount_fds ? TAKE_FD(a->mount_fds[operation_number(a, o)]) : -EBADF;
+        if (tree < 0)
+                tree = open_source(a, o, reterr_error);
         if (tree < 0)
                 return tree;
         if (fstat(tree, &st) < 0)

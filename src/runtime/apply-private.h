@@ -10,13 +10,16 @@ struct Apply {
         int root_fd;
         int empty_fd;    /* the empty file system over masked directories; made when the first is met */
         int null_fd;     /* the container's own /dev/null, likewise over masked files */
-        int *mount_fds;  /* of operations that a later one needs, -EBADF: not; NULL: none yet */
+        int *mount_fds;  /* opened for a later operation, -EBADF: not; NULL: none yet */
         bool devices_on; /* Plan.devices_fd is mounted, on the root directory */
 };
 
 /* "Cannot what "target": r" */
 int apply_cannot(const Operation *o, int r, const char *what, Error *reterr_error);
 
+/* Trees of the host's that are to be bound: before the container's root is mounted somewhere in one of them, and
+ * with it all that is mounted in it, without its masks. */
+int apply_open_trees(Apply *a, Error *reterr_error);
 int apply_mount(Apply *a, const Operation *o, Error *reterr_error);
 int apply_bind(Apply *a, const Operation *o, Error *reterr_error);
 int apply_copy_symlink(Apply *a, const Operation *o, Error *reterr_error);

@@ -298,7 +298,9 @@ int plan_apply(const Plan *p, Apply **ret, Error *reterr_error) {
             mount(NULL, "/", NULL, p->root_propagation | MS_REC, NULL) < 0)
                 return error_set_errno(reterr_error, -errno,
                                        "Cannot take the mount namespace off the host's: %m");
-        r = apply_range(a, 0, p->n_making, reterr_error);
+        r = apply_open_trees(a, reterr_error);
+        if (r >= 0)
+                r = apply_range(a, 0, p->n_making, reterr_error);
         if (r >= 0)
                 r = apply_devices_finish(a, reterr_error);
         if (r < 0)

@@ -368,6 +368,14 @@ class PlaceTest(MountTestCase):
         self.assertEqual(self.sh("cat /c", bind("/c", f"{self.source}/file", "bind", "copy-symlink")), "text\n")
         self.not_run("/etc/passwd", "is there already", mounts=[bind("/etc/passwd", f"{self.source}/link", "bind", "copy-symlink")])
 
+    def test_a_tree_with_the_root_in_it(self):
+        """What the container has mounted is not found once more, unmasked, where the host keeps its root."""
+
+        out = self.sh("cat /proc/self/mountinfo", bind("/t", "/var", "rbind", "ro"), linux={"readonlyPaths": ["/proc/sys"]})
+        self.assertIn("/t", {m.target for m in mounts_of(out)})
+        self.assertEqual([m.target for m in mounts_of(out) if m.target.startswith("/t/") and m.type == "proc"], [])
+        self.assertEqual(self.sh(f"ls /t{self.root.removeprefix('/var')}/proc", bind("/t", "/var", "rbind")), "")
+
     def test_bind_on_the_root(self):
         other = f"{self.source}/root"
         lib_oci.make_rootfs(other)
