@@ -77,14 +77,23 @@ static int open_target(Apply *a, const Operation *o, bool file, Error *reterr_er
 
 /* ---- file systems ---- */
 
+/* Some file systems are of a namespace, and are mounted by who may do everything there. */
 static int cannot_mount(const Operation *o, int r, Error *reterr_error) {
-        if (r == -EPERM && streq(o->fstype, "proc"))
-                return error_set_errno(
-                                reterr_error, r,
-                                "Cannot mount proc on \"%s\": %m. In a user namespace it takes a pid "
-                                "namespace of the container's own, and a /proc of the host's of which "
-                                "nothing is hidden; else bind the host's.",
-                                o->target);
+        static const struct {
+                const char *fstype;
+                const char *namespace;
+        } namespaces[] = {
+                { "proc", "pid" }, { "mqueue", "ipc" }, { "sysfs", "network" }, { "cgroup2", "cgroup" }
+        };
+
+        for (size_t i = 0; r == -EPERM && i < ELEMENTSOF(namespaces); i++)
+                if (streq(o->fstype, namespaces[i].fstype))
+                        return error_set_errno(
+                                        reterr_error, r,
+                                        "Cannot mount %s on \"%s\": %m. In a user namespace it takes a %s "
+                                        "namespace of the container's own, and nothing hidden on the "
+                                        "host's %s.",
+                                        o->fstype, o->target, namespaces[i].namespace, o->fstype);
         return error_set_errno(reterr_error, r, "Cannot mount %s on \"%s\": %m", o->fstype, o->target);
 }
 
@@ -291,7 +300,7 @@ int apply_bind(Apply *a, const Operation *o, Error *reterr_error) {
                                        o->target);
 
         /* What has been mounted on the root is the root. */
-        if (o->target[strspn(o->target, "/")] == 0) {
+        if (streq(o->target, "/")) {
                 safe_close(a->root_fd);
                 a->root_fd = TAKE_FD(tree);
         }

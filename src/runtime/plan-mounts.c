@@ -25,18 +25,6 @@ static const struct {
         { "/sys/fs/cgroup", "cgroup", { "nosuid", "noexec", "nodev" } },
 };
 
-bool path_is(const char *path, const char *wanted) {
-        size_t l = strlen(path);
-
-        while (l > 1 && path[l - 1] == '/')
-                l--;
-        return l == strlen(wanted) && strncmp(path, wanted, l) == 0;
-}
-
-static bool path_is_root(const char *path) {
-        return path[strspn(path, "/")] == 0;
-}
-
 static bool is_bind(const SpecMount *m, const MountOptions *o) {
         return o->bind || streq_ptr(m->type, "bind");
 }
@@ -47,7 +35,7 @@ static int parse_options(const Plan *p, const SpecMount *m, MountOptions *ret, E
 
         if (strv_length(options) == 0 && !p->contained)
                 for (size_t i = 0; i < ELEMENTSOF(default_options); i++)
-                        if (path_is(m->destination, default_options[i].destination) &&
+                        if (streq(m->destination, default_options[i].destination) &&
                             streq_ptr(m->type, default_options[i].fstype))
                                 options = (char *const *) default_options[i].options;
 
@@ -219,7 +207,7 @@ static int check_filesystem(const SpecMount *m, const MountOptions *options, Err
         if (isempty(m->type))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "The mount on \"%s\" has no type.", m->destination);
-        if (path_is_root(m->destination))
+        if (streq(m->destination, "/"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "No file system can be mounted on \"/\": that is what root is for.");
         if (options->copy_up && !streq(m->type, "tmpfs"))
@@ -343,7 +331,7 @@ static bool dev_is_bind(const Plan *p) {
         for (size_t i = p->n_operations; i > 0; i--) {
                 const Operation *o = &p->operations[i - 1];
 
-                if ((o->type == OPERATION_BIND || o->type == OPERATION_MOUNT) && path_is(o->target, "/dev"))
+                if ((o->type == OPERATION_BIND || o->type == OPERATION_MOUNT) && streq(o->target, "/dev"))
                         return o->type == OPERATION_BIND;
         }
         return false;

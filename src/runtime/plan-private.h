@@ -10,9 +10,6 @@ int plan_oom(Error *reterr_error);
 /* Adds an operation with copies of target and source (each may be NULL). NULL on OOM. */
 Operation *plan_add(Plan *p, OperationType type, const char *target, const char *source);
 
-/* Whether path is wanted, but for slashes at its end. */
-bool path_is(const char *path, const char *wanted);
-
 /* An entry of `mounts`. */
 int plan_mount(Plan *p, const RuntimeSpec *spec, const SpecMount *m, const char *bundle, Error *reterr_error);
 /* Devices, links, and a place for the console. */

@@ -349,7 +349,8 @@ static int plan_fill(Plan *p, const RuntimeSpec *spec, const char *bundle, Error
         r = plan_tree(p, spec, bundle, reterr_error);
         if (r < 0)
                 return r;
-        if (!path_is(spec->process.cwd, "/") && !plan_add(p, OPERATION_DIRECTORY, spec->process.cwd, NULL))
+        if (spec->process.cwd[strspn(spec->process.cwd, "/")] != 0 &&
+            !plan_add(p, OPERATION_DIRECTORY, spec->process.cwd, NULL))
                 return plan_oom(reterr_error);
         p->n_making = p->n_operations;
         for (size_t i = 0; i < spec->n_sysctls; i++) {
@@ -449,7 +450,7 @@ int plan_new_mounts(const RuntimeSpec *spec, const RuntimeSpec *added, const cha
         for (size_t i = 0; i < p->n_operations; i++) {
                 Operation *o = &p->operations[i];
 
-                if (path_is(o->target, "/"))
+                if (streq(o->target, "/"))
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                          "Nothing can be mounted on the root of a container that runs.");
                 /* What takes a path in /proc cannot be done where /proc is the container's. */

@@ -4,6 +4,32 @@
 #include "basic/strv.h"
 #include "runtime/spec-private.h"
 
+/* "a//b/./../c/" → "/a/c". What is relative is so to "/", above which there is nothing. */
+static char *clean_destination(const char *path) {
+        _cleanup_strv_free_ char **parts = strv_split(path, "/");
+        char *clean = malloc(strlen(path) + 2), *end = clean;
+
+        if (!parts || !clean) {
+                free(clean);
+                return NULL;
+        }
+        STRV_FOREACH (part, parts) {
+                if (streq(part, "."))
+                        continue;
+                if (streq(part, "..")) {
+                        while (end > clean && *--end != '/')
+                                ;
+                        continue;
+                }
+                *end++ = '/';
+                end = stpcpy(end, part);
+        }
+        if (end == clean)
+                *end++ = '/';
+        *end = 0;
+        return clean;
+}
+
 static int parse_mount(json_t *j, SpecMount *m, Error *reterr_error) {
         static const JsonField table[] = {
                 { "destination", JSON_FIELD_STRING, offsetof(SpecMount, destination), .required = true },
@@ -13,6 +39,7 @@ static int parse_mount(json_t *j, SpecMount *m, Error *reterr_error) {
                 {},
         };
         json_t *uids = json_object_get(j, "uidMappings"), *gids = json_object_get(j, "gidMappings");
+        char *destination;
         int r;
 
         r = json_dispatch(j, table, m, "mounts", false, reterr_error);
@@ -20,6 +47,11 @@ static int parse_mount(json_t *j, SpecMount *m, Error *reterr_error) {
                 return r;
         if (isempty(m->destination))
                 return error_set(reterr_error, -EBADMSG, "InvalidArgument", "mounts.destination is empty.");
+        destination = clean_destination(m->destination);
+        if (!destination)
+                return spec_oom(reterr_error);
+        free(m->destination);
+        m->destination = destination;
         if (uids && !json_is_null(uids)) {
                 r = spec_parse_id_mappings(uids, "mounts.uidMappings", &m->uid_mappings, reterr_error);
                 if (r < 0)

@@ -38,7 +38,7 @@ typedef struct SpecIdMappings {
 } SpecIdMappings;
 
 typedef struct SpecMount {
-        char *destination;
+        char *destination; /* absolute and normalized */
         char *type;
         char *source;
         char **options;

@@ -57,24 +57,17 @@ static int read_mounts(const char *path, RuntimeSpec **ret, Error *reterr_error)
 /* ---- in the container ---- */
 
 static int remove_mount(int root_fd, const char *destination, Error *reterr_error) {
-        _cleanup_free_ char *path = strdup(destination);
+        const char *name = strrchr(destination, '/') + 1;
+        _cleanup_free_ char *directory = NULL;
         _cleanup_close_ int parent = -EBADF;
-        char *name;
 
-        if (!path)
+        if (name[0] == 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The root of a container is not unmounted.");
+        directory = strndup(destination, (size_t) (name - destination));
+        if (!directory)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
-        for (size_t l = strlen(path); l > 1 && path[l - 1] == '/'; l--)
-                path[l - 1] = 0;
-        name = strrchr(path, '/');
-        if (name)
-                *name++ = 0;
-        else
-                name = path;
-        if (!filename_is_valid(name))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is no place for a mount.",
-                                 destination);
-
-        parent = open_in_root(root_fd, name == path || path[0] == 0 ? "/" : path, O_PATH | O_DIRECTORY, 0);
+        parent = open_in_root(root_fd, directory, O_PATH | O_DIRECTORY, 0);
         if (parent < 0)
                 return error_set_errno(reterr_error, parent, "Cannot open the directory of \"%s\": %m",
                                        destination);

@@ -239,6 +239,26 @@ static void test_hooks(void **state) {
                     "hooks.poststop.timeout");
 }
 
+static void test_destinations(void **state) {
+        static const struct {
+                const char *text, *clean;
+        } paths[] = {
+                { "/a", "/a" },          { "a/b", "/a/b" },       { "//a//b/", "/a/b" },
+                { "/a/./b/../c", "/a/c" }, { "/../../a", "/a" },  { "/a/..", "/" },
+                { "/", "/" },            { ".", "/" },            { "/..a/b..", "/..a/b.." },
+                { "a/../../b/../c/d/..", "/c" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
+                _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL;
+                _cleanup_free_ char *text = strjoin("{\"ociVersion\":\"1.2.0\",\"mounts\":[{\"destination\":\"",
+                                                    paths[i].text, "\"}]}");
+
+                assert_int_equal(parse(text, &s, NULL), 0);
+                assert_string_equal(s->mounts[0].destination, paths[i].clean);
+        }
+}
+
 static void test_console_size(void **state) {
         _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL;
         _cleanup_error_ Error e = ERROR_NULL;
@@ -388,6 +408,7 @@ int main(void) {
                 cmocka_unit_test(test_id_mappings),
                 cmocka_unit_test(test_time_offsets),
                 cmocka_unit_test(test_hooks),
+                cmocka_unit_test(test_destinations),
                 cmocka_unit_test(test_console_size),
                 cmocka_unit_test(test_unsupported_is_listed),
                 cmocka_unit_test(test_limits),
