@@ -29,6 +29,7 @@
 
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
+#include "runtime/command.h"
 #include "runtime/seccomp-listener.h"
 #include "runtime/spec-seccomp.h"
 #include "runtime/terminal.h"
@@ -36,9 +37,6 @@
 #define STACK_SIZE (64U * 1024U)
 #define POLL_NSEC 20000L
 #define SEND_TIMEOUT_SEC 10
-
-/* Agents know the version that crun gives, whatever the specification's. */
-#define LISTENER_VERSION "0.2.0"
 
 enum {
         FD_PENDING = -1,
@@ -177,7 +175,7 @@ char *seccomp_listener_message(const SeccompSpec *s, const ContainerState *state
         oci = state_to_oci(state, status);
         if (!oci)
                 return NULL;
-        j = json_pack("{s:s, s:[s], s:i, s:s*, s:o}", "ociVersion", LISTENER_VERSION, "fds", "seccompFd", "pid",
+        j = json_pack("{s:s, s:[s], s:i, s:s*, s:o}", "ociVersion", OCI_VERSION, "fds", "seccompFd", "pid",
                       (int) pid, "metadata", s->listener_metadata, "state", oci);
         return j ? json_dump(j, false) : NULL;
 }

@@ -27,6 +27,7 @@
 #include "basic/fs-util.h"
 #include "basic/json.h"
 #include "basic/string-util.h"
+#include "runtime/command.h"
 #include "runtime/seccomp-filter.h"
 #include "runtime/seccomp-listener.h"
 #include "runtime/spec-seccomp.h"
@@ -566,7 +567,7 @@ static void test_listener_path(void **state) {
         assert_int_equal(seccomp_listener_connect(NULL, &fd, NULL), 0);
 
         message = seccomp_listener_message(asked, &container, CONTAINER_CREATING, 8);
-        assert_string_equal(message, "{\"ociVersion\":\"0.2.0\",\"fds\":[\"seccompFd\"],\"pid\":8,"
+        assert_string_equal(message, "{\"ociVersion\":\"" OCI_VERSION "\",\"fds\":[\"seccompFd\"],\"pid\":8,"
                                      "\"metadata\":\"m\",\"state\":{\"ociVersion\":\"1.2.0\",\"id\":\"c1\","
                                      "\"status\":\"creating\",\"pid\":7,\"bundle\":\"/b\"}}");
         plain = seccomp_listener_message(unasked, &container, CONTAINER_RUNNING, 8);
