@@ -13,12 +13,13 @@
 #include "basic/fs-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
+#include "basic/time-util.h"
 #include "runtime/cgroup-tree.h"
 #include "runtime/cgroup.h"
 #include "runtime/spec-private.h"
 
 /* How long processes may take to die or to freeze. */
-#define WAIT_MSEC 10000
+#define WAIT_USEC (10 * USEC_PER_SEC)
 
 int cgroup_root_open(Error *reterr_error) {
         _cleanup_close_ int fd = -EBADF;
@@ -328,15 +329,8 @@ int cgroup_chown(int dir_fd, uid_t uid) {
         return 0;
 }
 
-static uint64_t now_msec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
-}
-
 int cgroup_wait(int dir_fd, const char *key, uint64_t value) {
-        uint64_t end = now_msec() + WAIT_MSEC;
+        uint64_t end = now_usec(CLOCK_MONOTONIC) + WAIT_USEC;
         _cleanup_close_ int fd = -EBADF;
 
         fd = openat(dir_fd, "cgroup.events", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -359,10 +353,10 @@ int cgroup_wait(int dir_fd, const char *key, uint64_t value) {
                         return r;
                 if (found == value)
                         return 0;
-                now = now_msec();
+                now = now_usec(CLOCK_MONOTONIC);
                 if (now >= end)
                         return -ETIMEDOUT;
-                if (poll(&p, 1, (int) (end - now)) < 0 && errno != EINTR)
+                if (poll(&p, 1, (int) ((end - now) / USEC_PER_MSEC + 1)) < 0 && errno != EINTR)
                         return -errno;
         }
 }

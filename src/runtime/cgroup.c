@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
@@ -594,27 +593,30 @@ static bool scope_is_users(const Cgroup *c) {
         return geteuid() != 0 || (c->path && strstr(c->path, "/user@"));
 }
 
-/* The cgroup of the scope: what is above the container's with the unit's name, or that itself. */
-static int open_scope_dir(const Cgroup *c) {
-        _cleanup_free_ char *path = c->path ? strdup(c->path) : NULL;
+/* The cgroup of the scope: what is above the container's with the unit's name, or that itself. NULL if there is
+ * none, or no memory. */
+static char *scope_path(const Cgroup *c) {
+        char *path = c->path ? strdup(c->path) : NULL;
         size_t l = strlen(c->scope);
 
         for (char *p = path; p && (p = strstr(p, c->scope)); p++)
-                if (p[-1] == '/' && (p[l] == '/' || p[l] == 0)) {
+                if (p > path && p[-1] == '/' && (p[l] == '/' || p[l] == 0)) {
                         p[l] = 0;
                         break;
                 }
-        return open_path(path, O_RDONLY);
+        return path;
 }
 
 static int update_devices(const Cgroup *c, int dir_fd, const ResourceSpec *r, Error *reterr_error) {
         _cleanup_close_ int program = -EBADF, scope_fd = -EBADF;
+        _cleanup_free_ char *path = NULL;
         int target = dir_fd;
 
         if (r->n_devices == 0 || geteuid() != 0)
                 return 0;
         if (c->scope) {
-                scope_fd = open_scope_dir(c);
+                path = scope_path(c);
+                scope_fd = open_path(path, O_RDONLY);
                 if (scope_fd < 0)
                         return error_set_errno(reterr_error, scope_fd, "Cannot open the cgroup of %s: %m",
                                                c->scope);
@@ -793,13 +795,30 @@ int cgroup_kill(const Cgroup *c, int signo, Error *reterr_error) {
                      : 0;
 }
 
+/* Kills all that is in the cgroup and waits until they are gone. */
+static int empty_cgroup(const Cgroup *c, int dir_fd, Error *reterr_error) {
+        uint64_t populated = 1;
+        int r;
+
+        if (cgroup_read_key(dir_fd, "cgroup.events", "populated", &populated) >= 0 && !populated)
+                return 0;
+        r = cgroup_kill(c, SIGKILL, reterr_error);
+        if (r < 0)
+                return r;
+        r = cgroup_wait(dir_fd, "populated", 0);
+        if (r == -ETIMEDOUT)
+                return error_set(reterr_error, r, "TimedOut",
+                                 "Processes in cgroup \"%s\" do not end although they were killed: they wait in "
+                                 "the kernel for something.",
+                                 c->path);
+        return 0; /* what else there may be is that it has gone */
+}
+
 static int remove_directories(const Cgroup *c, Error *reterr_error) {
         _cleanup_close_ int root_fd = -EBADF, fd = -EBADF;
         _cleanup_free_ char *full = NULL;
         int r;
 
-        if (!c->path)
-                return 0;
         /* As a rule it is empty. */
         full = strjoin(CGROUP_ROOT, c->path);
         if (!full)
@@ -809,38 +828,47 @@ static int remove_directories(const Cgroup *c, Error *reterr_error) {
         root_fd = cgroup_root_open(NULL);
         if (root_fd < 0)
                 return 0;
-        fd = cgroup_dir_open(root_fd, c->path);
-        if (fd == -ENOENT)
-                return 0;
-        r = fd < 0 ? fd : cgroup_kill(c, SIGKILL, reterr_error);
+        r = fd = cgroup_dir_open(root_fd, c->path);
         if (r >= 0)
-                r = cgroup_wait(fd, "populated", 0);
-        if (r == -ETIMEDOUT)
-                return error_set(reterr_error, r, "TimedOut",
-                                 "Processes in cgroup \"%s\" do not end although they were killed: they wait in "
-                                 "the kernel for something.",
-                                 c->path);
-        if (r >= 0 || r == -ENOENT || r == -ENODEV)
+                r = empty_cgroup(c, fd, reterr_error);
+        if (r >= 0)
                 r = cgroup_remove_tree(root_fd, c->path);
         if (r < 0 && r != -ENOENT && r != -ENODEV)
                 return error_set_errno(reterr_error, r, "Cannot remove cgroup \"%s\": %m", c->path);
         return 0;
 }
 
-int cgroup_remove(const Cgroup *c, Error *reterr_error) {
+static void unpin_devices(const Cgroup *c) {
         /* Under whatever name it was created. */
         const char *const programs[] = { program_invocation_short_name, "mooring" };
-        int r, q = 0;
 
-        r = remove_directories(c, reterr_error);
-        if (c->scope) {
-                q = scope_stop(c->scope, scope_is_users(c), r < 0 ? NULL : reterr_error);
-                for (size_t i = 0; i < ELEMENTSOF(programs); i++) {
-                        _cleanup_free_ char *pin = bpf_pin_path(programs[i], c->scope);
+        for (size_t i = 0; i < ELEMENTSOF(programs); i++) {
+                _cleanup_free_ char *pin = bpf_pin_path(programs[i], c->scope);
 
-                        if (pin)
-                                (void) unlink(pin);
-                }
+                if (pin)
+                        (void) unlink(pin);
         }
-        return r < 0 ? r : q;
+}
+
+/* The service manager would see by itself that the scope is empty, but the kernel tells it that up to 10 ms late,
+ * and the name is to be free when this returns. */
+static int remove_scope(const Cgroup *c, Error *reterr_error) {
+        Cgroup all = { .manager = c->manager, .path = scope_path(c), .scope = c->scope };
+        _cleanup_free_ char *path = all.path;
+        _cleanup_close_ int fd = open_path(path, O_RDONLY);
+        int r, q;
+
+        unpin_devices(c);
+        r = fd < 0 ? 0 : empty_cgroup(&all, fd, reterr_error);
+        if (r < 0)
+                return r;
+        q = scope_stop(c->scope, scope_is_users(c), reterr_error);
+        r = path ? remove_directories(&all, q < 0 ? NULL : reterr_error) : 0;
+        return q < 0 ? q : r;
+}
+
+int cgroup_remove(const Cgroup *c, Error *reterr_error) {
+        if (c->scope)
+                return remove_scope(c, reterr_error);
+        return c->path ? remove_directories(c, reterr_error) : 0;
 }

@@ -18,9 +18,10 @@
 #include "basic/fs-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
+#include "basic/time-util.h"
 
 #define MANAGER "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
-#define JOB_TIMEOUT_USEC (UINT64_C(180) * 1000000) /* longer than a unit's stop takes by default */
+#define JOB_TIMEOUT_USEC (180 * USEC_PER_SEC) /* longer than a unit's stop takes by default */
 
 static bool arg_user = false;
 
@@ -241,16 +242,9 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
         return 0;
 }
 
-static uint64_t now_usec_(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
-}
-
 /* The reply to a call has the job's path. */
 static int wait_for_job(sd_bus *bus, sd_bus_message *reply, Job *j) {
-        uint64_t end = now_usec_() + JOB_TIMEOUT_USEC;
+        uint64_t end = now_usec(CLOCK_MONOTONIC) + JOB_TIMEOUT_USEC;
         const char *path;
         int r;
 
@@ -260,7 +254,7 @@ static int wait_for_job(sd_bus *bus, sd_bus_message *reply, Job *j) {
         if (free_and_strdup(&j->path, path) < 0)
                 return -ENOMEM;
         while (!j->result) {
-                uint64_t now = now_usec_();
+                uint64_t now = now_usec(CLOCK_MONOTONIC);
 
                 r = sd_bus_process(bus, NULL);
                 if (r < 0)
@@ -276,8 +270,13 @@ static int wait_for_job(sd_bus *bus, sd_bus_message *reply, Job *j) {
         return 0;
 }
 
+/* Nothing waits for it: as a rule there is no unit any more that could be in the way. */
 static void reset_failed(sd_bus *bus, const char *unit) {
-        (void) sd_bus_call_method(bus, MANAGER, "ResetFailedUnit", NULL, NULL, "s", unit);
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+        if (sd_bus_message_new_method_call(bus, &m, MANAGER, "ResetFailedUnit") >= 0 &&
+            sd_bus_message_append(m, "s", unit) >= 0 && sd_bus_message_set_expect_reply(m, false) >= 0)
+                (void) sd_bus_send(bus, m, NULL);
 }
 
 static int stop(sd_bus *bus, const char *unit, Error *reterr_error) {
