@@ -28,6 +28,17 @@ typedef struct Verb {
         "     --no-pivot             Move the root instead of exchanging it: for a root on a ramdisk\n"     \
         "     --no-new-keyring       Leave the session keyring as it is\n"
 
+#define HELP_CRIU                                                                                           \
+        "     --tcp-established           Also TCP connections\n"                                           \
+        "     --ext-unix-sk               Also Unix sockets to the outside\n"                               \
+        "     --shell-job                 Also what belongs to a terminal of the outside\n"                 \
+        "     --file-locks                Also locks of files\n"                                            \
+        "     --lazy-pages                Memory follows when it is needed\n"                               \
+        "     --auto-dedup                Without pages that are in several images\n"                       \
+        "     --empty-ns=network          Without what is in this namespace\n"                              \
+        "     --manage-cgroups-mode=MODE  soft (default), full, strict or ignore\n"                         \
+        "     --network-lock=METHOD       iptables, nftables or skip\n"
+
 static const Verb verbs[] = {
         { "create", command_create, "CONTAINER", "Create a container, which start lets go on", HELP_CREATE },
         { "start", command_start, "CONTAINER", "Start a container that has been created", NULL },
@@ -91,6 +102,28 @@ static const Verb verbs[] = {
           "Show what a container uses, and when memory runs out, as JSON",
           "     --interval=TIME  Time between two lines of numbers (5s)\n"
           "     --stats          Only one line, now\n" },
+        { "checkpoint", command_checkpoint, "CONTAINER", "Write a container to files, by CRIU, and end it",
+          "     --image-path=DIR            Where to (default: checkpoint)\n"
+          "     --work-path=DIR             Where to write logs (default: the same)\n"
+          "     --leave-running             Do not end it\n"
+          "     --pre-dump                  Only memory, and do not end it\n"
+          "     --parent-path=DIR           The previous pre-dump, relative to --image-path\n" HELP_CRIU
+          "     --tcp-skip-in-flight        Without TCP connections that are being made\n"
+          "     --link-remap                Also deleted files that are open\n"
+          "     --page-server=ADDRESS:PORT  Send memory there\n"
+          "     --status-fd=FD              Gets a byte when --lazy-pages can begin\n" },
+        { "restore", command_restore, "CONTAINER", "Make a container of what checkpoint has written",
+          "  -b --bundle=DIR                The bundle, instead of the working directory\n"
+          "  -d --detach                    Do not wait for its end\n"
+          "     --image-path=DIR            Where it was written (default: checkpoint)\n"
+          "     --work-path=DIR             Where to write logs (default: the same)\n"
+          "     --console-socket=PATH       Pass the terminal to this socket\n"
+          "     --pid-file=FILE             Write the first process's number there\n" HELP_CRIU
+          "     --tcp-close                 TCP connections are closed\n"
+          "     --lsm-profile=TYPE:NAME     Another AppArmor profile or SELinux label\n"
+          "     --lsm-mount-context=TEXT    Another SELinux label of mounts\n"
+          "     --no-pivot                  Without effect\n"
+          "     --no-subreaper              Without effect\n" },
         { "spec", command_spec, NULL, "Write a config.json to begin with",
           "  -b --bundle=DIR  Into this directory, instead of the working directory\n"
           "     --rootless    For an ordinary user\n" },

@@ -3,8 +3,10 @@
 #include <grp.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "basic/fd-util.h"
 #include "basic/fs-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
@@ -146,14 +148,38 @@ int task_limit_caps(Task *t, Error *reterr_error) {
         return 0;
 }
 
-/* So that the user may open /dev/stdout and the like again. What all share (/dev/null) stays as it is. */
-int task_own_stdio(const Task *t, Error *reterr_error) {
-        struct stat st, null = {};
+static bool is_null_device(const struct stat *st) {
+        return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+}
 
-        (void) stat("/dev/null", &null);
+/* The container's instead of the host's: the latter is on a mount of the host, and so a way to it, and no
+ * checkpoint could be made of the process. */
+static int replace_null_device(int fd, Error *reterr_error) {
+        _cleanup_close_ int null = open("/dev/null", O_RDWR | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC);
+        struct stat st;
+
+        if (null < 0 || fstat(null, &st) < 0 || !is_null_device(&st))
+                return 0; /* There is none. */
+        if (dup2(null, fd) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot replace descriptor %d: %m", fd);
+        return 0;
+}
+
+/* So that the user may open /dev/stdout and the like again. */
+int task_own_stdio(const Task *t, Error *reterr_error) {
+        struct stat st;
+        int r;
+
         for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-                if (fstat(fd, &st) < 0 || st.st_uid == t->user.uid ||
-                    (S_ISCHR(st.st_mode) && st.st_rdev == null.st_rdev))
+                if (fstat(fd, &st) < 0)
+                        continue;
+                if (is_null_device(&st)) {
+                        r = replace_null_device(fd, reterr_error);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
+                if (st.st_uid == t->user.uid)
                         continue;
                 /* EINVAL: an owner that this user namespace does not know. */
                 if (fchown(fd, t->user.uid, t->user.gid) < 0 && errno != EINVAL && errno != EPERM &&
