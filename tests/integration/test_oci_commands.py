@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -83,7 +84,7 @@ class UsageTest(CommandTestCase):
     def test_help_of_each_verb(self):
         verbs = self.verbs()
         for verb in ("create", "start", "state", "kill", "delete", "run", "exec", "list", "ps", "pause", "resume", "update",
-                     "events", "spec", "features"):
+                     "events", "spec", "features", "checkpoint", "restore"):
             self.assertIn(verb, verbs)
         for verb in verbs:
             if verb != "launch":
@@ -544,6 +545,96 @@ class FeaturesTest(CommandTestCase):
                 spec = config(["true"])
                 spec["mounts"].append({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": [option]})
                 self.output(spec)
+
+
+class CheckpointTest(CommandTestCase):
+    hosts = "ab"
+
+    def setUp(self):
+        super().setUp()
+        self.images = tempfile.mkdtemp(prefix="test-oci-images-", dir="/var/tmp")
+        self.addCleanup(shutil.rmtree, self.images)
+
+    def needs_criu(self):
+        if not shutil.which("criu") or lib.run(["criu", "check"], check=False).returncode != 0:
+            self.skipTest("criu is not installed, or does not work here")
+
+    def test_without_criu(self):
+        name = self.start_container()
+        for verb in ("checkpoint", "restore"):
+            self.assertIn("criu is not installed", self.fails("--criu=/no/such", verb, name))
+        self.assertEqual(self.status(name), "running")
+
+    def test_errors(self):
+        """Of CRIU there is only a program that says nothing."""
+
+        name = self.create()
+        criu = ["--criu=/bin/true"]
+        self.assertIn("is created", self.fails(*criu, "checkpoint", name))
+        self.mooring("start", name)
+        image = f"--image-path={self.images}/x"
+        self.assertIn("--parent-path", self.fails(*criu, "checkpoint", "--parent-path=/abs", name))
+        self.assertIn("--parent-path", self.fails(*criu, "checkpoint", image, "--parent-path=../nosuch", name))
+        self.assertIn("CRIU", self.fails(*criu, "checkpoint", image, name))
+        self.assertEqual(self.status(name), "running")
+        self.assertIn("already exists", self.fails(*criu, "restore", image, name))
+        self.assertIn("/no/such", self.fails(*criu, "restore", "--image-path=/no/such", "other"))
+        self.assertIn("/no/such", self.fails(*criu, "restore", image, "--bundle=/no/such", "other"))
+        self.assertIn("CRIU", self.fails(*criu, "restore", image, "other"))
+        self.mooring("delete", "--force", name)
+        self.assertEqual(os.listdir(self.states), [])
+        self.assertFalse(os.path.exists("/sys/fs/cgroup/mooring/other"))
+        self.assertEqual(lib.mountinfo_count(), self.mounts_before)
+
+    def restore(self, name):
+        """In the background, without pipes that the container would hold."""
+
+        with tempfile.TemporaryFile("w+") as output:
+            p = subprocess.run(["mooring", "--root", self.states, "restore", "--detach", f"--image-path={self.images}/dump",
+                                name], cwd=self.bundle, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=60,
+                               check=False)
+            output.seek(0)
+            self.assertEqual(p.returncode, 0, output.read())
+
+    def test_it_goes_on(self):
+        self.needs_criu()
+        path = f"{self.bundle}/rootfs/tmp/count"
+        count = "i=0; while :; do i=$((i + 1)); echo $i > /tmp/new; mv /tmp/new /tmp/count; sleep 0.02; done"
+        name = self.start_container(config(["sh", "-c", count], namespaces=("pid", "mount", "uts", "ipc", "network", "cgroup"),
+                                           linux={"maskedPaths": ["/proc/kcore", "/proc/acpi"]}))
+
+        def number():
+            with open(path, encoding="ascii") as f:
+                return int(f.read())
+
+        lib.wait_until(lambda: os.path.exists(path) and number() > 10, what="it counts")
+        self.mooring("checkpoint", f"--image-path={self.images}/dump", "--leave-running", name)
+        before = number()
+        lib.wait_until(lambda: number() > before, what="it goes on")
+        self.mooring("checkpoint", f"--image-path={self.images}/dump", name)
+        self.assertEqual(os.listdir(self.states), [])
+        before = number()
+        self.restore(name)
+        self.assertEqual(self.status(name), "running")
+        lib.wait_until(lambda: number() > before, what="it goes on")
+        self.assertLess(number(), before + 1000)
+        pids = json.loads(self.mooring("ps", "-f", "json", name).stdout)
+        self.assertIn(self.state(name)["pid"], pids)
+        self.silent("delete", "--force", name)
+        self.assertEqual(os.listdir(self.states), [])
+        self.assertEqual(lib.mountinfo_count(), self.mounts_before)
+
+    def test_in_the_foreground(self):
+        self.needs_criu()
+        name = self.start_container(config(["sh", "-c", "while ! [ -e /tmp/end ]; do sleep 0.02; done; exit 7"]))
+        self.mooring("checkpoint", f"--image-path={self.images}/dump", name)
+        with subprocess.Popen(["mooring", "--root", self.states, "restore", f"--image-path={self.images}/dump", name],
+                              cwd=self.bundle, stdin=subprocess.DEVNULL) as p:
+            lib.wait_until(lambda: os.path.exists(f"{self.states}/{name}/status"), what="it is restored")
+            with open(f"{self.bundle}/rootfs/tmp/end", "w", encoding="ascii"):
+                pass
+            self.assertEqual(p.wait(20), 7)
+        self.assertEqual(os.listdir(self.states), [])
 
 
 class UpdateTest(CommandTestCase):
