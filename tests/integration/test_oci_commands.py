@@ -5,8 +5,10 @@ import fcntl
 import json
 import os
 import re
+import select
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -36,16 +38,18 @@ class CommandTestCase(lib_oci.OciTestCase):
     def mooring(self, *args, check=True, manager=None, **kwargs):
         return super().mooring(*args, check=check, manager=manager or self.manager, **kwargs)
 
-    def begin(self, spec, *verb):
-        """create, or run --detach: without pipes that the container would hold."""
+    def background(self, *verb):
+        """Without descriptors that the container would keep; what is wrong is in the log."""
 
+        with tempfile.NamedTemporaryFile("r", prefix="test-oci-log-") as log:
+            p = subprocess.run(["mooring", "--root", self.states, "--cgroup-manager", self.manager, "--log", log.name, *verb],
+                               cwd=self.bundle, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, timeout=60, check=False)
+            self.assertEqual(p.returncode, 0, log.read())
+
+    def begin(self, spec, *verb):
         name = self.new(spec)
-        with tempfile.TemporaryFile("w+") as output:
-            p = subprocess.run(["mooring", "--root", self.states, "--cgroup-manager", self.manager, *verb, name],
-                               cwd=self.bundle, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=60,
-                               check=False)
-            output.seek(0)
-            self.assertEqual(p.returncode, 0, output.read())
+        self.background(*verb, name)
         return name
 
     def create(self, spec=None):
@@ -586,16 +590,6 @@ class CheckpointTest(CommandTestCase):
         self.assertFalse(os.path.exists("/sys/fs/cgroup/mooring/other"))
         self.assertEqual(lib.mountinfo_count(), self.mounts_before)
 
-    def restore(self, name):
-        """In the background, without pipes that the container would hold."""
-
-        with tempfile.TemporaryFile("w+") as output:
-            p = subprocess.run(["mooring", "--root", self.states, "restore", "--detach", f"--image-path={self.images}/dump",
-                                name], cwd=self.bundle, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=60,
-                               check=False)
-            output.seek(0)
-            self.assertEqual(p.returncode, 0, output.read())
-
     def test_it_goes_on(self):
         self.needs_criu()
         path = f"{self.bundle}/rootfs/tmp/count"
@@ -614,7 +608,7 @@ class CheckpointTest(CommandTestCase):
         self.mooring("checkpoint", f"--image-path={self.images}/dump", name)
         self.assertEqual(os.listdir(self.states), [])
         before = number()
-        self.restore(name)
+        self.background("restore", "--detach", f"--image-path={self.images}/dump", name)
         self.assertEqual(self.status(name), "running")
         lib.wait_until(lambda: number() > before, what="it goes on")
         self.assertLess(number(), before + 1000)
@@ -635,6 +629,39 @@ class CheckpointTest(CommandTestCase):
                 pass
             self.assertEqual(p.wait(20), 7)
         self.assertEqual(os.listdir(self.states), [])
+
+
+    def terminal_of(self, verb, *args):
+        """Runs a command that passes a terminal on; returns its master."""
+
+        path = f"{self.images}/console"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(path)
+            listener.listen()
+            self.background(*verb, "--detach", f"--console-socket={path}", *args)
+            with listener.accept()[0] as connection:
+                fds = socket.recv_fds(connection, 100, 1)[1]
+        os.unlink(path)
+        self.addCleanup(os.close, fds[0])
+        return fds[0]
+
+    def ask(self, master, command, expected):
+        os.write(master, command)
+        text = b""
+        while expected not in text:
+            self.assertTrue(select.select([master], [], [], 20)[0], text)
+            text += os.read(master, 1000)
+
+    def test_terminal(self):
+        self.needs_criu()
+        spec = config(["sh"], {"terminal": True})
+        spec["mounts"].append({"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+                               "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666"]})
+        name = self.new(spec)
+        self.ask(self.terminal_of(["run"], name), b"n=41; echo ready-$n\n", b"ready-41")
+        self.mooring("checkpoint", f"--image-path={self.images}/dump", name)
+        master = self.terminal_of(["restore"], f"--image-path={self.images}/dump", name)
+        self.ask(master, b"echo again-$n\n", b"again-41")
 
 
 class UpdateTest(CommandTestCase):
@@ -693,8 +720,9 @@ class UpdateLimitsTest(CommandTestCase):
         self.check("systemd")
 
     def test_out_of_memory_is_an_event(self):
-        spec = config(["sh", "-c", "read x < /tmp/go; tail /dev/zero"], linux={"resources": {"memory": {"limit": 16777216,
-                                                                                                      "swap": 16777216}}})
+        # What starts this test may itself be protected from being killed.
+        spec = config(["sh", "-c", "read x < /tmp/go; tail /dev/zero"], {"oomScoreAdj": 0},
+                      {"resources": {"memory": {"limit": 16777216, "swap": 16777216}}})
         fifo = f"{self.bundle}/rootfs/tmp/go"
         os.mkfifo(fifo)
         name = self.start_container(spec)

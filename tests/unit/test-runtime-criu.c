@@ -12,11 +12,13 @@
 
 /* The coding of numbers and strings, by the examples of protobuf's own description. */
 static void test_write(void **state) {
-        static const uint8_t expected[] = { 0x08, 0x96, 0x01,                            /* 1: 150 */
-                                            0x12, 0x07, 't',  'e', 's', 't', 'i', 'n', 'g', /* 2: "testing" */
-                                            0x1a, 0x03, 0x08, 0x96, 0x01,                /* 3: { 1: 150 } */
-                                            0xf8, 0x03, 0x01,                            /* 63: 1 */
-                                            0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01 };
+        static const uint8_t expected[] = {
+                0x08, 0x96, 0x01,                                    /* 1: 150 */
+                0x12, 0x07, 't',  'e',  's',  't',  'i',  'n',  'g', /* 2: "testing" */
+                0x1a, 0x03, 0x08, 0x96, 0x01,                        /* 3: { 1: 150 } */
+                0xf8, 0x03, 0x01,                                    /* 63: 1 */
+                0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01
+        };
         _cleanup_(proto_writer_done) ProtoWriter w = {}, m = {};
 
         proto_write_int(&m, 1, 150);
@@ -32,8 +34,8 @@ static void test_write(void **state) {
 }
 
 static void test_read(void **state) {
-        static const uint8_t data[] = { 0x08, 0x96, 0x01, 0x12, 0x02, 'a', 'b', 0x1d, 1, 2, 3, 4,
-                                        0x21, 1,    2,    3,    4,    5,   6,   7,    8 };
+        static const uint8_t data[] = { 0x08, 0x96, 0x01, 0x12, 0x02, 'a', 'b', 0x1d, 1, 2, 3,
+                                        4,    0x21, 1,    2,    3,    4,   5,   6,    7, 8 };
         const uint8_t *p = data;
         size_t n = sizeof(data);
         ProtoField f;
@@ -67,12 +69,13 @@ static void check_bad(const void *data, size_t n) {
 #define CHECK_BAD(s) check_bad((s), sizeof(s) - 1)
 
 static void test_bad(void **state) {
-        CHECK_BAD("\x80");                                         /* cut short */
-        CHECK_BAD("\x08");                                         /* a key without a value */
+        CHECK_BAD("\x80");                                             /* cut short */
+        CHECK_BAD("\x08");                                             /* a key without a value */
         CHECK_BAD("\x08\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"); /* more than 64 bits */
-        CHECK_BAD("\x00\x01");                                     /* field 0 */
-        CHECK_BAD("\x0b");                                         /* a group */
-        CHECK_BAD("\x0a\x05" "abc");                               /* longer than what is there */
+        CHECK_BAD("\x00\x01");                                         /* field 0 */
+        CHECK_BAD("\x0b");                                             /* a group */
+        CHECK_BAD("\x0a\x05"
+                  "abc"); /* longer than what is there */
         CHECK_BAD("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
         CHECK_BAD("\x25\x01\x02");
         CHECK_BAD("\x22\x01\x80"); /* inside */
@@ -166,8 +169,9 @@ static void test_options(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_write),    cmocka_unit_test(test_read),      cmocka_unit_test(test_bad),
-                cmocka_unit_test(test_response), cmocka_unit_test(test_long_text), cmocka_unit_test(test_options),
+                cmocka_unit_test(test_write),     cmocka_unit_test(test_read),
+                cmocka_unit_test(test_bad),       cmocka_unit_test(test_response),
+                cmocka_unit_test(test_long_text), cmocka_unit_test(test_options),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
