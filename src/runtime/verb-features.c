@@ -116,8 +116,10 @@ static bool memory_policy_takes(const char *mode, const char *nodes, const char 
         _cleanup_json_ json_t *o =
                         json_pack("{s:s, s:s*, s:[s*]}", "mode", mode, "nodes", nodes, "flags", flag);
         SpecMemoryPolicy p = {};
+        bool takes = o && memory_policy_spec_parse(o, &p, NULL) >= 0;
 
-        return o && memory_policy_spec_parse(o, &p, NULL) >= 0;
+        bit_list_done(&p.nodes);
+        return takes;
 }
 
 static bool takes_memory_mode(const char *name) {
