@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "runtime/command.h"
+#include "runtime/report.h"
 
 static const char *const cgroup_manager_table[_CGROUP_MANAGER_MAX] = {
         [CGROUP_MANAGER_CGROUPFS] = "cgroupfs",
@@ -198,6 +199,8 @@ int command_dispatch(const GlobalOptions *g, int argc, char *argv[], Error *rete
                 current_options = g;
                 current_verb = v;
                 optind = 0; /* begins anew */
+                report_debug("%s: states in \"%s\", cgroup manager %s%s.", v->name, g->root,
+                             cgroup_manager_to_string(g->cgroup_manager), g->rootless ? ", rootless" : "");
                 return v->run(g, argc, argv, reterr_error);
         }
         return error_set(reterr_error, -EINVAL, "InvalidArgument",

@@ -183,6 +183,11 @@ class LogTest(CommandTestCase):
         p = self.mooring("--log-format=json", "state", "nosuch", check=False)
         self.assertEqual(json.loads(p.stderr)["level"], "error")
 
+    def test_debug(self):
+        for option in ("--debug", "--log-level=debug"):
+            self.assertIn(f'list: states in "{self.states}", cgroup manager cgroupfs', self.mooring(option, "list").stderr)
+        self.assertEqual(self.mooring("--log-level=error", "list").stderr, "")
+
     def test_journal(self):
         ident = f"test-log-{os.getpid()}"
         self.fails(f"--log=journald:{ident}", "state", "nosuch")
