@@ -10,10 +10,12 @@
 
 #include "basic/fd-util.h"
 #include "basic/fs-util.h"
+#include "basic/json.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "container/bundle.h"
 #include "container/record.h"
+#include "container/spec.h"
 
 #define BUNDLES_MAX 65536U
 
@@ -82,8 +84,24 @@ static int write_host_files(int fd, const char *hostname, bool host_network) {
         return 0;
 }
 
-int bundle_write(int containers_fd, const char *ns, const char *id, const char *config, const char *hostname,
-                 bool host_network, Error *reterr_error) {
+/* Bundles are written again where there is one already. */
+static int hold_profile(int fd, const BundleContent *content) {
+        _cleanup_free_ char *file = NULL;
+
+        if (!content->seccomp)
+                return 0;
+        file = strjoin(content->seccomp, ".json");
+        if (!file)
+                return -ENOMEM;
+        if (linkat(content->seccomp_fd, file, fd, "seccomp.json", 0) >= 0)
+                return 0;
+        if (errno != EEXIST || unlinkat(fd, "seccomp.json", 0) < 0)
+                return -errno;
+        return RET_NERRNO(linkat(content->seccomp_fd, file, fd, "seccomp.json", 0));
+}
+
+int bundle_write(int containers_fd, const char *ns, const char *id, const BundleContent *content,
+                 Error *reterr_error) {
         _cleanup_free_ char *name = bundle_name(ns, id, NULL);
         _cleanup_close_ int fd = -EBADF;
         int r;
@@ -94,9 +112,12 @@ int bundle_write(int containers_fd, const char *ns, const char *id, const char *
         if (r >= 0)
                 r = fd = open_beneath_nofollow(containers_fd, name, O_RDONLY | O_DIRECTORY, 0);
         if (r >= 0)
-                r = write_host_files(fd, hostname, host_network);
+                r = write_host_files(fd, content->hostname, content->host_network);
         if (r >= 0)
-                r = write_file_atomic_at(fd, "config.json", config, strlen(config), 0600, false);
+                r = hold_profile(fd, content);
+        if (r >= 0)
+                r = write_file_atomic_at(fd, "config.json", content->config, strlen(content->config), 0600,
+                                         false);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to write the bundle of container %s: %m",
                                        id);
@@ -104,12 +125,40 @@ int bundle_write(int containers_fd, const char *ns, const char *id, const char *
         return 0;
 }
 
-int bundle_read_config(int containers_fd, const char *ns, const char *id, char **ret) {
-        _cleanup_free_ char *name = bundle_name(ns, id, "config.json");
+static int read_json(int fd, const char *name, json_t **ret) {
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+        int r;
+
+        r = read_file_at(fd, name, BUNDLE_CONFIG_SIZE_MAX, &text, &n);
+        return r < 0 ? r : json_parse(text, n, BUNDLE_CONFIG_SIZE_MAX, ret, NULL);
+}
+
+int bundle_read_spec(int containers_fd, const char *ns, const char *id, char **ret) {
+        _cleanup_free_ char *name = bundle_name(ns, id, NULL);
+        _cleanup_json_ json_t *j = NULL, *profile = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        char *text;
+        int r;
 
         if (!name)
                 return -ENOMEM;
-        return read_file_at(containers_fd, name, BUNDLE_CONFIG_SIZE_MAX, ret, NULL);
+        r = fd = open_beneath_nofollow(containers_fd, name, O_RDONLY | O_DIRECTORY, 0);
+        if (r >= 0)
+                r = read_json(fd, "config.json", &j);
+        if (r >= 0)
+                r = read_json(fd, "seccomp.json", &profile);
+        if (r < 0 && !(r == -ENOENT && j))
+                return r;
+
+        if (profile && (json_object_set(json_object_get(j, "linux"), "seccomp", profile) < 0 ||
+                        json_object_del(json_object_get(j, "annotations"), ANNOTATION_SECCOMP) < 0))
+                return -EBADMSG;
+        text = json_dump(j, false);
+        if (!text)
+                return -ENOMEM;
+        *ret = text;
+        return 0;
 }
 
 int bundle_write_record(int containers_fd, const char *ns, const char *id, const char *text) {

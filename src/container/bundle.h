@@ -3,7 +3,8 @@
 
 /* The directory that mooring's launcher reads:
  * <runtime>/containers/<namespace>/<id>/{config.json,hosts,hostname,resolv.conf}. It lives on a tmpfs and is
- * written anew when it is missing, so that nothing is synced. record.json in it is the daemon's own. */
+ * written anew when it is missing, so that nothing is synced. record.json in it is the daemon's own, and so
+ * is seccomp.json: another link to the profile that config.json names (seccomp-store.h). */
 
 #include "basic/error.h"
 
@@ -14,10 +15,17 @@
 /* containers_fd: <runtime>/containers. */
 char *bundle_path(const char *runtime_dir, const char *ns, const char *id);
 bool bundle_exists(int containers_fd, const char *ns, const char *id);
-/* host_network: hosts and resolv.conf are the host's. */
-int bundle_write(int containers_fd, const char *ns, const char *id, const char *config, const char *hostname,
-                 bool host_network, Error *reterr_error);
-int bundle_read_config(int containers_fd, const char *ns, const char *id, char **ret);
+typedef struct BundleContent {
+        const char *config;
+        const char *hostname;
+        bool host_network;   /* hosts and resolv.conf are the host's */
+        const char *seccomp; /* name of the profile; NULL: none */
+        int seccomp_fd;      /* where it is */
+} BundleContent;
+int bundle_write(int containers_fd, const char *ns, const char *id, const BundleContent *content,
+                 Error *reterr_error);
+/* config.json with the profile in place of its name: what any runtime understands. */
+int bundle_read_spec(int containers_fd, const char *ns, const char *id, char **ret);
 /* What the next daemon needs if the database is lost; see container/record.h. The bundle is there. */
 int bundle_write_record(int containers_fd, const char *ns, const char *id, const char *text);
 int bundle_read_record(int containers_fd, const char *ns, const char *id, char **ret);

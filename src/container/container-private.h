@@ -5,7 +5,7 @@
 
 #include "container/container.h"
 #include "container/options.h"
-#include "container/seccomp.h"
+#include "container/seccomp-store.h"
 
 #define CONTAINER_START_TIMEOUT_USEC (UINT64_C(90) * 1000000)
 #define CONTAINER_STOP_TIMEOUT_USEC (UINT64_C(10) * 1000000)
@@ -25,8 +25,8 @@ struct ContainerManager {
         char *runtime_dir;
         int containers_fd;
         char *boot_id;
-        uint64_t capabilities;   /* that this host can give */
-        SeccompProfile *seccomp; /* read when first needed */
+        uint64_t capabilities; /* that this host can give */
+        SeccompStore *seccomp;
         uint64_t stop_timeout_usec;
         char *network;
         bool unreadable; /* there is a record that was ignored: what seems to belong to nobody may be its */

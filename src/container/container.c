@@ -217,22 +217,10 @@ Container *container_free(Container *c) {
         return NULL;
 }
 
-static int get_seccomp(ContainerManager *m, uint64_t capabilities, json_t **ret, Error *reterr_error) {
-        int r;
-
-        if (!m->seccomp) {
-                r = seccomp_profile_load(SECCOMP_PROFILE_PATH, &m->seccomp, reterr_error);
-                if (r < 0)
-                        return r;
-        }
-
-        return seccomp_profile_resolve(m->seccomp, capabilities, ret, reterr_error);
-}
-
 int container_write_bundle(Container *c, Error *reterr_error) {
         _cleanup_(snapshot_mount_done) SnapshotMount mount = {};
         _cleanup_free_ char *path = NULL, *text = NULL;
-        _cleanup_json_ json_t *seccomp = NULL;
+        char seccomp[SECCOMP_NAME_SIZE];
         ContainerManager *m = c->manager;
         uint64_t capabilities;
         int r;
@@ -241,7 +229,7 @@ int container_write_bundle(Container *c, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (!c->options.privileged_seccomp) {
-                r = get_seccomp(m, capabilities, &seccomp, reterr_error);
+                r = seccomp_store_get(m->seccomp, capabilities, seccomp, reterr_error);
                 if (r < 0)
                         return r;
         }
@@ -258,14 +246,20 @@ int container_write_bundle(Container *c, Error *reterr_error) {
                 .mount = &mount,
                 .bundle = path,
                 .capabilities = capabilities,
-                .seccomp = seccomp,
+                .seccomp = c->options.privileged_seccomp ? NULL : seccomp,
         };
         r = container_spec_build(&in, &text, reterr_error);
         if (r < 0)
                 return r;
 
-        r = bundle_write(m->containers_fd, c->row.ns, c->row.id, text, c->work->process.hostname,
-                         streq_ptr(c->options.network, "host"), reterr_error);
+        const BundleContent content = {
+                .config = text,
+                .hostname = c->work->process.hostname,
+                .host_network = streq_ptr(c->options.network, "host"),
+                .seccomp = in.seccomp,
+                .seccomp_fd = seccomp_store_fd(m->seccomp),
+        };
+        r = bundle_write(m->containers_fd, c->row.ns, c->row.id, &content, reterr_error);
         if (r < 0)
                 return r;
         r = container_write_record(c);
@@ -313,7 +307,8 @@ static int open_runtime_dir(ContainerManager *m, Error *reterr_error) {
                 return error_set_errno(reterr_error, r, "Failed to make the directories in %s: %m",
                                        m->runtime_dir);
 
-        return 0;
+        return seccomp_store_new(m->event, fd, SECCOMP_PROFILE_PATH, MOORING_PATH, &m->seccomp,
+                                 reterr_error);
 }
 
 static int read_boot_id(char **ret) {
@@ -396,7 +391,7 @@ ContainerManager *container_manager_free(ContainerManager *m) {
         hashmap_free(m->containers);
         hashmap_free(m->by_unit);
         hashmap_free(m->units);
-        seccomp_profile_free(m->seccomp);
+        seccomp_store_free(m->seccomp);
         safe_close(m->containers_fd);
         free(m->runtime_dir);
         free(m->boot_id);
@@ -819,12 +814,12 @@ int container_wait(Container *c, ContainerFunc func, void *userdata) {
 int container_get_spec(Container *c, char **ret, Error *reterr_error) {
         int r;
 
-        r = bundle_read_config(c->manager->containers_fd, c->row.ns, c->row.id, ret);
+        r = bundle_read_spec(c->manager->containers_fd, c->row.ns, c->row.id, ret);
         if (r == -ENOENT) { /* the host was booted since */
                 r = container_write_bundle(c, reterr_error);
                 if (r < 0)
                         return r;
-                r = bundle_read_config(c->manager->containers_fd, c->row.ns, c->row.id, ret);
+                r = bundle_read_spec(c->manager->containers_fd, c->row.ns, c->row.id, ret);
         }
         if (r < 0)
                 return error_set_errno(reterr_error, r,

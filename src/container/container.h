@@ -213,5 +213,5 @@ int container_list_processes(Container *c,
                              void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n,
                                           void *userdata),
                              void *userdata);
-/* config.json as it was written. */
+/* The specification, complete: config.json and the profile that it names. */
 int container_get_spec(Container *c, char **ret, Error *reterr_error);

@@ -23,6 +23,7 @@
 #include "basic/strv.h"
 #include "container/bundle.h"
 #include "container/container-private.h"
+#include "container/spec.h"
 
 typedef enum UnitPhase {
         UNIT_GONE,
@@ -340,6 +341,15 @@ static int drop_stray_snapshots(ContainerManager *m) {
         return r;
 }
 
+/* What the first container will most likely want, and every other. */
+static void prepare_defaults(ContainerManager *m) {
+        static const ContainerOptions none = {};
+        uint64_t capabilities;
+
+        if (container_capabilities_resolve(&none, m->capabilities, &capabilities, NULL) >= 0)
+                seccomp_store_prepare(m->seccomp, capabilities);
+}
+
 int container_manager_recovered(ContainerManager *m) {
         Container *c;
         int r;
@@ -348,6 +358,7 @@ int container_manager_recovered(ContainerManager *m) {
         HASHMAP_FOREACH(c, m->containers)
                 recover_container(c);
 
+        prepare_defaults(m);
         if (m->unreadable)
                 return 0;
         r = bundle_foreach(m->containers_fd, drop_bundle, m);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The file is read and resolved once for each set of capabilities: nearly all containers share one, and the
- * launcher caches its compiled form by the text that comes out of this. Conditions other than "caps" are
- * refused, not skipped: a rule that holds where it should not is a hole. */
+/* Conditions other than "caps" are refused, not skipped: a rule that holds where it should not is a hole. */
 
 #include <fcntl.h>
 
@@ -11,15 +9,8 @@
 #include "container/capability.h"
 #include "container/seccomp.h"
 
-typedef struct CachedProfile {
-        uint64_t capabilities;
-        json_t *json;
-} CachedProfile;
-
 struct SeccompProfile {
         json_t *json;
-        CachedProfile cached[SECCOMP_CACHED_MAX];
-        size_t n_cached;
 };
 
 int seccomp_profile_load(const char *path, SeccompProfile **ret, Error *reterr_error) {
@@ -55,8 +46,6 @@ SeccompProfile *seccomp_profile_free(SeccompProfile *p) {
         if (!p)
                 return NULL;
 
-        for (size_t i = 0; i < p->n_cached; i++)
-                json_decref(p->cached[i].json);
         json_decref(p->json);
         free(p);
         return NULL;
@@ -125,17 +114,11 @@ static int rule_resolve(json_t *rule, uint64_t capabilities, json_t **ret, Error
         return 1;
 }
 
-int seccomp_profile_resolve(SeccompProfile *p, uint64_t capabilities, json_t **ret, Error *reterr_error) {
+int seccomp_profile_resolve(const SeccompProfile *p, uint64_t capabilities, json_t **ret, Error *reterr_error) {
         _cleanup_json_ json_t *top = NULL;
         json_t *rules, *rule;
         size_t i;
         int r;
-
-        for (i = 0; i < p->n_cached; i++)
-                if (p->cached[i].capabilities == capabilities) {
-                        *ret = json_incref(p->cached[i].json);
-                        return 0;
-                }
 
         top = json_copy(p->json);
         rules = json_array();
@@ -151,10 +134,6 @@ int seccomp_profile_resolve(SeccompProfile *p, uint64_t capabilities, json_t **r
                 if (r > 0 && json_array_append_new(rules, resolved) < 0)
                         return -ENOMEM;
         }
-
-        /* Unusual sets beyond the cache's size are resolved each time. */
-        if (p->n_cached < SECCOMP_CACHED_MAX)
-                p->cached[p->n_cached++] = (CachedProfile){ capabilities, json_incref(top) };
 
         *ret = TAKE_PTR(top);
         return 0;

@@ -10,13 +10,11 @@
 #include "basic/error.h"
 
 #define SECCOMP_PROFILE_SIZE_MAX (1U << 20)
-#define SECCOMP_CACHED_MAX 16U /* sets of capabilities */
 
 typedef struct SeccompProfile SeccompProfile;
 
 int seccomp_profile_load(const char *path, SeccompProfile **ret, Error *reterr_error);
 SeccompProfile *seccomp_profile_free(SeccompProfile *p);
 DEFINE_CLEANUP_FUNC(SeccompProfile *, seccomp_profile_free)
-/* What goes into config.json for a container with these capabilities. *ret is a new reference; not to be
- * changed. */
-int seccomp_profile_resolve(SeccompProfile *p, uint64_t capabilities, json_t **ret, Error *reterr_error);
+/* linux.seccomp of a container with these capabilities. */
+int seccomp_profile_resolve(const SeccompProfile *p, uint64_t capabilities, json_t **ret, Error *reterr_error);

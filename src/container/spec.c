@@ -461,8 +461,6 @@ static json_t *linux_to_json(const SpecInput *in) {
                 r |= json_array_append_new(array, json_pack("{s:s}", "type", namespaces[i]));
         }
         r |= json_object_set_new(j, "namespaces", array);
-        if (in->seccomp)
-                r |= json_object_set(j, "seccomp", in->seccomp);
         r |= json_object_set_new(j, "maskedPaths", strings_to_json(masked));
         r |= json_object_set_new(j, "readonlyPaths", strings_to_json(readonly));
         if (r < 0) {
@@ -494,6 +492,8 @@ static json_t *annotations_to_json(const SpecInput *in) {
         r |= set_joined(j, ANNOTATION_PREFIX "rootfs.lower", in->mount->lower, ":");
         r |= json_object_set_new(j, ANNOTATION_PREFIX "rootfs.upper", json_string(in->mount->upper));
         r |= json_object_set_new(j, ANNOTATION_PREFIX "rootfs.work", json_string(strempty(in->mount->work)));
+        if (in->seccomp)
+                r |= json_object_set_new(j, ANNOTATION_SECCOMP, json_string(in->seccomp));
         if (in->process->user)
                 r |= json_object_set_new(j, ANNOTATION_PREFIX "user", json_string(in->process->user));
         if (strv_length(in->options->groups) > 0)

@@ -5,12 +5,12 @@
 
 #include "container/container.h"
 #include "container/options.h"
-#include "container/seccomp.h"
 #include "oci/image-config.h"
 #include "snapshot/snapshot.h"
 
 #define OCI_VERSION "1.2.0"
 #define ANNOTATION_PREFIX "org.moored."
+#define ANNOTATION_SECCOMP ANNOTATION_PREFIX "seccomp"
 
 /* image-spec conversion.md: arguments, environment, directory, user, annotations. "InvalidArgument" if there
  * is nothing to run. */
@@ -28,6 +28,6 @@ typedef struct SpecInput {
         const SnapshotMount *mount;
         const char *bundle; /* path of its directory: hosts, hostname and resolv.conf are there */
         uint64_t capabilities;
-        json_t *seccomp; /* or NULL: unconfined */
+        const char *seccomp; /* name of the profile (seccomp-store.h); NULL: unconfined */
 } SpecInput;
 int container_spec_build(const SpecInput *in, char **ret, Error *reterr_error);

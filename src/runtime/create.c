@@ -258,7 +258,7 @@ static int start_init(Creation *c, Error *reterr_error) {
                         .spec = p->spec,
                         .process = &p->spec->process,
                         .plan = p->plan,
-                        .seccomp = p->spec->seccomp ? &p->seccomp : NULL,
+                        .seccomp = p->seccomp.n > 0 ? &p->seccomp : NULL,
                         .clone = &p->clone,
                         .state = &c->state,
                         .unshare_flags = p->plan->clone_flags & late,

@@ -234,11 +234,9 @@ static int prepare_process(Exec *e, Error *reterr_error) {
         if (e->process.terminal && !shown && e->console_fd < 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Nobody would show the terminal: use --console-socket.");
-        if (e->spec->seccomp) {
-                r = seccomp_get(e->spec->seccomp, SECCOMP_CACHE_DIR, &e->seccomp, reterr_error);
-                if (r < 0)
-                        return r;
-        }
+        r = seccomp_get(e->spec, &e->seccomp, reterr_error);
+        if (r < 0)
+                return r;
         return seccomp_listener_connect(e->spec->seccomp, &e->listener_sock, reterr_error);
 }
 
@@ -278,7 +276,7 @@ static int start(Exec *e, Error *reterr_error) {
                 InitContext init = {
                         .spec = e->spec,
                         .process = &e->process,
-                        .seccomp = e->spec->seccomp ? &e->seccomp : NULL,
+                        .seccomp = e->seccomp.n > 0 ? &e->seccomp : NULL,
                         .clone = &e->clone,
                         .listener_sock = e->listener_sock,
                         .listener_state = &e->state,

@@ -80,7 +80,7 @@ static int start_init(Prepared *p, pid_t *ret_pid, int *ret_sock, Error *reterr_
                         .spec = p->spec,
                         .process = &p->spec->process,
                         .plan = p->plan,
-                        .seccomp = p->spec->seccomp ? &p->seccomp : NULL,
+                        .seccomp = p->seccomp.n > 0 ? &p->seccomp : NULL,
                         .clone = &p->clone,
                         .start_fd = -EBADF,
                         .report_fd = -EBADF,
@@ -179,4 +179,14 @@ int launch(char *argv[], const char *bundle) {
 
         report(&e);
         return error_exit_code(&e);
+}
+
+int launch_prepare_seccomp(const char *name) {
+        _cleanup_(seccomp_program_done) SeccompProgram p = {};
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        if (seccomp_get_by_name(name, NULL, &p, &e) >= 0)
+                return EXIT_SUCCESS;
+        dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));
+        return EXIT_FAILURE;
 }

@@ -6,3 +6,7 @@
  * 127 when there is no container; why is in the unit's status text ("Name: sentence") and, unless a client
  * reads it, on stderr. argv is main()'s, for self_protect(). */
 int launch(char *argv[], const char *bundle);
+
+/* `mooring prepare-seccomp NAME`: what launch() would have to do for the first container with this profile
+ * (ANNOTATION_SECCOMP). Returns the exit code. */
+int launch_prepare_seccomp(const char *name);

@@ -239,6 +239,9 @@ int main(int argc, char *argv[]) {
                 }
                 return launch(argv, argv[2]);
         }
+        /* What can be done ahead of it. */
+        if (argc == 3 && streq(argv[1], "prepare-seccomp"))
+                return launch_prepare_seccomp(argv[2]);
 
         r = run(&g, argc, argv, &e);
         if (r >= 0)

@@ -65,11 +65,9 @@ int prepare_plan(Prepared *p, const char *bundle, Error *reterr_error) {
         r = plan_new(p->spec, bundle, &p->plan, reterr_error);
         if (r < 0)
                 return r;
-        if (p->spec->seccomp) {
-                r = seccomp_get(p->spec->seccomp, SECCOMP_CACHE_DIR, &p->seccomp, reterr_error);
-                if (r < 0)
-                        return r;
-        }
+        r = seccomp_get(p->spec, &p->seccomp, reterr_error);
+        if (r < 0)
+                return r;
         p->clone.flags = p->plan->clone_flags;
         return open_namespaces(p, reterr_error);
 }

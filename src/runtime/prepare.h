@@ -6,14 +6,14 @@
 
 #include "runtime/clone.h"
 #include "runtime/plan.h"
-#include "runtime/seccomp-filter.h"
+#include "runtime/seccomp-cache.h"
 
 typedef struct Prepared {
         char *text; /* of config.json */
         size_t text_size;
         RuntimeSpec *spec;
         Plan *plan;
-        SeccompProgram seccomp;
+        SeccompProgram seccomp; /* n is 0: none */
         CloneSpec clone; /* owns its namespace_fds */
 } Prepared;
 

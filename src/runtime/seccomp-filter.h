@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* From linux.seccomp to the kernel's filter. Compiling a profile of some hundred system calls for three
- * architectures takes many times as long as everything else in a start, so the result is kept by content. */
+/* From linux.seccomp to the kernel's filter. A compiled one is best had of seccomp-cache.h. */
 
 #include <linux/filter.h>
 
@@ -12,8 +11,6 @@
 
 /* What the kernel takes: BPF_MAXINSNS. */
 #define SECCOMP_INSTRUCTIONS_MAX 4096U
-
-#define SECCOMP_CACHE_DIR MOORED_RUNTIME_DIR "/seccomp"
 
 typedef struct SeccompProgram {
         struct sock_filter *filter; /* owned */
@@ -27,9 +24,8 @@ void seccomp_program_done(SeccompProgram *p);
  * answered as unknown (ENOSYS) as long as the default is an errno. Errors name the member. */
 int seccomp_compile(const SeccompSpec *s, SeccompProgram *ret, Error *reterr_error);
 
-/* The same through the cache in directory cache_dir (made if its parent is there; where it cannot be used it
- * is not). */
-int seccomp_get(const SeccompSpec *s, const char *cache_dir, SeccompProgram *ret, Error *reterr_error);
+/* linux.seccomp.flags as those of seccomp(2). */
+int seccomp_flags_parse(const SeccompSpec *s, unsigned *ret, Error *reterr_error);
 
 /* Installs it for this process and what it becomes. */
 int seccomp_install(const SeccompProgram *p);

@@ -15,7 +15,7 @@
 #include "runtime/caps.h"
 #include "runtime/command.h"
 #include "runtime/mount-options.h"
-#include "runtime/seccomp-filter.h"
+#include "runtime/seccomp-cache.h"
 
 /* Headers of Linux 5.19. */
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV_ (1UL << 5)
@@ -92,7 +92,7 @@ static bool seccomp_takes(const char *action, const char *operator, const char *
         };
         _cleanup_(seccomp_program_done) SeccompProgram p = {};
 
-        return seccomp_get(&spec, "", &p, NULL) >= 0;
+        return seccomp_get_by_content(&spec, "", &p, NULL) >= 0;
 }
 
 static bool takes_action(const char *name) {

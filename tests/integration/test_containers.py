@@ -15,6 +15,7 @@ import lib
 from lib_container import BUSYBOX, DEBIAN, OBEDIENT, ContainerTestCase, events_since, last_event, status_of, topics_since, unit_of
 
 DEFAULT_CAPABILITIES = 0xa80425fb
+PROGRAMS = "/run/moored/seccomp"
 STUBBORN = "trap '' TERM; while :; do sleep 1000 & wait $!; done"
 
 
@@ -253,6 +254,51 @@ class InsideTest(ContainerTestCase):
         self.sh("unshare -m true", "--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined")
         status = dict(re.findall(r"^(\w+):\s*(\S+)", self.sh("cat /proc/self/status", "--security-opt=seccomp=unconfined"), re.M))
         self.assertEqual(status["Seccomp"], "0")
+
+    def test_seccomp_profiles_are_prepared(self):
+        def found():
+            """{name: (links of the profile, has a program)}"""
+
+            profiles = {f[:-5] for f in os.listdir(PROGRAMS) if re.fullmatch("[0-9a-f]{64}.json", f)}
+            return {p: (os.stat(f"{PROGRAMS}/{p}.json").st_nlink, os.path.exists(f"{PROGRAMS}/{p}.bpf")) for p in profiles}
+
+        def ready():
+            profiles = found()
+            return profiles and all(program for _, program in profiles.values())
+
+        # The usual one when the daemon starts, long before the first container; another version's program is not good enough.
+        lib.wait_until(ready, what="the default profile is compiled")
+        for name in os.listdir(PROGRAMS):
+            with open(f"{PROGRAMS}/{name}", "r+b") as f:
+                if name.endswith(".bpf"):
+                    f.truncate(50)
+        lib.kill9_moored()
+        lib.wait_until(lambda: any(os.stat(f"{PROGRAMS}/{name}.bpf").st_size > 1000 for name in found()), what="it is compiled again")
+
+        # One with other capabilities as soon as it is made.
+        before = found()
+        lib.moorctl("create", "--name=admin", "--cap-add=SYS_MODULE", BUSYBOX, "grep", "Seccomp:", "/proc/self/status")
+        lib.moorctl("create", "--name=usual", BUSYBOX, "true")
+        new = set(found()) - set(before)
+        self.assertEqual(len(new), 1)
+        self.assertEqual(found()[new.pop()][0], 2)
+        lib.wait_until(ready, what="the new profile is compiled")
+
+        # What the bus says is whole.
+        spec = lib.moorctl_json("inspect", "--spec", "admin")[0]["Spec"]
+        self.assertEqual(spec["linux"]["seccomp"]["defaultAction"], "SCMP_ACT_ERRNO")
+        self.assertNotIn("org.moored.seccomp", spec["annotations"])
+
+        # A container keeps its profile, also when the program is gone and the daemon another one.
+        for name in os.listdir(PROGRAMS):
+            if name.endswith(".bpf"):
+                os.unlink(f"{PROGRAMS}/{name}")
+        lib.kill9_moored()
+        lib.moorctl("start", "admin")
+        self.wait_state("admin", "exited")
+        self.assertIn("Seccomp:\t2", lib.moorctl("logs", "admin").stdout)
+        lib.moorctl("rm", "admin", "usual")
+        self.assertTrue(all(links == 1 for links, _ in found().values()), found())
 
     def test_masked_and_read_only_paths(self):
         self.assertEqual(self.sh("for f in /proc/kcore /proc/keys /proc/timer_list; do [ -e $f ] && cat $f; done; ls /sys/firmware 2>/dev/null; true"), "")

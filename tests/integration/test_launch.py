@@ -4,6 +4,7 @@
 import contextlib
 import copy
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -19,6 +20,7 @@ import lib
 BASE = "/var/lib/moored/test-launch"
 BUNDLES = "/run/moored/test-launch"
 PROFILE = "/usr/lib/moored/seccomp-default.json"
+PROGRAMS = "/run/moored/seccomp"
 CAPABILITIES = ["CAP_" + name for name in (
     "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
     "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE")]
@@ -643,12 +645,54 @@ class LaunchTest(unittest.TestCase):
     def test_seccomp_and_no_new_privileges(self):
         status = self.status()
         self.assertEqual((status["Seccomp"], status["NoNewPrivs"]), ("2", "1"))
-        self.assertTrue(os.listdir("/run/moored/seccomp"))
+        self.assertTrue(os.listdir(PROGRAMS))
         self.assertIn("not permitted", self.shell("unshare -m true 2>&1; true"))
 
     def test_seccomp_without_no_new_privileges(self):
         status = self.status(noNewPrivileges=False)
         self.assertEqual((status["Seccomp"], status["NoNewPrivs"]), ("2", "0"))
+
+    def test_seccomp_by_name(self):
+        """As moored does it: config.json only names the profile, and its program is made ahead of the start."""
+
+        profile = seccomp_profile()
+        profile["syscalls"].append({"names": ["getpgid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95})
+        text = json.dumps(profile)
+        name = hashlib.sha256(text.encode()).hexdigest()
+        os.makedirs(PROGRAMS, mode=0o700, exist_ok=True)
+        files = {suffix: f"{PROGRAMS}/{name}.{suffix}" for suffix in ("json", "bpf")}
+        self.addCleanup(lambda: [os.unlink(f) for f in files.values() if os.path.exists(f)])
+
+        def by_name(spec):
+            del spec["linux"]["seccomp"]
+            spec["annotations"]["org.moored.seccomp"] = name
+            return spec
+
+        self.fails(by_name(config(["true"])), 125, "NoSuchProfile", name)
+        with open(files["json"], "w", encoding="utf-8") as f:
+            f.write(text)
+        # Nobody has prepared it: the launcher does, and keeps it.
+        self.assertEqual(self.status(change=by_name)["Seccomp"], "2")
+        self.assertTrue(os.path.exists(files["bpf"]))
+        with open(files["bpf"], "r+b") as f:
+            f.truncate(100)
+        lib.run(["mooring", "prepare-seccomp", name])
+        self.assertGreater(os.stat(files["bpf"]).st_size, 1000)
+        # Now the program is all that it takes.
+        os.unlink(files["json"])
+        self.assertEqual(self.status(change=by_name)["Seccomp"], "2")
+        self.assertEqual(self.status(change=by_name, noNewPrivileges=False)["Seccomp"], "2")
+
+        os.unlink(files["bpf"])
+        result = lib.run(["mooring", "prepare-seccomp", name], check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(name, result.stderr)
+        spec = config(["true"])
+        spec["annotations"]["org.moored.seccomp"] = name
+        self.fails(spec, 125, "InvalidArgument", "exclude each other")
+        spec = by_name(config(["true"]))
+        spec["annotations"]["org.moored.seccomp"] = "../../../etc/passwd"
+        self.fails(spec, 125, "InvalidArgument", "not a SHA-256")
 
     def test_unconfined(self):
         def unconfined(spec):

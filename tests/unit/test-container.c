@@ -779,13 +779,19 @@ static void test_recover_lost(void **state) {
         assert_true(bundle_exists(t->m->containers_fd, "default", "web"));
 }
 
+static void write_stray_bundle(Test *t) {
+        const BundleContent content = { .config = "{}", .hostname = "h" };
+
+        assert_int_equal(bundle_write(t->m->containers_fd, "default", "web", &content, NULL), 0);
+}
+
 static void test_recover_strays(void **state) {
         Test *t = *state;
         uint64_t id;
 
         /* A snapshot and a bundle that no row knows of, and units that belong to nobody. */
         assert_int_equal(snapshot_prepare(t->f->snapshots, 1, false, &id, NULL), 0);
-        assert_int_equal(bundle_write(t->m->containers_fd, "default", "web", "{}", "h", false, NULL), 0);
+        write_stray_bundle(t);
         restart(t);
         tell(t, running(INVOCATION_1));
         assert_int_equal(t->systemd.n_stop, 1);
@@ -815,7 +821,7 @@ static void test_unreadable_record(void **state) {
                                                               .snapshot = id,
                                                               .exit_code = -1 }),
                          0);
-        assert_int_equal(bundle_write(t->m->containers_fd, "default", "web", "{}", "h", false, NULL), 0);
+        write_stray_bundle(t);
         restart(t);
         tell(t, running(INVOCATION_1));
         assert_int_equal(container_manager_recovered(t->m), 0);

@@ -28,7 +28,8 @@
 #include "basic/json.h"
 #include "basic/string-util.h"
 #include "runtime/command.h"
-#include "runtime/seccomp-filter.h"
+#include "runtime/plan.h"
+#include "runtime/seccomp-cache.h"
 #include "runtime/seccomp-listener.h"
 #include "runtime/spec-seccomp.h"
 
@@ -277,7 +278,7 @@ static void get(const SeccompSpec *s, const char *dir, SeccompProgram *ret) {
         _cleanup_error_ Error e = ERROR_NULL;
 
         seccomp_program_done(ret);
-        if (seccomp_get(s, dir, ret, &e) < 0)
+        if (seccomp_get_by_content(s, dir, ret, &e) < 0)
                 fail_msg("%s", error_message(&e));
 }
 
@@ -336,6 +337,156 @@ static void test_cache(void **state) {
         assert_int_equal(rm_rf_at(AT_FDCWD, dir), 0);
 }
 
+#define NAME_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define NAME_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define DENY_GETPPID                                                                                        \
+        "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"],\"syscalls\":["        \
+        "{\"names\":[\"getppid\"],\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":99}]}"
+
+static void put_file(const char *dir, const char *name, const char *text) {
+        _cleanup_free_ char *path = strjoin(dir, "/", name);
+
+        assert_int_equal(write_file_atomic_at(AT_FDCWD, path, text, strlen(text), 0600, false), 0);
+}
+
+static void get_by_name(const char *name, const char *dir, SeccompProgram *ret) {
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        seccomp_program_done(ret);
+        if (seccomp_get_by_name(name, dir, ret, &e) < 0)
+                fail_msg("%s", error_message(&e));
+}
+
+static void check_name_fails(const char *name, const char *dir, const char *error, const char *in_message) {
+        _cleanup_(seccomp_program_done) SeccompProgram p = {};
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        assert_true(seccomp_get_by_name(name, dir, &p, &e) < 0);
+        assert_string_equal(error_name(&e), error);
+        if (!strstr(error_message(&e), in_message))
+                fail_msg("\"%s\" is not in \"%s\"", in_message, error_message(&e));
+}
+
+static void test_cache_by_name(void **state) {
+        _cleanup_(seccomp_program_done) SeccompProgram p = {}, q = {};
+        char dir[] = "/tmp/test-seccomp-XXXXXX";
+        _cleanup_free_ char *program = NULL, *profile = NULL;
+        _cleanup_close_ int fd = -EBADF;
+
+        assert_non_null(mkdtemp(dir));
+        program = strjoin(dir, "/" NAME_A ".bpf");
+        profile = strjoin(dir, "/" NAME_A ".json");
+
+        check_name_fails(NAME_A, dir, "NoSuchProfile", NAME_A);
+        check_name_fails("../" NAME_A, dir, "InvalidArgument", "not a SHA-256");
+        check_name_fails("", dir, "InvalidArgument", "not a SHA-256");
+        put_file(dir, NAME_A ".json", "{");
+        check_name_fails(NAME_A, dir, "InvalidArgument", NAME_A);
+        put_file(dir, NAME_A ".json",
+                 "{\"defaultAction\":\"SCMP_ACT_NOTIFY\",\"listenerPath\":\"/x\"}");
+        check_name_fails(NAME_A, dir, "NotSupported", "listener");
+        assert_int_equal(access(program, F_OK), -1);
+
+        put_file(dir, NAME_A ".json", DENY_GETPPID);
+        get_by_name(NAME_A, dir, &p);
+        assert_int_equal(p.flags, 2);
+        assert_int_equal(under(&p, call_getppid), 99);
+        assert_int_equal(access(program, F_OK), 0);
+
+        /* From now on the program is enough, flags and all. */
+        assert_int_equal(unlink(profile), 0);
+        get_by_name(NAME_A, dir, &q);
+        assert_int_equal(q.flags, 2);
+        assert_int_equal(q.n, p.n);
+        assert_memory_equal(q.filter, p.filter, p.n * sizeof(struct sock_filter));
+        check_name_fails(NAME_B, dir, "NoSuchProfile", NAME_B);
+
+        /* Of another version of the compiler it is none. */
+        fd = open(program, O_WRONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, "M", 1, 32), 1);
+        check_name_fails(NAME_A, dir, "NoSuchProfile", NAME_A);
+        put_file(dir, NAME_A ".json", DENY_GETPPID);
+        get_by_name(NAME_A, dir, &q);
+        assert_int_equal(q.n, p.n);
+        assert_int_equal(unlink(profile), 0);
+        get_by_name(NAME_A, dir, &q);
+        assert_int_equal(rm_rf_at(AT_FDCWD, dir), 0);
+}
+
+static void set_age(const char *dir, const char *name, time_t age) {
+        _cleanup_free_ char *path = strjoin(dir, "/", name);
+        const struct timespec t[2] = { { .tv_sec = 1000000 - age }, { .tv_sec = 1000000 - age } };
+
+        assert_int_equal(utimensat(AT_FDCWD, path, t, 0), 0);
+}
+
+static bool exists(const char *dir, const char *name) {
+        _cleanup_free_ char *path = strjoin(dir, "/", name);
+
+        return access(path, F_OK) >= 0;
+}
+
+static void test_cache_is_bounded(void **state) {
+        _cleanup_(seccomp_program_done) SeccompProgram p = {};
+        char dir[] = "/tmp/test-seccomp-XXXXXX", name[64];
+        _cleanup_free_ char *from = NULL, *bundle = NULL, *to = NULL;
+
+        assert_non_null(mkdtemp(dir));
+        /* The older, the higher its number; a bundle holds the oldest profile. */
+        for (unsigned i = 0; i < SECCOMP_CACHE_PROGRAMS_MAX + 10; i++) {
+                snprintf(name, sizeof(name), "%u.bpf", i);
+                put_file(dir, name, "");
+                set_age(dir, name, i);
+        }
+        for (unsigned i = 0; i < SECCOMP_CACHE_PROFILES_MAX + 10; i++) {
+                snprintf(name, sizeof(name), "%u.json", i);
+                put_file(dir, name, "");
+                set_age(dir, name, i);
+        }
+        from = strjoin(dir, "/", name);
+        bundle = strjoin(dir, "/bundle");
+        assert_int_equal(mkdir(bundle, 0700), 0);
+        to = strjoin(bundle, "/seccomp.json");
+        assert_int_equal(link(from, to), 0);
+
+        put_file(dir, NAME_A ".json", DENY_GETPPID);
+        get_by_name(NAME_A, dir, &p);
+
+        assert_true(exists(dir, NAME_A ".bpf"));
+        assert_true(exists(dir, NAME_A ".json"));
+        assert_true(exists(dir, name));
+        for (unsigned i = 0; i < 10; i++) {
+                char program[64], profile[64];
+
+                /* One of each kind is beside the others. */
+                snprintf(program, sizeof(program), "%u.bpf", SECCOMP_CACHE_PROGRAMS_MAX - 2 + i);
+                snprintf(profile, sizeof(profile), "%u.json", SECCOMP_CACHE_PROFILES_MAX - 2 + i);
+                assert_int_equal(exists(dir, program), i == 0);
+                assert_int_equal(exists(dir, profile), i == 0);
+        }
+
+        assert_true(exists(dir, "0.bpf") && exists(dir, "0.json"));
+        assert_int_equal(rm_rf_at(AT_FDCWD, dir), 0);
+}
+
+static void test_annotation(void **state) {
+        static const char both[] = "{\"ociVersion\":\"1.2.0\",\"linux\":{\"seccomp\":{"
+                                   "\"defaultAction\":\"SCMP_ACT_ALLOW\"}},"
+                                   "\"annotations\":{\"" ANNOTATION_SECCOMP "\":\"" NAME_A "\"}}";
+        static const char none[] = "{\"ociVersion\":\"1.2.0\"}";
+        _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL, *empty = NULL;
+        _cleanup_(seccomp_program_done) SeccompProgram p = {};
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        assert_int_equal(runtime_spec_parse(both, strlen(both), &s, NULL), 0);
+        assert_int_equal(seccomp_get(s, &p, &e), -EINVAL);
+        assert_non_null(strstr(error_message(&e), ANNOTATION_SECCOMP));
+        assert_int_equal(runtime_spec_parse(none, strlen(none), &empty, NULL), 0);
+        assert_int_equal(seccomp_get(empty, &p, NULL), 0);
+        assert_int_equal(p.n, 0);
+}
+
 static void test_flags(void **state) {
         _cleanup_(seccomp_spec_freep) SeccompSpec *s = spec_from(
                         "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"flags\":[\"SECCOMP_FILTER_FLAG_LOG\"]}");
@@ -367,7 +518,7 @@ static void test_flags(void **state) {
         get(wait, "/nonexistent/cache", &p);
         assert_int_equal(p.flags, 32);
         seccomp_program_done(&p);
-        assert_true(seccomp_get(bad, "/nonexistent/cache", &p, &e) < 0);
+        assert_true(seccomp_get_by_content(bad, "/nonexistent/cache", &p, &e) < 0);
         assert_string_equal(error_name(&e), "NotSupported");
 }
 
@@ -412,7 +563,7 @@ static void test_unknown_names(void **state) {
                 percent[1] = fail ? '1' : '0';
                 memmove(percent, percent + 1, strlen(percent));
                 assert_int_equal(runtime_spec_parse(t, strlen(t), &s, NULL), 0);
-                assert_int_equal(seccomp_get(s->seccomp, dir, &p, &e) < 0, fail);
+                assert_int_equal(seccomp_get_by_content(s->seccomp, dir, &p, &e) < 0, fail);
                 if (fail)
                         assert_non_null(strstr(error_message(&e), "\"nosuch\" is not known"));
         }
@@ -587,6 +738,9 @@ int main(void) {
                 cmocka_unit_test(test_repeated_arguments_are_alternatives),
                 cmocka_unit_test(test_errors),
                 cmocka_unit_test(test_cache),
+                cmocka_unit_test(test_cache_by_name),
+                cmocka_unit_test(test_cache_is_bounded),
+                cmocka_unit_test(test_annotation),
                 cmocka_unit_test(test_flags),
                 cmocka_unit_test(test_foreign_architectures),
                 cmocka_unit_test(test_unknown_names),
