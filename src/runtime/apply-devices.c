@@ -9,10 +9,15 @@
 #include "runtime/apply-private.h"
 #include "runtime/mounts.h"
 
+void apply_close_parent(Apply *a) {
+        a->parent_fd = safe_close(a->parent_fd);
+        free(a->parent);
+        a->parent = NULL;
+}
+
 int apply_open_parent(Apply *a, const Operation *o, const char **ret_name, Error *reterr_error) {
         const char *slash = strrchr(o->target, '/');
         _cleanup_free_ char *parent = NULL;
-        int fd;
 
         assert(slash);
         if (!filename_is_valid(slash + 1))
@@ -22,17 +27,22 @@ int apply_open_parent(Apply *a, const Operation *o, const char **ret_name, Error
         if (!parent)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
 
-        fd = o->no_symlinks ? mount_target_open_nofollow(a->root_fd, parent)
-                            : mount_target_open(a->root_fd, parent, false);
-        if (fd == -ELOOP && o->no_symlinks)
-                return error_set(reterr_error, fd, "InvalidArgument",
-                                 "The image has a symbolic link at \"%s\": nothing is made there. Mount a "
-                                 "tmpfs on /dev.",
-                                 parent);
-        if (fd < 0)
-                return apply_cannot(o, fd, "make the directory for", reterr_error);
+        if (!streq_ptr(parent, a->parent)) {
+                apply_close_parent(a);
+                a->parent_fd = o->no_symlinks ? mount_target_open_nofollow(a->root_fd, parent)
+                                              : mount_target_open(a->root_fd, parent, false);
+                if (a->parent_fd == -ELOOP && o->no_symlinks)
+                        return error_set(reterr_error, a->parent_fd, "InvalidArgument",
+                                         "The image has a symbolic link at \"%s\": nothing is made there. "
+                                         "Mount a tmpfs on /dev.",
+                                         parent);
+                if (a->parent_fd < 0)
+                        return apply_cannot(o, a->parent_fd, "make the directory for", reterr_error);
+                /* One that was reached by symlinks will not do for what may have none. */
+                a->parent = o->no_symlinks ? TAKE_PTR(parent) : NULL;
+        }
         *ret_name = slash + 1;
-        return fd;
+        return a->parent_fd;
 }
 
 static bool is_node(const struct stat *st, const Operation *o) {
@@ -133,8 +143,8 @@ static bool is_same_node(int parent, const char *name, const Operation *o) {
 }
 
 int apply_device(Apply *a, const Operation *o, Error *reterr_error) {
-        _cleanup_close_ int parent = -EBADF;
         const char *name;
+        int parent;
 
         parent = apply_open_parent(a, o, &name, reterr_error);
         if (parent < 0)
@@ -171,8 +181,8 @@ static bool link_is_there(int parent, const char *name, const Operation *o) {
 }
 
 int apply_symlink(Apply *a, const Operation *o, Error *reterr_error) {
-        _cleanup_close_ int parent = -EBADF;
         const char *name;
+        int parent;
 
         parent = apply_open_parent(a, o, &name, reterr_error);
         if (parent < 0)
@@ -189,8 +199,9 @@ int apply_symlink(Apply *a, const Operation *o, Error *reterr_error) {
 }
 
 int apply_file(Apply *a, const Operation *o, Error *reterr_error) {
-        _cleanup_close_ int parent = -EBADF, fd = -EBADF;
+        _cleanup_close_ int fd = -EBADF;
         const char *name;
+        int parent;
 
         parent = apply_open_parent(a, o, &name, reterr_error);
         if (parent < 0)

@@ -310,9 +310,9 @@ int apply_bind(Apply *a, const Operation *o, Error *reterr_error) {
 /* ---- the others ---- */
 
 int apply_copy_symlink(Apply *a, const Operation *o, Error *reterr_error) {
-        _cleanup_close_ int parent = -EBADF;
         _cleanup_free_ char *there = NULL;
         const char *name;
+        int parent;
         ssize_t n;
 
         if (!o->data)

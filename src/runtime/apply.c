@@ -17,6 +17,7 @@ static void apply_done(Apply *a) {
         safe_close(a->root_fd);
         safe_close(a->empty_fd);
         safe_close(a->null_fd);
+        apply_close_parent(a);
         for (size_t i = 0; a->mount_fds && i < a->plan->n_operations; i++)
                 safe_close(a->mount_fds[i]);
         free(a->mount_fds);
@@ -274,7 +275,7 @@ static int apply_operation(Apply *a, const Operation *o, Error *reterr_error) {
 
 #define APPLY_INIT(p)                                                                                       \
         (Apply) {                                                                                           \
-                .plan = (p), .root_fd = -EBADF, .empty_fd = -EBADF, .null_fd = -EBADF                       \
+                .plan = (p), .root_fd = -EBADF, .empty_fd = -EBADF, .null_fd = -EBADF, .parent_fd = -EBADF  \
         }
 
 static int apply_range(Apply *a, size_t begin, size_t end, Error *reterr_error) {

@@ -117,8 +117,8 @@ static int parse_mappings(const char *text, const SpecIdMappings *container, Spe
                 if (r == -ENXIO)
                         return error_set(
                                         reterr_error, r, "InvalidArgument",
-                                        "idmap=: \"%s\" is relative to the container's user namespace, which "
-                                        "has no such id.",
+                                        "idmap=: \"%s\" is relative to the container's user namespace, "
+                                        "which has no such id.",
                                         item);
                 if (r < 0)
                         return error_set(reterr_error, r, "InvalidArgument",

@@ -97,8 +97,8 @@ static int plan_mapping(Plan *p, const RuntimeSpec *spec, const SpecMount *m, co
         else if (spec->uid_mappings.n == 0 || spec->gid_mappings.n == 0)
                 return error_set(
                                 reterr_error, -EINVAL, "InvalidArgument",
-                                "The mount on \"%s\" is to be idmapped, but neither it nor the container's user "
-                                "namespace has uidMappings and gidMappings.",
+                                "The mount on \"%s\" is to be idmapped, but neither it nor the container's "
+                                "user namespace has uidMappings and gidMappings.",
                                 m->destination);
         else
                 r = id_map_copy(&spec->uid_mappings, &spec->gid_mappings, &map);

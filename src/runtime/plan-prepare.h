@@ -9,8 +9,8 @@
 
 #include "runtime/plan.h"
 
-/* In the parent, before the container's process is made (which inherits the descriptors). Where nothing needs
- * it, it makes no system call. plan_apply() expects it to have been called. */
+/* In the parent, before the container's process is made (which inherits the descriptors). Where nothing
+ * needs it, it makes no system call. plan_apply() expects it to have been called. */
 int plan_prepare(Plan *p, Error *reterr_error);
 /* In the parent, when the child has them. */
 void plan_close(Plan *p);

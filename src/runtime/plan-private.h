@@ -11,7 +11,8 @@ int plan_oom(Error *reterr_error);
 Operation *plan_add(Plan *p, OperationType type, const char *target, const char *source);
 
 /* An entry of `mounts`. */
-int plan_mount(Plan *p, const RuntimeSpec *spec, const SpecMount *m, const char *bundle, Error *reterr_error);
+int plan_mount(Plan *p, const RuntimeSpec *spec, const SpecMount *m, const char *bundle,
+               Error *reterr_error);
 /* Devices, links, and a place for the console. */
 int plan_dev(Plan *p, const RuntimeSpec *spec, Error *reterr_error);
 /* What had to wait until everything in the file systems is there. */

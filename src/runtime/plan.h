@@ -35,7 +35,7 @@ typedef enum OperationType {
         OPERATION_BIND,         /* tree or file source on target */
         OPERATION_COPY_SYMLINK, /* if source is a symlink: the same at target; else as OPERATION_BIND */
         OPERATION_REMOUNT,      /* what is mounted on target: new flags and data, or (bind) attributes */
-        OPERATION_DEVICE,       /* node at target: mode, device, uid, gid; or (bind) the host's of that name */
+        OPERATION_DEVICE,       /* node at target: mode, device, owner; or (bind) the host's of that name */
         OPERATION_SYMLINK,      /* target → source, unless there is something */
         OPERATION_FILE,         /* an empty file at target, unless there is something */
         OPERATION_SYSCTL,       /* target is the name below /proc/sys, source the value; subject its kind of
@@ -55,7 +55,7 @@ DECLARE_STRING_TABLE(operation_type, OperationType);
 typedef enum OperationSource {
         OPERATION_SOURCE_NONE,      /* nothing */
         OPERATION_SOURCE_FALLBACK,  /* for a container's process that may not reach or change it */
-        OPERATION_SOURCE_PREFERRED, /* better than what the container's process can open, where it can be had */
+        OPERATION_SOURCE_PREFERRED, /* better than the container's process's, where it can be had */
         OPERATION_SOURCE_NEEDED,    /* what can be made by nobody else */
         _OPERATION_SOURCE_MAX,
         _OPERATION_SOURCE_INVALID = -EINVAL,
@@ -94,7 +94,7 @@ typedef struct Operation {
         size_t mapping; /* number of one of Plan.mappings + 1; 0: not idmapped */
         bool mapping_all;
         OperationSource prepare;
-        bool prepared; /* OPERATION_DEVICE: the node is in Plan.devices_fd, its name is the operation's number */
+        bool prepared; /* OPERATION_DEVICE: the node is in Plan.devices_fd, named by the operation's number */
         int fd;        /* what plan_prepare() opened, -EBADF: nothing; owned */
 } Operation;
 
@@ -115,7 +115,7 @@ typedef enum RootEntry {
 typedef struct Plan {
         Operation *operations;
         size_t n_operations;
-        size_t n_making; /* the first so many make things; those behind come after hooks, see plan_protect() */
+        size_t n_making; /* the first so many make things; those behind are plan_protect()'s */
         Mapping *mappings;
         size_t n_mappings;
         uint64_t clone_flags;            /* of the namespaces to be made */

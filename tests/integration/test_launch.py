@@ -534,6 +534,19 @@ class LaunchTest(unittest.TestCase):
         with open(f"/proc/{unit.pid()}/mountinfo", encoding="utf-8") as f:
             self.assertNotIn("late", f.read())
 
+    def test_shared_bind_is_not_the_hosts(self):
+        source = self.source()
+        os.makedirs(f"{source}/sub")
+        lib.run(["mount", "-t", "tmpfs", "shared", f"{source}/sub"])
+        self.addCleanup(lib.run, ["umount", f"{source}/sub"])
+        lib.run(["mount", "--make-shared", f"{source}/sub"])
+        with open("/proc/self/mountinfo", encoding="utf-8") as f:
+            group, = [line.split()[6] for line in f if line.split()[4] == f"{source}/sub"]
+        output = self.shell("cat /proc/self/mountinfo", change=self.bind(f"{source}/sub", "/a", "rbind", "rshared"))
+        tags, = [line.split(" - ")[0].split()[6:] for line in output.splitlines() if line.split()[4] == "/a"]
+        self.assertNotIn(group, tags)
+        self.assertIn(group.replace("shared", "master"), tags)
+
     # ---- attacks by the image on the mount points ----
 
     def test_symlinked_mount_points_stay_inside(self):
