@@ -238,9 +238,10 @@ static int command_error(int r, const char *name, const char *path, Error *reter
         if (r == -ENOENT || r == -ENOTDIR)
                 return error_set(reterr_error, r, "CommandNotFound",
                                  "The command \"%s\" does not exist in the container: %m", name);
+        /* The words that execve(2) would give are those by which engines know what it is. */
         if (r == -EISDIR)
                 return error_set(reterr_error, r, "CommandNotExecutable",
-                                 "The command \"%s\" is a directory.", path);
+                                 "The command \"%s\" is a directory: Permission denied", path);
         return error_set(reterr_error, r, "CommandNotExecutable",
                          "The command \"%s\" cannot be executed: %m", path);
 }
@@ -290,7 +291,14 @@ int task_find_command(Task *t, Error *reterr_error) {
 
 int task_execute(Task *t, Error *reterr_error) {
         char *none[] = { NULL };
+        int r;
 
         (void) execve(t->command, t->process->args, t->env ?: none);
-        return command_error(-errno, t->process->args[0], t->command, reterr_error);
+        r = -errno;
+        if (r == -ENOENT && access(t->command, F_OK) >= 0)
+                return error_set(reterr_error, r, "CommandNotFound",
+                                 "The command \"%s\" is there, but not the interpreter or dynamic loader "
+                                 "that it names: %m",
+                                 t->process->args[0]);
+        return command_error(r, t->process->args[0], t->command, reterr_error);
 }

@@ -67,7 +67,14 @@ class ProcessTest(RunTestCase):
         self.refused(config(["nosuch"]), "nosuch", "executable file not found in $PATH")
         self.refused(config(["/nosuch"]), "No such file or directory")
         self.refused(config(["/etc/passwd"]), "Permission denied")
-        self.refused(config(["/etc"]), "is a directory")
+        self.refused(config(["/etc"]), "is a directory", "Permission denied")
+        # What only the kernel sees is told by start: the container has been there.
+        for content, text in (("#!/nosuch\n", "interpreter"), ("what is this?\0", "Exec format error")):
+            with open(f"{self.bundle}/rootfs/program", "w", encoding="utf-8") as f:
+                f.write(content)
+            os.chmod(f.name, 0o755)
+            self.refused(config(["/program"]), "/program", text)
+            os.unlink(f.name)
 
     def test_identity(self):
         spec = config(["sh", "-c", "id -u; id -g; id -G; umask; pwd; echo $HOME"],
@@ -483,7 +490,8 @@ class ExecTest(RunTestCase):
 
     def test_refused(self):
         name = self.start_container(config(SLEEP))
-        for args, text in ((["nosuch"], "executable file not found in $PATH"), (["/nosuch"], "No such file or directory")):
+        for args, text in ((["nosuch"], "executable file not found in $PATH"), (["/nosuch"], "No such file or directory"),
+                           (["/etc"], "Permission denied")):
             self.assertIn(text, self.exec(name, args, check=False)[2])
         self.assertIn("--user=alice", self.exec(name, "-u", "alice", ["true"], check=False)[2])
         self.assertIn("--cap=nosuch", self.exec(name, "--cap", "nosuch", ["true"], check=False)[2])
