@@ -200,6 +200,21 @@ static int apply_detached(Apply *a, const Operation *o, int target, const char *
         return r < 0 ? apply_cannot(o, r, "keep", reterr_error) : 0;
 }
 
+/* Where a tmpfs goes that is to be like the directory below it. One that is made only for this becomes what a
+ * tmpfs is by itself, a place where all may write, and is one still when the container is started again. */
+static int open_tmpfs_target(Apply *a, const Operation *o, Error *reterr_error) {
+        _cleanup_close_ int target = -EBADF;
+        char path[PROC_FD_PATH_MAX];
+
+        target = open_in_root(a->root_fd, o->target, O_PATH, 0);
+        if (target >= 0)
+                return TAKE_FD(target);
+        target = open_target(a, o, false, reterr_error);
+        if (target >= 0 && chmod(proc_fd_path(path, target), 01777) < 0)
+                return apply_cannot(o, -errno, "set the mode of", reterr_error);
+        return TAKE_FD(target);
+}
+
 int apply_mount(Apply *a, const Operation *o, Error *reterr_error) {
         _cleanup_close_ int target = -EBADF;
         _cleanup_free_ char *data = NULL;
@@ -207,7 +222,8 @@ int apply_mount(Apply *a, const Operation *o, Error *reterr_error) {
         struct stat st;
         int r;
 
-        target = open_target(a, o, false, reterr_error);
+        target = o->inherit_mode && !o->target_nofollow ? open_tmpfs_target(a, o, reterr_error)
+                                                        : open_target(a, o, false, reterr_error);
         if (target < 0)
                 return target;
         if (o->inherit_mode && fstat(target, &st) < 0)

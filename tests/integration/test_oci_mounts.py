@@ -256,6 +256,11 @@ class TmpfsTest(MountTestCase):
         self.assertEqual(self.sh("stat -c %a /mode", tmpfs("/mode")), "1712\n")
         self.assertEqual(self.sh("stat -c %a /mode", tmpfs("/mode", "ro")), "1712\n")
         self.assertEqual(self.sh("stat -c %a /mode", tmpfs("/mode", "mode=1777")), "1777\n")
+        # One that is made only for this, and is there the next time.
+        self.addCleanup(shutil.rmtree, f"{self.root}/made", ignore_errors=True)
+        for options in ((), (), ("tmpcopyup",), ("ro",)):
+            self.assertEqual(self.sh("stat -c %a /made/here", tmpfs("/made/here", *options)), "1777\n")
+        self.assertEqual(self.sh("stat -c %a /made"), "755\n")
 
     def test_read_only_with_mounts_in_it(self):
         out = self.sh("cat /ro/a/b/file; touch /ro/x 2>&1; touch /ro/a/x 2>&1; true", tmpfs("/ro", "ro"),
