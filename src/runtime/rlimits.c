@@ -6,6 +6,7 @@
 
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
+#include "runtime/report.h"
 #include "runtime/rlimits.h"
 
 int notes_add(char **notes, char *sentence, Error *reterr_error) {
@@ -14,6 +15,10 @@ int notes_add(char **notes, char *sentence, Error *reterr_error) {
 
         if (!s)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+        if (!notes) {
+                report_warning("%s", s);
+                return 0;
+        }
         all = *notes ? strjoin(*notes, " ", s) : TAKE_PTR(s);
         if (!all)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
@@ -28,7 +33,7 @@ static int set_rlimit(pid_t pid, int resource, const SpecRlimit *l, char **notes
 
         if (prlimit(pid, (__rlimit_resource_t) resource, &wanted, NULL) >= 0)
                 return 0;
-        if (errno != EPERM || !notes || prlimit(pid, (__rlimit_resource_t) resource, NULL, &old) < 0)
+        if (errno != EPERM || prlimit(pid, (__rlimit_resource_t) resource, NULL, &old) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot set %s: %m",
                                        rlimit_to_string(resource));
 
@@ -75,7 +80,7 @@ int oom_score_apply(pid_t pid, const ProcessSpec *process, char **notes, Error *
                 return error_set_errno(reterr_error, -errno, "Cannot open %s: %m", path);
         r = write_full(fd, value,
                        (size_t) snprintf(value, sizeof(value), "%jd", (intmax_t) process->oom_score_adj));
-        if ((r == -EACCES || r == -EPERM) && notes)
+        if (r == -EACCES || r == -EPERM)
                 return notes_add(
                                 notes,
                                 strformat("oom_score_adj stays as it is: CAP_SYS_RESOURCE is missing here."),

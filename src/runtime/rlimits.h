@@ -8,10 +8,11 @@
 
 #include "runtime/spec-process.h"
 
-/* Adds a sentence (owned, NULL: out of memory) to a text of what could not be had. */
+/* Adds a sentence (owned, NULL: out of memory) to a text of what could not be had. notes NULL: it is reported
+ * (report.h). */
 int notes_add(char **notes, char *sentence, Error *reterr_error);
 
 /* pid 0: this process. Where a hard limit cannot be raised for want of a capability it stays as it is, which
- * is a note, unless notes is NULL: then it is an error. */
+ * is a note. */
 int rlimits_apply(pid_t pid, const ProcessSpec *process, char **notes, Error *reterr_error);
 int oom_score_apply(pid_t pid, const ProcessSpec *process, char **notes, Error *reterr_error);

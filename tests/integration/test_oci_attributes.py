@@ -133,6 +133,17 @@ class SchedulingTest(lib_oci.OciTestCase):
         self.assertEqual(out.split(), ["99", "100", "unlimited", "500"])
         self.refused(config(["true"], {"rlimits": [{"type": "RLIMIT_NONE", "soft": 0, "hard": 0}]}), "RLIMIT_NONE")
 
+    def test_limits_that_cannot_be_raised(self):
+        if may("import resource as r; r.setrlimit(r.RLIMIT_NPROC, (2**40, 2**40))"):
+            self.skipTest("root may raise limits here")
+        # Engines ask for more than a host has that is itself a container.
+        process = {"rlimits": [{"type": "RLIMIT_NPROC", "soft": 2**40, "hard": 2**40}], "oomScoreAdj": -500}
+        for more in ({}, {"linux": USER_NAMESPACE, "namespaces": ("pid", "mount", "user")}):
+            _, out, err = self.run_container(config(["sh", "-c", "cat /proc/self/limits"], process, **more))
+            self.assertRegex(out, r"Max processes +\d+ ")
+            self.assertIn("RLIMIT_NPROC is limited to", err)
+            self.assertIn("oom_score_adj stays as it is", err)
+
 
 class LabelTest(lib_oci.OciTestCase):
     def test_apparmor_is_not_there(self):
