@@ -217,13 +217,28 @@ static void test_mount_errors(void **state) {
                     "idmap");
 }
 
+/* clang-format off */
 #define IDMAPPED_MOUNTS                                                                                     \
-        ",\"mounts\":[{" BIND("/a") "," MAPPINGS("0", "1000") ",\"options\":[\"ridmap\"]},{" BIND(            \
-                        "/b") "," MAPPINGS("0", "1000") "},{" BIND("/c") ",\"options\":[\"idmap=uids=0-1000-10;"  \
-                                                                    "gids=0-1000-10\"]},{\"destination\":"  \
-                                                                    "\"/d\",\"type\":\"tmpfs\"," MAPPINGS(      \
-                                                                                    "5", "6") "},{" BIND(    \
-                                                                                    "/e") "}]"
+        ",\"mounts\":["                                                                                     \
+        "{" BIND("/a") "," MAPPINGS("0", "1000") ",\"options\":[\"ridmap\"]},"                              \
+        "{" BIND("/b") "," MAPPINGS("0", "1000") "},"                                                       \
+        "{" BIND("/c") ",\"options\":[\"idmap=uids=0-1000-10;gids=0-1000-10\"]},"                           \
+        "{\"destination\":\"/d\",\"type\":\"tmpfs\"," MAPPINGS("5", "6") "},"                               \
+        "{" BIND("/e") "}]"
+
+#define SHARED_MOUNTS                                                                                       \
+        ",\"mounts\":["                                                                                     \
+        "{" BIND("/a") ",\"options\":[\"rshared\"]},"                                                       \
+        "{" BIND("/b") ",\"options\":[\"slave\"]},"                                                         \
+        "{\"destination\":\"/c\",\"type\":\"tmpfs\",\"options\":[\"rprivate\"]}]"
+
+#define LABELLED_MOUNTS                                                                                     \
+        ",\"mounts\":["                                                                                     \
+        "{\"destination\":\"/a\",\"type\":\"tmpfs\"},"                                                      \
+        "{\"destination\":\"/p\",\"type\":\"proc\"},"                                                       \
+        "{\"destination\":\"/q\",\"type\":\"mqueue\"}]"
+
+/* clang-format on */
 
 static void test_idmapped(void **state) {
         _cleanup_(plan_freep) Plan *p = plan_of(SPEC(IDMAPPED_MOUNTS, ""));
@@ -248,13 +263,10 @@ static void test_idmapped(void **state) {
                     "InvalidArgument", "gidMappings");
 }
 
-#define SHARED_MOUNTS                                                                                       \
-        ",\"mounts\":[{" BIND("/a") ",\"options\":[\"rshared\"]},{" BIND("/b") ",\"options\":[\"slave\"]},{"     \
-        "\"destination\":\"/c\",\"type\":\"tmpfs\",\"options\":[\"rprivate\"]}]"
-
 static void test_propagation(void **state) {
-        _cleanup_(plan_freep) Plan *p = plan_of(SPEC(SHARED_MOUNTS, ",\"rootfsPropagation\":\"rshared\"")), *q = NULL,
-                                   *r = NULL;
+        _cleanup_(plan_freep) Plan *p = NULL, *q = NULL, *r = NULL;
+
+        p = plan_of(SPEC(SHARED_MOUNTS, ",\"rootfsPropagation\":\"rshared\""));
 
         assert_int_equal(p->root_propagation, MS_SLAVE);
         assert_int_equal(p->final_propagation, MS_SHARED | MS_REC);
@@ -304,7 +316,8 @@ static void test_tmpfs(void **state) {
         /* Writable until all mount points in it have been made. */
         assert_true(o->detached);
         assert_true(o->inherit_mode);
-        assert_int_equal(find(p, OPERATION_LATE_READONLY, "/a")->subject, index_of(p, OPERATION_MOUNT, "/a"));
+        assert_int_equal(find(p, OPERATION_LATE_READONLY, "/a")->subject,
+                         index_of(p, OPERATION_MOUNT, "/a"));
         assert_true(index_of(p, OPERATION_LATE_READONLY, "/a") > index_of(p, OPERATION_DEVICE, "/dev/null"));
         assert_true(index_of(p, OPERATION_LATE_READONLY, "/a") < index_of(p, OPERATION_MASK, "/x"));
         o = find(p, OPERATION_MOUNT, "/b");
@@ -318,18 +331,17 @@ static void test_tmpfs(void **state) {
 }
 
 static void test_default_options(void **state) {
-        _cleanup_(plan_freep) Plan *p = plan_of(ONE_MOUNT("\"destination\":\"/dev/pts\",\"type\":\"devpts\""));
+        _cleanup_(plan_freep) Plan *p = NULL;
 
+        p = plan_of(ONE_MOUNT("\"destination\":\"/dev/pts\",\"type\":\"devpts\""));
         assert_non_null(strstr(find(p, OPERATION_MOUNT, "/dev/pts")->data, "ptmxmode=0666"));
         assert_true(find(p, OPERATION_MOUNT, "/dev/pts")->flags & MS_NOSUID);
 }
 
-#define LABELLED_MOUNTS                                                                                     \
-        ",\"mounts\":[{\"destination\":\"/a\",\"type\":\"tmpfs\"},{\"destination\":\"/p\",\"type\":\"proc\"},"     \
-        "{\"destination\":\"/q\",\"type\":\"mqueue\"}]"
-
 static void test_label(void **state) {
-        _cleanup_(plan_freep) Plan *p = plan_of(SPEC(LABELLED_MOUNTS, ",\"mountLabel\":\"u:r:t:s0\"")), *q = NULL;
+        _cleanup_(plan_freep) Plan *p = NULL, *q = NULL;
+
+        p = plan_of(SPEC(LABELLED_MOUNTS, ",\"mountLabel\":\"u:r:t:s0\""));
 
         assert_string_equal(p->mount_label, "u:r:t:s0");
         assert_string_equal(p->mount_context_type, "context");
@@ -343,17 +355,23 @@ static void test_label(void **state) {
 }
 
 static void test_user_namespace(void **state) {
-        _cleanup_(plan_freep) Plan *p = plan_of(
-                        "{" BASE ",\"mounts\":[{" BIND("/a") "},{" BIND("/b") ",\"options\":[\"idmap\",\"shared\"]},{"
-                        "\"destination\":\"/sys\",\"type\":\"sysfs\"}],\"linux\":{" NAMESPACES(
-                                        ",{\"type\":\"user\"}") "," MAPPINGS("0", "1000") ",\"devices\":[{\"path\":"
-                        "\"/dev/x\",\"type\":\"c\"},{\"path\":\"/dev/y\",\"type\":\"p\"}]}}");
+        _cleanup_(plan_freep) Plan *p = NULL;
+        const Operation *o;
 
+        /* clang-format off */
+        p = plan_of("{" BASE ",\"mounts\":["
+                    "{" BIND("/a") "},"
+                    "{" BIND("/b") ",\"options\":[\"idmap\",\"shared\"]},"
+                    "{\"destination\":\"/sys\",\"type\":\"sysfs\"}],"
+                    "\"linux\":{" NAMESPACES(",{\"type\":\"user\"}") "," MAPPINGS("0", "1000") ","
+                    "\"devices\":[{\"path\":\"/dev/x\",\"type\":\"c\"},{\"path\":\"/dev/y\",\"type\":\"p\"}]}}");
+        /* clang-format on */
         assert_true(p->user_namespace);
         assert_int_equal(p->operations[0].prepare, OPERATION_SOURCE_FALLBACK);
         assert_int_equal(find(p, OPERATION_BIND, "/a")->prepare, OPERATION_SOURCE_FALLBACK);
-        assert_int_equal(find(p, OPERATION_BIND, "/b")->prepare, OPERATION_SOURCE_NEEDED);
-        assert_int_equal(p->mappings[find(p, OPERATION_BIND, "/b")->mapping - 1].map.uids.mappings[0].host_id, 1000);
+        o = find(p, OPERATION_BIND, "/b");
+        assert_int_equal(o->prepare, OPERATION_SOURCE_NEEDED);
+        assert_int_equal(p->mappings[o->mapping - 1].map.uids.mappings[0].host_id, 1000);
         assert_string_equal(find(p, OPERATION_MOUNT, "/sys")->fallback, "/sys");
         assert_true(find(p, OPERATION_DEVICE, "/dev/null")->bind);
         assert_int_equal(find(p, OPERATION_DEVICE, "/dev/null")->prepare, OPERATION_SOURCE_NONE);
@@ -365,9 +383,8 @@ static void test_added_mounts(void **state) {
         _cleanup_(runtime_spec_freep) RuntimeSpec *s = NULL, *added = NULL, *root = NULL;
         _cleanup_(plan_freep) Plan *p = NULL, *q = NULL;
         _cleanup_error_ Error e = ERROR_NULL;
-        const char *text = ONE_MOUNT(BIND("/a")), *with = SPEC(",\"mounts\":[{" BIND("/b") "},{\"destination\":\"/t\","
-                                                               "\"type\":\"tmpfs\"}]", ""),
-                   *on_root = ONE_MOUNT(BIND("/"));
+        const char *text = ONE_MOUNT(BIND("/a")), *on_root = ONE_MOUNT(BIND("/"));
+        const char *with = SPEC(",\"mounts\":[{" BIND("/b") "},{\"destination\":\"/t\",\"type\":\"tmpfs\"}]", "");
 
         assert_int_equal(runtime_spec_parse(text, strlen(text), &s, &e), 0);
         assert_int_equal(runtime_spec_parse(with, strlen(with), &added, &e), 0);
@@ -415,7 +432,8 @@ static void test_file_systems(void **state) {
         assert_false(o->no_symlinks);
 
         /* Without a cgroup namespace it is the host's. */
-        q = plan_of(ONE_MOUNT("\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"options\":[\"ro\"]"));
+        q = plan_of(ONE_MOUNT("\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\","
+                              "\"options\":[\"ro\"]"));
         o = find(q, OPERATION_BIND, "/sys/fs/cgroup");
         assert_string_equal(o->source, "/sys/fs/cgroup");
         assert_int_equal(o->attr_set_all, MOUNT_ATTR_RDONLY);
@@ -424,12 +442,12 @@ static void test_file_systems(void **state) {
 }
 
 static void test_devices(void **state) {
-        _cleanup_(plan_freep) Plan *p = plan_of(SPEC("", ",\"devices\":[{\"path\":\"/mnt/\",\"type\":\"b\","
-                                                         "\"major\":1,\"minor\":5,\"fileMode\":111,\"uid\":10},"
-                                                         "{\"path\":\"/dev/p\",\"type\":\"p\"}]")),
-                                   *q = NULL;
-        const Operation *o = find(p, OPERATION_DEVICE, "/mnt");
+        _cleanup_(plan_freep) Plan *p = NULL, *q = NULL;
+        const Operation *o;
 
+        p = plan_of(SPEC("", ",\"devices\":[{\"path\":\"/mnt/\",\"type\":\"b\",\"major\":1,\"minor\":5,"
+                             "\"fileMode\":111,\"uid\":10},{\"path\":\"/dev/p\",\"type\":\"p\"}]"));
+        o = find(p, OPERATION_DEVICE, "/mnt");
         assert_int_equal(o->mode, S_IFBLK | 0157);
         assert_int_equal(o->uid, 10);
         assert_false(o->optional);
@@ -441,7 +459,8 @@ static void test_devices(void **state) {
 
         /* The host's /dev is not filled. */
         q = plan_of(SPEC(",\"mounts\":[{\"destination\":\"/dev/\",\"source\":\"/dev\",\"options\":[\"rbind\"]}]",
-                         ",\"devices\":[{\"path\":\"/dev/x\",\"type\":\"c\"},{\"path\":\"/y\",\"type\":\"c\"}]"));
+                         ",\"devices\":[{\"path\":\"/dev/x\",\"type\":\"c\"},"
+                         "{\"path\":\"/y\",\"type\":\"c\"}]"));
         assert_null(find(q, OPERATION_DEVICE, "/dev/x"));
         assert_non_null(find(q, OPERATION_DEVICE, "/y"));
 }
