@@ -254,7 +254,8 @@ int apply_late_readonly(Apply *a, const Operation *o, Error *reterr_error) {
 /* ---- bind mounts ---- */
 
 /* This process's own view comes first: in a user namespace it keeps the attributes that the host has given a
- * mount locked. Only what cannot be had that way is the parent's. */
+ * mount locked. Only what cannot be had that way is the parent's. Where the parent has no more privileges, a
+ * mount that is "rw" by everybody's default stays as the host has it. */
 static int open_source(Apply *a, const Operation *o, Error *reterr_error) {
         _cleanup_error_ Error e = ERROR_NULL;
         int fd;
@@ -263,11 +264,17 @@ static int open_source(Apply *a, const Operation *o, Error *reterr_error) {
             (o->fd >= 0 && o->prepare == OPERATION_SOURCE_PREFERRED))
                 return o->fd < 0 ? apply_cannot(o, o->fd, "find the source of", reterr_error)
                                  : fd_dup(o->fd);
-        fd = operation_open_tree(a->plan, o, false, &e);
+        fd = operation_open_tree(a->plan, o, OPEN_TREE_INSIDE, &e);
         if (fd >= 0)
                 return fd;
         if (o->fd >= 0)
                 return fd_dup(o->fd);
+        if (fd == -EPERM && !a->plan->contained && (o->attr_clear != 0 || o->attr_clear_all != 0)) {
+                error_done(&e);
+                fd = operation_open_tree(a->plan, o, OPEN_TREE_LOCKED, &e);
+                if (fd >= 0)
+                        return fd;
+        }
         return error_move(reterr_error, &e);
 }
 

@@ -14,7 +14,25 @@
 #include "runtime/mounts.h"
 #include "runtime/plan-prepare.h"
 
-int operation_open_tree(const Plan *p, const Operation *o, bool outside, Error *reterr_error) {
+static int set_attributes(int tree, const Plan *p, const Operation *o, OpenTreeMode mode) {
+        /* What the host has locked cannot be changed, and what has not been asked to be cleared need not. */
+        bool locked = mode == OPEN_TREE_LOCKED;
+        const uint64_t keep = locked ? ~(uint64_t) MOUNT_ATTR__ATIME : ~(uint64_t) 0;
+        int r = 0;
+
+        /* A peer of the host's stays one only where that has been decided; see plan-mounts.c. */
+        if (mode == OPEN_TREE_OUTSIDE && p->user_namespace && o->propagation == MS_SHARED)
+                r = mount_set_attributes(tree, o->propagation_all, 0, 0, MS_SLAVE);
+        if (r >= 0)
+                r = mount_set_attributes(tree, true, o->attr_set_all & keep, locked ? 0 : o->attr_clear_all,
+                                         o->propagation_all ? o->propagation : 0);
+        if (r >= 0)
+                r = mount_set_attributes(tree, false, o->attr_set & keep, locked ? 0 : o->attr_clear,
+                                         o->propagation_all ? 0 : o->propagation);
+        return r;
+}
+
+int operation_open_tree(const Plan *p, const Operation *o, OpenTreeMode mode, Error *reterr_error) {
         _cleanup_close_ int tree = -EBADF;
         int r;
 
@@ -29,16 +47,7 @@ int operation_open_tree(const Plan *p, const Operation *o, bool outside, Error *
                 return error_set_errno(reterr_error, tree,
                                        "Cannot use \"%s\" as the source of a bind mount: %m", o->source);
 
-        /* A peer of the host's stays one only where that has been decided; see plan-mounts.c. */
-        r = outside && p->user_namespace && o->propagation == MS_SHARED
-                            ? mount_set_attributes(tree, o->propagation_all, 0, 0, MS_SLAVE)
-                            : 0;
-        if (r >= 0)
-                r = mount_set_attributes(tree, true, o->attr_set_all, o->attr_clear_all,
-                                         o->propagation_all ? o->propagation : 0);
-        if (r >= 0)
-                r = mount_set_attributes(tree, false, o->attr_set, o->attr_clear,
-                                         o->propagation_all ? 0 : o->propagation);
+        r = set_attributes(tree, p, o, mode);
         if (r < 0)
                 return error_set_errno(reterr_error, r,
                                        "Cannot set the options of the mount of \"%s\" on \"%s\": %m",
@@ -157,7 +166,7 @@ static int prepare_bind(Plan *p, Operation *o, Error *reterr_error) {
                         return 0;
         }
 
-        tree = operation_open_tree(p, o, true, &e);
+        tree = operation_open_tree(p, o, OPEN_TREE_OUTSIDE, &e);
         if (tree < 0) {
                 /* Perhaps the container's process can do it, in a mount namespace that is its own; it will
                  * say if not. */

@@ -15,9 +15,14 @@ int plan_prepare(Plan *p, Error *reterr_error);
 /* In the parent, when the child has them. */
 void plan_close(Plan *p);
 
-/* The detached tree of a bind mount, with its attributes but not idmapped. outside: this process is in the
- * host's namespaces. Errors: NoSuchSource. */
-int operation_open_tree(const Plan *p, const Operation *o, bool outside, Error *reterr_error);
+typedef enum OpenTreeMode {
+        OPEN_TREE_OUTSIDE, /* this process is in the host's namespaces */
+        OPEN_TREE_INSIDE,  /* in the container's */
+        OPEN_TREE_LOCKED,  /* in the container's, whose user namespace may not clear what the host has set */
+} OpenTreeMode;
+
+/* The detached tree of a bind mount, with its attributes but not idmapped. Errors: NoSuchSource. */
+int operation_open_tree(const Plan *p, const Operation *o, OpenTreeMode mode, Error *reterr_error);
 
 /* The options of a file system to be mounted on target (NULL: not known yet). *ret is owned, or NULL. */
 int operation_data(const Plan *p, const Operation *o, const struct stat *target, char **ret);

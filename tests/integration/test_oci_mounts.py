@@ -659,6 +659,38 @@ class KernelTest(MountTestCase):
         self.assertEqual(self.read(f"{fake}/net/ipv4/ip_forward"), "fake\n")
 
 
+class NestedTest(MountTestCase):
+    """The runtime is in a user namespace itself, without one for the container, as it is below podman of an ordinary user."""
+
+    def mooring(self, *args, **kwargs):
+        if args[0] != "run":
+            return super().mooring(*args, **kwargs)
+        return lib.run(["unshare", "--user", "--map-root-user", "--mount", "mooring", "--root", self.states, "--cgroup-manager",
+                        "disabled", *args], check=kwargs.get("check", True), cwd=self.bundle)
+
+    def test_devices_are_the_hosts(self):
+        device = {"path": "/dev/loop-control", "type": "c", "major": 10, "minor": 237}
+        out = self.sh("stat -c '%F %t:%T' /dev/null /dev/zero; echo x >/dev/null && echo ok")
+        self.assertEqual(out, "character special file 1:3\ncharacter special file 1:5\nok\n")
+        if os.path.exists("/dev/loop-control"):
+            self.assertEqual(self.sh("stat -c %t:%T /dev/loop-control", linux={"devices": [device]}), "a:ed\n")
+        self.not_run("/dev/nosuch", "the host does not have it", linux={"devices": [{**device, "path": "/dev/nosuch"}]})
+        self.not_run("/dev/null", linux={"devices": [{**device, "path": "/dev/null"}]})
+
+    def test_sys(self):
+        mounts = {m.target: m for m in self.mountinfo(KernelTest.SYS, namespaces=("pid", "mount", "uts", "ipc"))}
+        self.assertIn("ro", mounts["/sys"].options)
+        self.assertIn("ro", mounts["/sys/fs/cgroup"].options)
+
+    def test_what_the_host_has_locked(self):
+        self.host_mount(f"{self.source}/dir", "tmpfs", "-o", "ro,nosuid,noatime")
+        found = self.mount_on("/t", bind("/t", f"{self.source}/dir", "rbind", "rw", "suid", "exec", "relatime", "nodev")).options
+        self.assertEqual([o for o in ("ro", "nosuid", "noatime", "nodev") if o not in found], [])
+
+    def test_idmapped(self):
+        self.not_run("/t", mounts=[bind("/t", self.source, "bind", uidMappings=SHIFTED, gidMappings=SHIFTED)])
+
+
 class AddedTest(MountTestCase):
     """`mooring mounts`."""
 
