@@ -2,6 +2,7 @@
 """mooring's create, start, run and exec: the process, its namespaces, hooks, terminals and descriptors."""
 
 import array
+import fcntl
 import json
 import os
 import pty
@@ -111,18 +112,19 @@ class ProcessTest(RunTestCase):
     def test_preserved_descriptors(self):
         show = config(["sh", "-c", "for i in /proc/self/fd/*; do echo ${i##*/}; done"])
         read, write = os.pipe()
-        seven = os.dup2(read, 7)
+        # A number of its own, whatever else this process has open.
+        high = fcntl.fcntl(read, fcntl.F_DUPFD_CLOEXEC, 50)
         try:
             run = ["mooring", "--root", self.states, "--cgroup-manager", "disabled", "run"]
             # ls has one more open: the directory.
             without = subprocess.run([*run, self.new(show)], cwd=self.bundle, capture_output=True, text=True,
-                                     pass_fds=(seven,), check=True, timeout=60).stdout.split()
-            self.assertNotIn("7", without)
+                                     pass_fds=(high,), check=True, timeout=60).stdout.split()
+            self.assertNotIn(str(high), without)
             kept = subprocess.run([*run, "--preserve-fds", "100", self.new(show)], cwd=self.bundle, capture_output=True,
-                                  text=True, pass_fds=(seven,), check=True, timeout=60).stdout.split()
-            self.assertEqual(sorted(set(kept) - set(without)), ["7"])
+                                  text=True, pass_fds=(high,), check=True, timeout=60).stdout.split()
+            self.assertEqual(sorted(set(kept) - set(without)), [str(high)])
         finally:
-            for fd in (read, write, seven):
+            for fd in (read, write, high):
                 os.close(fd)
 
     def test_socket_activation(self):
