@@ -375,6 +375,10 @@ int cgroup_move(int dir_fd, pid_t pid) {
         return cgroup_write(dir_fd, "cgroup.procs", text);
 }
 
+static bool is_directory_below(const struct dirent *de) {
+        return de->d_type == DT_DIR && !streq(de->d_name, ".") && !streq(de->d_name, "..");
+}
+
 /* The directories right below, as paths that begin with prefix. */
 static int list_below(int dir_fd, const char *path, char ***ret) {
         _cleanup_close_ int fd = -EBADF;
@@ -389,7 +393,7 @@ static int list_below(int dir_fd, const char *path, char ***ret) {
                 return -errno;
         TAKE_FD(fd);
         while ((de = readdir(d)))
-                if (de->d_type == DT_DIR && de->d_name[0] != '.') {
+                if (is_directory_below(de)) {
                         if (strv_extendf(ret, "%s/%s", path, de->d_name) < 0) {
                                 closedir(d);
                                 return -ENOMEM;
@@ -433,7 +437,7 @@ static int first_below(int fd, char name[static NAME_MAX + 1]) {
         }
         name[0] = 0;
         while ((de = readdir(d)))
-                if (de->d_type == DT_DIR && de->d_name[0] != '.') {
+                if (is_directory_below(de)) {
                         (void) snprintf(name, NAME_MAX + 1, "%s", de->d_name);
                         break;
                 }

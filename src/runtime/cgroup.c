@@ -774,9 +774,11 @@ int cgroup_kill(const Cgroup *c, int signo, Error *reterr_error) {
         size_t n = 0;
         int r;
 
-        fd = open_dir(c, reterr_error);
+        fd = open_dir(c, c->path ? NULL : reterr_error);
+        if (fd == -ENOENT && c->path)
+                return 0; /* gone with its processes */
         if (fd < 0)
-                return fd;
+                return error_set_errno(reterr_error, fd, "Cannot open cgroup \"%s\": %m", strempty(c->path));
         /* Since Linux 5.14, at once and with what is forked meanwhile. */
         if (signo == SIGKILL && cgroup_write(fd, "cgroup.kill", "1") >= 0)
                 return 0;

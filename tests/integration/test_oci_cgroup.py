@@ -217,7 +217,7 @@ class RefusedTest(CgroupTestCase):
 
 class LifeTest(CgroupTestCase):
     def test_cgroups_of_its_own_go_with_it(self):
-        script = ("cd /sys/fs/cgroup && mkdir -p a/b/c d && echo $$ >a/b/c/cgroup.procs && "
+        script = ("cd /sys/fs/cgroup && mkdir -p a/b/c d .hidden/.x && echo $$ >a/b/c/cgroup.procs && "
                   "(sleep 1000 & echo $! >d/cgroup.procs) && exec sleep 1000")
         name = self.start(["sh", "-c", script], mounts=CGROUP_MOUNTS)
         base = f"{ROOT}/mooring/{name}"
