@@ -25,6 +25,7 @@ host_packages=(
         bash-completion bsdextrautils iproute2 nftables procps psmisc curl ca-certificates openssl strace kmod acl attr
         e2fsprogs less python3 pigz zstd busybox-static
         docker-registry skopeo umoci crun runc podman containerd containernetworking-plugins
+        uidmap dbus-user-session
 )
 
 # The product's own shared libraries. Their packages' names change with the ABI of time_t.
