@@ -12,6 +12,7 @@
 #include "runtime/apply-private.h"
 #include "runtime/apply.h"
 #include "runtime/mounts.h"
+#include "runtime/proc-file.h"
 
 static void apply_done(Apply *a) {
         safe_close(a->root_fd);
@@ -126,19 +127,17 @@ static int apply_directory(Apply *a, const Operation *o, Error *reterr_error) {
 /* By the host's /proc/sys: what is below follows the namespaces of the process that writes. Nothing of the
  * container's is mounted on it, and what is not procfs is not written to. */
 static int apply_sysctl(const Operation *o, Error *reterr_error) {
-        _cleanup_close_ int dir = -EBADF, fd = -EBADF;
-        struct statfs fs;
+        _cleanup_free_ char *path = strjoin("sys/", o->target);
         int r;
 
-        dir = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        fd = dir < 0 ? -errno
-                     : openat2_full(dir, o->target, O_WRONLY, 0,
-                                    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS |
-                                                    RESOLVE_NO_XDEV);
-        if (fd >= 0 && (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC))
-                return error_set(reterr_error, -EPERM, "InvalidArgument",
-                                 "linux.sysctl: /proc/sys/%s is not a file of the kernel's.", o->target);
-        r = fd < 0 ? fd : write_full(fd, o->source, strlen(o->source));
+        if (!path)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+        r = proc_file_write(path, o->source);
+        if (r == -EXDEV)
+                return error_set(reterr_error, r, "InvalidArgument",
+                                 "linux.sysctl: /proc/sys/%s is not a file of the kernel's, or something is "
+                                 "mounted on the way to it.",
+                                 o->target);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot set the sysctl \"%s\" to \"%s\": %m",
                                        o->target, o->source);

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -16,6 +17,9 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "runtime/clone.h"
+#include "runtime/proc-file.h"
+#include "runtime/report.h"
+#include "runtime/rlimits.h"
 
 static pid_t do_clone(const CloneSpec *c, bool sibling) {
         struct clone_args args = { .flags = c->flags };
@@ -32,14 +36,6 @@ static pid_t do_clone(const CloneSpec *c, bool sibling) {
         return (pid_t) RET_NERRNO((int) syscall(SYS_clone3, &args, sizeof(args)));
 }
 
-static int cannot_clone(int r, Error *reterr_error) {
-        if (r == -EPERM)
-                return error_set_errno(reterr_error, r,
-                                       "Cannot make the container's namespaces: %m. Without privileges it "
-                                       "takes a user namespace of its own.");
-        return error_set_errno(reterr_error, r, "Cannot make the container's namespaces: %m");
-}
-
 static bool joins_pid(const CloneSpec *c) {
         return c->namespace_fds[NAMESPACE_PID] >= 0 || (c->pidfd >= 0 && c->pidfd_flags & CLONE_NEWPID);
 }
@@ -53,6 +49,30 @@ static bool joins_something(const CloneSpec *c) {
 
 static bool joins_user(const CloneSpec *c) {
         return c->namespace_fds[NAMESPACE_USER] >= 0 || (c->pidfd >= 0 && c->pidfd_flags & CLONE_NEWUSER);
+}
+
+static int cannot_clone(const CloneSpec *c, int r, Error *reterr_error) {
+        if (r == -EACCES && c->cgroup_fd >= 0)
+                return error_set(reterr_error, r, "PermissionDenied",
+                                 "Cannot begin in the container's cgroup: %m. Without privileges both this "
+                                 "process and that cgroup must be in what has been delegated to the user, as "
+                                 "in \"systemd-run --user --scope\".");
+        if (r == -EPERM && !(c->flags & CLONE_NEWUSER))
+                return error_set_errno(reterr_error, r,
+                                       "Cannot make the container's namespaces: %m. Without privileges it "
+                                       "takes a user namespace of its own.");
+        if (r == -EPERM || (r == -ENOSPC && c->flags & CLONE_NEWUSER))
+                return error_set_errno(
+                                reterr_error, r,
+                                "Cannot make the container's namespaces: %m. The host does not let this user have "
+                                "user namespaces: see the sysctls %s.",
+                                r == -ENOSPC ? "user.max_*_namespaces"
+                                             : "kernel.unprivileged_userns_clone and "
+                                               "kernel.apparmor_restrict_unprivileged_userns");
+        if (r == -ENOMEM && joins_pid(c))
+                return error_set(reterr_error, r, "InvalidState",
+                                 "Cannot join the pid namespace: its first process has ended.");
+        return error_set_errno(reterr_error, r, "Cannot make the container's namespaces: %m");
 }
 
 /* flags: which of the kinds. The user namespace comes first: it is what gives the right to the others. */
@@ -81,44 +101,55 @@ static bool needs_intermediate(const CloneSpec *c) {
         return joins_something(c) && (c->flags & CLONE_NEWUSER || joins_user(c));
 }
 
+static void become_opaque(void) {
+        (void) prctl(PR_SET_DUMPABLE, 0);
+}
+
 int clone_join_rest(const CloneSpec *c, Error *reterr_error) {
-        if (needs_intermediate(c))
+        if (!joins_something(c) || needs_intermediate(c))
                 return 0;
+        become_opaque();
         return join(c, ~(uint64_t) CLONE_NEWPID, reterr_error);
 }
 
 /* What the intermediate process says before it ends. */
 typedef struct Report {
-        pid_t pid; /* or a negative errno */
-        char sentence[256];
+        pid_t pid;           /* or a negative errno */
+        char sentence[1024]; /* why not, or what could not be had */
 } Report;
 
 /* Returns 0 in the container's process; does not return in the intermediate one. */
 static int intermediate(const CloneSpec *c, int report_fd) {
         _cleanup_error_ Error e = ERROR_NULL;
-        Report report = {};
+        _cleanup_free_ char *notes = NULL;
+        Report said = {};
 
-        report.pid = join(c, ~(uint64_t) 0, &e);
-        if (report.pid >= 0 && joins_user(c) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) &&
+        /* While /proc/self is this user's: that of an opaque process is root's. */
+        if (c->process)
+                said.pid = oom_score_apply(0, c->process, &notes, &e);
+        become_opaque();
+        if (said.pid >= 0)
+                said.pid = join(c, ~(uint64_t) 0, &e);
+        if (said.pid >= 0 && joins_user(c) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) &&
             errno != EINVAL)
-                report.pid = error_set_errno(&e, -errno, "Cannot become root of the user namespace: %m");
-        if (report.pid >= 0) {
-                report.pid = do_clone(c, true);
-                if (report.pid == 0)
+                said.pid = error_set_errno(&e, -errno, "Cannot become root of the user namespace: %m");
+        if (said.pid >= 0) {
+                said.pid = do_clone(c, true);
+                if (said.pid == 0)
                         return 0;
-                if (report.pid < 0)
-                        cannot_clone(report.pid, &e);
+                if (said.pid < 0)
+                        cannot_clone(c, said.pid, &e);
         }
-        if (report.pid < 0)
-                (void) snprintf(report.sentence, sizeof(report.sentence), "%s", error_message(&e));
-        (void) write_full(report_fd, &report, sizeof(report));
+        (void) snprintf(said.sentence, sizeof(said.sentence), "%s",
+                        said.pid < 0 ? error_message(&e) : strempty(notes));
+        (void) write_full(report_fd, &said, sizeof(said));
         _exit(0);
 }
 
 static pid_t clone_by_intermediate(const CloneSpec *c, Error *reterr_error) {
         _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
         CloneSpec plain = CLONE_SPEC_INIT;
-        Report report = {};
+        Report said = {};
         pid_t pid;
 
         if (pipe2(pair, O_CLOEXEC) < 0)
@@ -129,7 +160,7 @@ static pid_t clone_by_intermediate(const CloneSpec *c, Error *reterr_error) {
         plain.cgroup_fd = c->cgroup_fd;
         pid = do_clone(&plain, c->sibling);
         if (pid < 0)
-                return error_set_errno(reterr_error, pid, "Cannot fork: %m");
+                return cannot_clone(&plain, pid, reterr_error);
         if (pid == 0) {
                 pair[0] = safe_close(pair[0]);
                 (void) intermediate(c, pair[1]);
@@ -137,39 +168,58 @@ static pid_t clone_by_intermediate(const CloneSpec *c, Error *reterr_error) {
         }
 
         pair[1] = safe_close(pair[1]);
-        if (TEMP_FAILURE_RETRY(read(pair[0], &report, sizeof(report))) != sizeof(report))
-                report = (Report){ .pid = -EIO,
-                                   .sentence = "The process that joins namespaces ended early." };
+        if (TEMP_FAILURE_RETRY(read(pair[0], &said, sizeof(said))) != sizeof(said))
+                said = (Report){ .pid = -EIO,
+                                 .sentence = "The process that joins namespaces ended early." };
         if (!c->sibling)
                 (void) TEMP_FAILURE_RETRY(waitpid(pid, NULL, 0));
-        if (report.pid < 0)
-                return error_set_errno(reterr_error, report.pid, "%s", report.sentence);
-        return report.pid;
+        if (said.pid < 0)
+                return error_set_errno(reterr_error, said.pid, "%s", said.sentence);
+        if (said.sentence[0])
+                report_warning("%s", said.sentence);
+        return said.pid;
 }
 
-pid_t clone_process(const CloneSpec *c, Error *reterr_error) {
+/* With the pid namespace the child gets into sight at its birth. */
+static pid_t clone_into_pid_namespace(const CloneSpec *c, Error *reterr_error) {
         _cleanup_close_ int own = -EBADF;
+        int r, dumpable;
         pid_t pid;
-        int r;
 
-        if (needs_intermediate(c))
-                return clone_by_intermediate(c, reterr_error);
+        own = RET_NERRNO(open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
+        if (own < 0)
+                return error_set_errno(reterr_error, own, "Cannot open /proc/self/ns/pid: %m");
+        r = join(c, CLONE_NEWPID, reterr_error);
+        if (r < 0)
+                return r;
 
-        if (joins_pid(c)) {
-                own = RET_NERRNO(open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
-                if (own < 0)
-                        return error_set_errno(reterr_error, own, "Cannot open /proc/self/ns/pid: %m");
-                r = join(c, CLONE_NEWPID, reterr_error);
-                if (r < 0)
-                        return r;
-        }
-
+        dumpable = prctl(PR_GET_DUMPABLE);
+        become_opaque();
         pid = do_clone(c, c->sibling);
         if (pid == 0)
                 return 0;
-        if (own >= 0 && setns(own, CLONE_NEWPID) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot return to the own pid namespace: %m");
-        return pid < 0 ? cannot_clone(pid, reterr_error) : pid;
+        if (dumpable == 1)
+                (void) prctl(PR_SET_DUMPABLE, 1);
+        if (setns(own, CLONE_NEWPID) < 0) {
+                r = -errno;
+                if (pid > 0) {
+                        (void) kill(pid, SIGKILL);
+                        (void) TEMP_FAILURE_RETRY(waitpid(pid, NULL, 0));
+                }
+                return error_set_errno(reterr_error, r, "Cannot return to the own pid namespace: %m");
+        }
+        return pid < 0 ? cannot_clone(c, pid, reterr_error) : pid;
+}
+
+pid_t clone_process(const CloneSpec *c, Error *reterr_error) {
+        pid_t pid;
+
+        if (needs_intermediate(c))
+                return clone_by_intermediate(c, reterr_error);
+        if (joins_pid(c))
+                return clone_into_pid_namespace(c, reterr_error);
+        pid = do_clone(c, c->sibling);
+        return pid < 0 ? cannot_clone(c, pid, reterr_error) : pid;
 }
 
 /* ---- a container that runs ---- */
@@ -222,12 +272,10 @@ static char *map_text(const SpecIdMappings *m) {
 }
 
 static int write_proc(pid_t pid, const char *name, const char *text) {
-        _cleanup_close_ int fd = -EBADF;
         char path[64];
 
-        (void) snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
-        fd = open(path, O_WRONLY | O_CLOEXEC);
-        return fd < 0 ? -errno : write_full(fd, text, strlen(text));
+        (void) snprintf(path, sizeof(path), "%d/%s", pid, name);
+        return proc_file_write(path, text);
 }
 
 /* newuidmap PID CONTAINER HOST SIZE … */
@@ -349,9 +397,9 @@ int time_namespace_enter(const RuntimeSpec *spec, Error *reterr_error) {
         char line[96];
         int r, n;
 
-        offsets = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+        offsets = proc_file_open("self/timens_offsets", O_WRONLY);
         if (offsets < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot open /proc/self/timens_offsets: %m");
+                return error_set_errno(reterr_error, offsets, "Cannot open /proc/self/timens_offsets: %m");
         for (TimeOffsetClock k = 0; k < _TIME_OFFSET_CLOCK_MAX; k++) {
                 const SpecTimeOffset *o = &spec->time_offsets[k];
 

@@ -14,6 +14,8 @@ typedef struct CloneSpec {
         uint64_t pidfd_flags;                   /* CLONE_NEW…; see setns(2), Linux 5.8 */
         int cgroup_fd;                          /* the cgroup to be born in (CLONE_INTO_CGROUP), -EBADF: this one's */
         bool sibling;                           /* a child of this process's parent instead of this one's */
+        const ProcessSpec *process; /* whose oom_score_adj is set before a user namespace is joined, in which
+                                       that is not possible any more; NULL: nobody's */
 } CloneSpec;
 
 #define CLONE_SPEC_INIT                                                                                      \
@@ -25,7 +27,10 @@ typedef struct CloneSpec {
  *
  * A process cannot change its own pid namespace, and what it joins it cannot leave: with something to join
  * an intermediate process does that and makes the child, which is this process's child all the same, if user
- * namespaces are involved; otherwise the child itself can do most of it. Nothing of this process is changed. */
+ * namespaces are involved; otherwise the child itself can do most of it. Nothing of this process is changed.
+ *
+ * Before anything is joined the process becomes opaque (PR_SET_DUMPABLE): others are there, and /proc/PID of one
+ * on its way in leads to this program, its descriptors, its environment and the host's root. */
 pid_t clone_process(const CloneSpec *c, Error *reterr_error);
 
 /* Fills c for a process that joins all of a running container's namespaces; spec is the container's. Errors:

@@ -240,6 +240,7 @@ static int start_init(Creation *c, Error *reterr_error) {
         _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
         Prepared *p = &c->prepared;
         uint64_t late = CLONE_NEWCGROUP | CLONE_NEWTIME;
+        bool unprivileged = geteuid() != 0;
         pid_t pid;
         int r;
 
@@ -268,6 +269,7 @@ static int start_init(Creation *c, Error *reterr_error) {
                         .user_namespace = p->spec->namespaces[NAMESPACE_USER].wanted,
                         .keep_keyring = c->options->no_new_keyring,
                         .no_pivot = c->options->no_pivot,
+                        .transparent = unprivileged,
                         .preserved = &c->preserved,
                         .start_fd = c->start_fd,
                         .report_fd = c->run ? pair[1] : c->report_fd,

@@ -142,6 +142,13 @@ static int reset_signals(void) {
         return RET_NERRNO(sigprocmask(SIG_SETMASK, &none, NULL));
 }
 
+static int die_with_parent(const InitContext *c, Error *reterr_error) {
+        /* That the launcher's init is no child of its parent has a reason. */
+        if (c->clone->sibling || prctl(PR_SET_PDEATHSIG, SIGKILL) >= 0)
+                return 0;
+        return error_set_errno(reterr_error, -errno, "Cannot ask for a signal at the runtime's end: %m");
+}
+
 static int new_session(bool keep_keyring, Error *reterr_error) {
         if (setsid() < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot make a session: %m");
@@ -164,8 +171,9 @@ static int wait_configured(Init *i, Error *reterr_error) {
         if (TEMP_FAILURE_RETRY(recv(c->sock, &m, sizeof(m), 0)) != sizeof(m))
                 return error_set(reterr_error, -EPIPE, "Failed", "The runtime ended during the set-up.");
         i->pid = m.pid;
+        /* The hooks that this process runs are in the container, and are told its number there. */
         if (c->state)
-                c->state->pid = m.pid;
+                c->state->pid = getpid();
         return 0;
 }
 
@@ -175,7 +183,8 @@ static int become_root(const InitContext *c, Error *reterr_error) {
                 return 0;
         if ((setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) && errno != EINVAL)
                 return error_set_errno(reterr_error, -errno, "Cannot become root of the user namespace: %m");
-        return 0;
+        /* What changes its user forgets this. */
+        return die_with_parent(c, reterr_error);
 }
 
 static int set_names(const RuntimeSpec *s, Error *reterr_error) {
@@ -281,6 +290,16 @@ static int build_root(Init *i, int *ret_root_fd, Error *reterr_error) {
         return 0;
 }
 
+/* The caller's is nobody's business in the container, neither that of what is executed there nor that of who
+ * reads /proc/PID/environ. */
+static void forget_environment(Task *t) {
+        static char *none[] = { NULL };
+
+        for (char **variable = environ; *variable; variable++)
+                explicit_bzero(*variable, strlen(*variable));
+        environ = t->env ?: none;
+}
+
 static int enter_root(Init *i, Error *reterr_error) {
         const InitContext *c = i->context;
         _cleanup_close_ int root_fd = -EBADF;
@@ -309,6 +328,7 @@ static int enter_root(Init *i, Error *reterr_error) {
         }
 
         root_fd = safe_close(root_fd);
+        forget_environment(&i->task);
         return close_descriptors(c, reterr_error);
 }
 
@@ -358,6 +378,9 @@ static int prepare_namespaces(Init *i, Error *reterr_error) {
         r = reset_signals();
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot reset the signals: %m");
+        r = die_with_parent(c, reterr_error);
+        if (r < 0)
+                return r;
         r = new_session(c->keep_keyring, reterr_error);
         if (r < 0)
                 return r;
@@ -386,6 +409,8 @@ static int prepare_namespaces(Init *i, Error *reterr_error) {
         r = become_root(c, reterr_error);
         if (r < 0)
                 return r;
+        /* The maps have been written, and nothing more is done to it by way of /proc/PID. */
+        (void) prctl(PR_SET_DUMPABLE, 0);
         return c->plan ? set_up_namespaces(c, reterr_error) : 0;
 }
 
@@ -473,6 +498,9 @@ _noreturn_ void init_run(InitContext *context) {
                                     error_message(&e), -EBADF);
                 _exit(error_exit_code(&e));
         }
+        (void) prctl(PR_SET_PDEATHSIG, 0);
+        if (context->transparent)
+                (void) prctl(PR_SET_DUMPABLE, 1);
         /* If the parent is gone nobody knows of this process. */
         if (ask(context->sock, INIT_MESSAGE_READY, strempty(i.task.notes), -EBADF, NULL) < 0)
                 _exit(EXIT_LAUNCH_FAILED);

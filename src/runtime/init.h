@@ -18,7 +18,8 @@
  *   go ------------------------------------------>
  *                                                   waits for `start` (created only), execve()
  *
- * An end of the parent is the end of the socket, and of init, until "go". */
+ * An end of the parent is the end of the socket, and of init, until "go"; until "ready" also by a signal, which
+ * takes a hook that runs in the container with it. */
 
 #include "runtime/clone.h"
 #include "runtime/plan.h"
@@ -69,6 +70,7 @@ typedef struct InitContext {
         bool user_namespace;    /* a new one, or another one than the parent's */
         bool keep_keyring;
         bool no_pivot;
+        bool transparent; /* while it waits for `start` its creator, who has no privileges, may join it */
         const PreservedFds *preserved; /* NULL: none */
         int start_fd;            /* the FIFO of `start`, for reading and writing; -EBADF: nothing to wait for */
         int report_fd; /* where a failure behind "go" is written as text, and whose end is the execution; -EBADF */

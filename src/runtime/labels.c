@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The label is written to a file of /proc, and what is written to the wrong file does something else, or
- * nothing at all, while the container runs unconfined: a mount on /proc that redirects the write is an old
- * trick. So the file is opened below the root of a /proc that is checked to be one, without crossing a
- * mount, and asked again what file system it is on. */
-
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/statfs.h>
@@ -12,49 +7,18 @@
 #include <unistd.h>
 
 #include "basic/fd-util.h"
-#include "basic/fs-util.h"
 #include "basic/string-util.h"
 #include "runtime/labels.h"
+#include "runtime/proc-file.h"
 
-#define PROC_ROOT_INODE 1
 #define UNCONFINED "unconfined"
 
-/* ---- /proc ---- */
-
-static int check_proc(int fd) {
-        struct statfs fs;
-
-        if (fstatfs(fd, &fs) < 0)
-                return -errno;
-        return fs.f_type == PROC_SUPER_MAGIC ? 0 : -EXDEV;
-}
-
-/* Opens a file of this thread's attr directory. */
+/* A file of this thread's attr directory. */
 static int open_attr(const char *name, int flags) {
-        _cleanup_close_ int proc = -EBADF, fd = -EBADF;
         char path[64];
-        struct stat st;
-        int r;
 
-        proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (proc < 0)
-                return -errno;
-        r = check_proc(proc);
-        if (r < 0)
-                return r;
-        if (fstat(proc, &st) < 0)
-                return -errno;
-        if (st.st_ino != PROC_ROOT_INODE)
-                return -EXDEV;
-
-        snprintf(path, sizeof(path), "thread-self/attr/%s", name);
-        fd = openat2_full(proc, path, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS);
-        if (fd < 0)
-                return fd;
-        r = check_proc(fd);
-        if (r < 0)
-                return r;
-        return TAKE_FD(fd);
+        (void) snprintf(path, sizeof(path), "thread-self/attr/%s", name);
+        return proc_file_open(path, flags);
 }
 
 static int write_attr(int fd, const char *member, const char *label, const char *text, Error *reterr_error) {

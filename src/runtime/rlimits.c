@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <fcntl.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
-#include "basic/fd-util.h"
 #include "basic/string-util.h"
+#include "runtime/proc-file.h"
 #include "runtime/report.h"
 #include "runtime/rlimits.h"
 
@@ -64,7 +62,6 @@ int rlimits_apply(pid_t pid, const ProcessSpec *process, char **notes, Error *re
 }
 
 int oom_score_apply(pid_t pid, const ProcessSpec *process, char **notes, Error *reterr_error) {
-        _cleanup_close_ int fd = -EBADF;
         char path[64], value[16];
         int r;
 
@@ -72,14 +69,11 @@ int oom_score_apply(pid_t pid, const ProcessSpec *process, char **notes, Error *
                 return 0;
 
         if (pid == 0)
-                (void) snprintf(path, sizeof(path), "/proc/self/oom_score_adj");
+                (void) snprintf(path, sizeof(path), "self/oom_score_adj");
         else
-                (void) snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
-        fd = open(path, O_WRONLY | O_CLOEXEC);
-        if (fd < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot open %s: %m", path);
-        r = write_full(fd, value,
-                       (size_t) snprintf(value, sizeof(value), "%jd", (intmax_t) process->oom_score_adj));
+                (void) snprintf(path, sizeof(path), "%d/oom_score_adj", pid);
+        (void) snprintf(value, sizeof(value), "%jd", (intmax_t) process->oom_score_adj);
+        r = proc_file_write(path, value);
         if (r == -EACCES || r == -EPERM)
                 return notes_add(
                                 notes,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <fcntl.h>
 #include <grp.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -165,6 +166,22 @@ static int replace_null_device(int fd, Error *reterr_error) {
         return 0;
 }
 
+/* Whether a descriptor that is the caller's may become the user's: what bytes flow through, and a file that
+ * they are written to. Not the host's devices, and not what is only read: it may be any file there is. */
+static bool is_for_user(int fd, const struct stat *st) {
+        switch (st->st_mode & S_IFMT) {
+        case S_IFIFO:
+        case S_IFSOCK:
+                return true;
+        case S_IFCHR:
+                return isatty(fd);
+        case S_IFREG:
+                return (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
+        default:
+                return false;
+        }
+}
+
 /* So that the user may open /dev/stdout and the like again. */
 int task_own_stdio(const Task *t, Error *reterr_error) {
         struct stat st;
@@ -179,7 +196,7 @@ int task_own_stdio(const Task *t, Error *reterr_error) {
                                 return r;
                         continue;
                 }
-                if (st.st_uid == t->user.uid)
+                if (st.st_uid == t->user.uid || !is_for_user(fd, &st))
                         continue;
                 /* EINVAL: an owner that this user namespace does not know. */
                 if (fchown(fd, t->user.uid, t->user.gid) < 0 && errno != EINVAL && errno != EPERM &&
@@ -208,11 +225,19 @@ int task_become_user(Task *t, Error *reterr_error) {
 
         /* A user namespace made without privileges has no setgroups(2): user_namespaces(7). */
         if (!keep_groups(t) && setgroups(u->n_groups, u->groups) < 0 && (errno != EPERM || u->n_groups > 0))
-                return error_set_errno(reterr_error, -errno, "Cannot set the supplementary groups: %m");
+                return error_set_errno(
+                                reterr_error, -errno,
+                                "Cannot set the supplementary groups: %m.%s",
+                                errno == EINVAL ? " linux.gidMappings must have each of them."
+                                : errno == EPERM ? " Without privileges it takes linux.gidMappings of more "
+                                                   "than one's own group, which newgidmap(1) sets."
+                                                 : "");
         if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setresgid(u->gid, u->gid, u->gid) < 0 ||
             setresuid(u->uid, u->uid, u->uid) < 0 || prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot become user %u, group %u: %m", u->uid,
-                                       u->gid);
+                return error_set_errno(reterr_error, -errno, "Cannot become user %u, group %u: %m%s", u->uid,
+                                       u->gid,
+                                       errno == EINVAL ? ": linux.uidMappings and gidMappings must have them."
+                                                       : "");
 
         r = caps_apply(&t->caps);
         if (r < 0)

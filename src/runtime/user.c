@@ -146,11 +146,11 @@ static bool group_has_member(const GroupEntry *g, Slice user) {
 
 static int read_one(int root_fd, const char *path, char **ret, size_t *ret_size, Error *reterr_error) {
         _cleanup_close_ int fd = -EBADF, readable = -EBADF;
-        char proc_path[PROC_FD_PATH_MAX];
-        struct stat st;
+        struct stat st, again;
         int r;
 
-        /* First without opening it in earnest: the image may have put a device or a FIFO there. */
+        /* First without opening it in earnest: the image may have put a device or a FIFO there. And then by
+         * its name again, if it is still that: /proc may be the container's, and not be one. */
         fd = open_in_root(root_fd, path, O_PATH, 0);
         if (fd == -ENOENT || fd == -ENOTDIR)
                 return 0;
@@ -162,9 +162,11 @@ static int read_one(int root_fd, const char *path, char **ret, size_t *ret_size,
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "The image's /%s is not a regular file.", path);
 
-        readable = open(proc_fd_path(proc_path, fd), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        readable = open_in_root(root_fd, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
         if (readable < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot open the image's /%s: %m", path);
+                return error_set_errno(reterr_error, readable, "Cannot open the image's /%s: %m", path);
+        if (fstat(readable, &again) < 0 || again.st_ino != st.st_ino || again.st_dev != st.st_dev)
+                return error_set(reterr_error, -EAGAIN, "Failed", "The image's /%s is being replaced.", path);
         r = read_all(readable, USER_DATABASE_SIZE_MAX, ret, ret_size);
         if (r == -EFBIG)
                 return error_set(reterr_error, r, "LimitExceeded",
