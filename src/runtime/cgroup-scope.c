@@ -502,6 +502,24 @@ int scope_set(const char *unit, const ScopeProperties *p, bool user, Error *rete
         return call_with_properties("set", unit, p, user, reterr_error);
 }
 
+int scope_attach(const char *unit, const char *below, pid_t pid, bool user, Error *reterr_error) {
+        _cleanup_strv_free_ char **argv = NULL;
+        int r;
+
+        r = strv_extend(&argv, "mooring-scope");
+        if (r >= 0 && user)
+                r = strv_extend(&argv, "--user");
+        if (r >= 0)
+                r = strv_extend(&argv, "attach");
+        if (r >= 0)
+                r = strv_extend(&argv, unit);
+        if (r >= 0)
+                r = strv_extend(&argv, below);
+        if (r >= 0)
+                r = strv_extendf(&argv, "%d", pid);
+        return r < 0 ? spec_oom(reterr_error) : call(argv, reterr_error);
+}
+
 int scope_stop(const char *unit, bool user, Error *reterr_error) {
         return call_with_properties("stop", unit, NULL, user, reterr_error);
 }

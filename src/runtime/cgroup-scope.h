@@ -48,5 +48,7 @@ int scope_property_parse(const char *name, const char *value, ScopeProperties *p
 /* Calls of the service manager, the user's own if user; each returns when its job is done. */
 int scope_start(const char *unit, const ScopeProperties *p, bool user, Error *reterr_error);
 int scope_set(const char *unit, const ScopeProperties *p, bool user, Error *reterr_error);
+/* Moves a process to the cgroup at the path `below` the unit's ("": the unit's). */
+int scope_attach(const char *unit, const char *below, pid_t pid, bool user, Error *reterr_error);
 /* 0 also if there is none. */
 int scope_stop(const char *unit, bool user, Error *reterr_error);

@@ -593,18 +593,37 @@ static bool scope_is_users(const Cgroup *c) {
         return geteuid() != 0 || (c->path && strstr(c->path, "/user@"));
 }
 
-/* The cgroup of the scope: what is above the container's with the unit's name, or that itself. NULL if there is
- * none, or no memory. */
-static char *scope_path(const Cgroup *c) {
-        char *path = c->path ? strdup(c->path) : NULL;
+/* How much of path names the cgroup of the scope: what is above the container's with the unit's name, or that
+ * itself. */
+static size_t scope_path_length(const Cgroup *c) {
         size_t l = strlen(c->scope);
 
-        for (char *p = path; p && (p = strstr(p, c->scope)); p++)
-                if (p > path && p[-1] == '/' && (p[l] == '/' || p[l] == 0)) {
-                        p[l] = 0;
-                        break;
-                }
-        return path;
+        for (const char *p = c->path; (p = strstr(p, c->scope)); p++)
+                if (p > c->path && p[-1] == '/' && (p[l] == '/' || p[l] == 0))
+                        return (size_t) (p - c->path) + l;
+        return strlen(c->path);
+}
+
+/* The cgroup of the scope. NULL if there is none, or no memory. */
+static char *scope_path(const Cgroup *c) {
+        return c->path ? strndup(c->path, scope_path_length(c)) : NULL;
+}
+
+int cgroup_attach_by_manager(const Cgroup *c, const char *sub, pid_t pid, Error *reterr_error) {
+        _cleanup_free_ char *path = NULL;
+        const char *below;
+        int r;
+
+        if (!c->path || !c->scope)
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
+                                 "The container is in no scope of a service manager.");
+        if (!isempty(sub)) {
+                r = cgroup_path_join(c->path, sub, &path);
+                if (r < 0)
+                        return error_set_errno(reterr_error, r, "Cannot use cgroup \"%s\": %m", sub);
+        }
+        below = (path ?: c->path) + scope_path_length(c);
+        return scope_attach(c->scope, below, pid, scope_is_users(c), reterr_error);
 }
 
 static int update_devices(const Cgroup *c, int dir_fd, const ResourceSpec *r, Error *reterr_error) {

@@ -53,6 +53,9 @@ int cgroup_attach(const Cgroup *c, pid_t pid, Error *reterr_error);
  * controllers to cgroups below and takes no processes, init's. */
 int cgroup_open_exec(const Cgroup *c, const char *sub, pid_t init, Error *reterr_error);
 int cgroup_attach_fd(int dir_fd, pid_t pid, Error *reterr_error);
+/* For a process that may not be moved there from where it is (-EACCES): by the service manager whose scope the
+ * container is in. -EOPNOTSUPP if it is in none. */
+int cgroup_attach_by_manager(const Cgroup *c, const char *sub, pid_t pid, Error *reterr_error);
 
 /* Changes limits of a cgroup that exists: those given in r. */
 int cgroup_update(const Cgroup *c, const ResourceSpec *r, Error *reterr_error);

@@ -256,11 +256,41 @@ static int connect_sockets(Exec *e, Error *reterr_error) {
 
 /* ---- all of it ---- */
 
+/* In the container's cgroup from birth. Who may not do that, outside of what has been delegated to a user, asks
+ * the service manager. */
+static pid_t clone_process_in_cgroup(Exec *e, bool *ret_attach, Error *reterr_error) {
+        _cleanup_error_ Error error = ERROR_NULL;
+        pid_t pid = clone_process(&e->clone, &error);
+
+        *ret_attach = false;
+        if (pid >= 0)
+                return pid;
+        if (pid != -EACCES || e->clone.cgroup_fd < 0 || !e->state.scope)
+                return error_move(reterr_error, &error);
+        e->clone.cgroup_fd = safe_close(e->clone.cgroup_fd);
+        *ret_attach = true;
+        return clone_process(&e->clone, reterr_error);
+}
+
+static int configure(Exec *e, bool attach, Error *reterr_error) {
+        InitConfigured m = { .pid = e->pid };
+        int r;
+
+        if (attach) {
+                Cgroup cgroup = { .path = e->state.cgroup_path, .scope = e->state.scope };
+
+                r = cgroup_attach_by_manager(&cgroup, e->options->cgroup, e->pid, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        if (send(e->sock, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
+                return error_set_errno(reterr_error, -errno, "Cannot speak to the process: %m");
+        return 0;
+}
+
 static int start(Exec *e, Error *reterr_error) {
         _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
-        bool user_namespace = e->clone.pidfd_flags & CLONE_NEWUSER,
-             configured = user_namespace || e->listener_sock >= 0;
-        InitConfigured m = {};
+        bool user_namespace = e->clone.pidfd_flags & CLONE_NEWUSER, configured, attach;
         int r;
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -269,9 +299,12 @@ static int start(Exec *e, Error *reterr_error) {
         r = attributes_set_affinity(0, &e->process.exec_cpus_initial, reterr_error);
         if (r < 0)
                 return r;
-        e->pid = clone_process(&e->clone, reterr_error);
+        if (user_namespace)
+                e->clone.process = &e->process;
+        e->pid = clone_process_in_cgroup(e, &attach, reterr_error);
         if (e->pid < 0)
                 return e->pid;
+        configured = attach || e->listener_sock >= 0;
         if (e->pid == 0) {
                 InitContext init = {
                         .spec = e->spec,
@@ -297,15 +330,7 @@ static int start(Exec *e, Error *reterr_error) {
         r = resctrl_join(&e->spec->intel_rdt, e->options->id, e->pid, reterr_error);
         if (r < 0)
                 return r;
-        if (!configured)
-                return 0;
-        r = user_namespace ? oom_score_apply(e->pid, &e->process, NULL, reterr_error) : 0;
-        if (r < 0)
-                return r;
-        m.pid = e->pid;
-        if (send(e->sock, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
-                return error_set_errno(reterr_error, -errno, "Cannot speak to the process: %m");
-        return 0;
+        return configured ? configure(e, attach, reterr_error) : 0;
 }
 
 static int converse(Exec *e, Error *reterr_error) {
@@ -366,11 +391,15 @@ static int exec_run(Exec *e, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (e->clone.pidfd_flags & CLONE_NEWUSER) {
-                r = rlimits_apply(e->pid, &e->process, NULL, reterr_error);
+                _cleanup_free_ char *notes = NULL;
+
+                r = rlimits_apply(e->pid, &e->process, &notes, reterr_error);
                 if (r >= 0)
                         r = attributes_apply(e->pid, &e->process, reterr_error);
                 if (r < 0)
                         return r;
+                if (notes)
+                        report_warning("%s", notes);
         }
         r = tell(e, reterr_error);
         if (r < 0)

@@ -402,6 +402,18 @@ static int set(sd_bus *bus, const char *unit, char *const *properties, Error *re
         return r < 0 ? refused(&e, r, "change", unit, reterr_error) : 0;
 }
 
+/* below: the cgroup's path below the unit's; "" for the unit's. */
+static int attach(sd_bus *bus, const char *unit, const char *below, const char *pid, Error *reterr_error) {
+        _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        uint32_t number;
+        int r;
+
+        if (parse_uint32(pid, &number) < 0 || number == 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is no process.", pid);
+        r = sd_bus_call_method(bus, MANAGER, "AttachProcessesToUnit", &e, NULL, "ssau", unit, below, 1, number);
+        return r < 0 ? refused(&e, r, "attach a process to", unit, reterr_error) : 0;
+}
+
 static int run(char *const *args, Error *reterr_error) {
         _cleanup_(bus_closep) sd_bus *bus = NULL;
         int r;
@@ -412,7 +424,8 @@ static int run(char *const *args, Error *reterr_error) {
         }
         if (!args[0] || !args[1])
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Usage: mooring-scope [--user] start|set|stop UNIT [NAME TYPE COUNT VALUE…]…");
+                                 "Usage: mooring-scope [--user] start|set|stop UNIT [NAME TYPE COUNT VALUE…]… or "
+                                 "mooring-scope [--user] attach UNIT CGROUP PID");
         r = open_manager(&bus);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot connect to %s service manager: %m",
@@ -424,7 +437,10 @@ static int run(char *const *args, Error *reterr_error) {
                 return set(bus, args[1], args + 2, reterr_error);
         if (streq(args[0], "stop"))
                 return stop(bus, args[1], reterr_error);
-        return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is none of start, set, stop.", args[0]);
+        if (streq(args[0], "attach") && args[2] && args[3])
+                return attach(bus, args[1], args[2], args[3], reterr_error);
+        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                         "\"%s\" is none of start, set, stop, attach, or an argument is missing.", args[0]);
 }
 
 int main(int argc, char *argv[]) {
