@@ -221,7 +221,12 @@ static int make_fs(Creation *c, Error *reterr_error) {
         STRV_FOREACH (place, others)
                 if (cgroup_make(c->root_fd, place, &c->made) >= 0)
                         return free_and_strdup(&c->cgroup.path, place) < 0 ? spec_oom(reterr_error) : 0;
-        return error_set_errno(reterr_error, r, "Cannot make cgroup \"%s\": %m", c->cgroup.path);
+        return error_set_errno(reterr_error, r, "Cannot make cgroup \"%s\": %m%s", c->cgroup.path,
+                               r == -EACCES && geteuid() != 0
+                                               ? ": without privileges there is one only in what has been delegated "
+                                                 "to the user, as in \"systemd-run --user -p Delegate=yes\", or by "
+                                                 "--systemd-cgroup."
+                                               : "");
 }
 
 static int create_fs(Creation *c, Error *reterr_error) {
@@ -859,12 +864,12 @@ static int remove_directories(const Cgroup *c, Error *reterr_error) {
         return 0;
 }
 
-static void unpin_devices(const Cgroup *c) {
+void cgroup_remove_pins(const char *scope) {
         /* Under whatever name it was created. */
         const char *const programs[] = { program_invocation_short_name, "mooring" };
 
         for (size_t i = 0; i < ELEMENTSOF(programs); i++) {
-                _cleanup_free_ char *pin = bpf_pin_path(programs[i], c->scope);
+                _cleanup_free_ char *pin = bpf_pin_path(programs[i], scope);
 
                 if (pin)
                         (void) unlink(pin);
@@ -879,7 +884,7 @@ static int remove_scope(const Cgroup *c, Error *reterr_error) {
         _cleanup_close_ int fd = open_path(path, O_RDONLY);
         int r, q;
 
-        unpin_devices(c);
+        cgroup_remove_pins(c->scope);
         r = fd < 0 ? 0 : empty_cgroup(&all, fd, reterr_error);
         if (r < 0)
                 return r;

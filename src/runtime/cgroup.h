@@ -72,5 +72,8 @@ int cgroup_processes(const Cgroup *c, pid_t **ret, size_t *ret_n);
 /* Kills what is left, waits, removes the directories and the scope. 0 also if there is none. */
 int cgroup_remove(const Cgroup *c, Error *reterr_error);
 
+/* Removes what a scope of that name has beside its cgroup. */
+void cgroup_remove_pins(const char *scope);
+
 /* runc's `events --stats` data: cpu, memory, pids, io, hugetlb, … */
 int cgroup_stats(const Cgroup *c, json_t **ret, Error *reterr_error);

@@ -90,7 +90,7 @@ int container_run_hooks(const Container *c, HookType type, ContainerStatus statu
 
         /* Most containers have none, and need not be parsed for that. */
         r = read_spec(c, hook_type_to_string(type), &spec, reterr_error);
-        return r < 0 || !spec ? r : hooks_run(spec->hooks, type, &c->state, status, reterr_error);
+        return r < 0 || !spec ? r : hooks_run(spec->hooks, type, &c->state, status, -EBADF, reterr_error);
 }
 
 int container_kill_init(const Container *c, Error *reterr_error) {

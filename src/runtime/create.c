@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -31,6 +32,7 @@
 #include "runtime/notify-proxy.h"
 #include "runtime/plan-prepare.h"
 #include "runtime/prepare.h"
+#include "runtime/remains.h"
 #include "runtime/report.h"
 #include "runtime/resctrl.h"
 #include "runtime/rlimits.h"
@@ -64,6 +66,7 @@ typedef struct Creation {
         pid_t pid; /* 0: none; owned until committed */
         bool has_resctrl;
         NetdevMoves *moves; /* network devices that are the container's now */
+        bool hooks_due; /* its end is one that the hooks for it are run at */
 } Creation;
 
 #define CREATION_INIT                                                                                       \
@@ -77,6 +80,15 @@ static int oom(Error *reterr_error) {
         return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
 }
 
+/* runtime.md, "Lifecycle", 12 and 13. */
+static void run_poststop(const Creation *c) {
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        if (c->hooks_due && hooks_run(c->prepared.spec->hooks, HOOK_POSTSTOP, &c->state, CONTAINER_STOPPED,
+                                      -EBADF, &e) < 0)
+                report_error(&e);
+}
+
 /* Ends what has been begun and removes it. */
 static void creation_undo(Creation *c) {
         if (c->pid > 0) {
@@ -88,6 +100,7 @@ static void creation_undo(Creation *c) {
         if (c->has_resctrl)
                 (void) resctrl_remove(&c->prepared.spec->intel_rdt, c->options->id, NULL);
         (void) cgroup_remove(&c->cgroup, NULL);
+        run_poststop(c);
         if (c->dir_fd >= 0)
                 (void) state_dir_remove(c->root_fd, c->options->id);
         c->dir_fd = safe_close(c->dir_fd);
@@ -318,9 +331,13 @@ static int configure_init(Creation *c, Error *reterr_error) {
                         return r;
         }
         if (spec->namespaces[NAMESPACE_USER].wanted) {
-                r = oom_score_apply(c->pid, &spec->process, NULL, reterr_error);
+                _cleanup_free_ char *notes = NULL;
+
+                r = oom_score_apply(c->pid, &spec->process, &notes, reterr_error);
                 if (r < 0)
                         return r;
+                if (notes)
+                        report_warning("%s", notes);
         }
         r = resctrl_create(&spec->intel_rdt, c->options->id, c->pid, reterr_error);
         if (r < 0)
@@ -342,31 +359,56 @@ static int take_terminal(Creation *c, int master, Error *reterr_error) {
         return foreground_show(&c->foreground, TAKE_FD(fd), reterr_error);
 }
 
+static int wait_init(const Creation *c, Error *reterr_error) {
+        struct pollfd p[] = { { .fd = c->sock, .events = POLLIN },
+                              { .fd = c->foreground.interrupt_fd, .events = POLLIN } };
+
+        if (c->foreground.interrupt_fd < 0)
+                return 0;
+        if (TEMP_FAILURE_RETRY(poll(p, ELEMENTSOF(p), -1)) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot wait for the container's process: %m");
+        if (p[0].revents == 0)
+                return error_set(reterr_error, -EINTR, "Failed", "Interrupted while the container was set up.");
+        return 0;
+}
+
+static int run_runtime_hooks(Creation *c, Error *reterr_error) {
+        const RuntimeSpec *spec = c->prepared.spec;
+        int r;
+
+        c->hooks_due = true;
+        r = hooks_run(spec->hooks, HOOK_PRESTART, &c->state, CONTAINER_CREATING, c->foreground.interrupt_fd,
+                      reterr_error);
+        if (r >= 0)
+                r = hooks_run(spec->hooks, HOOK_CREATE_RUNTIME, &c->state, CONTAINER_CREATING,
+                              c->foreground.interrupt_fd, reterr_error);
+        return r < 0 ? r : init_continue(c->sock, reterr_error);
+}
+
 /* Answers init until it is ready. */
 static int converse(Creation *c, Error *reterr_error) {
-        const RuntimeSpec *spec = c->prepared.spec;
         InitMessage m;
         int fd, r;
 
         for (;;) {
-                r = init_receive(c->sock, &m, &fd, reterr_error);
-                if (r < 0)
+                r = wait_init(c, reterr_error);
+                if (r >= 0)
+                        r = init_receive(c->sock, &m, &fd, reterr_error);
+                if (r < 0) {
+                        /* One that runs in the container. */
+                        c->hooks_due |= error_has_name(reterr_error, "HookFailed");
                         return r;
+                }
 
                 switch (m.type) {
                 case INIT_MESSAGE_HOOKS:
-                        r = hooks_run(spec->hooks, HOOK_PRESTART, &c->state, CONTAINER_CREATING,
-                                      reterr_error);
-                        if (r >= 0)
-                                r = hooks_run(spec->hooks, HOOK_CREATE_RUNTIME, &c->state,
-                                              CONTAINER_CREATING, reterr_error);
-                        if (r >= 0)
-                                r = init_continue(c->sock, reterr_error);
+                        r = run_runtime_hooks(c, reterr_error);
                         break;
                 case INIT_MESSAGE_TERMINAL:
                         r = take_terminal(c, fd, reterr_error);
                         break;
                 case INIT_MESSAGE_READY:
+                        c->hooks_due = true;
                         if (m.text[0])
                                 report_warning("%s", m.text);
                         return 0;
@@ -413,10 +455,6 @@ static int commit(Creation *c, Error *reterr_error) {
         if (free_and_strdup(&c->state.cgroup_path, c->cgroup.path) < 0 ||
             free_and_strdup(&c->state.scope, c->cgroup.scope) < 0)
                 return oom(reterr_error);
-        r = write_file_atomic_at(c->dir_fd, STATE_CONFIG, c->prepared.text, c->prepared.text_size, 0600,
-                                 false);
-        if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot write the container's specification: %m");
         r = state_write(c->dir_fd, &c->state, reterr_error);
         if (r < 0)
                 return r;
@@ -458,12 +496,20 @@ static int creation_prepare(Creation *c, Error *reterr_error) {
         return fill_state(c, reterr_error);
 }
 
-static int creation_make(Creation *c, Error *reterr_error) {
+static int make_state_dir(Creation *c, Error *reterr_error) {
         int r;
 
         c->dir_fd = state_dir_create(c->root_fd, c->options->id, reterr_error);
         if (c->dir_fd < 0)
                 return c->dir_fd;
+        r = write_file_atomic_at(c->dir_fd, STATE_CONFIG, c->prepared.text, c->prepared.text_size, 0600,
+                                 false);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot write the container's specification: %m");
+        r = remains_note(c->dir_fd, c->g->cgroup_manager, c->prepared.spec, c->options->id, c->g->rootless,
+                         reterr_error);
+        if (r < 0)
+                return r;
         if (!c->run) {
                 r = make_fifo(c, STATE_START_FIFO, &c->start_fd, reterr_error);
                 if (r < 0)
@@ -484,6 +530,15 @@ static int creation_make(Creation *c, Error *reterr_error) {
                                                        "Cannot make the notification socket: %m");
                 }
         }
+        return 0;
+}
+
+static int creation_make(Creation *c, Error *reterr_error) {
+        int r;
+
+        r = make_state_dir(c, reterr_error);
+        if (r < 0)
+                return r;
         r = make_cgroup_early(c, reterr_error);
         if (r < 0)
                 return r;
@@ -497,11 +552,15 @@ static int creation_make(Creation *c, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (c->prepared.spec->namespaces[NAMESPACE_USER].wanted) {
-                r = rlimits_apply(c->pid, &c->prepared.spec->process, NULL, reterr_error);
+                _cleanup_free_ char *notes = NULL;
+
+                r = rlimits_apply(c->pid, &c->prepared.spec->process, &notes, reterr_error);
                 if (r >= 0)
                         r = attributes_apply(c->pid, &c->prepared.spec->process, reterr_error);
                 if (r < 0)
                         return r;
+                if (notes)
+                        report_warning("%s", notes);
         }
         r = commit(c, reterr_error);
         if (r < 0)
@@ -554,15 +613,18 @@ static int run_poststart(const GlobalOptions *g, Container *c, Error *reterr_err
         return r;
 }
 
-/* What a service manager waits for: that the container says it is ready. */
-static int wait_ready(int notify_fd, const ContainerState *s, Error *reterr_error) {
+/* What a service manager waits for: that the container says it is ready. Meanwhile others may have it. */
+static int wait_ready(int notify_fd, const Container *c, Error *reterr_error) {
         _cleanup_close_ int pidfd = -EBADF;
         int r;
 
         if (notify_fd < 0)
                 return 0;
-        pidfd = state_pidfd(s);
-        r = pidfd == -ESRCH ? 0 : pidfd < 0 ? pidfd : notify_proxy_wait_ready(notify_fd, pidfd, s->pid);
+        (void) flock(c->dir_fd, LOCK_UN);
+        pidfd = state_pidfd(&c->state);
+        r = pidfd == -ESRCH ? 0
+            : pidfd < 0     ? pidfd
+                            : notify_proxy_wait_ready(notify_fd, pidfd, c->state.pid);
         return r < 0 ? error_set_errno(reterr_error, r, "Cannot wait for the container to be ready: %m") : 0;
 }
 
@@ -593,7 +655,7 @@ int container_run(const GlobalOptions *g, const CreateOptions *o, Error *reterr_
         if (r < 0)
                 return r;
         if (o->detach)
-                return wait_ready(c.foreground.notify_fd, &container.state, reterr_error);
+                return wait_ready(c.foreground.notify_fd, &container, reterr_error);
 
         /* Others may have it now. */
         (void) flock(container.dir_fd, LOCK_UN);
@@ -649,5 +711,5 @@ int container_start(const GlobalOptions *g, const char *id, Error *reterr_error)
                 return r;
         }
         r = run_poststart(g, &c, reterr_error);
-        return r < 0 ? r : wait_ready(notify_fd, &c.state, reterr_error);
+        return r < 0 ? r : wait_ready(notify_fd, &c, reterr_error);
 }

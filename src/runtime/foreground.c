@@ -18,6 +18,7 @@ typedef struct Flow {
         int to;
         char buffer[4096];
         size_t begin, end;
+        bool broken; /* nobody takes what is written */
 } Flow;
 
 enum {
@@ -32,16 +33,29 @@ enum {
 
 int foreground_begin(Foreground *f, Error *reterr_error) {
         static const int not_passed_on[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS };
-        sigset_t set;
+        static const int interrupts[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+        sigset_t set, interrupt_set;
 
         sigfillset(&set);
         for (size_t i = 0; i < ELEMENTSOF(not_passed_on); i++)
                 sigdelset(&set, not_passed_on[i]);
+        sigemptyset(&interrupt_set);
+        for (size_t i = 0; i < ELEMENTSOF(interrupts); i++) {
+                struct sigaction action;
+
+                /* What is ignored, as by nohup(1), would not be if it were blocked. */
+                if (sigaction(interrupts[i], NULL, &action) >= 0 && action.sa_handler == SIG_IGN)
+                        sigdelset(&set, interrupts[i]);
+                else
+                        sigaddset(&interrupt_set, interrupts[i]);
+        }
         if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot block signals: %m");
         f->signal_fd = RET_NERRNO(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-        if (f->signal_fd < 0)
-                return error_set_errno(reterr_error, f->signal_fd, "Cannot receive signals: %m");
+        f->interrupt_fd = RET_NERRNO(signalfd(-1, &interrupt_set, SFD_CLOEXEC | SFD_NONBLOCK));
+        if (f->signal_fd < 0 || f->interrupt_fd < 0)
+                return error_set_errno(reterr_error, MIN(f->signal_fd, f->interrupt_fd),
+                                       "Cannot receive signals: %m");
         return 0;
 }
 
@@ -79,6 +93,7 @@ void foreground_done(Foreground *f) {
         f->raw = false;
         f->master = safe_close(f->master);
         f->signal_fd = safe_close(f->signal_fd);
+        f->interrupt_fd = safe_close(f->interrupt_fd);
         f->notify_fd = safe_close(f->notify_fd);
 }
 
@@ -111,6 +126,7 @@ static void flow_write(Flow *f) {
         else if (n < 0 && errno != EAGAIN && errno != EINTR) {
                 f->from = -EBADF;
                 f->begin = f->end;
+                f->broken = true;
         }
 }
 
@@ -149,6 +165,13 @@ static void copy(const struct pollfd fds[static _POLL_MAX], Flow *in, Flow *out)
                 flow_read(out);
 }
 
+/* Nobody sees the terminal any more: its processes are told so, and do not wait for it to be read. */
+static void hang_up(Foreground *f, Flow *in, Flow *out) {
+        f->master = safe_close(f->master);
+        in->from = in->to = out->from = -EBADF;
+        in->begin = in->end;
+}
+
 static int exit_code(int code, int status) {
         return code == CLD_EXITED ? status : 128 + status;
 }
@@ -181,6 +204,8 @@ int foreground_wait(Foreground *f, pid_t pid, int *ret_code, Error *reterr_error
                         return error_set_errno(reterr_error, -errno, "Cannot wait: %m");
                 pass_signals_on(f, pidfd);
                 copy(fds, &in, &out);
+                if (out.broken)
+                        hang_up(f, &in, &out);
                 if (fds[POLL_NOTIFY].revents != 0)
                         (void) notify_proxy_forward(f->notify_fd, 0);
                 if (fds[POLL_PROCESS].revents == 0)

@@ -11,6 +11,7 @@
 
 typedef struct Foreground {
         int signal_fd;
+        int interrupt_fd; /* readable if one of the signals is to end this process; they stay */
         int notify_fd; /* owned; of notify-proxy.h, -EBADF: none */
         int master; /* owned; -EBADF: the process has no terminal of its own */
         bool raw;   /* the caller's terminal is, and was as `modes` says */
@@ -19,7 +20,7 @@ typedef struct Foreground {
 
 #define FOREGROUND_INIT                                                                                     \
         (Foreground) {                                                                                      \
-                .signal_fd = -EBADF, .notify_fd = -EBADF, .master = -EBADF                                                       \
+                .signal_fd = -EBADF, .interrupt_fd = -EBADF, .notify_fd = -EBADF, .master = -EBADF          \
         }
 
 /* Before the process is made: signals wait for foreground_wait() from here on. */

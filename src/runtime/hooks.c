@@ -19,6 +19,7 @@ typedef struct HookRun {
         const char *state; /* as JSON */
         int out;           /* descriptors of the hooks */
         int err;
+        int interrupt_fd;
 } HookRun;
 
 static int hook_failed(const HookRun *run, const SpecHook *h, int error, const char *what, int number,
@@ -28,19 +29,25 @@ static int hook_failed(const HookRun *run, const SpecHook *h, int error, const c
 }
 
 static int wait_end(const HookRun *run, const SpecHook *h, int pidfd, Error *reterr_error) {
-        struct pollfd p = { .fd = pidfd, .events = POLLIN };
+        struct pollfd p[] = { { .fd = pidfd, .events = POLLIN },
+                              { .fd = run->interrupt_fd, .events = POLLIN } };
         int timeout = h->timeout > 0 && h->timeout < INT_MAX / 1000 ? h->timeout * 1000 : -1;
         int code, status, r, ended;
+        bool interrupted;
 
-        ended = (int) TEMP_FAILURE_RETRY(poll(&p, 1, timeout));
+        ended = (int) TEMP_FAILURE_RETRY(poll(p, ELEMENTSOF(p), timeout));
         if (ended < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot wait for the hook \"%s\": %m", h->path);
-        if (ended == 0) {
+        interrupted = ended > 0 && p[0].revents == 0;
+        if (ended == 0 || interrupted) {
                 (void) pidfd_kill(pidfd, SIGKILL);
-                (void) TEMP_FAILURE_RETRY(poll(&p, 1, -1));
+                (void) TEMP_FAILURE_RETRY(poll(p, 1, -1));
         }
 
         r = pidfd_reap(pidfd, &code, &status);
+        if (interrupted)
+                return error_set(reterr_error, -EINTR, "HookFailed", "%s hook was interrupted: \"%s\".",
+                                 hook_type_to_string(run->type), h->path);
         if (ended == 0)
                 return hook_failed(run, h, -ETIMEDOUT, "by not ending within its timeout, in seconds,",
                                    h->timeout, reterr_error);
@@ -99,9 +106,9 @@ static int open_output(const ContainerState *s, const char *annotation, int fall
 }
 
 int hooks_run(const SpecHooks lists[static _HOOK_TYPE_MAX], HookType type, const ContainerState *state,
-              ContainerStatus status, Error *reterr_error) {
+              ContainerStatus status, int interrupt_fd, Error *reterr_error) {
         const SpecHooks *list = &lists[type];
-        HookRun run = { .type = type };
+        HookRun run = { .type = type, .interrupt_fd = interrupt_fd };
         _cleanup_close_ int out = -EBADF, err = -EBADF;
         _cleanup_json_ json_t *j = NULL;
         _cleanup_free_ char *text = NULL;

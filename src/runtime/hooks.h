@@ -10,7 +10,8 @@
 #define ANNOTATION_HOOKS_STDERR "run.oci.hooks.stderr"
 
 /* Runs the hooks of a type in order, each with the container's state on stdin, its own environment (this
- * process's if it has none), and this process's stdout and stderr. Ends at the first that cannot be run, exits with another code than 0 or
- * does not end in time (it is killed then). Errors: HookFailed, naming the hook. */
+ * process's if it has none), and this process's stdout and stderr. Ends at the first that cannot be run, exits
+ * with another code than 0 or does not end in time, or before interrupt_fd (-EBADF: none) becomes readable (it
+ * is killed then). Errors: HookFailed, naming the hook. */
 int hooks_run(const SpecHooks lists[static _HOOK_TYPE_MAX], HookType type, const ContainerState *state,
-              ContainerStatus status, Error *reterr_error);
+              ContainerStatus status, int interrupt_fd, Error *reterr_error);

@@ -277,7 +277,7 @@ static int build_root(Init *i, int *ret_root_fd, Error *reterr_error) {
         }
         if (has_hooks(c, HOOK_CREATE_CONTAINER)) {
                 r = hooks_run(c->spec->hooks, HOOK_CREATE_CONTAINER, c->state, CONTAINER_CREATING,
-                              reterr_error);
+                              -EBADF, reterr_error);
                 if (r < 0)
                         return r;
         }
@@ -508,7 +508,8 @@ _noreturn_ void init_run(InitContext *context) {
         if (wait_start(context, &e) < 0)
                 die(context, &e);
         if (has_hooks(context, HOOK_START_CONTAINER) &&
-            hooks_run(context->spec->hooks, HOOK_START_CONTAINER, context->state, CONTAINER_CREATED, &e) < 0)
+            hooks_run(context->spec->hooks, HOOK_START_CONTAINER, context->state, CONTAINER_CREATED, -EBADF,
+                      &e) < 0)
                 die(context, &e);
         if (context->process->no_new_privileges && install_seccomp(&i, &e) < 0)
                 die(context, &e);

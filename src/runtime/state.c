@@ -91,8 +91,8 @@ int state_root_open(const char *path, bool create, Error *reterr_error) {
         if (fd < 0 && errno == ENOENT && create) {
                 r = make_root(path);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "Cannot make the directory \"%s\": %m",
-                                               path);
+                        return error_set_errno(reterr_error, r, "Cannot make the directory \"%s\": %m%s", path,
+                                               r == -EACCES ? ": set $XDG_RUNTIME_DIR, or use --root." : "");
                 fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         }
         if (fd < 0)
@@ -372,6 +372,16 @@ int state_pidfd(const ContainerState *s) {
         return TAKE_FD(fd);
 }
 
+/* Whether somebody reads the FIFO: it may have stayed there when a `start` was killed. */
+static bool waits_for_start(int dir_fd) {
+        _cleanup_close_ int fd = -EBADF;
+
+        if (dir_fd < 0)
+                return false;
+        fd = openat(dir_fd, STATE_START_FIFO, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+        return fd >= 0 || (errno != ENOENT && errno != ENXIO);
+}
+
 ContainerStatus state_status(int dir_fd, const ContainerState *s) {
         if (s->pid <= 0)
                 return CONTAINER_CREATING;
@@ -380,9 +390,7 @@ ContainerStatus state_status(int dir_fd, const ContainerState *s) {
         /* One that waits to be started can be paused as well. */
         if (s->cgroup_path && cgroup_is_frozen(&(Cgroup){ .path = s->cgroup_path }))
                 return CONTAINER_PAUSED;
-        if (dir_fd >= 0 && faccessat(dir_fd, STATE_START_FIFO, F_OK, AT_SYMLINK_NOFOLLOW) >= 0)
-                return CONTAINER_CREATED;
-        return CONTAINER_RUNNING;
+        return waits_for_start(dir_fd) ? CONTAINER_CREATED : CONTAINER_RUNNING;
 }
 
 /* What others are told. */

@@ -8,6 +8,7 @@
  *   config.json   the specification as it was at creation
  *   start         a FIFO, while the container is created and not started: init reads, `start` writes a byte
  *   report        a FIFO, likewise: init writes why the command could not be executed, or closes it
+ *   remains       where there may be something if the creation is cut short (remains.h)
  *
  * The directory itself is locked (flock) by commands that change the container. A directory without status
  * is a creation that is under way (locked) or was cut short (not locked). */

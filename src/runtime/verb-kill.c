@@ -9,6 +9,7 @@
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "runtime/container.h"
+#include "runtime/remains.h"
 #include "runtime/report.h"
 
 /* kill */
@@ -124,6 +125,7 @@ static int delete_remains(const GlobalOptions *g, const char *id, Error *reterr_
         dir_fd = state_dir_open(root_fd, id, true, reterr_error);
         if (dir_fd < 0)
                 return dir_fd;
+        remains_remove(dir_fd, id);
         r = state_dir_remove(root_fd, id);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot remove the remains of container \"%s\": %m",
