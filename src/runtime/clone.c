@@ -367,7 +367,8 @@ static int write_map(pid_t pid, const char *name, const char *helper, const Spec
         if (!text)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
         r = write_proc(pid, name, text);
-        if (r == -EPERM && geteuid() != 0)
+        /* EINVAL: ranges overlap. The helper says it better, if it is not for somebody else's ids. */
+        if ((r == -EPERM || r == -EINVAL) && geteuid() != 0 && m->n > 0)
                 return run_map_helper(helper, pid, m, reterr_error);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot write the user namespace's %s: %m", name);

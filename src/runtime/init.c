@@ -171,9 +171,8 @@ static int wait_configured(Init *i, Error *reterr_error) {
         if (TEMP_FAILURE_RETRY(recv(c->sock, &m, sizeof(m), 0)) != sizeof(m))
                 return error_set(reterr_error, -EPIPE, "Failed", "The runtime ended during the set-up.");
         i->pid = m.pid;
-        /* The hooks that this process runs are in the container, and are told its number there. */
         if (c->state)
-                c->state->pid = getpid();
+                c->state->pid = m.pid;
         return 0;
 }
 
@@ -235,6 +234,17 @@ static int set_affinity(const InitContext *c, Error *reterr_error) {
         return attributes_reset_affinity(0, reterr_error);
 }
 
+/* Hooks that this process runs are in the container, and are told its number there. */
+static int run_hooks(const InitContext *c, HookType type, ContainerStatus status, Error *reterr_error) {
+        ContainerState inside;
+
+        if (!has_hooks(c, type))
+                return 0;
+        inside = *c->state;
+        inside.pid = getpid();
+        return hooks_run(c->spec->hooks, type, &inside, status, -EBADF, reterr_error);
+}
+
 /* ---- 2. to the new root ---- */
 
 static int close_descriptors(const InitContext *c, Error *reterr_error) {
@@ -275,12 +285,9 @@ static int build_root(Init *i, int *ret_root_fd, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
-        if (has_hooks(c, HOOK_CREATE_CONTAINER)) {
-                r = hooks_run(c->spec->hooks, HOOK_CREATE_CONTAINER, c->state, CONTAINER_CREATING,
-                              -EBADF, reterr_error);
-                if (r < 0)
-                        return r;
-        }
+        r = run_hooks(c, HOOK_CREATE_CONTAINER, CONTAINER_CREATING, reterr_error);
+        if (r < 0)
+                return r;
         r = plan_protect(a, reterr_error);
         if (r < 0)
                 return r;
@@ -507,9 +514,7 @@ _noreturn_ void init_run(InitContext *context) {
 
         if (wait_start(context, &e) < 0)
                 die(context, &e);
-        if (has_hooks(context, HOOK_START_CONTAINER) &&
-            hooks_run(context->spec->hooks, HOOK_START_CONTAINER, context->state, CONTAINER_CREATED, -EBADF,
-                      &e) < 0)
+        if (run_hooks(context, HOOK_START_CONTAINER, CONTAINER_CREATED, &e) < 0)
                 die(context, &e);
         if (context->process->no_new_privileges && install_seccomp(&i, &e) < 0)
                 die(context, &e);

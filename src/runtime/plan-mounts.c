@@ -170,6 +170,10 @@ static int plan_bind(Plan *p, const RuntimeSpec *spec, const SpecMount *m, const
         if (!o)
                 return plan_oom(reterr_error);
         set_attributes(o, options);
+        /* The host's cgroups and whatever else is mounted there: what the user may write to outside is not for
+         * the container. */
+        if (p->user_namespace && streq(source, SYSFS_DIR) && o->recursive && o->attr_set & MOUNT_ATTR_RDONLY)
+                o->attr_set_all |= MOUNT_ATTR_RDONLY;
         o->source_nofollow = options->source_nofollow;
         o->target_nofollow = options->target_nofollow;
         set_propagation(p, o, options);

@@ -45,7 +45,10 @@ int operation_open_tree(const Plan *p, const Operation *o, OpenTreeMode mode, Er
                                  o->source, o->target);
         if (tree < 0)
                 return error_set_errno(reterr_error, tree,
-                                       "Cannot use \"%s\" as the source of a bind mount: %m", o->source);
+                                       "Cannot use \"%s\" as the source of a bind mount: %m%s", o->source,
+                                       tree == -EPERM && mode == OPEN_TREE_OUTSIDE && geteuid() != 0
+                                                       ? ": that takes privileges on the host."
+                                                       : "");
 
         r = set_attributes(tree, p, o, mode);
         if (r < 0)

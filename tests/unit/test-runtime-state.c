@@ -243,7 +243,7 @@ static void test_damaged(void **state) {
 }
 
 static void test_status(void **state) {
-        _cleanup_close_ int fd = -EBADF, pidfd = -EBADF;
+        _cleanup_close_ int fd = -EBADF, pidfd = -EBADF, fifo = -EBADF;
         ContainerState s = sample();
         pid_t pid;
 
@@ -265,7 +265,11 @@ static void test_status(void **state) {
         pidfd = state_pidfd(&s);
         assert_true(pidfd >= 0);
 
+        /* Created is what waits, and not what a `start` that was killed has left. */
         assert_return_code(mkfifoat(fd, STATE_START_FIFO, 0600), errno);
+        assert_int_equal(state_status(fd, &s), CONTAINER_RUNNING);
+        fifo = openat(fd, STATE_START_FIFO, O_RDWR | O_CLOEXEC);
+        assert_true(fifo >= 0);
         assert_int_equal(state_status(fd, &s), CONTAINER_CREATED);
         assert_int_equal(state_status(-EBADF, &s), CONTAINER_RUNNING);
 
