@@ -203,14 +203,16 @@ static int apply_detached(Apply *a, const Operation *o, int target, const char *
 /* Where a tmpfs goes that is to be like the directory below it. One that is made only for this becomes what a
  * tmpfs is by itself, a place where all may write, and is one still when the container is started again. */
 static int open_tmpfs_target(Apply *a, const Operation *o, Error *reterr_error) {
-        _cleanup_close_ int target = -EBADF;
-        char path[PROC_FD_PATH_MAX];
+        _cleanup_close_ int target = -EBADF, fd = -EBADF;
 
         target = open_in_root(a->root_fd, o->target, O_PATH, 0);
         if (target >= 0)
                 return TAKE_FD(target);
         target = open_target(a, o, false, reterr_error);
-        if (target >= 0 && chmod(proc_fd_path(path, target), 01777) < 0)
+        if (target < 0)
+                return target;
+        fd = openat(target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fchmod(fd, 01777) < 0)
                 return apply_cannot(o, -errno, "set the mode of", reterr_error);
         return TAKE_FD(target);
 }
