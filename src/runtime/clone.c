@@ -18,7 +18,6 @@
 #include "basic/strv.h"
 #include "runtime/clone.h"
 #include "runtime/proc-file.h"
-#include "runtime/report.h"
 #include "runtime/rlimits.h"
 
 static pid_t do_clone(const CloneSpec *c, bool sibling) {
@@ -114,19 +113,18 @@ int clone_join_rest(const CloneSpec *c, Error *reterr_error) {
 
 /* What the intermediate process says before it ends. */
 typedef struct Report {
-        pid_t pid;           /* or a negative errno */
-        char sentence[1024]; /* why not, or what could not be had */
+        pid_t pid; /* or a negative errno */
+        char sentence[1024];
 } Report;
 
 /* Returns 0 in the container's process; does not return in the intermediate one. */
 static int intermediate(const CloneSpec *c, int report_fd) {
         _cleanup_error_ Error e = ERROR_NULL;
-        _cleanup_free_ char *notes = NULL;
         Report said = {};
 
         /* While /proc/self is this user's: that of an opaque process is root's. */
         if (c->process)
-                said.pid = oom_score_apply(0, c->process, &notes, &e);
+                said.pid = oom_score_apply(0, c->process, NULL, &e);
         become_opaque();
         if (said.pid >= 0)
                 said.pid = join(c, ~(uint64_t) 0, &e);
@@ -140,8 +138,8 @@ static int intermediate(const CloneSpec *c, int report_fd) {
                 if (said.pid < 0)
                         cannot_clone(c, said.pid, &e);
         }
-        (void) snprintf(said.sentence, sizeof(said.sentence), "%s",
-                        said.pid < 0 ? error_message(&e) : strempty(notes));
+        if (said.pid < 0)
+                (void) snprintf(said.sentence, sizeof(said.sentence), "%s", error_message(&e));
         (void) write_full(report_fd, &said, sizeof(said));
         _exit(0);
 }
@@ -175,8 +173,6 @@ static pid_t clone_by_intermediate(const CloneSpec *c, Error *reterr_error) {
                 (void) TEMP_FAILURE_RETRY(waitpid(pid, NULL, 0));
         if (said.pid < 0)
                 return error_set_errno(reterr_error, said.pid, "%s", said.sentence);
-        if (said.sentence[0])
-                report_warning("%s", said.sentence);
         return said.pid;
 }
 

@@ -331,13 +331,9 @@ static int configure_init(Creation *c, Error *reterr_error) {
                         return r;
         }
         if (spec->namespaces[NAMESPACE_USER].wanted) {
-                _cleanup_free_ char *notes = NULL;
-
-                r = oom_score_apply(c->pid, &spec->process, &notes, reterr_error);
+                r = oom_score_apply(c->pid, &spec->process, NULL, reterr_error);
                 if (r < 0)
                         return r;
-                if (notes)
-                        report_warning("%s", notes);
         }
         r = resctrl_create(&spec->intel_rdt, c->options->id, c->pid, reterr_error);
         if (r < 0)
@@ -552,15 +548,11 @@ static int creation_make(Creation *c, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (c->prepared.spec->namespaces[NAMESPACE_USER].wanted) {
-                _cleanup_free_ char *notes = NULL;
-
-                r = rlimits_apply(c->pid, &c->prepared.spec->process, &notes, reterr_error);
+                r = rlimits_apply(c->pid, &c->prepared.spec->process, NULL, reterr_error);
                 if (r >= 0)
                         r = attributes_apply(c->pid, &c->prepared.spec->process, reterr_error);
                 if (r < 0)
                         return r;
-                if (notes)
-                        report_warning("%s", notes);
         }
         r = commit(c, reterr_error);
         if (r < 0)

@@ -294,12 +294,19 @@ static int resolve(const Mounts *m, const char *destination, char **ret, mode_t 
         return *ret ? 0 : -ENOMEM;
 }
 
-static void write_mount(const Mounts *m, const char *place, const char *source) {
+/* CRIU makes one text of both, with brackets around the place, and takes it apart again: an image whose symlinks
+ * lead to a place with a bracket in its name could have something else mounted. */
+static int write_mount(const Mounts *m, const char *place, const char *source, Error *reterr_error) {
         _cleanup_(proto_writer_done) ProtoWriter entry = {};
 
+        if (strchr(place, ']'))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "A mount is on \"%s\", whose name CRIU cannot be told: it has a bracket.",
+                                 place);
         proto_write_string(&entry, EXT_MOUNT_KEY, place);
         proto_write_string(&entry, EXT_MOUNT_VAL, m->restoring ? source : place);
         proto_write_message(m->w, CRIU_OPTS_EXT_MNT, &entry);
+        return 0;
 }
 
 static int write_bind(const Mounts *m, const SpecMount *mount, Error *reterr_error) {
@@ -315,8 +322,7 @@ static int write_bind(const Mounts *m, const SpecMount *mount, Error *reterr_err
                 return 0;
         if (resolve(m, mount->destination, &place, &mode) < 0)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
-        write_mount(m, place, mount->source);
-        return 0;
+        return write_mount(m, place, mount->source, reterr_error);
 }
 
 /* A file is masked by a null device. Directories are masked by a tmpfs, which CRIU can make. */
@@ -327,7 +333,7 @@ static int write_masked(const Mounts *m, const char *path, Error *reterr_error) 
         if (resolve(m, path, &place, &mode) < 0)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
         if (m->restoring || (mode != 0 && !S_ISDIR(mode)))
-                write_mount(m, place, "/dev/null");
+                return write_mount(m, place, "/dev/null", reterr_error);
         return 0;
 }
 
@@ -352,10 +358,16 @@ int criu_write_mounts(ProtoWriter *w, const RuntimeSpec *spec, int root_fd, cons
         /* Where no node can be made the host's are mounted. */
         if (!spec->namespaces[NAMESPACE_USER].wanted)
                 return 0;
-        STRV_FOREACH (path, devices)
-                write_mount(&m, path, path);
-        for (size_t i = 0; i < spec->n_devices; i++)
-                write_mount(&m, spec->devices[i].path, spec->devices[i].path);
+        STRV_FOREACH (path, devices) {
+                r = write_mount(&m, path, path, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; i < spec->n_devices; i++) {
+                r = write_mount(&m, spec->devices[i].path, spec->devices[i].path, reterr_error);
+                if (r < 0)
+                        return r;
+        }
         return 0;
 }
 

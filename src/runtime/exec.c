@@ -391,15 +391,11 @@ static int exec_run(Exec *e, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (e->clone.pidfd_flags & CLONE_NEWUSER) {
-                _cleanup_free_ char *notes = NULL;
-
-                r = rlimits_apply(e->pid, &e->process, &notes, reterr_error);
+                r = rlimits_apply(e->pid, &e->process, NULL, reterr_error);
                 if (r >= 0)
                         r = attributes_apply(e->pid, &e->process, reterr_error);
                 if (r < 0)
                         return r;
-                if (notes)
-                        report_warning("%s", notes);
         }
         r = tell(e, reterr_error);
         if (r < 0)

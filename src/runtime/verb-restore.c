@@ -396,10 +396,11 @@ static int notify(const char *script, pid_t pid, int fd, void *userdata, Error *
 
         if (streq(script, "setup-namespaces")) {
                 s->pid = pid;
-                k = hooks_run(r->spec->hooks, HOOK_PRESTART, s, CONTAINER_CREATING, -EBADF, reterr_error);
+                k = hooks_run(r->spec->hooks, HOOK_PRESTART, s, CONTAINER_CREATING,
+                              r->foreground.interrupt_fd, reterr_error);
                 if (k >= 0)
-                        k = hooks_run(r->spec->hooks, HOOK_CREATE_RUNTIME, s, CONTAINER_CREATING, -EBADF,
-                                      reterr_error);
+                        k = hooks_run(r->spec->hooks, HOOK_CREATE_RUNTIME, s, CONTAINER_CREATING,
+                                      r->foreground.interrupt_fd, reterr_error);
                 return k;
         }
         if (streq(script, "orphan-pts-master") && fd >= 0) {

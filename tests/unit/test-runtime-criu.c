@@ -7,6 +7,12 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "basic/fd-util.h"
+#include "basic/fs-util.h"
 #include "basic/string-util.h"
 #include "runtime/criu.h"
 
@@ -167,11 +173,42 @@ static void test_options(void **state) {
         assert_int_equal(take(&o, OPTION_STATUS_FD, "999", NULL), -EBADF);
 }
 
+/* A place that an image's symlink leads to is what CRIU is told, as long as CRIU reads the same in it. */
+static void test_mounts(void **state) {
+        static const char text[] = "{\"ociVersion\": \"1.0.0\", \"mounts\": [{\"destination\": \"/data\", "
+                                   "\"type\": \"bind\", \"source\": \"/srv\", \"options\": [\"rbind\"]}]}";
+        static const struct {
+                const char *directory;
+                int r;
+        } cases[] = { { "plain", 0 }, { "a]:b", -EINVAL }, { "end]", -EINVAL } };
+        char root[] = "/tmp/test-runtime-criu-XXXXXX";
+        _cleanup_(runtime_spec_freep) RuntimeSpec *spec = NULL;
+        _cleanup_close_ int fd = -EBADF;
+
+        assert_int_equal(runtime_spec_parse(text, strlen(text), &spec, NULL), 0);
+        assert_non_null(mkdtemp(root));
+        fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(proto_writer_done) ProtoWriter w = {};
+
+                assert_return_code(mkdirat(fd, cases[i].directory, 0755), errno);
+                assert_return_code(symlinkat(cases[i].directory, fd, "data"), errno);
+                assert_int_equal(criu_write_mounts(&w, spec, fd, root, true, NULL), cases[i].r);
+                assert_int_equal(w.n > 0, cases[i].r == 0);
+                if (cases[i].r == 0)
+                        assert_non_null(memmem(w.data, w.n, cases[i].directory, strlen(cases[i].directory)));
+                assert_return_code(unlinkat(fd, "data", 0), errno);
+        }
+        assert_int_equal(rm_rf_at(AT_FDCWD, root), 0);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_write),     cmocka_unit_test(test_read),
                 cmocka_unit_test(test_bad),       cmocka_unit_test(test_response),
                 cmocka_unit_test(test_long_text), cmocka_unit_test(test_options),
+                cmocka_unit_test(test_mounts),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
