@@ -127,7 +127,7 @@ static int intermediate(const CloneSpec *c, int report_fd) {
                 said.pid = oom_score_apply(0, c->process, NULL, &e);
         become_opaque();
         if (said.pid >= 0)
-                said.pid = join(c, ~(uint64_t) 0, &e);
+                said.pid = join(c, needs_intermediate(c) ? ~(uint64_t) 0 : CLONE_NEWPID, &e);
         if (said.pid >= 0 && joins_user(c) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) &&
             errno != EINVAL)
                 said.pid = error_set_errno(&e, -errno, "Cannot become root of the user namespace: %m");
@@ -185,6 +185,9 @@ static pid_t clone_into_pid_namespace(const CloneSpec *c, Error *reterr_error) {
         own = RET_NERRNO(open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
         if (own < 0)
                 return error_set_errno(reterr_error, own, "Cannot open /proc/self/ns/pid: %m");
+        /* Root of a user namespace that has no pid namespace of its own may go, but not come back. */
+        if (setns(own, CLONE_NEWPID) < 0)
+                return clone_by_intermediate(c, reterr_error);
         r = join(c, CLONE_NEWPID, reterr_error);
         if (r < 0)
                 return r;

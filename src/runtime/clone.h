@@ -27,7 +27,8 @@ typedef struct CloneSpec {
  *
  * A process cannot change its own pid namespace, and what it joins it cannot leave: with something to join
  * an intermediate process does that and makes the child, which is this process's child all the same, if user
- * namespaces are involved; otherwise the child itself can do most of it. Nothing of this process is changed.
+ * namespaces are involved or this process could not return from the pid namespace; otherwise the child itself
+ * can do most of it. Nothing of this process is changed.
  *
  * Before anything is joined the process becomes opaque (PR_SET_DUMPABLE): others are there, and /proc/PID of one
  * on its way in leads to this program, its descriptors, its environment and the host's root. */

@@ -470,6 +470,17 @@ class ExecTest(RunTestCase):
         self.assertEqual(lines[:4], ["inside", *(os.readlink(f"/proc/{pid}/ns/{n}") for n in ("mnt", "pid", "net"))])
         self.assertNotIn("var", lines)
 
+    def test_by_root_of_a_user_namespace(self):
+        # As engines without privileges do it: the pid namespace that they are in is not theirs.
+        name = self.new(config(SLEEP))
+        mooring = f"mooring --root {self.states} --cgroup-manager disabled"
+        out = lib.run(["unshare", "--user", "--map-root-user", "sh", "-c",
+                       f"{mooring} run --detach {name} </dev/null >/dev/null && {mooring} exec {name} sh -c 'echo $$; exit 5'; "
+                       f"echo $?; {mooring} delete --force {name}"], cwd=self.bundle).stdout.split()
+        self.assertNotEqual(out[0], "1")
+        self.assertEqual(out[1:], ["5"])
+        self.nothing_left()
+
     def test_options(self):
         name = self.start_container(config(SLEEP, process={"noNewPrivileges": True, "env": [lib_oci.PATH, "KEPT=1", "TERM=dumb"]}))
         script = "id -u; id -g; pwd; echo $KEPT $TERM $NEW; grep -E 'CapEff|NoNewPrivs' /proc/self/status; exit 9"
