@@ -57,7 +57,8 @@ static void add_load(DeviceProgram *p, uint8_t to, size_t offset) {
 }
 
 static void add_immediate(DeviceProgram *p, uint8_t code, uint8_t to, int16_t jump, uint32_t value) {
-        add(p, (struct bpf_insn){ .code = code | BPF_K, .dst_reg = to, .off = jump, .imm = (int32_t) value });
+        add(p,
+            (struct bpf_insn){ .code = code | BPF_K, .dst_reg = to, .off = jump, .imm = (int32_t) value });
 }
 
 static void add_return(DeviceProgram *p, bool allow) {
@@ -158,10 +159,11 @@ int device_program_load(const DeviceProgram *p, Error *reterr_error) {
         (void) snprintf(attr.prog_name, sizeof(attr.prog_name), "%s", PROGRAM_NAME);
         r = bpf(BPF_PROG_LOAD, &attr);
         if (r == -EPERM || r == -EACCES)
-                return error_set(reterr_error, r, "PermissionDenied",
-                                 "linux.resources.devices: loading a BPF program is not permitted here "
-                                 "(CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN, are needed); leave the rules "
-                                 "out, or allow all devices.");
+                return error_set(
+                                reterr_error, r, "PermissionDenied",
+                                "linux.resources.devices: loading a BPF program is not permitted here "
+                                "(CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN, are needed); leave the rules "
+                                "out, or allow all devices.");
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot load the BPF program of the devices: %m");
         return r;

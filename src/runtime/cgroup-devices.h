@@ -2,9 +2,9 @@
 #pragma once
 
 /* Which devices a cgroup may use: a BPF program of type BPF_PROG_TYPE_CGROUP_DEVICE, made of the list of
- * rules. Each of the three accesses is decided by the last rule that is for the device and the access; what no
- * rule is for is denied. Behind the list stand the devices that each container has (null, zero, full, random,
- * urandom, tty, console, ptmx, pts), and the making of any node. */
+ * rules. Each of the three accesses is decided by the last rule that is for the device and the access; what
+ * no rule is for is denied. Behind the list stand the devices that each container has (null, zero, full,
+ * random, urandom, tty, console, ptmx, pts), and the making of any node. */
 
 #include <linux/bpf.h>
 
@@ -27,8 +27,8 @@ int device_program_new(const DeviceRule *rules, size_t n, DeviceProgram *ret);
 
 /* Loads the program; descriptor. Errors: PermissionDenied where the kernel does not let us. */
 int device_program_load(const DeviceProgram *p, Error *reterr_error);
-/* Puts a loaded program in force, in place of one of ours that is: also of a pinned one that the service manager
- * has put there. */
+/* Puts a loaded program in force, in place of one of ours that is: also of a pinned one that the service
+ * manager has put there. */
 int device_program_attach(int program_fd, int cgroup_fd, Error *reterr_error);
 /* Takes away what device_program_attach() put there. */
 int device_program_detach(int cgroup_fd);

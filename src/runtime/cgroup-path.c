@@ -71,7 +71,8 @@ static bool has_writable_cgroup_mount(const RuntimeSpec *s) {
 }
 
 bool cgroup_owner_from_spec(const RuntimeSpec *s, bool always, uid_t *ret) {
-        const SpecNamespace *cgroup = &s->namespaces[NAMESPACE_CGROUP], *user = &s->namespaces[NAMESPACE_USER];
+        const SpecNamespace *cgroup = &s->namespaces[NAMESPACE_CGROUP],
+                            *user = &s->namespaces[NAMESPACE_USER];
         uint32_t uid = s->process.uid;
 
         if (!always && (!cgroup->wanted || cgroup->path || !has_writable_cgroup_mount(s)))

@@ -390,7 +390,8 @@ int scope_property_parse(const char *name, const char *value, ScopeProperties *p
 
         if (isempty(name) || !string_in_charset(name, DIGITS LOWERCASE UPPERCASE))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Annotation " ANNOTATION_SYSTEMD_PROPERTY "%s does not name a property.", name);
+                                 "Annotation " ANNOTATION_SYSTEMD_PROPERTY "%s does not name a property.",
+                                 name);
         r = add_annotation(p, name, value);
         if (r == -ENOMEM)
                 return spec_oom(reterr_error);

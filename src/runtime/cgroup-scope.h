@@ -12,8 +12,8 @@
 /* Annotations "org.systemd.property.NAME" set further properties; the values are in GVariant's text form. */
 #define ANNOTATION_SYSTEMD_PROPERTY "org.systemd.property."
 
-/* Type and values as mooring-scope has them on its command line: types are D-Bus', of an array the values are
- * all its items' members one after the other; "ay" is one string of hex digits. */
+/* Type and values as mooring-scope has them on its command line: types are D-Bus', of an array the values
+ * are all its items' members one after the other; "ay" is one string of hex digits. */
 typedef struct ScopeProperty {
         char *name;
         char *type;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* runc's events have the names and the shape of cgroup v1; this is how files of v2 become that. What a kernel or
- * a cgroup does not have is left out or 0. */
+/* runc's events have the names and the shape of cgroup v1; this is how files of v2 become that. What a
+ * kernel or a cgroup does not have is left out or 0. */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -209,8 +209,9 @@ static json_t *hugetlb(int fd) {
                 (void) snprintf(key, sizeof(key), "%.*s", (int) (end - size), size);
                 (void) snprintf(file, sizeof(file), "hugetlb.%s.events", key);
                 (void) json_object_set_new(h, key,
-                                           json_pack("{s:o,s:o}", "usage", number(read_or_zero(fd, de->d_name)),
-                                                     "failcnt", number(key_or_zero(fd, file, "max"))));
+                                           json_pack("{s:o,s:o}", "usage",
+                                                     number(read_or_zero(fd, de->d_name)), "failcnt",
+                                                     number(key_or_zero(fd, file, "max"))));
         }
         if (d)
                 closedir(d);

@@ -32,13 +32,14 @@ int cgroup_root_open(Error *reterr_error) {
                 return TAKE_FD(fd);
         if (fd < 0 && errno != ENOENT)
                 return error_set_errno(reterr_error, -errno, "Cannot open \"" CGROUP_ROOT "\": %m");
-        /* The place for it is a directory of sysfs, or of what is there instead; version 1 has directories below
-         * it. */
+        /* The place for it is a directory of sysfs, or of what is there instead; version 1 has directories
+         * below it. */
         if (fd < 0 || dir_is_empty_at(AT_FDCWD, CGROUP_ROOT) > 0)
                 return error_set(reterr_error, -ENOENT, "NotSupported",
                                  "There is no cgroup hierarchy at " CGROUP_ROOT ".");
         return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
-                         "At " CGROUP_ROOT " is not cgroup v2 alone: boot with systemd.unified_cgroup_hierarchy=1 "
+                         "At " CGROUP_ROOT
+                         " is not cgroup v2 alone: boot with systemd.unified_cgroup_hierarchy=1 "
                          "(cgroup v1 and both together are not supported), or go without cgroups by "
                          "--cgroup-manager=disabled.");
 }
@@ -290,8 +291,8 @@ static int apply_error(int dir_fd, const char *path, const CgroupWrite *w, int r
                                  "Cannot set %s: no such file or directory in " CGROUP_ROOT
                                  "%s, this kernel does not have it.",
                                  w->file, path);
-        return error_set_errno(reterr_error, r, "Cannot set %s of cgroup \"%s\" to \"%s\": %m", w->file, path,
-                               w->value);
+        return error_set_errno(reterr_error, r, "Cannot set %s of cgroup \"%s\" to \"%s\": %m", w->file,
+                               path, w->value);
 }
 
 int cgroup_apply(int dir_fd, const char *path, const CgroupWrites *w, Error *reterr_error) {

@@ -30,8 +30,8 @@ int cgroup_of_process(pid_t pid, char **ret);
 /* What cgroup_make() made, for cgroup_unmake(). */
 typedef struct CgroupMade {
         char *path;
-        size_t first; /* how much of path names what is above the first directory that was made; SIZE_MAX: none
-                         was */
+        size_t first; /* how much of path names what is above the first directory that was made; SIZE_MAX:
+                         none was */
 } CgroupMade;
 
 void cgroup_made_done(CgroupMade *m);

@@ -15,7 +15,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/spec-private.h"
 
-/* A bpf file system has no dots in names. The directory is the program's: under another name, another one. */
+/* Below it a directory of the program's name: under another name, another one. */
 #define BPF_PIN_DIR "/sys/fs/bpf/"
 
 void cgroup_done(Cgroup *c) {
@@ -54,13 +54,15 @@ static bool denies_devices(const ResourceSpec *r) {
 static bool cgroup_is_needed(const Creation *c) {
         const ResourceSpec *r = c->spec->resources;
 
-        return !isempty(c->spec->cgroups_path) || runtime_spec_annotation(c->spec, ANNOTATION_DELEGATE_CGROUP) ||
+        return !isempty(c->spec->cgroups_path) ||
+               runtime_spec_annotation(c->spec, ANNOTATION_DELEGATE_CGROUP) ||
                (r && (resource_spec_first_limit(r) || (denies_devices(r) && !c->rootless)));
 }
 
 static char *bpf_pin_path(const char *program, const char *scope) {
         char *path = strjoin(BPF_PIN_DIR, program, "/", scope);
 
+        /* A bpf file system has no dots in names. */
         for (char *p = path ? path + strlen(BPF_PIN_DIR) : NULL; p && *p; p++)
                 if (*p == '.' || *p == '\\')
                         *p = '_';
@@ -73,8 +75,8 @@ static bool needs_device_program(const Creation *c) {
         return c->spec->resources && !c->rootless;
 }
 
-/* Loads the program for the rules. Descriptor; -ENOENT if none is needed or, with nothing asked for, none can
- * be had. */
+/* Loads the program for the rules. Descriptor; -ENOENT if none is needed or, with nothing asked for, none
+ * can be had. */
 static int load_devices(const ResourceSpec *r, Error *reterr_error) {
         _cleanup_(device_program_done) DeviceProgram p = {};
         int fd;
@@ -147,15 +149,17 @@ static int make_init_cgroup(Creation *c, int dir_fd, Error *reterr_error) {
         if (r >= 0)
                 r = fd = cgroup_dir_open(dir_fd, relative);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot make cgroup \"%s\": %m", c->cgroup.init_path);
+                return error_set_errno(reterr_error, r, "Cannot make cgroup \"%s\": %m",
+                                       c->cgroup.init_path);
         return apply_owner(c, fd, true, reterr_error);
 }
 
 static int move_error(int r, const char *path, Error *reterr_error) {
         if (r == -EBUSY)
-                return error_set(reterr_error, r, "Busy",
-                                 "Cgroup \"%s\" takes no processes: it gives controllers to cgroups below it.",
-                                 path);
+                return error_set(
+                                reterr_error, r, "Busy",
+                                "Cgroup \"%s\" takes no processes: it gives controllers to cgroups below it.",
+                                path);
         return error_set_errno(reterr_error, r, "Cannot move a process to cgroup \"%s\": %m", path);
 }
 
@@ -185,7 +189,7 @@ static int fill_fs(Creation *c, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (!isempty(c->spec->cgroups_path))
-                /* Below a threaded one nothing else is possible; a process cannot be born in there before. */
+                /* Below a threaded one nothing else is possible; no process can be born in it before. */
                 cgroup_make_valid(fd);
         r = apply_files(c, fd, reterr_error);
         if (r < 0)
@@ -221,12 +225,13 @@ static int make_fs(Creation *c, Error *reterr_error) {
         STRV_FOREACH (place, others)
                 if (cgroup_make(c->root_fd, place, &c->made) >= 0)
                         return free_and_strdup(&c->cgroup.path, place) < 0 ? spec_oom(reterr_error) : 0;
-        return error_set_errno(reterr_error, r, "Cannot make cgroup \"%s\": %m%s", c->cgroup.path,
-                               r == -EACCES && geteuid() != 0
-                                               ? ": without privileges there is one only in what has been delegated "
-                                                 "to the user, as in \"systemd-run --user -p Delegate=yes\", or by "
-                                                 "--systemd-cgroup."
-                                               : "");
+        return error_set_errno(
+                        reterr_error, r, "Cannot make cgroup \"%s\": %m%s", c->cgroup.path,
+                        r == -EACCES && geteuid() != 0
+                                        ? ": without privileges there is one only in what has been delegated "
+                                          "to the user, as in \"systemd-run --user -p Delegate=yes\", or by "
+                                          "--systemd-cgroup."
+                                        : "");
 }
 
 static int create_fs(Creation *c, Error *reterr_error) {
@@ -254,8 +259,8 @@ static int create_fs(Creation *c, Error *reterr_error) {
         return r;
 }
 
-/* Shows the service manager the program, where there is a bpf file system: `systemctl show` says that there is
- * one. */
+/* Shows the service manager the program, where there is a bpf file system: `systemctl show` says that there
+ * is one. */
 static int add_device_program(Creation *c, ScopeProperties *p, Error *reterr_error) {
         _cleanup_close_ int program = -EBADF;
         _cleanup_free_ char *pin = NULL;
@@ -282,8 +287,8 @@ static int add_device_program(Creation *c, ScopeProperties *p, Error *reterr_err
 
 static int add_scope_properties(Creation *c, const char *slice, const CgroupWrites *w, ScopeProperties *p,
                                 Error *reterr_error) {
-        static const char *const yes[] = { "Delegate",      "CPUAccounting",   "MemoryAccounting",
-                                           "IOAccounting",  "TasksAccounting", NULL };
+        static const char *const yes[] = { "Delegate",     "CPUAccounting",   "MemoryAccounting",
+                                           "IOAccounting", "TasksAccounting", NULL };
         _cleanup_free_ char *description = strjoin("OCI container ", c->id);
         char pid[16];
         int r;
@@ -311,7 +316,8 @@ static int add_scope_properties(Creation *c, const char *slice, const CgroupWrit
         r = add_device_program(c, p, reterr_error);
         if (r < 0)
                 return r;
-        return scope_properties_add_annotations(p, c->spec->annotations, c->spec->n_annotations, reterr_error);
+        return scope_properties_add_annotations(p, c->spec->annotations, c->spec->n_annotations,
+                                                reterr_error);
 }
 
 /* The container's cgroup is the scope's, or, if an annotation says so, one below it. */
@@ -384,8 +390,8 @@ static int fill_scope(Creation *c, const CgroupWrites *w, Error *reterr_error) {
         scope_fd = cgroup_dir_open(c->root_fd, scope_path);
         if (scope_fd < 0)
                 return error_set_errno(reterr_error, scope_fd, "Cannot open cgroup \"%s\": %m", scope_path);
-        /* In place of the one that the service manager has put in force from the pin: what is its own it takes away
-         * when it reloads (seen with 257), and all devices could be used. */
+        /* In place of the one that the service manager has put in force from the pin: what is its own it
+         * takes away when it reloads (seen with 257), and all devices could be used. */
         r = apply_devices(c, scope_fd, reterr_error);
         if (r < 0)
                 return r;
@@ -444,9 +450,10 @@ static int create_none(Creation *c, Error *reterr_error) {
         const char *limit = c->spec->resources ? resource_spec_first_limit(c->spec->resources) : NULL;
 
         if (limit)
-                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
-                                 "linux.resources.%s needs a cgroup, and --cgroup-manager=disabled was given.",
-                                 limit);
+                return error_set(
+                                reterr_error, -EOPNOTSUPP, "NotSupported",
+                                "linux.resources.%s needs a cgroup, and --cgroup-manager=disabled was given.",
+                                limit);
         return 0;
 }
 
@@ -534,16 +541,17 @@ int cgroup_open_exec(const Cgroup *c, const char *sub, pid_t init, Error *reterr
                                          "The container has no cgroup, so it has no \"%s\" below it.", sub);
                 r = cgroup_path_join(c->path, sub, &path);
                 if (r == -EINVAL)
-                        return error_set(reterr_error, r, "InvalidArgument",
-                                         "Cgroup \"%s\" is not below the container's: `..` components are not "
-                                         "allowed.",
-                                         sub);
+                        return error_set(
+                                        reterr_error, r, "InvalidArgument",
+                                        "Cgroup \"%s\" is not below the container's: `..` components are not "
+                                        "allowed.",
+                                        sub);
                 if (r < 0)
                         return spec_oom(reterr_error);
                 fd = open_path(path, O_PATH);
                 if (fd < 0)
-                        return error_set_errno(reterr_error, fd, "Cannot open cgroup \"%s\" of the container: %m",
-                                               sub);
+                        return error_set_errno(reterr_error, fd,
+                                               "Cannot open cgroup \"%s\" of the container: %m", sub);
                 return TAKE_FD(fd);
         }
 
@@ -598,8 +606,8 @@ static bool scope_is_users(const Cgroup *c) {
         return geteuid() != 0 || (c->path && strstr(c->path, "/user@"));
 }
 
-/* How much of path names the cgroup of the scope: what is above the container's with the unit's name, or that
- * itself. */
+/* How much of path names the cgroup of the scope: what is above the container's with the unit's name, or
+ * that itself. */
 static size_t scope_path_length(const Cgroup *c) {
         size_t l = strlen(c->scope);
 
@@ -833,10 +841,11 @@ static int empty_cgroup(const Cgroup *c, int dir_fd, Error *reterr_error) {
                 return r;
         r = cgroup_wait(dir_fd, "populated", 0);
         if (r == -ETIMEDOUT)
-                return error_set(reterr_error, r, "TimedOut",
-                                 "Processes in cgroup \"%s\" do not end although they were killed: they wait in "
-                                 "the kernel for something.",
-                                 c->path);
+                return error_set(
+                                reterr_error, r, "TimedOut",
+                                "Processes in cgroup \"%s\" do not end although they were killed: they wait in "
+                                "the kernel for something.",
+                                c->path);
         return 0; /* what else there may be is that it has gone */
 }
 
@@ -876,8 +885,8 @@ void cgroup_remove_pins(const char *scope) {
         }
 }
 
-/* The service manager would see by itself that the scope is empty, but the kernel tells it that up to 10 ms late,
- * and the name is to be free when this returns. */
+/* The service manager would see by itself that the scope is empty, but the kernel tells it that up to 10 ms
+ * late, and the name is to be free when this returns. */
 static int remove_scope(const Cgroup *c, Error *reterr_error) {
         Cgroup all = { .manager = c->manager, .path = scope_path(c), .scope = c->scope };
         _cleanup_free_ char *path = all.path;

@@ -12,7 +12,8 @@
  * manager.
  *
  * A new cgroup namespace has for its root the cgroup of the process that makes it: with clone3() that is the
- * parent's, whatever CLONE_INTO_CGROUP says. So init calls unshare(CLONE_NEWCGROUP) when it is in its cgroup. */
+ * parent's, whatever CLONE_INTO_CGROUP says. So init calls unshare(CLONE_NEWCGROUP) when it is in its
+ * cgroup. */
 
 #include "basic/error.h"
 #include "basic/json.h"
@@ -29,7 +30,7 @@
 
 typedef struct Cgroup {
         CgroupManager manager;
-        char *path;  /* below CGROUP_ROOT, with a leading slash; NULL: none (disabled, or none could be had) */
+        char *path;  /* below CGROUP_ROOT, with a leading slash; NULL: none (disabled, or not to be had) */
         char *scope; /* systemd's unit; NULL: none */
         char *init_path; /* where init begins, below path; NULL: in path. Of no use after cgroup_create(). */
 } Cgroup;
@@ -37,9 +38,10 @@ typedef struct Cgroup {
 void cgroup_done(Cgroup *c);
 
 /* Makes the container's cgroup and sets its limits (spec->resources, spec->cgroups_path and annotations).
- * pid: the container's init, stopped before it does anything of its own: it is moved in. 0: nobody is moved (only
- * with CGROUP_MANAGER_CGROUPFS: init is then made by clone3() with CLONE_INTO_CGROUP and cgroup_open()).
- * On failure nothing is left; a pid that was moved already is killed. rootless: what is not permitted is done without if nothing asked for it. */
+ * pid: the container's init, stopped before it does anything of its own: it is moved in. 0: nobody is moved
+ * (only with CGROUP_MANAGER_CGROUPFS: init is then made by clone3() with CLONE_INTO_CGROUP and
+ * cgroup_open()). On failure nothing is left; a pid that was moved already is killed. rootless: what is not
+ * permitted is done without if nothing asked for it. */
 int cgroup_create(CgroupManager manager, const RuntimeSpec *spec, const char *id, pid_t pid, bool rootless,
                   Cgroup *ret, Error *reterr_error);
 

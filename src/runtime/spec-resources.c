@@ -303,7 +303,8 @@ static int parse_block_io(json_t *object, ResourceSpec *s, Error *reterr_error) 
 static bool page_size_is_valid(const char *s) {
         size_t n = strspn(s, DIGITS);
 
-        return n > 0 && n < 16 && s[0] != '0' && (streq(s + n, "KB") || streq(s + n, "MB") || streq(s + n, "GB"));
+        return n > 0 && n < 16 && s[0] != '0' &&
+               (streq(s + n, "KB") || streq(s + n, "MB") || streq(s + n, "GB"));
 }
 
 static int parse_hugepages(json_t *array, ResourceSpec *s, Error *reterr_error) {
@@ -490,7 +491,8 @@ static int parse_unified(json_t *object, ResourceSpec *s, Error *reterr_error) {
 
 /* net_cls and net_prio are of cgroup v1 alone. */
 static int parse_network(json_t *object, Error *reterr_error) {
-        json_t *class = json_object_get(object, "classID"), *priorities = json_object_get(object, "priorities");
+        json_t *class = json_object_get(object, "classID"),
+               *priorities = json_object_get(object, "priorities");
         const char *remedy = "mark packets by the container's cgroup in a packet filter";
 
         if (class && !json_is_null(class))

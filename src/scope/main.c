@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* mooring-scope: what mooring, which is linked statically and without libsystemd, wants of the service manager.
+/* mooring-scope: what mooring, which is linked statically and without libsystemd, wants of the service
+ * manager.
  *
  *     mooring-scope [--user] start UNIT [NAME TYPE COUNT VALUE…]…
  *     mooring-scope [--user] set UNIT [NAME TYPE COUNT VALUE…]…
  *     mooring-scope [--user] stop UNIT
  *
- * Returns when the job is done. What went wrong is on stderr: a name for programs, a newline, a sentence. The
- * manager's own socket comes before the bus: no third process, and it is there before and without a bus. */
+ * Returns when the job is done. What went wrong is on stderr: a name for programs, a newline, a sentence.
+ * The manager's own socket comes before the bus: no third process, and it is there without a bus. */
 
 #include <systemd/sd-bus.h>
 
@@ -87,13 +88,13 @@ static const char *name_for(const sd_bus_error *e) {
 }
 
 static int refused(const sd_bus_error *e, int r, const char *what, const char *unit, Error *reterr_error) {
-        return error_set(reterr_error, r, name_for(e), "The service manager could not %s \"%s\": %s", what, unit,
-                         e->message ?: strerror(-r));
+        return error_set(reterr_error, r, name_for(e), "The service manager could not %s \"%s\": %s", what,
+                         unit, e->message ?: strerror(-r));
 }
 
 static int invalid(const char *name, const char *type, const char *value, Error *reterr_error) {
-        return error_set(reterr_error, -EINVAL, "InvalidArgument", "Property %s: \"%s\" is not of type \"%s\".",
-                         name, value, type);
+        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                         "Property %s: \"%s\" is not of type \"%s\".", name, value, type);
 }
 
 /* One value of a basic type. */
@@ -131,7 +132,8 @@ static int append_basic(sd_bus_message *m, char type, const char *value) {
                 return -EINVAL;
         switch (type) {
         case 'y':
-                return u > UINT8_MAX ? -ERANGE : sd_bus_message_append_basic(m, type, &(uint8_t){ (uint8_t) u });
+                return u > UINT8_MAX ? -ERANGE
+                                     : sd_bus_message_append_basic(m, type, &(uint8_t){ (uint8_t) u });
         case 'q':
                 return u > UINT16_MAX ? -ERANGE
                                       : sd_bus_message_append_basic(m, type, &(uint16_t){ (uint16_t) u });
@@ -219,7 +221,8 @@ static int append_properties(sd_bus_message *m, char *const *args, Error *reterr
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(m);
-        return r < 0 ? error_set_errno(reterr_error, r, "Cannot write a message for the service manager: %m") : 0;
+        return r < 0 ? error_set_errno(reterr_error, r, "Cannot write a message for the service manager: %m")
+                     : 0;
 }
 
 typedef struct Job {
@@ -297,7 +300,8 @@ static int stop(sd_bus *bus, const char *unit, Error *reterr_error) {
                 return refused(&e, r, "stop", unit, reterr_error);
         r = wait_for_job(bus, reply, &j);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "The service manager does not stop \"%s\": %m", unit);
+                return error_set_errno(reterr_error, r, "The service manager does not stop \"%s\": %m",
+                                       unit);
         reset_failed(bus, unit);
         return 0;
 }
@@ -313,8 +317,8 @@ static bool is_deserted(const char *cgroup) {
         return r == -ENOENT || r == -ENODEV || (r >= 0 && strstr(text, "populated 0"));
 }
 
-/* Whether a unit of the name is only what is left of one that has ended; the manager may not have heard of that
- * yet. */
+/* Whether a unit of the name is only what is left of one that has ended; the manager may not have heard of
+ * that yet. */
 static bool is_over(sd_bus *bus, const char *unit) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_free_ char *state = NULL, *cgroup = NULL;
@@ -323,13 +327,14 @@ static bool is_over(sd_bus *bus, const char *unit) {
         if (sd_bus_call_method(bus, MANAGER, "GetUnit", NULL, &reply, "s", unit) < 0)
                 return true;
         if (sd_bus_message_read(reply, "o", &path) < 0 ||
-            sd_bus_get_property_string(bus, "org.freedesktop.systemd1", path, "org.freedesktop.systemd1.Unit",
-                                       "ActiveState", NULL, &state) < 0)
+            sd_bus_get_property_string(bus, "org.freedesktop.systemd1", path,
+                                       "org.freedesktop.systemd1.Unit", "ActiveState", NULL, &state) < 0)
                 return false;
         if (!streq(state, "active"))
                 return streq(state, "inactive") || streq(state, "failed") || streq(state, "deactivating");
-        return sd_bus_get_property_string(bus, "org.freedesktop.systemd1", path, "org.freedesktop.systemd1.Scope",
-                                          "ControlGroup", NULL, &cgroup) >= 0 &&
+        return sd_bus_get_property_string(bus, "org.freedesktop.systemd1", path,
+                                          "org.freedesktop.systemd1.Scope", "ControlGroup", NULL,
+                                          &cgroup) >= 0 &&
                is_deserted(cgroup);
 }
 
@@ -342,13 +347,15 @@ static int call_start(sd_bus *bus, const char *unit, char *const *properties, sd
         if (r >= 0)
                 r = sd_bus_message_append(m, "ss", unit, "fail");
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot write a message for the service manager: %m");
+                return error_set_errno(reterr_error, r,
+                                       "Cannot write a message for the service manager: %m");
         r = append_properties(m, properties, reterr_error);
         if (r < 0)
                 return r;
         r = sd_bus_message_append(m, "a(sa(sv))", 0);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot write a message for the service manager: %m");
+                return error_set_errno(reterr_error, r,
+                                       "Cannot write a message for the service manager: %m");
         return sd_bus_call(bus, m, 0, e, ret);
 }
 
@@ -364,7 +371,8 @@ static int start(sd_bus *bus, const char *unit, char *const *properties, Error *
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot listen to the service manager: %m");
         r = call_start(bus, unit, properties, &reply, &e, reterr_error);
-        if (r < 0 && sd_bus_error_has_name(&e, "org.freedesktop.systemd1.UnitExists") && is_over(bus, unit)) {
+        if (r < 0 && sd_bus_error_has_name(&e, "org.freedesktop.systemd1.UnitExists") &&
+            is_over(bus, unit)) {
                 sd_bus_error_free(&e);
                 r = stop(bus, unit, reterr_error);
                 if (r >= 0)
@@ -380,9 +388,10 @@ static int start(sd_bus *bus, const char *unit, char *const *properties, Error *
                 return 0;
         (void) stop(bus, unit, NULL);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "The service manager does not start \"%s\": %m", unit);
-        return error_set(reterr_error, -EIO, "Failed", "The service manager could not start \"%s\": %s", unit,
-                         j.result);
+                return error_set_errno(reterr_error, r, "The service manager does not start \"%s\": %m",
+                                       unit);
+        return error_set(reterr_error, -EIO, "Failed", "The service manager could not start \"%s\": %s",
+                         unit, j.result);
 }
 
 static int set(sd_bus *bus, const char *unit, char *const *properties, Error *reterr_error) {
@@ -394,7 +403,8 @@ static int set(sd_bus *bus, const char *unit, char *const *properties, Error *re
         if (r >= 0)
                 r = sd_bus_message_append(m, "sb", unit, true);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot write a message for the service manager: %m");
+                return error_set_errno(reterr_error, r,
+                                       "Cannot write a message for the service manager: %m");
         r = append_properties(m, properties, reterr_error);
         if (r < 0)
                 return r;
@@ -410,7 +420,8 @@ static int attach(sd_bus *bus, const char *unit, const char *below, const char *
 
         if (parse_uint32(pid, &number) < 0 || number == 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is no process.", pid);
-        r = sd_bus_call_method(bus, MANAGER, "AttachProcessesToUnit", &e, NULL, "ssau", unit, below, 1, number);
+        r = sd_bus_call_method(bus, MANAGER, "AttachProcessesToUnit", &e, NULL, "ssau", unit, below, 1,
+                               number);
         return r < 0 ? refused(&e, r, "attach a process to", unit, reterr_error) : 0;
 }
 
@@ -423,9 +434,10 @@ static int run(char *const *args, Error *reterr_error) {
                 args++;
         }
         if (!args[0] || !args[1])
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Usage: mooring-scope [--user] start|set|stop UNIT [NAME TYPE COUNT VALUE…]… or "
-                                 "mooring-scope [--user] attach UNIT CGROUP PID");
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "Usage: mooring-scope [--user] start|set|stop UNIT [NAME TYPE COUNT VALUE…]… or "
+                                "mooring-scope [--user] attach UNIT CGROUP PID");
         r = open_manager(&bus);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot connect to %s service manager: %m",

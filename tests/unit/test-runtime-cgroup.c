@@ -81,7 +81,8 @@ static void test_parse_refused(void **state) {
         check_refused("{\"unified\":{\"memory.max\":1}}", "expected a string");
         check_refused("{\"devices\":[{\"access\":\"r\"}]}", "linux.resources.devices.allow is missing");
         check_refused("{\"devices\":[{\"allow\":true,\"type\":\"x\"}]}", "linux.resources.devices.type");
-        check_refused("{\"devices\":[{\"allow\":true,\"access\":\"rx\"}]}", "linux.resources.devices.access");
+        check_refused("{\"devices\":[{\"allow\":true,\"access\":\"rx\"}]}",
+                      "linux.resources.devices.access");
         check_refused("{\"devices\":[{\"allow\":true,\"major\":4294967296}]}",
                       "linux.resources.devices.major");
         check_refused("{\"devices\":[{\"allow\":true,\"minor\":-2}]}", "linux.resources.devices.minor");
@@ -122,9 +123,9 @@ static void test_parse_devices(void **state) {
 
 static void test_weights(void **state) {
         static const uint64_t shares[][2] = {
-                { 0, 1 },      { 1, 1 },        { 2, 1 },           { 3, 2 },           { 512, 59 },
-                { 1024, 100 }, { 2048, 174 },   { 260000, 9929 },   { 262143, 10000 },  { 262144, 10000 },
-                { 262145, 10000 }, { UINT64_MAX, 10000 },
+                { 0, 1 },          { 1, 1 },          { 2, 1 },          { 3, 2 },
+                { 512, 59 },       { 1024, 100 },     { 2048, 174 },     { 260000, 9929 },
+                { 262143, 10000 }, { 262144, 10000 }, { 262145, 10000 }, { UINT64_MAX, 10000 },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(shares); i++)
@@ -143,8 +144,8 @@ static char *describe(const CgroupWrites *w) {
         for (size_t i = 0; i < w->n; i++) {
                 const CgroupWrite *c = &w->writes[i];
 
-                assert_int_equal(strv_extendf(&l, "%s%s=%s%s%s%s%s", c->file, c->optional ? "?" : "", c->value,
-                                              c->other_file ? "|" : "", strempty(c->other_file),
+                assert_int_equal(strv_extendf(&l, "%s%s=%s%s%s%s%s", c->file, c->optional ? "?" : "",
+                                              c->value, c->other_file ? "|" : "", strempty(c->other_file),
                                               c->other_file ? "=" : "", strempty(c->other_value)),
                                  0);
         }
@@ -166,16 +167,23 @@ static void check_writes(const char *text, const CgroupCurrent *current, const c
 
 static void test_writes(void **state) {
         check_writes("{}", NULL, "");
-        check_writes("{\"memory\":{\"limit\":100,\"reservation\":50}}", NULL, "memory.max=100; memory.low=50");
-        check_writes("{\"memory\":{\"limit\":100,\"swap\":300}}", NULL, "memory.swap.max=200; memory.max=100");
-        check_writes("{\"memory\":{\"limit\":100,\"swap\":100}}", NULL, "memory.swap.max?=0; memory.max=100");
-        check_writes("{\"memory\":{\"limit\":100,\"swap\":-1}}", NULL, "memory.swap.max?=max; memory.max=100");
+        check_writes("{\"memory\":{\"limit\":100,\"reservation\":50}}", NULL,
+                     "memory.max=100; memory.low=50");
+        check_writes("{\"memory\":{\"limit\":100,\"swap\":300}}", NULL,
+                     "memory.swap.max=200; memory.max=100");
+        check_writes("{\"memory\":{\"limit\":100,\"swap\":100}}", NULL,
+                     "memory.swap.max?=0; memory.max=100");
+        check_writes("{\"memory\":{\"limit\":100,\"swap\":-1}}", NULL,
+                     "memory.swap.max?=max; memory.max=100");
         check_writes("{\"memory\":{\"swap\":0}}", NULL, "memory.swap.max?=0");
         check_writes("{\"memory\":{\"limit\":-1}}", NULL, "memory.swap.max?=max; memory.max=max");
         check_writes("{\"memory\":{\"limit\":-1,\"swap\":7}}", NULL, "memory.swap.max=7; memory.max=max");
-        check_writes("{\"memory\":{\"limit\":18446744073709551614}}", NULL, "memory.max=18446744073709551614");
+        check_writes("{\"memory\":{\"limit\":18446744073709551614}}", NULL,
+                     "memory.max=18446744073709551614");
         check_writes("{\"memory\":{\"swap\":500}}",
-                     &(CgroupCurrent){ .memory_max = 200, .cpu_quota = RESOURCE_UNLIMITED, .cpu_period = 100000 },
+                     &(CgroupCurrent){ .memory_max = 200,
+                                       .cpu_quota = RESOURCE_UNLIMITED,
+                                       .cpu_period = 100000 },
                      "memory.swap.max=300");
 
         check_writes("{\"cpu\":{\"shares\":1024}}", NULL, "cpu.weight=100");
@@ -184,10 +192,14 @@ static void test_writes(void **state) {
         check_writes("{\"cpu\":{\"quota\":50000}}", NULL, "cpu.max=50000 100000");
         check_writes("{\"cpu\":{\"quota\":-1,\"period\":20000}}", NULL, "cpu.max=max 20000");
         check_writes("{\"cpu\":{\"period\":20000}}",
-                     &(CgroupCurrent){ .memory_max = RESOURCE_UNLIMITED, .cpu_quota = 5000, .cpu_period = 10000 },
+                     &(CgroupCurrent){ .memory_max = RESOURCE_UNLIMITED,
+                                       .cpu_quota = 5000,
+                                       .cpu_period = 10000 },
                      "cpu.max=5000 20000");
         check_writes("{\"cpu\":{\"quota\":6000}}",
-                     &(CgroupCurrent){ .memory_max = RESOURCE_UNLIMITED, .cpu_quota = 5000, .cpu_period = 10000 },
+                     &(CgroupCurrent){ .memory_max = RESOURCE_UNLIMITED,
+                                       .cpu_quota = 5000,
+                                       .cpu_period = 10000 },
                      "cpu.max=6000 10000");
         check_writes("{\"cpu\":{\"quota\":50000,\"period\":100000,\"burst\":10000}}", NULL,
                      "cpu.max.burst=0; cpu.max=50000 100000; cpu.max.burst=10000");
@@ -237,7 +249,8 @@ static void test_controller(void **state) {
         assert_string_equal(cgroup_file_controller("memory.swap.max", buf), "memory");
         assert_string_equal(cgroup_file_controller("nodot", buf), "");
         assert_int_equal(strlen(cgroup_file_controller(
-                                         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.b", buf)),
+                                         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.b",
+                                         buf)),
                          CONTROLLER_NAME_MAX - 1);
 }
 
@@ -326,9 +339,11 @@ static void check_devices(const char *text) {
                                         char type = "bc"[t];
 
                                         /* The making of nodes is always allowed. */
-                                        assert_int_equal(run_program(&p, type, numbers[a], numbers[b], access),
+                                        assert_int_equal(run_program(&p, type, numbers[a], numbers[b],
+                                                                     access),
                                                          decide(r->devices, r->n_devices, type, numbers[a],
-                                                                numbers[b], access & ~(unsigned) DEVICE_MKNOD));
+                                                                numbers[b],
+                                                                access & ~(unsigned) DEVICE_MKNOD));
                                 }
         /* null, a terminal */
         assert_true(run_program(&p, 'c', 1, 3, DEVICE_ALL));
@@ -413,7 +428,8 @@ static char *describe_properties(const ScopeProperties *p) {
         for (size_t i = 0; i < p->n; i++) {
                 _cleanup_free_ char *values = strv_join(p->properties[i].values, ",");
 
-                assert_int_equal(strv_extendf(&l, "%s %s %s", p->properties[i].name, p->properties[i].type, values),
+                assert_int_equal(strv_extendf(&l, "%s %s %s", p->properties[i].name, p->properties[i].type,
+                                              values),
                                  0);
         }
         return strv_join(l, "; ");
@@ -447,10 +463,11 @@ static void test_scope_resources(void **state) {
         check_properties("{\"pids\":{\"limit\":-1}}", "TasksMax t 18446744073709551615");
         check_properties("{\"blockIO\":{\"weight\":500}}", "IOWeight t 4500");
         /* The last one wins; what has no property is left to the files. */
-        check_properties("{\"cpu\":{\"shares\":2},\"unified\":{\"cpu.weight\":\"1234\",\"memory.high\":\"7\","
-                         "\"memory.oom.group\":\"1\",\"memory.min\":\"nonsense\",\"cpu.max\":\"max 50000\"}}",
-                         "CPUWeight t 1234; MemoryHigh t 7; CPUQuotaPerSecUSec t 18446744073709551615; "
-                         "CPUQuotaPeriodUSec t 50000");
+        check_properties(
+                        "{\"cpu\":{\"shares\":2},\"unified\":{\"cpu.weight\":\"1234\",\"memory.high\":\"7\","
+                        "\"memory.oom.group\":\"1\",\"memory.min\":\"nonsense\",\"cpu.max\":\"max 50000\"}}",
+                        "CPUWeight t 1234; MemoryHigh t 7; CPUQuotaPerSecUSec t 18446744073709551615; "
+                        "CPUQuotaPeriodUSec t 50000");
 }
 
 /* The manager's arithmetic gives the quota back. */
@@ -463,12 +480,13 @@ static void test_scope_quota_is_exact(void **state) {
                                                                  (uintmax_t) period) };
                         uint64_t per_sec;
 
-                        assert_int_equal(scope_properties_add_writes(&p, &(CgroupWrites){ &write, 1 }, NULL), 0);
+                        assert_int_equal(scope_properties_add_writes(&p, &(CgroupWrites){ &write, 1 }, NULL),
+                                         0);
                         free(write.value);
-                        assert_int_equal(
-                                        parse_uint64(scope_properties_find(&p, "CPUQuotaPerSecUSec")->values[0],
-                                                     &per_sec),
-                                        0);
+                        assert_int_equal(parse_uint64(scope_properties_find(&p, "CPUQuotaPerSecUSec")
+                                                                      ->values[0],
+                                                      &per_sec),
+                                         0);
                         assert_int_equal(per_sec * period / 1000000, quota);
                 }
 }
@@ -614,7 +632,9 @@ static void test_files(void **state) {
 
         assert_non_null(mkdtemp(dir));
         fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        assert_int_equal(write_file_atomic_at(fd, "cgroup.events", "populated 1\nfrozen 0\n", 21, 0644, false), 0);
+        assert_int_equal(write_file_atomic_at(fd, "cgroup.events", "populated 1\nfrozen 0\n", 21, 0644,
+                                              false),
+                         0);
         assert_int_equal(write_file_atomic_at(fd, "pids.max", "max\n", 4, 0644, false), 0);
         assert_int_equal(write_file_atomic_at(fd, "cgroup.controllers", "cpu pids\n", 9, 0644, false), 0);
 
@@ -632,7 +652,8 @@ static void test_files(void **state) {
         assert_false(cgroup_lacks_controller(fd, "pids.max"));
         assert_false(cgroup_lacks_controller(fd, "cgroup.kill"));
         assert_true(cgroup_apply(fd, "/c1", &(CgroupWrites){ &write, 1 }, &e) < 0);
-        assert_non_null(strstr(error_message(&e), "controller `memory` is not available under /sys/fs/cgroup/c1"));
+        assert_non_null(strstr(error_message(&e),
+                               "controller `memory` is not available under /sys/fs/cgroup/c1"));
         error_done(&e);
         /* Where there is no controller, that a file need not exist is no excuse. */
         write.optional = true;
