@@ -246,10 +246,12 @@ class LifeTest(CgroupTestCase):
         script = "trap '' TERM; for i in 1 2 3; do (trap - TERM; exec sleep 1000) & done; while :; do sleep 1; done"
         name = self.start(["sh", "-c", script], namespaces=("mount", "ipc", "uts"))
         path = self.path(name)
-        count = lambda: len(read(f"{ROOT}{path}/cgroup.procs").split())  # noqa: E731
-        lib.wait_until(lambda: count() >= 4)
+        pids = lambda: read(f"{ROOT}{path}/cgroup.procs").split()  # noqa: E731
+        # Those that are to end must have become what does.
+        ps = lambda: lib.run(["ps", "-o", "args=", "-p", ",".join(pids())], check=False).stdout  # noqa: E731
+        lib.wait_until(lambda: ps().splitlines().count("sleep 1000") == 3)
         self.mooring("kill", "--all", name, "TERM")
-        lib.wait_until(lambda: count() <= 2)
+        lib.wait_until(lambda: len(pids()) <= 2)
         self.mooring("kill", "--all", name, "KILL")
         lib.wait_until(lambda: "populated 0" in read(f"{ROOT}{path}/cgroup.events"))
 
@@ -485,6 +487,8 @@ class LimitsTest(CgroupTestCase):
         for more, *_ in self.TABLE[:1] + self.TABLE[5:7] + self.TABLE[9:11] + self.TABLE[12:13] + self.TABLE[14:15]:
             for key, value in more.items():
                 resources.setdefault(key, {}).update(value)
+        # PID 1 keeps whole percents.
+        resources["cpu"]["quota"] = resources["cpu"]["period"] // 2
         name = self.start(resources=resources)
         files = ("memory.max", "memory.low", "cpu.weight", "cpu.max", "cpuset.cpus", "pids.max")
         before = [self.file(name, file) for file in files]
@@ -580,7 +584,9 @@ class LimitsTest(CgroupTestCase):
 
     def test_processes_are_limited(self):
         for manager in ("cgroupfs", "systemd"):
-            name = self.start(["sh", "-c", "while :; do sleep 1000 & done"], resources={"pids": {"limit": 10}}, manager=manager)
+            # A shell that cannot fork ends.
+            name = self.start(["sh", "-c", "sh -c 'while :; do sleep 1000 & done'; exec sleep 1000"],
+                              resources={"pids": {"limit": 10}}, manager=manager)
             lib.wait_until(lambda name=name: int(self.file(name, "pids.events").split()[1]) > 0, timeout=60)
             self.assertLessEqual(int(self.file(name, "pids.current")), 10)
             self.delete(name)
