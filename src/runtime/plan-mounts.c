@@ -95,11 +95,10 @@ static int plan_mapping(Plan *p, const RuntimeSpec *spec, const SpecMount *m, co
         else if (spec->namespaces[NAMESPACE_USER].path)
                 path = spec->namespaces[NAMESPACE_USER].path;
         else if (spec->uid_mappings.n == 0 || spec->gid_mappings.n == 0)
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "The mount on \"%s\" is to be idmapped, but neither it nor the container's "
-                                "user namespace has uidMappings and gidMappings.",
-                                m->destination);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The mount on \"%s\" is to be idmapped, but neither it nor the container's "
+                                 "user namespace has uidMappings and gidMappings.",
+                                 m->destination);
         else
                 r = id_map_copy(&spec->uid_mappings, &spec->gid_mappings, &map);
         if (r >= 0)
@@ -170,8 +169,8 @@ static int plan_bind(Plan *p, const RuntimeSpec *spec, const SpecMount *m, const
         if (!o)
                 return plan_oom(reterr_error);
         set_attributes(o, options);
-        /* The host's cgroups and whatever else is mounted there: what the user may write to outside is not for
-         * the container. */
+        /* The host's cgroups and whatever else is mounted there: what the user may write to outside is not
+         * for the container. */
         if (p->user_namespace && streq(source, SYSFS_DIR) && o->recursive && o->attr_set & MOUNT_ATTR_RDONLY)
                 o->attr_set_all |= MOUNT_ATTR_RDONLY;
         o->source_nofollow = options->source_nofollow;
@@ -207,6 +206,16 @@ static int plan_cgroup_bind(Plan *p, const SpecMount *m, const MountOptions *opt
 
 /* ---- file systems ---- */
 
+/* Whose contents are a namespace's, or the host's: these cannot be idmapped, and are not mounted outside. */
+static bool is_of_namespace(const char *fstype) {
+        static const char *const types[] = { "cgroup", "cgroup2", "mqueue", "proc", "sysfs" };
+
+        for (size_t i = 0; i < ELEMENTSOF(types); i++)
+                if (streq(fstype, types[i]))
+                        return true;
+        return false;
+}
+
 static int check_filesystem(const SpecMount *m, const MountOptions *options, Error *reterr_error) {
         if (isempty(m->type))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
@@ -218,6 +227,10 @@ static int check_filesystem(const SpecMount *m, const MountOptions *options, Err
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "The mount on \"%s\" has the option tmpcopyup, which is for tmpfs.",
                                  m->destination);
+        if (is_of_namespace(m->type) && (options->idmap || m->uid_mappings.n > 0 || m->gid_mappings.n > 0))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The mount on \"%s\" is to be idmapped, which %s cannot be.",
+                                 m->destination, m->type);
         if (options->copy_symlink || options->source_nofollow)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "The mount on \"%s\" has the option %s, which is for bind mounts.",

@@ -257,6 +257,8 @@ static void test_idmapped(void **state) {
         assert_int_equal(p->mappings[1].map.gids.mappings[0].container_id, 5);
 
         check_fails(ONE_MOUNT(BIND("/a") ",\"options\":[\"idmap\"]"), "InvalidArgument", "user namespace");
+        check_fails(ONE_MOUNT("\"destination\":\"/p\",\"type\":\"proc\"," MAPPINGS("0", "1")), "InvalidArgument",
+                    "proc cannot be");
         check_fails(ONE_MOUNT(BIND("/a") ",\"options\":[\"idmap=uids=0-1-1\"]"), "InvalidArgument",
                     "Mount on \"/a\"");
         check_fails(ONE_MOUNT(BIND("/a") ",\"uidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1}]"),
