@@ -58,14 +58,14 @@ def interleave(contenders, rounds, before=None, burst=1, pause=0.0):
     return samples
 
 
-def make_bundle():
-    """A bundle for crun and runc from the small image: the same root, the same command."""
+def make_bundle(*args):
+    """A bundle for the runtimes from the small image: the same root, the same command."""
 
     shutil.rmtree(BUNDLE, ignore_errors=True)
     run("umoci", "unpack", "--image", "/run/test-images/oci/busybox:test", BUNDLE)
     with open(f"{BUNDLE}/config.json", encoding="utf-8") as f:
         config = json.load(f)
-    config["process"]["args"] = ["/bin/true"]
+    config["process"]["args"] = args or ["/bin/true"]
     config["process"]["terminal"] = False
     # crun sets what the image says; a host without CAP_SYS_RESOURCE cannot raise limits.
     config["process"].pop("rlimits", None)
@@ -121,8 +121,8 @@ def bench_start(rounds):
 
 
 def bench_idle(rounds):
-    """The same, each after a fifth of a second of idleness. systemd 252 moves a new service into its control group by a write to cgroup.procs,
-    which then waits for the kernel: 10 to 20 ms were seen."""
+    """The same, each after a fifth of a second of idleness: then the kernel takes 10 to 20 ms more to move a new service into its control
+    group (docs/ARCHITECTURE.md, "What a start costs")."""
 
     return interleave(start_contenders(), max(5, rounds // 3), pause=0.2), "moorctl run --rm", {}
 
@@ -231,8 +231,98 @@ def bench_memory(_rounds):
     }
 
 
-TIMED = {"start": bench_start, "idle": bench_idle, "many": bench_many, "pull": bench_pull, "layers": bench_layers}
-FIGURES = {"memory": bench_memory}
+RUNTIMES = ("mooring", "crun", "runc")
+RUNTIME_GOALS = {"crun": 1.0}
+SLEEP = ["sleep", "600"]
+
+
+def start_quietly(*command):
+    """In the background, with nothing of this process' but its death: a container that kept a pipe open would be waited for."""
+
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def bench_runtime_run(rounds):
+    """The runtimes by themselves: the same bundle with /bin/true, in the foreground."""
+
+    make_bundle()
+    n = 0
+
+    def runtime(tool):
+        def call():
+            nonlocal n
+            n += 1
+            return timed(tool, "run", "--bundle", BUNDLE, f"bench{n}")
+        return call
+
+    return interleave({f"{tool} run": runtime(tool) for tool in RUNTIMES}, rounds * 3), "mooring run", \
+        {f"{tool} run": goal for tool, goal in RUNTIME_GOALS.items()}
+
+
+def bench_runtime_exec(rounds):
+    """/bin/true in a container that runs: each runtime in one of its own."""
+
+    make_bundle(*SLEEP)
+    for tool in RUNTIMES:
+        if start_quietly(tool, "run", "--detach", "--bundle", BUNDLE, f"bench-{tool}").wait() != 0:
+            sys.exit(f"bench: {tool} run --detach failed")
+    try:
+        samples = interleave({f"{tool} exec": [tool, "exec", f"bench-{tool}", "/bin/true"] for tool in RUNTIMES}, rounds * 3)
+    finally:
+        for tool in RUNTIMES:
+            run(tool, "delete", "--force", f"bench-{tool}", check=False)
+    return samples, "mooring exec", {f"{tool} exec": goal for tool, goal in RUNTIME_GOALS.items()}
+
+
+def process_field(pid, file, name):
+    with open(f"/proc/{pid}/{file}", encoding="ascii", errors="replace") as f:
+        for line in f:
+            if line.startswith(name + ":"):
+                return line.split()[1]
+    return ""
+
+
+def wait_for_sleeping(n):
+    """Until so many processes have executed the command."""
+
+    for _ in range(1000):
+        if len(run("pgrep", "--exact", SLEEP[0], check=False).split()) >= n:
+            return
+        time.sleep(0.01)
+    sys.exit("bench: the container does not run")
+
+
+def bench_runtime_memory(_rounds):
+    """What a runtime in the foreground has taken at most (VmHWM), and what it takes while it waits for its container (PSS)."""
+
+    make_bundle(*SLEEP)
+    figures = {}
+    for tool in RUNTIMES:
+        name = f"bench-{tool}"
+        container = start_quietly(tool, "run", "--bundle", BUNDLE, name)
+        wait_for_sleeping(1)
+        command = start_quietly(tool, "exec", name, *SLEEP)
+        wait_for_sleeping(2)
+        time.sleep(0.5)
+        for what, process in (("run", container), ("exec", command)):
+            figures[f"{tool} {what}, most, KiB"] = int(process_field(process.pid, "status", "VmHWM"))
+            figures[f"{tool} {what}, waiting, KiB PSS"] = pss(process.pid)
+        run(tool, "kill", name, "KILL")
+        container.wait()
+        command.wait()
+        run(tool, "delete", "--force", name, check=False)
+    for name, kib in list(figures.items()):
+        if name.startswith("mooring "):
+            figures[f"{name.split(', KiB')[0]}: takes of crun's"] = round(kib / figures[name.replace("mooring", "crun", 1)], 3)
+    return figures
+
+
+TIMED = {
+    "start": bench_start, "idle": bench_idle, "many": bench_many, "pull": bench_pull, "layers": bench_layers,
+    "runtime-run": bench_runtime_run, "runtime-exec": bench_runtime_exec,
+}
+FIGURES = {"memory": bench_memory, "runtime-memory": bench_runtime_memory}
+GROUPS = {"runtime": ["runtime-run", "runtime-exec", "runtime-memory"]}
 
 
 def report(name, description, samples, ours, goals):
@@ -252,11 +342,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--json", action="store_true", help="print the samples as JSON instead of a table")
-    parser.add_argument("bench", nargs="*", choices=[[], *TIMED, *FIGURES])
+    parser.add_argument("bench", nargs="*", choices=[[], *TIMED, *FIGURES, *GROUPS])
     args = parser.parse_args()
-    names = args.bench or [*TIMED, *FIGURES]
+    names = [name for bench in args.bench for name in GROUPS.get(bench, [bench])] or [*TIMED, *FIGURES]
 
-    start_containerd()
+    if set(names) - set(GROUPS["runtime"]):
+        start_containerd()
     results = {}
     stdout = sys.stdout
     if args.json:
