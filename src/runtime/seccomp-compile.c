@@ -17,6 +17,7 @@
 
 #include "basic/fd-util.h"
 #include "basic/strv.h"
+#include "runtime/seccomp-compact.h"
 #include "runtime/seccomp-filter.h"
 
 #define X32_BIT 0x40000000U
@@ -375,5 +376,9 @@ int seccomp_compile(const SeccompSpec *s, SeccompProgram *ret, Error *reterr_err
 
         prelude = (default_action & 0xffff0000U) == SCMP_ACT_ERRNO(0) &&
                   default_action != SCMP_ACT_ERRNO(ENOSYS);
-        return export_program(c, s, &a, prelude, ret, reterr_error);
+        r = export_program(c, s, &a, prelude, ret, reterr_error);
+        if (r < 0)
+                return r;
+        r = seccomp_compact(ret);
+        return r < 0 ? error_set_errno(reterr_error, r, "Out of memory.") : 0;
 }

@@ -169,7 +169,8 @@ static void test_default_profile(void **state) {
         _cleanup_(seccomp_spec_freep) SeccompSpec *s = default_profile(NULL);
         _cleanup_(seccomp_program_done) SeccompProgram p = compile(s);
 
-        assert_true(p.n > 100 && p.n <= SECCOMP_INSTRUCTIONS_MAX);
+        /* As libseccomp makes it there are 1261. */
+        assert_in_range(p.n, 100, 400);
         assert_int_equal(under(&p, call_getppid), 0);
         assert_int_equal(under(&p, call_fork), 0);
         assert_int_equal(under(&p, call_unshare), EPERM);
