@@ -290,6 +290,9 @@ static int check_supported(const RuntimeSpec *spec, Error *reterr_error) {
         if (!spec->has_process || strv_length(spec->process.args) == 0 || isempty(spec->process.args[0]))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "process.args: no command, neither in the image nor given.");
+        if (spec->net_devices.n > 0 && !spec->namespaces[NAMESPACE_NETWORK].wanted)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "linux.netDevices: needs a network namespace of the container's own.");
         return 0;
 }
 

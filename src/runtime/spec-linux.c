@@ -211,15 +211,7 @@ static int parse_intel_rdt(RuntimeSpec *s, json_t *object, Error *reterr_error) 
 }
 
 static int parse_net_devices(RuntimeSpec *s, json_t *object, Error *reterr_error) {
-        int r;
-
-        r = net_devices_spec_parse(object, &s->net_devices, reterr_error);
-        if (r < 0)
-                return r;
-        if (s->net_devices.n > 0 && !s->namespaces[NAMESPACE_NETWORK].wanted)
-                return error_set(reterr_error, -EBADMSG, "InvalidArgument",
-                                 "linux.netDevices: needs a network namespace of the container's own.");
-        return 0;
+        return net_devices_spec_parse(object, &s->net_devices, reterr_error);
 }
 
 static int parse_seccomp(RuntimeSpec *s, json_t *object, Error *reterr_error) {

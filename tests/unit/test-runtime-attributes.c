@@ -243,7 +243,6 @@ static void test_net_devices(void **state) {
         assert_string_equal(s->net_devices.devices[1].new_name, "eth1");
         assert_string_equal(s->net_devices.devices[2].new_name, "c%d");
 
-        check_fails(LINUX("\"netDevices\":{\"eth0\":{}}"), "linux.netDevices: needs a network namespace");
         check_fails(DEVICES("\"eth0\":7"), "linux.netDevices");
         check_fails(DEVICES("\"\":{}"), "linux.netDevices");
         check_fails(DEVICES("\"a/b\":{}"), "a/b");

@@ -513,6 +513,7 @@ static void test_sysctl(void **state) {
 }
 
 static void test_refused(void **state) {
+        check_fails(SPEC("", ",\"netDevices\":{\"eth0\":{}}"), "InvalidArgument", "linux.netDevices");
         check_fails("{" BASE ",\"hostname\":\"h\",\"linux\":{" NAMESPACES("") "}}", "InvalidArgument",
                     "uts");
         check_fails("{\"ociVersion\":\"1.2.0\",\"process\":{\"cwd\":\"/\"},"
