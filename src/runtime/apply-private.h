@@ -10,6 +10,7 @@ struct Apply {
         int root_fd;
         int empty_fd;    /* the empty file system over masked directories; made when the first is met */
         int null_fd;     /* the container's own /dev/null, likewise over masked files */
+        int proc_fd;     /* the root of the procfs on /proc, -EBADF: not needed yet */
         int *mount_fds;  /* opened for a later operation, -EBADF: not; NULL: none yet */
         int parent_fd;   /* what apply_open_parent() has opened last, -EBADF: nothing */
         char *parent;

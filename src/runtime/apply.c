@@ -18,6 +18,7 @@ static void apply_done(Apply *a) {
         safe_close(a->root_fd);
         safe_close(a->empty_fd);
         safe_close(a->null_fd);
+        safe_close(a->proc_fd);
         apply_close_parent(a);
         for (size_t i = 0; a->mount_fds && i < a->plan->n_operations; i++)
                 safe_close(a->mount_fds[i]);
@@ -146,9 +147,50 @@ static int apply_sysctl(const Operation *o, Error *reterr_error) {
 
 /* ---- taking access away ---- */
 
+/* Whether what is on /proc is a procfs that was mounted here. */
+static bool has_own_proc(const Plan *p) {
+        for (size_t i = p->n_operations; i > 0; i--) {
+                const Operation *o = &p->operations[i - 1];
+
+                if (streq_ptr(o->target, "/proc") && (o->type == OPERATION_MOUNT || o->type == OPERATION_BIND))
+                        return o->type == OPERATION_MOUNT && streq(o->fstype, "proc");
+        }
+        return false;
+}
+
+static int open_proc(Apply *a) {
+        _cleanup_close_ int fd = -EBADF;
+        struct statfs fs;
+
+        if (a->proc_fd >= 0)
+                return 0;
+        fd = open_in_root(a->root_fd, "/proc", O_PATH | O_DIRECTORY, 0);
+        if (fd < 0)
+                return fd;
+        if (fstatfs(fd, &fs) < 0)
+                return -errno;
+        if (fs.f_type != PROC_SUPER_MAGIC)
+                return -ESTALE;
+        a->proc_fd = TAKE_FD(fd);
+        return 0;
+}
+
+/* Somebody with whom the root is shared could move the directory that procfs is mounted on away for a moment, and
+ * back: nothing would be found there then, and so nothing be protected. */
+static int open_protected(Apply *a, const char *target) {
+        const char *below = startswith(target, "/proc/");
+        int r;
+
+        if (!below || strstr(below, "..") || !has_own_proc(a->plan))
+                return open_in_root(a->root_fd, target, O_PATH, 0);
+        r = open_proc(a);
+        return r < 0 ? (r == -ENOENT ? -ESTALE : r)
+                     : openat2_full(a->proc_fd, below, O_PATH, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+}
+
 /* 0 if there is nothing at target, then neither is there anything to protect. */
 static int open_existing(Apply *a, const Operation *o, int *ret, Error *reterr_error) {
-        int fd = open_in_root(a->root_fd, o->target, O_PATH, 0);
+        int fd = open_protected(a, o->target);
 
         if (fd == -ENOENT || fd == -ENOTDIR)
                 return 0;
@@ -274,7 +316,7 @@ static int apply_operation(Apply *a, const Operation *o, Error *reterr_error) {
 
 #define APPLY_INIT(p)                                                                                       \
         (Apply) {                                                                                           \
-                .plan = (p), .root_fd = -EBADF, .empty_fd = -EBADF, .null_fd = -EBADF, .parent_fd = -EBADF  \
+                .plan = (p), .root_fd = -EBADF, .empty_fd = -EBADF, .null_fd = -EBADF, .proc_fd = -EBADF, .parent_fd = -EBADF  \
         }
 
 static int apply_range(Apply *a, size_t begin, size_t end, Error *reterr_error) {
