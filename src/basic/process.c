@@ -105,6 +105,13 @@ static int child_main(void *p) {
                         return EXIT_FAILURE;
         }
 
+        if (c->spec->new_group) {
+                c->step = "make a group for";
+                c->error = RET_NERRNO(setpgid(0, 0));
+                if (c->error < 0)
+                        return EXIT_FAILURE;
+        }
+
         c->step = "pass descriptors to";
         c->error = child_arrange_fds(c);
         if (c->error < 0)

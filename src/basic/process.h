@@ -17,6 +17,7 @@ typedef struct SpawnSpec {
         int fds[SPAWN_FDS_MAX];
         size_t n_fds;
         bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
+        bool new_group;       /* the process leads a group of its own */
 } SpawnSpec;
 
 /* Forks and executes; signals of the child are unblocked and at their defaults. 0–2 are /dev/null also where

@@ -521,6 +521,10 @@ int scope_attach(const char *unit, const char *below, pid_t pid, bool user, Erro
         return r < 0 ? spec_oom(reterr_error) : call(argv, reterr_error);
 }
 
+int scope_clean(const char *unit, bool user, Error *reterr_error) {
+        return call_with_properties("clean", unit, NULL, user, reterr_error);
+}
+
 int scope_stop(const char *unit, bool user, Error *reterr_error) {
         return call_with_properties("stop", unit, NULL, user, reterr_error);
 }

@@ -50,5 +50,7 @@ int scope_start(const char *unit, const ScopeProperties *p, bool user, Error *re
 int scope_set(const char *unit, const ScopeProperties *p, bool user, Error *reterr_error);
 /* Moves a process to the cgroup at the path `below` the unit's ("": the unit's). */
 int scope_attach(const char *unit, const char *below, pid_t pid, bool user, Error *reterr_error);
+/* Stops it if nobody is in there; Busy otherwise. 0 also if there is none. */
+int scope_clean(const char *unit, bool user, Error *reterr_error);
 /* 0 also if there is none. */
 int scope_stop(const char *unit, bool user, Error *reterr_error);

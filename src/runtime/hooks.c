@@ -28,7 +28,7 @@ static int hook_failed(const HookRun *run, const SpecHook *h, int error, const c
                          hook_type_to_string(run->type), what, number, h->path);
 }
 
-static int wait_end(const HookRun *run, const SpecHook *h, int pidfd, Error *reterr_error) {
+static int wait_end(const HookRun *run, const SpecHook *h, pid_t pid, int pidfd, Error *reterr_error) {
         struct pollfd p[] = { { .fd = pidfd, .events = POLLIN },
                               { .fd = run->interrupt_fd, .events = POLLIN } };
         int timeout = h->timeout > 0 && h->timeout < INT_MAX / 1000 ? h->timeout * 1000 : -1;
@@ -40,7 +40,8 @@ static int wait_end(const HookRun *run, const SpecHook *h, int pidfd, Error *ret
                 return error_set_errno(reterr_error, -errno, "Cannot wait for the hook \"%s\": %m", h->path);
         interrupted = ended > 0 && p[0].revents == 0;
         if (ended == 0 || interrupted) {
-                (void) pidfd_kill(pidfd, SIGKILL);
+                /* With all that it has begun. Nobody else has its number until it has been waited for. */
+                (void) kill(-pid, SIGKILL);
                 (void) TEMP_FAILURE_RETRY(poll(p, 1, -1));
         }
 
@@ -69,6 +70,7 @@ static int run_one(const HookRun *run, const SpecHook *h, Error *reterr_error) {
                 .envp = h->env ?: environ,
                 .n_fds = 3,
                 .die_with_parent = true,
+                .new_group = true,
         };
         pid_t pid;
         int r;
@@ -84,7 +86,7 @@ static int run_one(const HookRun *run, const SpecHook *h, Error *reterr_error) {
         if (r < 0)
                 return error_prefix(reterr_error, "Cannot run the %s hook \"%s\"",
                                     hook_type_to_string(run->type), h->path);
-        return wait_end(run, h, pidfd, reterr_error);
+        return wait_end(run, h, pid, pidfd, reterr_error);
 }
 
 /* A file that the hooks' output is appended to, as an annotation says; else this process's. */

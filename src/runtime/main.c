@@ -3,6 +3,7 @@
 /* The command line: options before the verb, by runc's and crun's names, and the choice of the verb. */
 
 #include <seccomp.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "basic/string-util.h"
@@ -229,6 +230,9 @@ int main(int argc, char *argv[]) {
                 .log_level = LOG_WARNING,
         };
         int r;
+
+        /* A caller that ignores it gets no exit codes, and so would this program. */
+        (void) signal(SIGCHLD, SIG_DFL);
 
         /* The units' way in: nothing but this on it. */
         if (argc >= 2 && streq(argv[1], "launch")) {

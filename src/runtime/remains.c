@@ -100,8 +100,9 @@ void remains_remove(int dir_fd, const char *id) {
         lines = strv_split(text, "\n");
         root_fd = cgroup_root_open(NULL);
         STRV_FOREACH (line, lines)
-                if (line[0] != '/')
-                        cgroup_remove_pins(line); /* the unit itself goes with its last process */
-                else if (root_fd >= 0)
+                if (line[0] != '/') {
+                        (void) scope_clean(line, geteuid() != 0, NULL);
+                        cgroup_remove_pins(line);
+                } else if (root_fd >= 0)
                         remove_cgroup(root_fd, line);
 }

@@ -23,6 +23,8 @@
 #include "basic/time-util.h"
 
 #define MANAGER "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
+#define CLEAN_TRIES 20U
+#define CLEAN_PAUSE_NSEC (50L * 1000 * 1000)
 #define JOB_TIMEOUT_USEC (180 * USEC_PER_SEC) /* longer than a unit's stop takes by default */
 
 static bool arg_user = false;
@@ -426,6 +428,19 @@ static int attach(sd_bus *bus, const char *unit, const char *below, const char *
         return r < 0 ? refused(&e, r, "attach a process to", unit, reterr_error) : 0;
 }
 
+/* Stops what nobody is in, or will not be for long: what was made for a process that did not live to see it stays
+ * there for ever otherwise. */
+static int clean(sd_bus *bus, const char *unit, Error *reterr_error) {
+        const struct timespec pause = { .tv_nsec = CLEAN_PAUSE_NSEC };
+
+        for (unsigned i = 0; i < CLEAN_TRIES; i++) {
+                if (is_over(bus, unit))
+                        return stop(bus, unit, reterr_error);
+                (void) nanosleep(&pause, NULL);
+        }
+        return error_set(reterr_error, -EBUSY, "Busy", "There are processes in \"%s\".", unit);
+}
+
 static int run(char *const *args, Error *reterr_error) {
         _cleanup_(bus_closep) sd_bus *bus = NULL;
         int r;
@@ -437,7 +452,7 @@ static int run(char *const *args, Error *reterr_error) {
         if (!args[0] || !args[1])
                 return error_set(
                                 reterr_error, -EINVAL, "InvalidArgument",
-                                "Usage: mooring-scope [--user] start|set|stop UNIT [NAME TYPE COUNT VALUE…]… or "
+                                "Usage: mooring-scope [--user] start|set|stop|clean UNIT [NAME TYPE COUNT VALUE…]… or "
                                 "mooring-scope [--user] attach UNIT CGROUP PID");
         r = open_manager(&bus);
         if (r < 0)
@@ -450,10 +465,12 @@ static int run(char *const *args, Error *reterr_error) {
                 return set(bus, args[1], args + 2, reterr_error);
         if (streq(args[0], "stop"))
                 return stop(bus, args[1], reterr_error);
+        if (streq(args[0], "clean"))
+                return clean(bus, args[1], reterr_error);
         if (streq(args[0], "attach") && args[2] && args[3])
                 return attach(bus, args[1], args[2], args[3], reterr_error);
         return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                         "\"%s\" is none of start, set, stop, attach, or an argument is missing.", args[0]);
+                         "\"%s\" is none of start, set, stop, clean, attach, or an argument is missing.", args[0]);
 }
 
 int main(int argc, char *argv[]) {
