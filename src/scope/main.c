@@ -6,6 +6,7 @@
  *     mooring-scope [--user] start UNIT [NAME TYPE COUNT VALUE…]…
  *     mooring-scope [--user] set UNIT [NAME TYPE COUNT VALUE…]…
  *     mooring-scope [--user] stop UNIT
+ *     mooring-scope [--user] clean UNIT                stops it if nobody is in there
  *     mooring-scope [--user] attach UNIT CGROUP PID
  *
  * Returns when the job is done. What went wrong is on stderr: a name for programs, a newline, a sentence.
