@@ -15,8 +15,9 @@
  *   exit 0
  *
  * The service manager refuses a main process that is dead already, and with it the exit code would be lost:
- * so init may not go on, and end, before it is known. If the launcher dies before "go", init reads the end
- * of the socket and ends as well. */
+ * so init may not go on, and end, before it is known. Nor before READY=1 is: an end that is heard of first is
+ * a failed start. So MAINPID= has no need to be early. If the launcher dies before "go", init reads the end of
+ * the socket and ends as well. */
 
 #include <sys/socket.h>
 #include <sys/stat.h>
