@@ -17,6 +17,7 @@
 #include "basic/string-util.h"
 #include "basic/time-util.h"
 #include "job/job.h"
+#include "job/proto.h"
 
 #define WAITERS_MAX 128U
 
@@ -277,6 +278,9 @@ void job_finish(Job *j, const Error *error) {
                 j->state = JOB_DONE;
         else {
                 (void) error_copy(&j->error, error);
+                /* Helpers have said it; the database and the store have not. */
+                if (error_has_name(&j->error, "NoSpace") && !startswith(error_message(&j->error), PROTO_NO_SPACE))
+                        (void) error_prefix(&j->error, PROTO_NO_SPACE);
                 j->state = error->error == -ECANCELED ? JOB_CANCELED : JOB_FAILED;
         }
 

@@ -64,6 +64,9 @@
 #include "basic/error.h"
 #include "basic/fd-util.h"
 
+/* What to do about NoSpace, in front of what could not be written. */
+#define PROTO_NO_SPACE "The file system of " MOORED_STATE_DIR " is full, see moorctl gc"
+
 #define PROTO_MESSAGE_MAX 16384U
 #define PROTO_FIELDS_MAX 32U
 #define PROTO_LIST_MAX 1048576U /* bytes of the memfd for settle */

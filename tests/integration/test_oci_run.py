@@ -83,6 +83,10 @@ class ProcessTest(RunTestCase):
         self.assertEqual(self.output(spec).split("\n")[:6],
                          ["1000", "1001", "1001 5 6", "0027", "/made/here", "/home/alice"])
 
+    def test_a_masked_passwd_is_an_empty_one(self):
+        spec = config(["sh", "-c", "echo $HOME; cat /etc/passwd"], linux={"maskedPaths": ["/etc/passwd", "/etc/group"]})
+        self.assertEqual(self.output(spec), "/\n")
+
     def test_stdio_is_the_users(self):
         with tempfile.TemporaryFile() as f:
             spec = config(["sh", "-c", "echo again >/proc/self/fd/1"], process={"user": {"uid": 1000, "gid": 1001}})
