@@ -18,7 +18,6 @@
 #include "basic/strv.h"
 #include "runtime/clone.h"
 #include "runtime/proc-file.h"
-#include "runtime/rlimits.h"
 
 static pid_t do_clone(const CloneSpec *c, bool sibling) {
         struct clone_args args = { .flags = c->flags };
@@ -97,15 +96,29 @@ static int join(const CloneSpec *c, uint64_t flags, Error *reterr_error) {
 }
 
 static bool needs_intermediate(const CloneSpec *c) {
-        return joins_something(c) && (c->flags & CLONE_NEWUSER || joins_user(c));
+        return joins_something(c) && (c->flags & CLONE_NEWUSER || joins_user(c) || joins_pid(c));
 }
 
 static void become_opaque(void) {
         (void) prctl(PR_SET_DUMPABLE, 0);
 }
 
+int clone_join(const CloneSpec *c, Error *reterr_error) {
+        become_opaque();
+        return join(c, ~(uint64_t) 0, reterr_error);
+}
+
 int clone_join_rest(const CloneSpec *c, Error *reterr_error) {
-        if (!joins_something(c) || needs_intermediate(c))
+        int r;
+
+        if (needs_intermediate(c))
+                return 0;
+        if (c->leave) {
+                r = c->leave(c->userdata, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        if (!joins_something(c))
                 return 0;
         become_opaque();
         return join(c, ~(uint64_t) CLONE_NEWPID, reterr_error);
@@ -117,26 +130,48 @@ typedef struct Report {
         char sentence[1024];
 } Report;
 
+/* After that there is nothing of the host's but what is to be kept. */
+static int close_others(const CloneSpec *c, int report_fd) {
+        _cleanup_free_ int *kept = calloc(c->n_kept_fds + 1, sizeof(int));
+
+        if (!kept)
+                return -ENOMEM;
+        if (c->n_kept_fds > 0)
+                memcpy(kept, c->kept_fds, c->n_kept_fds * sizeof(int));
+        kept[c->n_kept_fds] = report_fd;
+        return close_all_fds_except(kept, c->n_kept_fds + 1);
+}
+
+static pid_t join_and_clone(const CloneSpec *c, int report_fd, Error *reterr_error) {
+        /* This process is in the cgroup already. */
+        CloneSpec child = { .flags = c->flags, .cgroup_fd = -EBADF };
+        pid_t pid;
+        int r;
+
+        r = c->leave ? c->leave(c->userdata, reterr_error) : 0;
+        if (r < 0)
+                return r;
+        r = clone_join(c, reterr_error);
+        if (r < 0)
+                return r;
+        if (joins_user(c) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) && errno != EINVAL)
+                return error_set_errno(reterr_error, -errno, "Cannot become root of the user namespace: %m");
+        r = c->leave ? close_others(c, report_fd) : 0;
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot close descriptors: %m");
+        pid = do_clone(&child, true);
+        return pid < 0 ? cannot_clone(c, pid, reterr_error) : pid;
+}
+
 /* Returns 0 in the container's process; does not return in the intermediate one. */
 static int intermediate(const CloneSpec *c, int report_fd) {
         _cleanup_error_ Error e = ERROR_NULL;
         Report said = {};
 
-        /* While /proc/self is this user's: that of an opaque process is root's. */
-        if (c->process)
-                said.pid = oom_score_apply(0, c->process, NULL, &e);
-        become_opaque();
-        if (said.pid >= 0)
-                said.pid = join(c, needs_intermediate(c) ? ~(uint64_t) 0 : CLONE_NEWPID, &e);
-        if (said.pid >= 0 && joins_user(c) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) &&
-            errno != EINVAL)
-                said.pid = error_set_errno(&e, -errno, "Cannot become root of the user namespace: %m");
-        if (said.pid >= 0) {
-                said.pid = do_clone(c, true);
-                if (said.pid == 0)
-                        return 0;
-                if (said.pid < 0)
-                        cannot_clone(c, said.pid, &e);
+        said.pid = join_and_clone(c, report_fd, &e);
+        if (said.pid == 0) {
+                safe_close(report_fd);
+                return 0;
         }
         if (said.pid < 0)
                 (void) snprintf(said.sentence, sizeof(said.sentence), "%s", error_message(&e));
@@ -161,8 +196,7 @@ static pid_t clone_by_intermediate(const CloneSpec *c, Error *reterr_error) {
                 return cannot_clone(&plain, pid, reterr_error);
         if (pid == 0) {
                 pair[0] = safe_close(pair[0]);
-                (void) intermediate(c, pair[1]);
-                return 0;
+                return intermediate(c, TAKE_FD(pair[1]));
         }
 
         pair[1] = safe_close(pair[1]);
@@ -176,47 +210,11 @@ static pid_t clone_by_intermediate(const CloneSpec *c, Error *reterr_error) {
         return said.pid;
 }
 
-/* With the pid namespace the child gets into sight at its birth. */
-static pid_t clone_into_pid_namespace(const CloneSpec *c, Error *reterr_error) {
-        _cleanup_close_ int own = -EBADF;
-        int r, dumpable;
-        pid_t pid;
-
-        own = RET_NERRNO(open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
-        if (own < 0)
-                return error_set_errno(reterr_error, own, "Cannot open /proc/self/ns/pid: %m");
-        /* Root of a user namespace that has no pid namespace of its own may go, but not come back. */
-        if (setns(own, CLONE_NEWPID) < 0)
-                return clone_by_intermediate(c, reterr_error);
-        r = join(c, CLONE_NEWPID, reterr_error);
-        if (r < 0)
-                return r;
-
-        dumpable = prctl(PR_GET_DUMPABLE);
-        become_opaque();
-        pid = do_clone(c, c->sibling);
-        if (pid == 0)
-                return 0;
-        if (dumpable == 1)
-                (void) prctl(PR_SET_DUMPABLE, 1);
-        if (setns(own, CLONE_NEWPID) < 0) {
-                r = -errno;
-                if (pid > 0) {
-                        (void) kill(pid, SIGKILL);
-                        (void) TEMP_FAILURE_RETRY(waitpid(pid, NULL, 0));
-                }
-                return error_set_errno(reterr_error, r, "Cannot return to the own pid namespace: %m");
-        }
-        return pid < 0 ? cannot_clone(c, pid, reterr_error) : pid;
-}
-
 pid_t clone_process(const CloneSpec *c, Error *reterr_error) {
         pid_t pid;
 
         if (needs_intermediate(c))
                 return clone_by_intermediate(c, reterr_error);
-        if (joins_pid(c))
-                return clone_into_pid_namespace(c, reterr_error);
         pid = do_clone(c, c->sibling);
         return pid < 0 ? cannot_clone(c, pid, reterr_error) : pid;
 }

@@ -14,8 +14,13 @@ typedef struct CloneSpec {
         uint64_t pidfd_flags;                   /* CLONE_NEW…; see setns(2), Linux 5.8 */
         int cgroup_fd;                          /* the cgroup to be born in (CLONE_INTO_CGROUP), -EBADF: this one's */
         bool sibling;                           /* a child of this process's parent instead of this one's */
-        const ProcessSpec *process; /* whose oom_score_adj is set before a user namespace is joined, in which
-                                       that is not possible any more; NULL: nobody's */
+
+        /* Called by the process that joins, before it does: for what takes the host's /proc, and what nobody is
+         * to find in it. Then all descriptors but these are closed. NULL: not, and none. */
+        int (*leave)(void *userdata, Error *reterr_error);
+        void *userdata;
+        const int *kept_fds;
+        size_t n_kept_fds;
 } CloneSpec;
 
 #define CLONE_SPEC_INIT                                                                                      \
@@ -25,13 +30,15 @@ typedef struct CloneSpec {
 
 /* As fork(2): 0 in the child, its pid (in this process's pid namespace) in the parent, negative errno.
  *
- * A process cannot change its own pid namespace, and what it joins it cannot leave: with something to join
- * an intermediate process does that and makes the child, which is this process's child all the same, if user
- * namespaces are involved or this process could not return from the pid namespace; otherwise the child itself
- * can do most of it. Nothing of this process is changed.
+ * A process cannot change its own pid namespace, and what it joins it cannot leave: if user or pid namespaces are
+ * to be joined an intermediate process does that, and joins the others, and makes the child, which is this
+ * process's child all the same; otherwise the child itself can do it. Nothing of this process is changed.
  *
- * Before anything is joined the process becomes opaque (PR_SET_DUMPABLE): others are there, and /proc/PID of one
- * on its way in leads to this program, its descriptors, its environment and the host's root. */
+ * The intermediate process is born in the cgroup: a descriptor of that would lead to the host.
+ *
+ * In the pid namespace others are, some perhaps with CAP_SYS_PTRACE, and /proc/PID of one on its way in leads to this
+ * program, its descriptors, its environment and its root. So the child gets into sight last, with nothing of
+ * the host's; and it is opaque (PR_SET_DUMPABLE), which keeps out those without that capability on the host. */
 pid_t clone_process(const CloneSpec *c, Error *reterr_error);
 
 /* Fills c for a process that joins all of a running container's namespaces; spec is the container's. Errors:
@@ -41,6 +48,8 @@ int clone_join_container(CloneSpec *c, const ContainerState *state, const Runtim
 
 /* In the child: joins what is left to be joined. */
 int clone_join_rest(const CloneSpec *c, Error *reterr_error);
+/* This process joins all that is to be joined, but the pid namespace, which only its children will be in. */
+int clone_join(const CloneSpec *c, Error *reterr_error);
 
 /* Writes uid_map and gid_map of a process in a new user namespace. Without privileges, and with more than
  * this user's own id to be mapped, by newuidmap(1) and newgidmap(1), which obey /etc/subuid and /etc/subgid. */

@@ -19,6 +19,7 @@
 #include "runtime/exec.h"
 #include "runtime/foreground.h"
 #include "runtime/init.h"
+#include "runtime/labels.h"
 #include "runtime/prepare.h"
 #include "runtime/report.h"
 #include "runtime/resctrl.h"
@@ -38,6 +39,7 @@ typedef struct Exec {
         CloneSpec clone;
         Foreground foreground;
         PreservedFds preserved;
+        int kept_fds[PRESERVE_FDS_MAX + 2]; /* what goes with the process */
         int dir_fd;
         int console_fd;
         int pidfd_sock;
@@ -256,6 +258,31 @@ static int connect_sockets(Exec *e, Error *reterr_error) {
 
 /* ---- all of it ---- */
 
+/* Out of the host, while its /proc is there. */
+static int leave(void *userdata, Error *reterr_error) {
+        const Exec *e = userdata;
+        int r;
+
+        r = oom_score_apply(0, &e->process, NULL, reterr_error);
+        if (r >= 0)
+                r = labels_apply(&e->process, reterr_error);
+        if (r >= 0)
+                environment_forget(NULL);
+        return r;
+}
+
+static void prepare_leaving(Exec *e, int sock) {
+        CloneSpec *c = &e->clone;
+
+        c->leave = leave;
+        c->userdata = e;
+        c->kept_fds = e->kept_fds;
+        memcpy(e->kept_fds, e->preserved.fds, e->preserved.n * sizeof(int));
+        c->n_kept_fds = e->preserved.n;
+        e->kept_fds[c->n_kept_fds++] = sock;
+        e->kept_fds[c->n_kept_fds++] = e->listener_sock;
+}
+
 /* In the container's cgroup from birth. Who may not do that, outside of what has been delegated to a user, asks
  * the service manager. */
 static pid_t clone_process_in_cgroup(Exec *e, bool *ret_attach, Error *reterr_error) {
@@ -299,8 +326,7 @@ static int start(Exec *e, Error *reterr_error) {
         r = attributes_set_affinity(0, &e->process.exec_cpus_initial, reterr_error);
         if (r < 0)
                 return r;
-        if (user_namespace)
-                e->clone.process = &e->process;
+        prepare_leaving(e, pair[1]);
         e->pid = clone_process_in_cgroup(e, &attach, reterr_error);
         if (e->pid < 0)
                 return e->pid;

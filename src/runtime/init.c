@@ -297,14 +297,12 @@ static int build_root(Init *i, int *ret_root_fd, Error *reterr_error) {
         return 0;
 }
 
-/* The caller's is nobody's business in the container, neither that of what is executed there nor that of who
- * reads /proc/PID/environ. */
-static void forget_environment(Task *t) {
+void environment_forget(char **instead) {
         static char *none[] = { NULL };
 
         for (char **variable = environ; *variable; variable++)
                 explicit_bzero(*variable, strlen(*variable));
-        environ = t->env ?: none;
+        environ = instead ?: none;
 }
 
 static int enter_root(Init *i, Error *reterr_error) {
@@ -335,7 +333,7 @@ static int enter_root(Init *i, Error *reterr_error) {
         }
 
         root_fd = safe_close(root_fd);
-        forget_environment(&i->task);
+        environment_forget(i->task.env);
         return close_descriptors(c, reterr_error);
 }
 
@@ -394,13 +392,9 @@ static int prepare_namespaces(Init *i, Error *reterr_error) {
         r = wait_configured(i, reterr_error);
         if (r < 0)
                 return r;
-        if (!c->user_namespace) {
+        /* A process that joins has done so before that. */
+        if (c->plan && !c->user_namespace) {
                 r = oom_score_apply(0, c->process, &i->task.notes, reterr_error);
-                if (r < 0)
-                        return r;
-        }
-        if (!c->plan) {
-                r = labels_apply(c->process, reterr_error);
                 if (r < 0)
                         return r;
         }

@@ -79,6 +79,11 @@ typedef struct InitContext {
 
 _noreturn_ void init_run(InitContext *c);
 
+/* Overwrites this process's environment, which is the caller's and nobody's business in the container: neither
+ * that of what is executed there nor that of who reads /proc/PID/environ. instead: what it is from here on (NULL:
+ * empty), borrowed. */
+void environment_forget(char **instead);
+
 /* The parent's side: reads the next message. Failed: the error is set. -EPIPE: init ended without a word.
  * *ret_fd is a descriptor that came with it, -EBADF: none. */
 int init_receive(int sock, InitMessage *ret, int *ret_fd, Error *reterr_error);

@@ -82,7 +82,7 @@ static int change_mounts(const CloneSpec *clone, const Plan *plan, const Runtime
         _cleanup_close_ int root_fd = -EBADF;
         int r;
 
-        r = clone_join_rest(clone, reterr_error);
+        r = clone_join(clone, reterr_error);
         if (r < 0)
                 return r;
         /* Root of the user namespace, as far as it has one. */
@@ -106,6 +106,7 @@ static int change_mounts(const CloneSpec *clone, const Plan *plan, const Runtime
 static int change_in_child(const CloneSpec *clone, const Plan *plan, const RuntimeSpec *added,
                            Error *reterr_error) {
         _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
+        CloneSpec plain = CLONE_SPEC_INIT;
         char sentence[PIPE_BUF];
         ssize_t n;
         pid_t pid;
@@ -113,7 +114,8 @@ static int change_in_child(const CloneSpec *clone, const Plan *plan, const Runti
 
         if (pipe2(pair, O_CLOEXEC) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot make a pipe: %m");
-        pid = clone_process(clone, reterr_error);
+        /* In no namespace of the container's, where it could be seen, until it joins what it needs. */
+        pid = clone_process(&plain, reterr_error);
         if (pid < 0)
                 return pid;
         if (pid == 0) {
