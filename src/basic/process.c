@@ -84,8 +84,8 @@ static int child_die_with_parent(pid_t parent) {
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
                 return -errno;
 
-        /* It may have died before that, and nobody would tell us any more. */
-        return getppid() == parent ? 0 : -ESRCH;
+        /* It may have died before that, and nobody would tell us any more. 0: it is in another pid namespace. */
+        return getppid() == parent || getppid() == 0 ? 0 : -ESRCH;
 }
 
 /* Runs on the child's stack. To return is to exit, with the error in place. */

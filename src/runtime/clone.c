@@ -219,6 +219,11 @@ pid_t clone_process(const CloneSpec *c, Error *reterr_error) {
         return pid < 0 ? cannot_clone(c, pid, reterr_error) : pid;
 }
 
+int clone_take_pid_namespace(CloneSpec *c) {
+        /* Out of a new user namespace there is no right to it. */
+        return c->flags & CLONE_NEWUSER ? -EBADF : TAKE_FD(c->namespace_fds[NAMESPACE_PID]);
+}
+
 /* ---- a container that runs ---- */
 
 /* Whether the container's namespace is another one than this process's: one's own user namespace cannot be

@@ -41,6 +41,10 @@ typedef struct CloneSpec {
  * the host's; and it is opaque (PR_SET_DUMPABLE), which keeps out those without that capability on the host. */
 pid_t clone_process(const CloneSpec *c, Error *reterr_error);
 
+/* Takes the pid namespace to be joined out of c, for init to do that later (InitContext.pid_fd): descriptor, or
+ * -EBADF if there is none, or if it must be done before a user namespace is made. */
+int clone_take_pid_namespace(CloneSpec *c);
+
 /* Fills c for a process that joins all of a running container's namespaces; spec is the container's. Errors:
  * InvalidState if the container's process is gone. */
 int clone_join_container(CloneSpec *c, const ContainerState *state, const RuntimeSpec *spec,

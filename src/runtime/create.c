@@ -254,6 +254,7 @@ static int start_init(Creation *c, Error *reterr_error) {
         Prepared *p = &c->prepared;
         uint64_t late = CLONE_NEWCGROUP | CLONE_NEWTIME;
         bool unprivileged = geteuid() != 0;
+        _cleanup_close_ int pid_fd = -EBADF;
         pid_t pid;
         int r;
 
@@ -264,6 +265,7 @@ static int start_init(Creation *c, Error *reterr_error) {
         if (r < 0)
                 return r;
         p->clone.flags = p->plan->clone_flags & ~late;
+        pid_fd = clone_take_pid_namespace(&p->clone);
         pid = clone_process(&p->clone, reterr_error);
         if (pid < 0)
                 return pid;
@@ -283,6 +285,7 @@ static int start_init(Creation *c, Error *reterr_error) {
                         .keep_keyring = c->options->no_new_keyring,
                         .no_pivot = c->options->no_pivot,
                         .transparent = unprivileged,
+                        .pid_fd = pid_fd,
                         .preserved = &c->preserved,
                         .start_fd = c->start_fd,
                         .report_fd = c->run ? pair[1] : c->report_fd,
@@ -381,6 +384,19 @@ static int run_runtime_hooks(Creation *c, Error *reterr_error) {
         return r < 0 ? r : init_continue(c->sock, reterr_error);
 }
 
+/* From one process to the next, whose parent this one is as well. */
+static int follow_init(Creation *c, pid_t pid, Error *reterr_error) {
+        InitConfigured m = { .pid = pid };
+
+        (void) TEMP_FAILURE_RETRY(waitpid(c->pid, NULL, 0));
+        c->pid = pid;
+        c->state.pid = pid;
+        c->state.pid_start_time = process_start_time(pid);
+        if (send(c->sock, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
+                return error_set_errno(reterr_error, -errno, "Cannot speak to the container's process: %m");
+        return 0;
+}
+
 /* Answers init until it is ready. */
 static int converse(Creation *c, Error *reterr_error) {
         InitMessage m;
@@ -399,6 +415,9 @@ static int converse(Creation *c, Error *reterr_error) {
                 switch (m.type) {
                 case INIT_MESSAGE_HOOKS:
                         r = run_runtime_hooks(c, reterr_error);
+                        break;
+                case INIT_MESSAGE_MOVED:
+                        r = follow_init(c, m.code, reterr_error);
                         break;
                 case INIT_MESSAGE_TERMINAL:
                         r = take_terminal(c, fd, reterr_error);

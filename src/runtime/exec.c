@@ -342,6 +342,7 @@ static int start(Exec *e, Error *reterr_error) {
                         .configured = configured,
                         .user_namespace = user_namespace,
                         .preserved = &e->preserved,
+                        .pid_fd = -EBADF,
                         .start_fd = -EBADF,
                         .report_fd = pair[1],
                         .sock = pair[1],

@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <linux/keyctl.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -28,6 +29,7 @@
 #include "runtime/hooks.h"
 #include "runtime/init.h"
 #include "runtime/labels.h"
+#include "runtime/plan-prepare.h"
 #include "runtime/rlimits.h"
 #include "runtime/seccomp-listener.h"
 #include "runtime/terminal.h"
@@ -162,18 +164,20 @@ static int new_session(bool keep_keyring, Error *reterr_error) {
         return 0;
 }
 
-static int wait_configured(Init *i, Error *reterr_error) {
+static int receive_configured(Init *i, Error *reterr_error) {
         const InitContext *c = i->context;
         InitConfigured m;
 
-        if (!c->configured)
-                return 0;
         if (TEMP_FAILURE_RETRY(recv(c->sock, &m, sizeof(m), 0)) != sizeof(m))
                 return error_set(reterr_error, -EPIPE, "Failed", "The runtime ended during the set-up.");
         i->pid = m.pid;
         if (c->state)
                 c->state->pid = m.pid;
         return 0;
+}
+
+static int wait_configured(Init *i, Error *reterr_error) {
+        return i->context->configured ? receive_configured(i, reterr_error) : 0;
 }
 
 /* Root of the user namespace, as far as it has one: what is made now is to be its. */
@@ -277,6 +281,14 @@ static int build_root(Init *i, int *ret_root_fd, Error *reterr_error) {
         _cleanup_(apply_freep) Apply *a = NULL;
         int r;
 
+        if (c->pid_fd >= 0) {
+                r = plan_prepare_proc(c->plan, c->pid_fd, reterr_error);
+                if (r < 0)
+                        return r;
+                /* For hooks, and in the end for the container: this process stays where it is. */
+                if (setns(c->pid_fd, CLONE_NEWPID) < 0)
+                        return error_set_errno(reterr_error, -errno, "Cannot join the pid namespace: %m");
+        }
         r = plan_apply(c->plan, &a, reterr_error);
         if (r < 0)
                 return r;
@@ -335,6 +347,34 @@ static int enter_root(Init *i, Error *reterr_error) {
         root_fd = safe_close(root_fd);
         environment_forget(i->task.env);
         return close_descriptors(c, reterr_error);
+}
+
+/* Others are in a pid namespace that is joined, some perhaps with CAP_SYS_PTRACE: by /proc/PID of who is still in the
+ * host's root they would get there. The process that has done everything up to here stays out of their sight. */
+static int enter_pid_namespace(Init *i, Error *reterr_error) {
+        struct clone_args args = { .flags = CLONE_PARENT };
+        const InitContext *c = i->context;
+        pid_t pid;
+        int r;
+
+        if (c->pid_fd < 0)
+                return 0;
+        pid = (pid_t) RET_NERRNO((int) syscall(SYS_clone3, &args, sizeof(args)));
+        if (pid == -ENOMEM)
+                return error_set(reterr_error, pid, "InvalidState",
+                                 "Cannot join the pid namespace: its first process has ended.");
+        if (pid < 0)
+                return error_set_errno(reterr_error, pid, "Cannot fork: %m");
+        if (pid > 0) {
+                (void) message_send(c->sock, INIT_MESSAGE_MOVED, pid, NULL, "", -EBADF);
+                _exit(EXIT_SUCCESS);
+        }
+
+        r = die_with_parent(c, reterr_error);
+        if (r < 0)
+                return r;
+        r = new_session(true, reterr_error);
+        return r < 0 ? r : receive_configured(i, reterr_error);
 }
 
 static int open_terminal(Init *i, Error *reterr_error) {
@@ -425,6 +465,9 @@ static int init_prepare(Init *i, Error *reterr_error) {
 
         (void) umask(0); /* modes are as the plan says */
         r = enter_root(i, reterr_error);
+        if (r < 0)
+                return r;
+        r = enter_pid_namespace(i, reterr_error);
         if (r < 0)
                 return r;
         r = open_terminal(i, reterr_error);

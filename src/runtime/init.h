@@ -12,7 +12,10 @@
  *   <----------------------------------- "hooks"    (if there are any that the parent has to run)
  *   prestart, createRuntime
  *   done ---------------------------------------->
- *                                                   new root, user, capabilities, terminal, command found
+ *                                                   new root
+ *   <----------------------------------- "moved"    if it has made another process, which goes on
+ *   configured ---------------------------------->
+ *                                                   user, capabilities, terminal, command found
  *   <----------------------------------- "terminal" with its descriptor, if there is one
  *   <----------------------------------- "ready"    or "failed", at any point
  *   go ------------------------------------------>
@@ -39,6 +42,7 @@
 typedef enum InitMessageType {
         INIT_MESSAGE_FAILED,   /* code, name, sentence */
         INIT_MESSAGE_HOOKS,    /* answered by one byte */
+        INIT_MESSAGE_MOVED,    /* code is the other process, as the parent sees it; answered by InitConfigured */
         INIT_MESSAGE_TERMINAL, /* with the pseudoterminal's master */
         INIT_MESSAGE_READY, /* text: what could not be had and is done without, or nothing; answered by one
                                byte */
@@ -59,7 +63,7 @@ typedef struct InitConfigured {
 typedef struct InitContext {
         const RuntimeSpec *spec;    /* the container's */
         const ProcessSpec *process; /* to be executed */
-        const Plan *plan;           /* NULL: the container is there already, this process joins it */
+        Plan *plan;                 /* NULL: the container is there already, this process joins it */
         const SeccompProgram *seccomp; /* NULL: none */
         const CloneSpec *clone;        /* what this process was made with */
         ContainerState *state;  /* for hooks; NULL: there are none */
@@ -68,6 +72,7 @@ typedef struct InitContext {
         const ContainerState *listener_state; /* what goes with it; and `configured`, for the pid */
         bool configured;        /* the parent sends "configured" */
         bool user_namespace;    /* a new one, or another one than the parent's */
+        int pid_fd; /* a pid namespace to be joined, by another process, once nothing of the host is left; -EBADF */
         bool keep_keyring;
         bool no_pivot;
         bool transparent; /* while it waits for `start` its creator, who has no privileges, may join it */

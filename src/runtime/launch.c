@@ -63,6 +63,7 @@ static int check_supported(const Prepared *p, Error *reterr_error) {
 
 static int start_init(Prepared *p, pid_t *ret_pid, int *ret_sock, Error *reterr_error) {
         _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
+        _cleanup_close_ int pid_fd = -EBADF;
         pid_t pid;
         int r;
 
@@ -73,6 +74,7 @@ static int start_init(Prepared *p, pid_t *ret_pid, int *ret_sock, Error *reterr_
         if (r < 0)
                 return r;
         p->clone.sibling = true;
+        pid_fd = clone_take_pid_namespace(&p->clone);
         pid = clone_process(&p->clone, reterr_error);
         if (pid < 0)
                 return pid;
@@ -83,6 +85,7 @@ static int start_init(Prepared *p, pid_t *ret_pid, int *ret_sock, Error *reterr_
                         .plan = p->plan,
                         .seccomp = p->seccomp.n > 0 ? &p->seccomp : NULL,
                         .clone = &p->clone,
+                        .pid_fd = pid_fd,
                         .start_fd = -EBADF,
                         .report_fd = -EBADF,
                         .listener_sock = -EBADF,
@@ -134,6 +137,13 @@ static int launch_run(Prepared *p, const char *bundle, Error *reterr_error) {
         if (r < 0)
                 return r;
         r = init_receive(sock, &m, &fd, reterr_error);
+        if (r >= 0 && m.type == INIT_MESSAGE_MOVED) {
+                const InitConfigured configured = { .pid = pid = m.code };
+
+                if (send(sock, &configured, sizeof(configured), MSG_NOSIGNAL) != sizeof(configured))
+                        return error_set_errno(reterr_error, -errno, "Cannot speak to the container's process: %m");
+                r = init_receive(sock, &m, &fd, reterr_error);
+        }
         if (r < 0)
                 return r;
         r = announce(pid, m.text, reterr_error);

@@ -4,12 +4,15 @@
 #include <limits.h>
 #include <linux/sched.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
+#include "runtime/clone.h"
 #include "runtime/labels.h"
 #include "runtime/mounts.h"
 #include "runtime/plan-prepare.h"
@@ -119,10 +122,9 @@ static int apply_mapping(Plan *p, const Operation *o, int fd, Error *reterr_erro
         return 0;
 }
 
-static int prepare_mount(Plan *p, Operation *o, Error *reterr_error) {
-        _cleanup_close_ int fd = -EBADF;
+static int new_mount(const Plan *p, const Operation *o, Error *reterr_error) {
         _cleanup_free_ char *data = NULL;
-        int r;
+        int fd;
 
         if (operation_data(p, o, NULL, &data) < 0)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
@@ -131,10 +133,89 @@ static int prepare_mount(Plan *p, Operation *o, Error *reterr_error) {
         if (fd < 0)
                 return error_set_errno(reterr_error, fd, "Cannot mount %s for \"%s\": %m", o->fstype,
                                        o->target);
+        return fd;
+}
+
+static int prepare_mount(Plan *p, Operation *o, Error *reterr_error) {
+        _cleanup_close_ int fd = new_mount(p, o, reterr_error);
+        int r;
+
+        if (fd < 0)
+                return fd;
         r = apply_mapping(p, o, fd, reterr_error);
         if (r < 0)
                 return r;
         o->fd = TAKE_FD(fd);
+        return 0;
+}
+
+/* ---- procfs of a pid namespace that is joined ---- */
+
+/* To where there is nothing: others see the process that makes the file system. */
+static int leave_root(void *userdata, Error *reterr_error) {
+        _cleanup_close_ int empty = mount_new_empty();
+
+        if (empty < 0 || fchdir(empty) < 0 || chroot(".") < 0)
+                return error_set_errno(reterr_error, empty < 0 ? empty : -errno, "Cannot leave the root: %m");
+        for (char **variable = environ; *variable; variable++)
+                explicit_bzero(*variable, strlen(*variable));
+        return 0;
+}
+
+static int receive_mount(int sock, Error *reterr_error) {
+        char sentence[PIPE_BUF];
+        int fds[FDS_MAX];
+        size_t n_fds = 0;
+        ssize_t n = recv_with_fds(sock, sentence, sizeof(sentence), fds, &n_fds, 0);
+
+        for (size_t i = 1; i < n_fds; i++)
+                safe_close(fds[i]);
+        if (n_fds > 0)
+                return fds[0];
+        return error_set(reterr_error, -ECHILD, "Failed", "%.*s", n > 0 ? (int) n : 0, sentence);
+}
+
+static int new_mount_in_pid_namespace(const Plan *p, const Operation *o, int pid_fd, Error *reterr_error) {
+        _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
+        CloneSpec clone = CLONE_SPEC_INIT;
+        pid_t pid;
+        int fd;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot make a socket: %m");
+        clone.namespace_fds[NAMESPACE_PID] = pid_fd;
+        clone.leave = leave_root;
+        clone.kept_fds = &pair[1];
+        clone.n_kept_fds = 1;
+        pid = clone_process(&clone, reterr_error);
+        if (pid < 0)
+                return pid;
+        if (pid == 0) {
+                Error e = ERROR_NULL;
+
+                fd = new_mount(p, o, &e);
+                if (fd >= 0)
+                        (void) send_with_fds(pair[1], "", 1, &fd, 1, MSG_NOSIGNAL);
+                else
+                        (void) send(pair[1], error_message(&e), strnlen(error_message(&e), PIPE_BUF), MSG_NOSIGNAL);
+                _exit(EXIT_SUCCESS);
+        }
+        pair[1] = safe_close(pair[1]);
+        fd = receive_mount(pair[0], reterr_error);
+        (void) TEMP_FAILURE_RETRY(waitpid(pid, NULL, 0));
+        return fd;
+}
+
+int plan_prepare_proc(Plan *p, int pid_fd, Error *reterr_error) {
+        for (size_t i = 0; i < p->n_operations; i++) {
+                Operation *o = &p->operations[i];
+
+                if (o->type != OPERATION_MOUNT || !streq(o->fstype, "proc") || o->fd >= 0)
+                        continue;
+                o->fd = new_mount_in_pid_namespace(p, o, pid_fd, reterr_error);
+                if (o->fd < 0)
+                        return o->fd;
+        }
         return 0;
 }
 

@@ -12,6 +12,9 @@
 /* In the parent, before the container's process is made (which inherits the descriptors). Where nothing
  * needs it, it makes no system call. plan_apply() expects it to have been called. */
 int plan_prepare(Plan *p, Error *reterr_error);
+/* In the container's mount namespace, by a process that is not in its pid namespace (pid_fd): procfs shows the pid
+ * namespace of who makes it. */
+int plan_prepare_proc(Plan *p, int pid_fd, Error *reterr_error);
 /* In the parent, when the child has them. */
 void plan_close(Plan *p);
 

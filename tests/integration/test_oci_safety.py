@@ -173,8 +173,8 @@ class ProgramTest(SafetyTestCase):
     timeout = 300
     SECRET = "the-caller-s-environment"
 
-    def spy(self, caps, namespaces=("pid", "mount", "uts", "ipc", "network"), linux=None):
-        """What a container gets hold of while commands are executed in it."""
+    def spy(self, caps, namespaces=("pid", "mount", "uts", "ipc", "network"), linux=None, join=False):
+        """What a container gets hold of while commands are executed in it, or others made in its pid namespace."""
 
         shutil.rmtree(f"{self.bundle}/rootfs/tmp")
         os.mkdir(f"{self.bundle}/rootfs/tmp")
@@ -189,10 +189,16 @@ class ProgramTest(SafetyTestCase):
             try:
                 self.assertEqual(p.stdout.readline(), "ready\n")
                 environment = {**os.environ, "SECRET": self.SECRET}
+                other = self.spec(["true"], namespaces=("mount", "ipc"))
+                other["linux"]["namespaces"].append({"type": "pid", "path": f"/proc/{self.state(name)['pid']}/ns/pid"})
+                if join:
+                    self.new(other)
                 for i in range(150):
                     # The command may be this program itself, too.
                     command = ["/proc/self/exe", "--version"] if i % 3 == 0 else ["true"]
-                    subprocess.run([self.program, "--root", self.states, "exec", name, *command], cwd="/", env=environment,
+                    args = ["--cgroup-manager", "disabled", "run", "--bundle", self.bundle, f"{name}-{i}"] if join \
+                        else ["exec", name, *command]
+                    subprocess.run([self.program, "--root", self.states, *args], cwd="/", env=environment,
                                    pass_fds=[host], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
                                    timeout=60)
                 with open(f"{self.bundle}/rootfs/tmp/stop", "w", encoding="utf-8"):
@@ -211,6 +217,10 @@ class ProgramTest(SafetyTestCase):
         """CAP_SYS_PTRACE on the host: it may do with those that come in what it likes, but they have nothing with them."""
 
         self.assertLessEqual(set(self.spy(STRONG + ["CAP_SYS_PTRACE"])), {"the memory"})
+
+    def test_containers_in_its_pid_namespace(self):
+        self.assertEqual(self.spy(STRONG, join=True), [])
+        self.assertLessEqual(set(self.spy(STRONG + ["CAP_SYS_PTRACE"], join=True)), {"the memory"})
 
     def test_user_namespace_with_all_capabilities(self):
         shift = [{"containerID": 0, "hostID": 100000, "size": 65536}]
