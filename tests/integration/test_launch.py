@@ -419,7 +419,8 @@ class LaunchTest(unittest.TestCase):
 
     def test_no_descriptors_in_proc(self):
         unit = self.unit(config(["sleep", "1000"])).start().wait_started()
-        self.assertEqual(sorted(os.listdir(f"/proc/{unit.pid()}/fd")), ["0", "1", "2"])
+        # The unit has started a moment before the command is executed.
+        lib.wait_until(lambda: sorted(os.listdir(f"/proc/{unit.pid()}/fd")) == ["0", "1", "2"], what="no more descriptors")
 
     def test_mounts_are_the_container_s_own(self):
         points = [line.split()[4] for line in self.shell("cat /proc/self/mountinfo").splitlines()]
