@@ -414,8 +414,13 @@ class ProcessesTest(CommandTestCase):
         self.assertIn("PID", table[0].split())
         column = table[0].split().index("PID")
         self.assertEqual({int(line.split()[column]) for line in table[1:]}, set(pids))
-        chosen = self.mooring("ps", name, "-e", "-o", "comm,pid").stdout.splitlines()
-        self.assertEqual({line.split()[0] for line in chosen[1:]}, {"sh", "sleep"})
+
+        def names():
+            chosen = self.mooring("ps", name, "-e", "-o", "comm,pid").stdout.splitlines()
+            return {line.split()[0] for line in chosen[1:]}
+
+        # The second is a "sh" as well before it executes its command.
+        lib.wait_until(lambda: names() == {"sh", "sleep"}, what="the names of both")
         self.assertIn('"PID"', self.fails("ps", name, "-e", "-o", "comm"))
         self.assertIn("exit code", self.mooring("ps", name, "--nosuch", check=False).stderr)
         self.assertIn("--format=xml", self.fails("ps", "-f", "xml", name))
