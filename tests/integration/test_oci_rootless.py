@@ -274,7 +274,7 @@ class IdentityTest(RootlessTestCase):
                                    "supplementary groups"),
             "user that is not mapped": (self.spec(["true"], process={"user": {"uid": 5, "gid": 0}}), {},
                                         "linux.uidMappings and gidMappings must have them"),
-            "no runtime directory": (self.spec(["true"]), {"env": {"XDG_RUNTIME_DIR": "/run/user/4711"}}, "use --root"),
+            "no runtime directory": (self.spec(["true"]), {"env": {"XDG_RUNTIME_DIR": "/run/user/nobody-s"}}, "use --root"),
         }
         mooring = lib.run(["which", "mooring"]).stdout.strip()
         for what, (spec, more, text) in cases.items():
