@@ -155,6 +155,7 @@ class LostDatabaseTest(RecoveryTestCase):
             # It may have been brought back already, or the first call joins the start that was killed.
             lib.run(["systemctl", "start", "moored.service"], check=False)
             lib.start_moored()
+            lib.wait_until(lambda: lib.moorctl("images", check=False).returncode == 0, what="moored answers again")
             self.assertEqual(sorted(i["Name"] for i in lib.moorctl_json("images")), images)
             self.assertEqual(self.inspect("runs")["State"], "running")
 
