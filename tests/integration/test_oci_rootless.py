@@ -252,8 +252,10 @@ class IdentityTest(RootlessTestCase):
         spec["process"].update({"oomScoreAdj": -500,
                                 "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1 << 30, "soft": 1 << 30}]})
         result = self.mooring("run", self.new(spec))
-        self.assertEqual(len(result.stdout.split()), 2)
-        self.assertIn("oom_score_adj stays as it is", result.stderr)
+        score, _ = result.stdout.split()
+        # A caller that was given a lower score by root may have it again.
+        if score != "-500":
+            self.assertIn("oom_score_adj stays as it is", result.stderr)
         self.assertIn("RLIMIT_NOFILE is limited to", result.stderr)
 
         name = self.start(self.spec(SLEEP, process={"oomScoreAdj": 300}))
