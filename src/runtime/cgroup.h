@@ -47,7 +47,6 @@ int cgroup_create(CgroupManager manager, const RuntimeSpec *spec, const char *id
 
 /* The cgroup's directory, for clone3() of init (O_PATH | O_DIRECTORY). -ENOENT if there is none. */
 int cgroup_open(const Cgroup *c);
-int cgroup_open_for_exec(const Cgroup *c, pid_t pid);
 int cgroup_attach(const Cgroup *c, pid_t pid, Error *reterr_error);
 
 /* The directory of the cgroup for a further process, for clone3() or cgroup_attach_fd(). sub: path below the

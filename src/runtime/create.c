@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -66,6 +65,7 @@ typedef struct Creation {
         pid_t pid; /* 0: none; owned until committed */
         bool has_resctrl;
         NetdevMoves *moves; /* network devices that are the container's now */
+        bool has_pid_file;
         bool hooks_due; /* its end is one that the hooks for it are run at */
 } Creation;
 
@@ -97,6 +97,8 @@ static void creation_undo(Creation *c) {
                 c->pid = 0;
         }
         netdev_undo(c->moves);
+        if (c->has_pid_file)
+                (void) unlink(c->pid_file);
         if (c->has_resctrl)
                 (void) resctrl_remove(&c->prepared.spec->intel_rdt, c->options->id, NULL);
         (void) cgroup_remove(&c->cgroup, NULL);
@@ -358,19 +360,6 @@ static int take_terminal(Creation *c, int master, Error *reterr_error) {
         return foreground_show(&c->foreground, TAKE_FD(fd), reterr_error);
 }
 
-static int wait_init(const Creation *c, Error *reterr_error) {
-        struct pollfd p[] = { { .fd = c->sock, .events = POLLIN },
-                              { .fd = c->foreground.interrupt_fd, .events = POLLIN } };
-
-        if (c->foreground.interrupt_fd < 0)
-                return 0;
-        if (TEMP_FAILURE_RETRY(poll(p, ELEMENTSOF(p), -1)) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot wait for the container's process: %m");
-        if (p[0].revents == 0)
-                return error_set(reterr_error, -EINTR, "Failed", "Interrupted while the container was set up.");
-        return 0;
-}
-
 static int run_runtime_hooks(Creation *c, Error *reterr_error) {
         const RuntimeSpec *spec = c->prepared.spec;
         int r;
@@ -403,7 +392,7 @@ static int converse(Creation *c, Error *reterr_error) {
         int fd, r;
 
         for (;;) {
-                r = wait_init(c, reterr_error);
+                r = foreground_wait_readable(&c->foreground, c->sock, reterr_error);
                 if (r >= 0)
                         r = init_receive(c->sock, &m, &fd, reterr_error);
                 if (r < 0) {
@@ -438,7 +427,7 @@ static int converse(Creation *c, Error *reterr_error) {
 
 /* ---- what others see ---- */
 
-static int write_pid_file(const Creation *c, Error *reterr_error) {
+static int write_pid_file(Creation *c, Error *reterr_error) {
         _cleanup_free_ char *text = NULL;
         int r;
 
@@ -450,6 +439,7 @@ static int write_pid_file(const Creation *c, Error *reterr_error) {
         r = write_file_atomic_at(AT_FDCWD, c->pid_file, text, strlen(text), 0644, false);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot write the pid file \"%s\": %m", c->pid_file);
+        c->has_pid_file = true;
         return 0;
 }
 

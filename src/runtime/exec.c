@@ -365,7 +365,9 @@ static int converse(Exec *e, Error *reterr_error) {
         int fd, r;
 
         for (;;) {
-                r = init_receive(e->sock, &m, &fd, reterr_error);
+                r = foreground_wait_readable(&e->foreground, e->sock, reterr_error);
+                if (r >= 0)
+                        r = init_receive(e->sock, &m, &fd, reterr_error);
                 if (r < 0)
                         return r;
                 if (m.type == INIT_MESSAGE_READY) {

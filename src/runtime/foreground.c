@@ -63,6 +63,18 @@ int foreground_begin(Foreground *f, Error *reterr_error) {
         return 0;
 }
 
+int foreground_wait_readable(const Foreground *f, int fd, Error *reterr_error) {
+        struct pollfd p[] = { { .fd = fd, .events = POLLIN }, { .fd = f->interrupt_fd, .events = POLLIN } };
+
+        if (f->interrupt_fd < 0)
+                return 0;
+        if (TEMP_FAILURE_RETRY(poll(p, ELEMENTSOF(p), -1)) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot wait: %m");
+        if (p[0].revents == 0)
+                return error_set(reterr_error, -EINTR, "Failed", "Interrupted before the command was executed.");
+        return 0;
+}
+
 static void pass_size_on(const Foreground *f) {
         struct winsize size;
 

@@ -25,6 +25,8 @@ typedef struct Foreground {
 
 /* Before the process is made: signals wait for foreground_wait() from here on. */
 int foreground_begin(Foreground *f, Error *reterr_error);
+/* Until fd is readable; an error if one of the signals comes before that. */
+int foreground_wait_readable(const Foreground *f, int fd, Error *reterr_error);
 /* Gives a master to be shown (owned by f from here on); stdin becomes raw if it is a terminal. */
 int foreground_show(Foreground *f, int master, Error *reterr_error);
 /* Until the child pid has ended: its exit code, 128 + n for signal n. */

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <limits.h>
-#include <linux/magic.h>
-#include <linux/major.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
@@ -340,59 +336,4 @@ int mount_move_root(int root_fd) {
         if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
                 return -errno;
         return RET_NERRNO(chdir("/"));
-}
-
-/* ---- the console ---- */
-
-static bool is_pseudoterminal(int fd) {
-        struct statfs fs;
-        struct stat st;
-
-        return fstatfs(fd, &fs) >= 0 && fs.f_type == DEVPTS_SUPER_MAGIC && fstat(fd, &st) >= 0 &&
-               S_ISCHR(st.st_mode) && major(st.st_rdev) >= UNIX98_PTY_SLAVE_MAJOR &&
-               major(st.st_rdev) < UNIX98_PTY_SLAVE_MAJOR + UNIX98_PTY_MAJOR_COUNT;
-}
-
-static int open_console(int root_fd) {
-        const uint64_t resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-        _cleanup_close_ int fd = -EBADF;
-        struct stat st;
-
-        fd = openat2_full(root_fd, "dev/console", O_PATH | O_NOFOLLOW, 0, resolve);
-        if (fd == -ENOENT) {
-                fd = openat2_full(root_fd, "dev/console", O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0620,
-                                  resolve);
-                if (fd < 0)
-                        return TAKE_FD(fd);
-        }
-        if (fd < 0)
-                return TAKE_FD(fd);
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        return S_ISREG(st.st_mode) || S_ISCHR(st.st_mode) ? TAKE_FD(fd) : -ELOOP;
-}
-
-int mount_console(int root_fd, int pty_fd, Error *reterr_error) {
-        _cleanup_close_ int target = -EBADF, tree = -EBADF;
-        int r;
-
-        if (!is_pseudoterminal(pty_fd))
-                return error_set(reterr_error, -ENOTTY, "InvalidArgument",
-                                 "What is to become /dev/console is not a pseudoterminal.");
-        target = open_console(root_fd);
-        if (target == -ELOOP)
-                return error_set(
-                                reterr_error, target, "InvalidArgument",
-                                "/dev/console is neither a file nor a device in the container: the terminal "
-                                "is not mounted there.");
-        if (target < 0)
-                return error_set_errno(reterr_error, target, "Cannot make /dev/console: %m");
-
-        tree = mount_clone(pty_fd, "", false);
-        r = tree < 0 ? tree : mount_set_attributes(tree, false, 0, 0, MS_PRIVATE);
-        if (r >= 0)
-                r = mount_attach(tree, target);
-        if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot mount the terminal on /dev/console: %m");
-        return 0;
 }

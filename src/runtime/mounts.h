@@ -41,7 +41,3 @@ int mount_pivot(int root_fd);
 /* The same where the root cannot be changed (an initramfs): the mount is moved over "/". What remains below
  * is out of reach, but not gone; file systems of the kernel's there are. */
 int mount_move_root(int root_fd);
-
-/* Puts a pseudoterminal on /dev/console. root_fd: the container's root. pty_fd: its slave, opened in this
- * mount namespace. Whatever the image has at /dev/console, nothing else is mounted on. */
-int mount_console(int root_fd, int pty_fd, Error *reterr_error);

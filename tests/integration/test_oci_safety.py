@@ -12,6 +12,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -725,6 +726,24 @@ class CutShortTest(SafetyTestCase):
                 spec["mounts"].append({"destination": "/x", "type": "bind", "source": "/nonexistent", "options": ["bind"]})
             self.assertNotEqual(self.mooring("run", self.new(spec), check=False).returncode, 0)
             self.assertEqual(self.log_lines(log) if os.path.exists(log) else [], expected)
+
+    def test_failed_creations_have_no_pid_file(self):
+        pid_file = f"{self.bundle}/pid"
+        p = self.mooring("run", "--pid-file", pid_file, self.new(self.spec(["/nonexistent"])), check=False)
+        self.assertNotEqual(p.returncode, 0)
+        # The pidfd cannot be sent, after the file has been written.
+        with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            s.bind(f"{directory}/socket")
+            s.listen(1)
+            thread = threading.Thread(target=lambda: s.accept()[0].close())
+            thread.start()
+            p = self.mooring("create", "--pid-file", pid_file, "--pidfd-socket", f"{directory}/socket",
+                             self.new(self.spec(SLEEP, hooks={"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "0.2"]}]})),
+                             check=False)
+            thread.join()
+        self.assertNotEqual(p.returncode, 0)
+        self.assertFalse(os.path.exists(pid_file))
+        self.assertEqual(os.listdir(self.states), [])
 
     def test_ignored_signals_do_not_interrupt(self):
         """nohup(1): who ignores a signal is not to die of it, nor is the container."""
