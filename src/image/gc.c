@@ -17,7 +17,7 @@
 
 #define GARBAGE_DELAY_USEC (100 * USEC_PER_MSEC)
 #define GARBAGE_RETRY_USEC (5 * USEC_PER_SEC)
-#define TRASH_DELAY_USEC (100 * USEC_PER_MSEC)
+#define TRASH_DELAY_USEC (500 * USEC_PER_MSEC) /* the helper costs as much as some starts: one for many */
 #define INDEX_DELAY_USEC (50 * USEC_PER_MSEC)
 
 static int schedule(ImageManager *m, sd_event_source **source, uint64_t delay,
