@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What tests of mooring's command line share: a bundle with busybox in it, and containers made of it."""
 
+import fcntl
 import itertools
 import json
 import os
+import select
 import shutil
+import struct
 import subprocess
 import tempfile
+import termios
+import time
 import unittest
 
 import lib
@@ -51,6 +56,29 @@ def config(args, process=None, linux=None, namespaces=("pid", "mount", "uts", "i
         "linux": {"namespaces": [{"type": t} for t in namespaces], **(linux or {})},
         **top,
     }
+
+
+def on_terminal(command, keys=b"", size=None, **kwargs):
+    """Runs a command on a terminal of size (rows, columns) and types keys: (exit code, what it showed)."""
+
+    master, slave = os.openpty()
+    if size:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    # The terminal becomes that of the command's session.
+    p = subprocess.Popen(["setsid", "--ctty", "--wait", *command], stdin=slave, stdout=slave, stderr=slave, **kwargs)
+    os.close(slave)
+    os.write(master, keys)
+    shown = b""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if not select.select([master], [], [], 1)[0]:
+            continue
+        try:
+            shown += os.read(master, 4096)
+        except OSError:
+            break
+    os.close(master)
+    return p.wait(timeout=60), shown.decode(errors="replace").replace("\r\n", "\n")
 
 
 class OciTestCase(unittest.TestCase):

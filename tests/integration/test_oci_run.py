@@ -5,7 +5,6 @@ import array
 import fcntl
 import json
 import os
-import pty
 import select
 import signal
 import socket
@@ -387,29 +386,10 @@ class TerminalTest(RunTestCase):
                                "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]})
         return spec
 
-    def on_terminal(self, *args, keys=b"", size=None):
+    def on_terminal(self, *args, keys=b""):
         """A command of mooring's on a terminal: (exit code, what it showed)."""
 
-        pid, master = pty.fork()
-        if pid == 0:
-            os.chdir(self.bundle)
-            os.execvp("mooring", ["mooring", "--root", self.states, "--cgroup-manager", "disabled", *args])
-        shown = b""
-        if keys:
-            os.write(master, keys)
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            if not select.select([master], [], [], 1)[0]:
-                continue
-            try:
-                data = os.read(master, 4096)
-            except OSError:
-                break
-            if not data:
-                break
-            shown += data
-        os.close(master)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode().replace("\r\n", "\n")
+        return lib_oci.on_terminal(["mooring", "--root", self.states, "--cgroup-manager", "disabled", *args], keys, cwd=self.bundle)
 
     def test_run(self):
         spec = self.spec(["sh", "-c", "tty; stty size </dev/console; ls -l /dev/console | cut -c1; read x; echo got:$x; exit 4"],
