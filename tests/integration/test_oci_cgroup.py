@@ -619,7 +619,8 @@ class UserManagerTest(CgroupTestCase):
         p = lib.run(["systemctl", "start", f"user@{self.UID}.service"], check=False)
         if p.returncode != 0:
             self.skipTest("there is no service manager for users here")
-        self.addCleanup(lib.run, ["systemctl", "stop", f"user@{self.UID}.service"])
+        # His directory in /run/user is a mount, and would go some seconds later.
+        self.addCleanup(lib.run, ["systemctl", "stop", f"user@{self.UID}.service", f"user-runtime-dir@{self.UID}.service"])
 
     def mooring(self, *args, check=True, manager="systemd", **kwargs):
         return lib.run(["setpriv", f"--reuid={self.UID}", f"--regid={self.UID}", "--clear-groups", "env",

@@ -53,7 +53,7 @@ class RootlessTestCase(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         lib.run(["loginctl", "disable-linger", USER])
-        lib.run(["systemctl", "stop", f"user@{cls.uid}.service"])
+        lib.run(["systemctl", "stop", f"user@{cls.uid}.service", f"user-runtime-dir@{cls.uid}.service"])
         lib.run(["loginctl", "terminate-user", USER], check=False)
         lib.wait_until(lambda: lib.run(["pkill", "-KILL", "-u", USER], check=False).returncode != 0)
         lib.run(["userdel", "--remove", USER], check=False)
