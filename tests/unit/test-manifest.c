@@ -12,6 +12,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "oci/manifest.h"
+#include "schema-fixture.h"
 
 #define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 #define DIGEST "sha256:" HEX
@@ -376,23 +377,8 @@ static void test_select(void **state) {
         assert_true(error_has_name(&f, "NoSuchPlatform"));
 }
 
-/* Which keys the specification demands in a document is in its JSON schema, where that is at hand. */
-static json_t *load_schema(const char *name) {
-        const char *env = getenv("MOORED_SHARED");
-        _cleanup_free_ char *path = strjoin(env ?: TEST_DATA_DIR "/../../../shared", "/data/oci/image-spec/schema/", name), *text = NULL;
-        json_t *j = NULL;
-        size_t n;
-
-        if (read_file_at(AT_FDCWD, path, 1024 * 1024, &text, &n) < 0) {
-                print_message("the specification's schema is not here\n");
-                skip();
-        }
-        assert_int_equal(json_parse(text, n, n, &j, NULL), 0);
-        return j;
-}
-
 static void check_required(const char *schema_name, const char *document, bool is_index) {
-        _cleanup_json_ json_t *schema = load_schema(schema_name);
+        _cleanup_json_ json_t *schema = schema_load(schema_name);
         json_t *required = json_object_get(schema, "required"), *name;
         size_t i;
 
