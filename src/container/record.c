@@ -52,13 +52,15 @@ int record_build(Store *s, const ContainerRow *row, char **ret) {
         r = snapshots_to_json(s, row->snapshot, &snapshots);
         if (r < 0)
                 return r;
-        j = json_pack("{s:i, s:s, s:s, s:s, s:s*, s:s, s:b, s:I, s:I, s:I, s:s*, s:s*, s:i, s:s*, s:s*, s:O}",
+        j = json_pack("{s:i, s:s, s:s, s:s, s:s*, s:s, s:b, s:I, s:I, s:I, s:s*, s:s*, s:i, s:s*, s:s*, "
+                      "s:I, s:b, s:O}",
                       "version", RECORD_VERSION, "namespace", row->ns, "id", row->id, "image", row->image,
                       "imageDigest", row->image_digest, "options", row->options, "autoRemove",
                       (int) row->auto_remove, "createdUSec", (json_int_t) row->created_usec, "startedUSec",
                       (json_int_t) row->started_usec, "finishedUSec", (json_int_t) row->finished_usec,
                       "bootId", row->boot_id, "invocationId", row->invocation_id, "exitCode",
                       (int) row->exit_code, "exitSignal", row->exit_signal, "result", row->result,
+                      "restartCount", (json_int_t) row->restart_count, "stopped", (int) row->stopped,
                       "snapshots", snapshots);
         text = j ? json_dump(j, false) : NULL;
         if (!text)
@@ -71,6 +73,7 @@ int record_build(Store *s, const ContainerRow *row, char **ret) {
 typedef struct Record {
         uint64_t version;
         int64_t exit_code;
+        uint64_t restart_count;
         ContainerRow row;
         json_t *snapshots; /* borrowed */
 } Record;
@@ -96,6 +99,8 @@ static int record_parse(json_t *j, Record *ret, Error *reterr_error) {
                 { "exitCode", JSON_FIELD_INT64, offsetof(Record, exit_code), true, NULL },
                 { "exitSignal", JSON_FIELD_STRING, offsetof(Record, row.exit_signal), false, NULL },
                 { "result", JSON_FIELD_STRING, offsetof(Record, row.result), false, NULL },
+                { "restartCount", JSON_FIELD_UINT64, offsetof(Record, restart_count), false, NULL },
+                { "stopped", JSON_FIELD_BOOL, offsetof(Record, row.stopped), false, NULL },
                 { "snapshots", JSON_FIELD_ARRAY, offsetof(Record, snapshots), true, NULL },
                 {},
         };
@@ -110,6 +115,7 @@ static int record_parse(json_t *j, Record *ret, Error *reterr_error) {
                                  "It has version %llu; %i is known.", (unsigned long long) x.version,
                                  RECORD_VERSION);
         x.row.exit_code = (int32_t) x.exit_code;
+        x.row.restart_count = (uint32_t) MIN(x.restart_count, (uint64_t) UINT32_MAX);
 
         *ret = x;
         x = (Record) {};

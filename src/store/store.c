@@ -30,7 +30,7 @@
 #include "basic/time-util.h"
 #include "store/store-internal.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define BUSY_TIMEOUT_MSEC 2000
 #define CACHE_KIB 1024
 #define WAL_SIZE_MAX 4194304
@@ -42,7 +42,10 @@ enum {
 };
 
 /* clang-format off */
-static const char schema[] =
+/* What leads from each version of the schema to the next; the first makes that of an empty file. A new database goes
+ * through all of them, so that it has exactly what an older one becomes. Those of published versions never change. */
+static const char *const schema_steps[SCHEMA_VERSION] = {
+[0] =
         "CREATE TABLE namespaces ("
         " name TEXT PRIMARY KEY, labels TEXT NOT NULL,"
         " created_usec INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
@@ -79,8 +82,11 @@ static const char schema[] =
         " PRIMARY KEY (ns, id)) STRICT, WITHOUT ROWID;"
         "CREATE TABLE events ("
         " sequence INTEGER PRIMARY KEY AUTOINCREMENT, usec INTEGER NOT NULL, ns TEXT,"
-        " topic TEXT NOT NULL, subject TEXT, details TEXT) STRICT;"
-        "PRAGMA user_version = " STRINGIFY(SCHEMA_VERSION) ";";
+        " topic TEXT NOT NULL, subject TEXT, details TEXT) STRICT;",
+[1] =
+        "ALTER TABLE containers ADD COLUMN restart_count INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE containers ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0;",
+};
 /* clang-format on */
 
 /* -- statements -- */
@@ -522,20 +528,17 @@ static int quick_check(Store *s) {
         return r;
 }
 
-static int create_schema(Store *s) {
+/* All steps from `version` on in one transaction: the file has the old schema or the new one, whenever we die. */
+static int upgrade_schema(Store *s, int64_t version) {
+        _cleanup_transaction_ StoreTransaction t = {};
         int r;
 
-        r = store_begin(s, true);
-        if (r < 0)
-                return r;
-
-        r = exec(s, schema);
-        if (r < 0) {
-                (void) store_rollback(s);
-                return r;
-        }
-
-        return store_commit(s);
+        r = store_transaction_begin(&t, s, true);
+        for (int64_t i = version; r >= 0 && i < SCHEMA_VERSION; i++)
+                r = exec(s, schema_steps[i]);
+        if (r >= 0)
+                r = exec(s, "PRAGMA user_version = " STRINGIFY(SCHEMA_VERSION));
+        return r < 0 ? r : store_transaction_commit(&t);
 }
 
 static int configure(Store *s) {
@@ -660,10 +663,13 @@ static int store_open_once(const char *path, Store **ret, bool *ret_rebuilt, Err
                                 "The database %s was written by a newer version of moored (schema %lld, "
                                 "this one knows %i): install that version, or move the file away.",
                                 path, (long long) version, SCHEMA_VERSION);
-        if (version == 0) {
-                r = create_schema(s);
+        if (version < SCHEMA_VERSION) {
+                r = upgrade_schema(s, MAX(version, INT64_C(0)));
                 if (r < 0)
                         return r;
+                if (version > 0)
+                        log_info("The database %s has been brought from schema %lld to %i.", path,
+                                 (long long) version, SCHEMA_VERSION);
         }
 
         r = store_gc_setup(s);

@@ -129,6 +129,8 @@ typedef struct ContainerRow {
         char *exit_signal;     /* "KILL", or NULL */
         char *result; /* systemd's Result of the unit: "success", "exit-code", "signal", "core-dump",
                          "oom-kill", "timeout", … or NULL */
+        uint32_t restart_count; /* times that the restart policy has started it since a user did */
+        bool stopped;          /* the last run ended because somebody wanted it to */
 } ContainerRow;
 void container_row_done(ContainerRow *r);
 int store_container_add(Store *s, const ContainerRow *r);    /* -EEXIST */
