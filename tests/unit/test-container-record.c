@@ -64,6 +64,8 @@ static void fill(Store *s, const char *id, uint64_t writable, ContainerRow *ret)
                 .exit_code = -1,
                 .exit_signal = (char *) "KILL",
                 .result = (char *) "signal",
+                .restart_count = 8,
+                .stopped = true,
         };
         _cleanup_(snapshot_row_done) SnapshotRow old = {};
 
@@ -79,12 +81,12 @@ static void fill(Store *s, const char *id, uint64_t writable, ContainerRow *ret)
 }
 
 static int dump_container(const ContainerRow *r, void *userdata) {
-        return strv_extendf(userdata, "%s/%s %s %s %s %llu %i %llu %llu %llu %s %s %i %s %s", r->ns, r->id,
+        return strv_extendf(userdata, "%s/%s %s %s %s %llu %i %llu %llu %llu %s %s %i %s %s %u %i", r->ns, r->id,
                             r->image, r->image_digest, r->options, (unsigned long long) r->snapshot,
                             r->auto_remove, (unsigned long long) r->created_usec,
                             (unsigned long long) r->started_usec, (unsigned long long) r->finished_usec,
                             strempty(r->boot_id), strempty(r->invocation_id), r->exit_code,
-                            strempty(r->exit_signal), strempty(r->result));
+                            strempty(r->exit_signal), strempty(r->result), r->restart_count, r->stopped);
 }
 
 static int dump_snapshot(const SnapshotRow *r, void *userdata) {

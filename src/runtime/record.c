@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "basic/fd-util.h"
+#include "basic/run-log.h"
+#include "basic/string-util.h"
+#include "basic/time-util.h"
+#include "runtime/record.h"
+
+static int set_string(char *to, size_t size, const char *from) {
+        if (isempty(from) || strlen(from) >= size)
+                return -EINVAL;
+        memcpy(to, from, strlen(from) + 1);
+        return 0;
+}
+
+static int append(const char *bundle, RunRecord *record, Error *reterr_error) {
+        _cleanup_close_ int dir = -EBADF, fd = -EBADF;
+        int r;
+
+        record->usec = now_usec(CLOCK_REALTIME);
+        r = set_string(record->invocation_id, sizeof(record->invocation_id), getenv("INVOCATION_ID"));
+        if (r < 0)
+                return error_set(reterr_error, r, "InvalidArgument",
+                                 "There is no $INVOCATION_ID: this is for units of systemd.");
+        dir = open(bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot open the bundle \"%s\": %m", bundle);
+        r = fd = run_log_open(dir, true);
+        if (r >= 0)
+                r = run_log_append(fd, record);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot write %s/%s: %m", bundle, RUN_LOG_NAME);
+        return 0;
+}
+
+int record_start(const char *bundle, pid_t pid, Error *reterr_error) {
+        RunRecord record = { .type = RUN_START, .pid = (uint32_t) pid };
+
+        return append(bundle, &record, reterr_error);
+}
+
+static void take_exit(RunRecord *record) {
+        const char *code = strempty(getenv("EXIT_CODE")), *status = strempty(getenv("EXIT_STATUS"));
+        uint32_t exit_status;
+        int signo;
+
+        if (streq(code, "exited") && parse_uint32(status, &exit_status) >= 0 && exit_status <= UINT8_MAX) {
+                record->code = CLD_EXITED;
+                record->status = (int32_t) exit_status;
+        } else if (streq(code, "killed") || streq(code, "dumped")) {
+                signo = signal_from_string(status);
+                if (signo < 0)
+                        return;
+                record->code = streq(code, "killed") ? CLD_KILLED : CLD_DUMPED;
+                record->status = signo;
+        }
+}
+
+int record_exit(const char *bundle) {
+        RunRecord record = { .type = RUN_EXIT };
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        if (set_string(record.result, sizeof(record.result), getenv("SERVICE_RESULT")) < 0)
+                memcpy(record.result, "unknown", sizeof("unknown"));
+        take_exit(&record);
+        if (append(bundle, &record, &e) >= 0)
+                return EXIT_SUCCESS;
+
+        dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));
+        return EXIT_FAILURE;
+}

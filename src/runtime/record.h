@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Starts and ends of a container that the service manager starts again, written down in its bundle
+ * (basic/run-log.h). */
+
+#include "basic/error.h"
+
+/* By the launcher, when the service manager knows the container's process. */
+int record_start(const char *bundle, pid_t pid, Error *reterr_error);
+/* `mooring record-exit BUNDLE`: the unit's ExecStopPost=. What has ended, and how, is in the environment
+ * (systemd.exec(5): $INVOCATION_ID, $SERVICE_RESULT, $EXIT_CODE, $EXIT_STATUS). Returns the exit code. */
+int record_exit(const char *bundle);
