@@ -160,6 +160,8 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
         u.description = strjoin("Container ", c->row.id, " (", c->row.image, ")");
         u.slice = container_slice(c);
         u.syslog_identifier = strdup(c->row.id);
+        if (free_and_strdup(&u.log, c->options.log) < 0)
+                return -ENOMEM;
         if (!u.name || !u.description || !u.slice || !u.syslog_identifier)
                 return -ENOMEM;
 

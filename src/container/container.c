@@ -60,6 +60,7 @@ void unit_spec_done(UnitSpec *u) {
         strv_free(u->environment);
         strv_free(u->log_extra_fields);
         free(u->syslog_identifier);
+        free(u->log);
         strv_free(u->properties);
         *u = (UnitSpec){ .stdio = CONTAINER_STDIO_NULL };
 }

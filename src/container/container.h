@@ -65,11 +65,12 @@ typedef struct ContainerOptions {
         uint64_t stop_timeout_usec; /* UINT64_MAX: default (10 s) */
         bool auto_remove;
         char *platform;
+        char *log; /* where output goes that nobody gave a descriptor for: "journal" (NULL), "none", "file:PATH" */
 } ContainerOptions;
 void container_options_done(ContainerOptions *o);
 
 /* Descriptors that the caller passed for a run in the foreground; -EBADF: stdin /dev/null, stdout and stderr
- * to the journal. Borrowed. */
+ * as ContainerOptions' log says. Borrowed. */
 typedef struct ContainerStdio {
         int in, out, err;
 } ContainerStdio;
@@ -106,6 +107,7 @@ typedef struct UnitSpec {
         char **environment;
         char **log_extra_fields; /* "MOORED_CONTAINER=…" */
         char *syslog_identifier;
+        char *log; /* as in ContainerOptions */
         int kill_signal;
         uint64_t timeout_stop_usec, timeout_start_usec;
         char **properties;    /* "NAME=VALUE" from the user */

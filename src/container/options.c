@@ -7,6 +7,7 @@
  * Encoding is by one table for the plain members; mounts and the process are objects of their own. */
 
 #include <limits.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "basic/fs-util.h"
@@ -41,6 +42,7 @@ void container_options_done(ContainerOptions *o) {
         strv_free(o->cap_drop);
         free(o->stop_signal);
         free(o->platform);
+        free(o->log);
         *o = (ContainerOptions){ .stop_timeout_usec = UINT64_MAX };
 }
 
@@ -256,6 +258,20 @@ static int check_property_names(char *const *l, Error *reterr_error) {
         return 0;
 }
 
+static int check_log(const char *log, Error *reterr_error) {
+        const char *path;
+
+        if (!log || streq(log, "journal") || streq(log, "none"))
+                return 0;
+        path = startswith(log, "file:");
+        if (path && path_is_normalized(path) && !streq(path, "/") && string_is_safe(path))
+                return 0;
+        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                         "Log: \"%.200s\" is neither \"journal\", \"none\" nor \"file:\" with an absolute path "
+                         "without \"..\".",
+                         log);
+}
+
 int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
         const struct {
                 const char *option;
@@ -296,6 +312,9 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
         r = check_hostname(o->hostname, reterr_error);
         if (r < 0)
                 return r;
+        r = check_log(o->log, reterr_error);
+        if (r < 0)
+                return r;
 
         if (o->n_mounts > CONTAINER_ARGS_MAX)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument", "Mounts: more than %u entries.",
@@ -320,6 +339,25 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
         return check_capabilities("CapabilitiesDrop", o->cap_drop, reterr_error);
 }
 
+static int check_log_directory(const char *log, Error *reterr_error) {
+        const char *path = log ? startswith(log, "file:") : NULL;
+        _cleanup_free_ char *directory = NULL;
+        struct stat st;
+
+        if (!path)
+                return 0;
+        directory = strndup(path, MAX((size_t) (strrchr(path, '/') - path), (size_t) 1));
+        if (!directory)
+                return -ENOMEM;
+        if (access(directory, F_OK) < 0)
+                return error_set(reterr_error, -errno, "NoSuchSource",
+                                 "The directory \"%.200s\" of the container's log is not there: %m.", directory);
+        if (stat(path, &st) >= 0 && S_ISDIR(st.st_mode))
+                return error_set(reterr_error, -EISDIR, "InvalidArgument",
+                                 "The container's log \"%.200s\" is a directory: name a file in it.", path);
+        return 0;
+}
+
 int container_options_check_sources(const ContainerOptions *o, Error *reterr_error) {
         for (size_t i = 0; i < o->n_mounts; i++)
                 if (streq(o->mounts[i].type, "bind") && access(o->mounts[i].source, F_OK) < 0)
@@ -327,7 +365,7 @@ int container_options_check_sources(const ContainerOptions *o, Error *reterr_err
                                         reterr_error, -errno, "NoSuchSource",
                                         "The source \"%.200s\" of the mount on \"%.200s\" is not there: %m.",
                                         o->mounts[i].source, o->mounts[i].destination);
-        return 0;
+        return check_log_directory(o->log, reterr_error);
 }
 
 const char *container_options_get_property(const ContainerOptions *o, const char *name) {
@@ -368,6 +406,7 @@ static const JsonField options_fields[] = {
         { "stopTimeoutUSec", JSON_FIELD_UINT64, offsetof(ContainerOptions, stop_timeout_usec) },
         { "autoRemove", JSON_FIELD_BOOL, offsetof(ContainerOptions, auto_remove) },
         { "platform", JSON_FIELD_STRING, offsetof(ContainerOptions, platform) },
+        { "log", JSON_FIELD_STRING, offsetof(ContainerOptions, log) },
         {},
 };
 

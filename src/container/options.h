@@ -25,7 +25,7 @@ void container_process_done(ContainerProcess *p);
 
 /* Everything that can be known without the image and the host: "InvalidArgument" with the option's name. */
 int container_options_validate(const ContainerOptions *o, Error *reterr_error);
-/* The sources of bind mounts exist: -ENOENT "NoSuchSource". */
+/* The sources of bind mounts, and the directory of the log's file, exist: -ENOENT "NoSuchSource". */
 int container_options_check_sources(const ContainerOptions *o, Error *reterr_error);
 int container_options_to_json(const ContainerOptions *o, const ContainerProcess *p, char **ret,
                               Error *reterr_error);

@@ -5,6 +5,7 @@
 
 #include "ctl/create-options.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <signal.h>
 #include <unistd.h>
@@ -49,6 +50,7 @@ void create_options_done(CreateOptions *o) {
         for (size_t i = 0; i < o->n_mounts; i++)
                 mount_arg_done(&o->mounts[i]);
         free(o->mounts);
+        free(o->log);
         *o = (CreateOptions) {};
 }
 
@@ -291,6 +293,50 @@ int parse_pids_limit(const char *value, char **ret, Error *reterr_error) {
         return *ret ? 0 : oom(reterr_error);
 }
 
+/* -- the log -- */
+
+int parse_log(const char *value, const char *working_directory, char **ret, Error *reterr_error) {
+        const char *path = startswith(value, "file:");
+        _cleanup_free_ char *joined = NULL, *clean = NULL;
+
+        if (streq(value, "journal") || streq(value, "none") || streq(value, "fd"))
+                *ret = strdup(value);
+        else if (!path || isempty(path))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--log= is one of journal, none, fd, file:PATH, not '%s'.", value);
+        else {
+                if (path[0] != '/' && !working_directory)
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "--log=%s: the path must be absolute.", value);
+                joined = path[0] == '/' ? strdup(path) : path_join(working_directory, path);
+                clean = joined ? path_clean(joined) : NULL;
+                *ret = clean ? strjoin("file:", clean) : NULL;
+        }
+        return *ret ? 0 : oom(reterr_error);
+}
+
+int parse_log_rate(const char *value, char ***properties, Error *reterr_error) {
+        const char *slash = strchr(value, '/');
+        _cleanup_free_ char *number = NULL;
+        uint64_t interval;
+        uint32_t burst;
+
+        if (streq(value, "off"))
+                return strv_extend(properties, "LogRateLimitIntervalSec=0") < 0 ? oom(reterr_error) : 0;
+        number = strndup(value, slash ? (size_t) (slash - value) : strlen(value));
+        if (!number)
+                return oom(reterr_error);
+        if (!slash || parse_uint32(number, &burst) < 0 || burst == 0 || parse_sec(slash + 1, &interval) < 0 ||
+            interval == 0 || interval == UINT64_MAX)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--log-rate=%s is neither NUMBER/TIME (lines in a time), such as 1000/30s, nor off.",
+                                 value);
+        if (strv_extendf(properties, "LogRateLimitBurst=%" PRIu32, burst) < 0 ||
+            strv_extendf(properties, "LogRateLimitIntervalSec=%s", slash + 1) < 0)
+                return oom(reterr_error);
+        return 0;
+}
+
 /* -- environment -- */
 
 int parse_env(const char *value, char *const *environment, char ***l, Error *reterr_error) {
@@ -528,6 +574,26 @@ static int apply_stop_timeout(const char *value, void *target, Error *reterr_err
         return 0;
 }
 
+static int apply_log(const char *value, void *target, Error *reterr_error) {
+        _cleanup_free_ char *cwd = getcwd(NULL, 0), *log = NULL;
+        CreateOptions *o = target;
+        int r;
+
+        r = parse_log(value, cwd, &log, reterr_error);
+        if (r < 0)
+                return r;
+        o->log_fd = streq(log, "fd");
+        free(o->log);
+        o->log = o->log_fd ? NULL : TAKE_PTR(log);
+        return 0;
+}
+
+static int apply_log_rate(const char *value, void *target, Error *reterr_error) {
+        CreateOptions *o = target;
+
+        return parse_log_rate(value, &o->properties, reterr_error);
+}
+
 static int apply_pull(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
         PullPolicy p = pull_policy_from_string(value);
@@ -644,6 +710,7 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 { "Platform", o->platform },
                 { "Seccomp", o->seccomp },
                 { "StopSignal", o->stop_signal },
+                { "Log", o->log },
         };
         int r = 0;
 
@@ -673,7 +740,8 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
         if (r >= 0 && o->stop_timeout_set)
                 r = sd_bus_message_append(m, "{sv}", "StopTimeoutUSec", "t", o->stop_timeout_usec);
         for (size_t i = 0; i < ELEMENTSOF(stdio) && r >= 0; i++)
-                if (fds[i] >= 0)
+                /* What has a log of its own writes there. */
+                if (fds[i] >= 0 && (i == STDIN_FILENO || !o->log))
                         r = sd_bus_message_append(m, "{sv}", stdio[i], "h", fds[i]);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
@@ -727,6 +795,10 @@ const Option run_options[] = {
           .help = "Drop a capability, or ALL" },
         { 0, "security-opt", "OPTION", OPTION_CUSTOM, .apply = apply_security_opt,
           .help = "seccomp=unconfined turns the system call filter off" },
+        { 0, "log", "journal|none|file:PATH|fd", OPTION_CUSTOM, .apply = apply_log,
+          .help = "Where its output goes; fd: to moorctl's (default:\nfd in the foreground, else journal)" },
+        { 0, "log-rate", "NUMBER/TIME|off", OPTION_CUSTOM, .apply = apply_log_rate,
+          .help = "How many lines in a time journald takes, such as\n1000/30s (default: journald.conf's)" },
         { 0, "stop-signal", "SIGNAL", OPTION_CUSTOM, .apply = apply_stop_signal,
           .help = "What asks it to end (default: the image's)" },
         { 0, "stop-timeout", "TIME", OPTION_CUSTOM, .apply = apply_stop_timeout,

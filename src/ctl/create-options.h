@@ -40,6 +40,8 @@ typedef struct CreateOptions {
         size_t n_mounts;
         bool read_only, auto_remove;
         const char *seccomp, *stop_signal;
+        char *log;   /* "journal", "none", "file:/PATH" */
+        bool log_fd; /* --log=fd: our own stdout and stderr */
         uint64_t stop_timeout_usec;
         bool stop_timeout_set;
 } CreateOptions;
@@ -64,6 +66,10 @@ void mount_arg_done(MountArg *m);
 int parse_cpus(const char *value, char **ret, Error *reterr_error);
 int parse_memory(const char *value, char **ret, Error *reterr_error);
 int parse_pids_limit(const char *value, char **ret, Error *reterr_error);
+/* "1000/30s" → "LogRateLimitBurst=1000", "LogRateLimitIntervalSec=30s"; "off": no limit. */
+int parse_log_rate(const char *value, char ***properties, Error *reterr_error);
+/* "journal", "none", "fd", "file:PATH": PATH as parse_volume() has it, made absolute. */
+int parse_log(const char *value, const char *working_directory, char **ret, Error *reterr_error);
 /* "NAME=VALUE", or "NAME" to take the value from `environment` (left out if it is not there). */
 int parse_env(const char *value, char *const *environment, char ***l, Error *reterr_error);
 /* Lines as parse_env() has them; empty ones and those that begin with # are skipped. */

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a container wrote is in the journal, with its name and namespace as fields. The lines are printed as
- * they were written. Only those since the container was made are shown: an earlier one may have had the same
- * name. */
+/* What a container wrote is in the journal, with its name and namespace as fields; what goes to stderr has the
+ * priority of an error. The lines are printed as they were written, stderr's to stderr. Only those since the
+ * container was made are shown: an earlier one may have had the same name.
+ *
+ * An exec's lines have the container's fields, as journald goes by the control group, but an identifier of their
+ * own: CONTAINER/NUMBER. */
 
+#include <limits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <systemd/sd-journal.h>
@@ -13,34 +18,56 @@
 #include "ctl/bus-util.h"
 #include "ctl/event-record.h"
 #include "ctl/journal.h"
+#include "ctl/log-print.h"
 #include "ctl/pager.h"
 #include "ctl/terminal.h"
 
-typedef struct Logs {
+#define EXEC_ALL UINT64_MAX
+#define STDERR_BUFFER_SIZE (64U * 1024)
+
+typedef struct Logs Logs;
+
+/* One of the containers. */
+typedef struct Source {
+        LogSource source; /* first: what lines carry */
+        Logs *logs;
+        uint64_t since_usec;
+        bool known, live; /* moored knows it; it may still write */
+        char *log;        /* its property, or NULL */
+} Source;
+
+struct Logs {
         Ctl *c;
         /* options */
-        bool follow, timestamps;
-        uint64_t since_usec, lines;
+        bool follow, timestamps, names;
+        LogFormat format;
+        bool format_set;
+        uint64_t since_usec, until_usec, lines, exec;
         /* state */
-        const char *id;
+        Source *sources;
+        size_t n_sources;
         sd_journal *journal;
-        bool known, live; /* moored knows it; it may still write */
-        size_t n_printed;
-        bool ended; /* stop following */
+        LogPrinter printer;
+        LogLines *assembly;
+        bool ended; /* --until= has come */
         int error;
-        /* where stdout is: in the middle of a line? */
-        bool open_line;
-} Logs;
+};
+
+static int apply_time(const char *option, const char *value, uint64_t *target, Error *reterr_error) {
+        if (parse_timestamp(value, target) < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "%s=%s is not a time, such as 2026-01-02 03:04, -5min, "
+                                 "today or @1700000000.",
+                                 option, value);
+        return 0;
+}
 
 static int apply_since(const char *value, void *target, Error *reterr_error) {
-        Logs *l = target;
+        return apply_time("--since", value, &((Logs *) target)->since_usec, reterr_error);
+}
 
-        if (parse_timestamp(value, &l->since_usec) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--since=%s is not a time, such as 2026-01-02 03:04, -5min, "
-                                 "today or @1700000000.",
-                                 value);
-        return 0;
+static int apply_until(const char *value, void *target, Error *reterr_error) {
+        return apply_time("--until", value, &((Logs *) target)->until_usec, reterr_error);
 }
 
 static int apply_lines(const char *value, void *target, Error *reterr_error) {
@@ -51,6 +78,29 @@ static int apply_lines(const char *value, void *target, Error *reterr_error) {
         else if (parse_uint64(value, &l->lines) < 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument", "-n %s is not a number of lines.",
                                  value);
+        return 0;
+}
+
+static int apply_output(const char *value, void *target, Error *reterr_error) {
+        Logs *l = target;
+
+        l->format = log_format_from_string(value);
+        l->format_set = true;
+        if (l->format < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "-o is one of cat, short, short-iso, short-precise, json, json-pretty, not '%s'.",
+                                 value);
+        return 0;
+}
+
+static int apply_exec(const char *value, void *target, Error *reterr_error) {
+        Logs *l = target;
+
+        if (streq(value, "all"))
+                l->exec = EXEC_ALL;
+        else if (parse_uint64(value, &l->exec) < 0 || l->exec == 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--exec=%s is neither an exec's number nor 'all'.", value);
         return 0;
 }
 
@@ -71,80 +121,119 @@ static bool field_is(const char *p, size_t size, const char *s) {
         return p && size == strlen(s) && memcmp(p, s, size) == 0;
 }
 
-static int entry_print_json(Logs *l, uint64_t usec) {
-        _cleanup_json_ json_t *j = json_object();
+static Source *entry_source(Logs *l) {
         const char *p;
         size_t size;
 
-        p = entry_field(l->journal, "PRIORITY", &size);
-        if (!j || json_object_set_new(j, "USec", json_integer((json_int_t) usec)) < 0 ||
-            json_object_set_new(j, "Priority", json_integer(p && size == 1 ? p[0] - '0' : 6)) < 0)
-                return -ENOMEM;
-        p = entry_field(l->journal, "MESSAGE", &size);
-        /* Bytes that are not UTF-8 cannot be a JSON string. */
-        if (json_object_set_new(j, "Message", (p ? json_stringn(p, size) : NULL) ?: json_null()) < 0)
-                return -ENOMEM;
-        return json_print(j, l->c->json, stdout);
+        if (l->n_sources == 1)
+                return l->sources;
+        p = entry_field(l->journal, "MOORED_CONTAINER", &size);
+        for (size_t i = 0; i < l->n_sources; i++)
+                if (field_is(p, size, l->sources[i].source.id))
+                        return &l->sources[i];
+        return NULL;
 }
 
-static void print_timestamp(uint64_t usec) {
-        time_t seconds = (time_t) (usec / USEC_PER_SEC);
-        char date[40] = "";
-        struct tm tm;
+/* 0: the container's own process. */
+static uint64_t entry_exec(Logs *l, const Source *s) {
+        size_t size, prefix = strlen(s->source.id);
+        const char *p = entry_field(l->journal, "SYSLOG_IDENTIFIER", &size);
+        _cleanup_free_ char *number = NULL;
+        uint64_t n;
 
-        if (localtime_r(&seconds, &tm))
-                (void) strftime(date, sizeof date, "%FT%T", &tm);
-        printf("%s.%06u ", date, (unsigned) (usec % USEC_PER_SEC));
+        if (!p || size <= prefix + 1 || memcmp(p, s->source.id, prefix) != 0 || p[prefix] != '/')
+                return 0;
+        number = strndup(p + prefix + 1, size - prefix - 1);
+        return number && parse_uint64(number, &n) >= 0 ? n : 0;
 }
 
-static int entry_print(Logs *l) {
-        const char *p, *priority, *line_break;
-        size_t size = 0, priority_size = 0, break_size = 0;
-        bool red, whole;
-        uint64_t usec;
+typedef struct Entry {
+        Source *source;
+        uint64_t usec, exec;
+} Entry;
+
+/* 1 if it is to be shown. */
+static int entry_select(Logs *l, Entry *ret) {
+        Entry e;
         int r;
 
-        r = sd_journal_get_realtime_usec(l->journal, &usec);
+        r = sd_journal_get_realtime_usec(l->journal, &e.usec);
         if (r < 0)
                 return r;
-        if (l->c->json != OUTPUT_OFF)
-                return entry_print_json(l, usec);
+        e.source = entry_source(l);
+        if (!e.source || e.usec < e.source->since_usec || e.usec > l->until_usec)
+                return 0;
+        e.exec = entry_exec(l, e.source);
+        if (l->exec != EXEC_ALL && e.exec != l->exec)
+                return 0;
+        *ret = e;
+        return 1;
+}
 
-        priority = entry_field(l->journal, "PRIORITY", &priority_size);
-        red = l->c->colors && priority && priority_size == 1 && priority[0] <= '3';
-        /* journald splits very long lines. */
-        line_break = entry_field(l->journal, "_LINE_BREAK", &break_size);
-        whole = !field_is(line_break, break_size, "line-max");
-        if (l->timestamps && !l->open_line)
-                print_timestamp(usec);
+static int entry_take_image(Logs *l, Source *s) {
+        const char *p;
+        size_t size;
 
-        p = entry_field(l->journal, "MESSAGE", &size);
-        if (red)
-                fputs(ANSI_RED, stdout);
-        if (p)
-                (void) fwrite(p, 1, size, stdout);
-        if (red)
-                fputs(ANSI_RESET, stdout);
-        if (whole)
-                fputc('\n', stdout);
-        l->open_line = !whole;
-        return ferror(stdout) ? -EIO : 0;
+        if (s->source.image || l->format < LOG_FORMAT_JSON)
+                return 0;
+        p = entry_field(l->journal, "MOORED_IMAGE", &size);
+        s->source.image = p ? strndup(p, size) : NULL;
+        return p && !s->source.image ? -ENOMEM : 0;
+}
+
+static int entry_add(Logs *l, const Entry *e) {
+        _cleanup_free_ char *stream = NULL, *line_break = NULL;
+        LogPiece piece = { .usec = e->usec, .source = e->source, .exec = e->exec, .priority = 6 };
+        const char *p;
+        int r;
+
+        r = entry_take_image(l, e->source);
+        if (r < 0)
+                return r;
+        p = entry_field(l->journal, "PRIORITY", &piece.size);
+        if (p && piece.size == 1 && p[0] >= '0' && p[0] <= '7')
+                piece.priority = p[0] - '0';
+        /* A field is valid until the next is asked for. */
+        p = entry_field(l->journal, "_STREAM_ID", &piece.stream_size);
+        if (p && !(piece.stream = stream = strndup(p, piece.stream_size)))
+                return -ENOMEM;
+        p = entry_field(l->journal, "_LINE_BREAK", &piece.line_break_size);
+        if (p && !(piece.line_break = line_break = strndup(p, piece.line_break_size)))
+                return -ENOMEM;
+        piece.data = entry_field(l->journal, "MESSAGE", &piece.size);
+        if (!piece.data)
+                piece.size = 0;
+        return log_lines_add(l->assembly, &piece);
 }
 
 static int print_entries(Logs *l) {
         int r;
 
         while ((r = sd_journal_next(l->journal)) > 0) {
-                uint64_t usec;
+                Entry e;
 
-                if (sd_journal_get_realtime_usec(l->journal, &usec) >= 0 && usec < l->since_usec)
-                        continue;
-                r = entry_print(l);
+                r = entry_select(l, &e);
+                if (r > 0)
+                        r = entry_add(l, &e);
                 if (r < 0)
                         return r;
-                l->n_printed++;
         }
-        if (r >= 0 && fflush(stdout) != 0)
+        if (r >= 0 && (fflush(stdout) != 0 || fflush(stderr) != 0))
+                r = -errno;
+        return r;
+}
+
+/* Where an unfinished line is all there will be. */
+static int print_rest(Logs *l) {
+        int r;
+
+        r = log_lines_flush(l->assembly);
+        /* For the shell's prompt. */
+        if (l->printer.open[0] && (l->printer.together || isatty(STDOUT_FILENO)))
+                fputc('\n', stdout);
+        if (l->printer.open[1] && isatty(STDERR_FILENO))
+                fputc('\n', stderr);
+        if (r >= 0 && (fflush(stdout) != 0 || fflush(stderr) != 0))
                 r = -errno;
         return r;
 }
@@ -157,34 +246,70 @@ static int add_match(sd_journal *j, const char *field, const char *value) {
         return match ? sd_journal_add_match(j, match, 0) : -ENOMEM;
 }
 
+/* What comes by a stream has the fields that PID 1 gave the unit, and what a terminal showed is told by moored:
+ * anybody may send entries with such fields. */
+static int add_matches(Logs *l, const Source *s) {
+        static const char *const by[][3] = {
+                { "_TRANSPORT=stdout" },
+                { "MOORED_STREAM=terminal", "_TRANSPORT=journal", "_SYSTEMD_UNIT=moored.service" },
+        };
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(by) && r >= 0; i++) {
+                r = add_match(l->journal, "MOORED_CONTAINER", s->source.id);
+                if (r >= 0)
+                        r = add_match(l->journal, "MOORED_NAMESPACE", s->source.ns);
+                for (size_t k = 0; k < ELEMENTSOF(by[i]) && by[i][k] && r >= 0; k++)
+                        r = sd_journal_add_match(l->journal, by[i][k], 0);
+                if (r >= 0)
+                        r = sd_journal_add_disjunction(l->journal);
+        }
+        return r;
+}
+
+static uint64_t oldest_usec(const Logs *l) {
+        uint64_t usec = UINT64_MAX;
+
+        for (size_t i = 0; i < l->n_sources; i++)
+                usec = MIN(usec, l->sources[i].since_usec);
+        return usec;
+}
+
+/* In front of the last lines: behind the entry that ended the one before. */
+static int seek_lines(Logs *l) {
+        uint64_t n = 0;
+        int r;
+
+        r = sd_journal_seek_tail(l->journal);
+        while (r >= 0 && (r = sd_journal_previous(l->journal)) > 0) {
+                const char *line_break;
+                size_t size = 0;
+                Entry e;
+
+                r = entry_select(l, &e);
+                if (r <= 0)
+                        continue;
+                line_break = entry_field(l->journal, "_LINE_BREAK", &size);
+                if (log_break_ends_line(line_break, size) && n++ == l->lines)
+                        return 0;
+        }
+        return r < 0 ? r : sd_journal_seek_head(l->journal);
+}
+
 static int journal_open(Logs *l) {
         int r;
 
         r = sd_journal_open(&l->journal, SD_JOURNAL_LOCAL_ONLY);
         if (r >= 0)
                 r = sd_journal_set_data_threshold(l->journal, 0);
-        if (r >= 0)
-                r = add_match(l->journal, "MOORED_CONTAINER", l->id);
-        if (r >= 0)
-                r = add_match(l->journal, "MOORED_NAMESPACE", l->c->ns);
-        /* PID 1's own messages about the unit have these fields as well (systemd 257, not 252). */
-        if (r >= 0)
-                r = add_match(l->journal, "_TRANSPORT", "stdout");
+        for (size_t i = 0; i < l->n_sources && r >= 0; i++)
+                r = add_matches(l, &l->sources[i]);
         if (r < 0)
                 return r;
-
-        if (l->lines == UINT64_MAX)
-                return l->since_usec > 0 ? sd_journal_seek_realtime_usec(l->journal, l->since_usec)
-                                         : sd_journal_seek_head(l->journal);
-        r = sd_journal_seek_tail(l->journal);
-        if (r < 0)
-                return r;
-        /* One further back, as the printing begins with a step forward; at the very beginning there is none.
-         */
-        r = sd_journal_previous_skip(l->journal, MIN(l->lines, UINT64_MAX - 1) + 1);
-        if (r >= 0 && (uint64_t) r <= l->lines)
-                r = sd_journal_seek_head(l->journal);
-        return r;
+        if (l->lines != UINT64_MAX)
+                return seek_lines(l);
+        return oldest_usec(l) > 0 ? sd_journal_seek_realtime_usec(l->journal, oldest_usec(l))
+                                  : sd_journal_seek_head(l->journal);
 }
 
 static bool state_is_live(json_t *container) {
@@ -193,23 +318,45 @@ static bool state_is_live(json_t *container) {
 
 /* What moored knows of it. Logs outlive the container and are there without moored, so that its errors are
  * none here. */
-static int look_up(Logs *l, Error *reterr_error) {
-        _cleanup_free_ char *path = container_path(l->c->ns, l->id);
+static int look_up(Logs *l, Source *s, Error *reterr_error) {
+        _cleanup_free_ char *path = container_path(s->source.ns, s->source.id);
         _cleanup_json_ json_t *container = NULL;
         uint64_t created;
 
+        s->since_usec = l->since_usec;
         if (!path)
                 return ctl_oom(reterr_error);
         if (ctl_get_all(l->c, path, BUS_CONTAINER, &container, NULL) < 0)
                 return 0;
-        l->known = true;
-        l->live = state_is_live(container);
+        s->known = true;
+        s->live = state_is_live(container);
         created = (uint64_t) json_integer_value(json_object_get(container, "CreatedUSec"));
-        l->since_usec = MAX(l->since_usec, created);
+        s->since_usec = MAX(s->since_usec, created);
+        if (free_and_strdup(&s->log, json_get_string(container, "Log")) < 0)
+                return ctl_oom(reterr_error);
+        return 0;
+}
+
+static int check_has_log(const Source *s, Error *reterr_error) {
+        const char *path = s->log ? startswith(s->log, "file:") : NULL;
+
+        if (path)
+                return error_set(reterr_error, -ENODATA, "NoLog", "The log of the container '%s' is the file %s.",
+                                 s->source.id, path);
+        if (streq_ptr(s->log, "none"))
+                return error_set(reterr_error, -ENODATA, "NoLog",
+                                 "The container '%s' has no log: it was made with --log=none.", s->source.id);
         return 0;
 }
 
 /* -- following -- */
+
+static bool any_is_live(const Logs *l) {
+        for (size_t i = 0; i < l->n_sources; i++)
+                if (l->sources[i].live)
+                        return true;
+        return false;
+}
 
 static int logs_on_journal(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         Logs *l = userdata;
@@ -223,55 +370,77 @@ static int logs_on_journal(sd_event_source *s, int fd, uint32_t revents, void *u
         return 0;
 }
 
-static int logs_on_event(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        _cleanup_(event_record_done) EventRecord e = {};
+static int logs_on_until(sd_event_source *s, uint64_t usec, void *userdata) {
         Logs *l = userdata;
 
-        if (bus_message_is_event(m) && event_record_read(m, false, &e) > 0 &&
-            (streq(e.topic, "container/exited") || streq(e.topic, "container/removed")))
-                l->ended = true;
+        l->ended = true;
         return 0;
 }
 
 static int logs_on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         const sd_bus_error *e = sd_bus_message_get_error(m);
         _cleanup_json_ json_t *container = NULL;
-        Logs *l = userdata;
+        Source *s = userdata;
 
         if (bus_error_is_unknown_object(e) ||
             (!e && bus_message_to_json(m, &container) >= 0 && !state_is_live(container)))
-                l->ended = true;
+                s->live = false;
         return 1;
+}
+
+static void ask_state(Source *s) {
+        _cleanup_free_ char *path = container_path(s->source.ns, s->source.id);
+        _cleanup_message_ sd_bus_message *call = NULL;
+        Ctl *c = s->logs->c;
+
+        if (path && ctl_new_call(c, path, BUS_PROPERTIES, "GetAll", &call, NULL) >= 0 &&
+            sd_bus_message_append(call, "s", BUS_CONTAINER) >= 0)
+                (void) sd_bus_call_async(c->bus, NULL, call, logs_on_state, s, UINT64_MAX);
+}
+
+/* It may be started again at once. */
+static int logs_on_event(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_(event_record_done) EventRecord e = {};
+        Source *s = userdata;
+
+        if (!bus_message_is_event(m) || event_record_read(m, false, &e) <= 0 || !streq(e.ns, s->source.ns) ||
+            !streq(e.subject, s->source.id))
+                return 0;
+        if (streq(e.topic, "container/removed"))
+                s->live = false;
+        else if (streq(e.topic, "container/exited"))
+                ask_state(s);
+        return 0;
 }
 
 /* A new moored: the end may have been told to nobody. */
 static int logs_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        _cleanup_message_ sd_bus_message *call = NULL;
         const char *name, *before, *after;
-        _cleanup_free_ char *path = NULL;
         Logs *l = userdata;
 
         if (sd_bus_message_read(m, "sss", &name, &before, &after) < 0 || isempty(after))
                 return 0;
-        path = container_path(l->c->ns, l->id);
-        if (path && ctl_new_call(l->c, path, BUS_PROPERTIES, "GetAll", &call, NULL) >= 0 &&
-            sd_bus_message_append(call, "s", BUS_CONTAINER) >= 0)
-                (void) sd_bus_call_async(l->c->bus, NULL, call, logs_on_state, l, UINT64_MAX);
+        for (size_t i = 0; i < l->n_sources; i++)
+                if (l->sources[i].live)
+                        ask_state(&l->sources[i]);
         return 0;
 }
 
 static int logs_subscribe(Logs *l, Error *reterr_error) {
         int r;
 
-        r = ctl_match_events(l->c, l->id, logs_on_event, l, NULL, reterr_error);
-        if (r < 0)
-                return r;
+        for (size_t i = 0; i < l->n_sources; i++) {
+                r = ctl_match_events(l->c, l->sources[i].source.id, logs_on_event, &l->sources[i], NULL,
+                                     reterr_error);
+                if (r < 0)
+                        return r;
+        }
         r = sd_bus_add_match(l->c->bus, NULL, MATCH_OWNER, logs_on_owner, l);
         return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
 }
 
 static int logs_follow(Logs *l, Error *reterr_error) {
-        sd_event_source *source = NULL;
+        sd_event_source *source = NULL, *timer = NULL;
         sd_event *event;
         int r;
 
@@ -280,12 +449,15 @@ static int logs_follow(Logs *l, Error *reterr_error) {
                 return r;
         r = sd_event_add_io(event, &source, sd_journal_get_fd(l->journal),
                             (uint32_t) sd_journal_get_events(l->journal), logs_on_journal, l);
+        if (r >= 0 && l->until_usec != UINT64_MAX)
+                r = sd_event_add_time(event, &timer, CLOCK_REALTIME, l->until_usec, 0, logs_on_until, l);
         /* What came between the first reading and the watch on the journal. */
         if (r >= 0)
                 r = print_entries(l);
-        while (r >= 0 && !l->ended && l->error >= 0)
+        while (r >= 0 && !l->ended && any_is_live(l) && l->error >= 0)
                 r = sd_event_run(event, UINT64_MAX);
         sd_event_source_disable_unref(source);
+        sd_event_source_disable_unref(timer);
         if (r >= 0)
                 r = l->error;
         if (r >= 0) {
@@ -293,8 +465,41 @@ static int logs_follow(Logs *l, Error *reterr_error) {
                 (void) sd_journal_process(l->journal);
                 r = print_entries(l);
         }
+        if (r >= 0)
+                r = print_rest(l);
         return r < 0 ? error_set(reterr_error, r, "Failed", "Cannot follow the log: %s", strerror(-r))
                      : EXIT_SUCCESS;
+}
+
+/* -- all of it -- */
+
+static void printer_set_up(Logs *l) {
+        static char buffer[STDERR_BUFFER_SIZE];
+
+        if (!l->follow)
+                pager_open(l->c);
+        l->printer = (LogPrinter) {
+                .format = l->format,
+                .timestamps = l->timestamps,
+                .names = l->names || l->n_sources > 1,
+                .together = l->c->pager_pid > 0,
+                .colors = { l->follow ? terminal_has_colors(STDOUT_FILENO) : l->c->colors,
+                            terminal_has_colors(STDERR_FILENO) },
+        };
+        (void) setvbuf(stderr, buffer, _IOFBF, sizeof(buffer));
+}
+
+static int check_found(const Logs *l, Error *reterr_error) {
+        for (size_t i = 0; i < l->n_sources && l->printer.n_printed == 0; i++)
+                if (!l->sources[i].known)
+                        return error_set(reterr_error, -ENOENT, "NoSuchContainer",
+                                         "There is no container '%s' in the namespace %s, and nothing "
+                                         "of it in the journal.%s",
+                                         l->sources[i].source.id, l->c->ns,
+                                         geteuid() == 0 ? ""
+                                                        : " Only root and the group systemd-journal can "
+                                                          "see all of that.");
+        return EXIT_SUCCESS;
 }
 
 static int logs_show(Logs *l, Error *reterr_error) {
@@ -307,35 +512,42 @@ static int logs_show(Logs *l, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
-        r = look_up(l, reterr_error);
-        if (r < 0)
-                return r;
+        for (size_t i = 0; i < l->n_sources; i++) {
+                r = look_up(l, &l->sources[i], reterr_error);
+                if (r >= 0)
+                        r = check_has_log(&l->sources[i], reterr_error);
+                if (r < 0)
+                        return r;
+        }
         journal_sync();
         r = journal_open(l);
         if (r >= 0) {
-                if (l->follow)
-                        l->c->colors = terminal_has_colors(STDOUT_FILENO);
-                else
-                        pager_open(l->c);
-                r = print_entries(l);
+                printer_set_up(l);
+                r = log_lines_new(LOG_LINE_SIZE_MAX, log_print_line, &l->printer, &l->assembly);
         }
+        if (r >= 0)
+                r = print_entries(l);
+        if (r >= 0 && l->follow && any_is_live(l))
+                return logs_follow(l, reterr_error);
+        if (r >= 0)
+                r = print_rest(l);
         if (r < 0)
                 return error_set(reterr_error, r, "Failed", "Cannot read the journal: %s", strerror(-r));
-        if (l->follow && l->live)
-                return logs_follow(l, reterr_error);
-        if (l->n_printed == 0 && !l->known)
-                return error_set(reterr_error, -ENOENT, "NoSuchContainer",
-                                 "There is no container '%s' in the namespace %s, and nothing "
-                                 "of it in the journal.%s",
-                                 l->id, l->c->ns,
-                                 geteuid() == 0 ? ""
-                                                : " Only root and the group systemd-journal can "
-                                                  "see all of that.");
-        return EXIT_SUCCESS;
+        return check_found(l, reterr_error);
+}
+
+static void logs_done(Logs *l) {
+        log_lines_free(l->assembly);
+        sd_journal_close(l->journal);
+        for (size_t i = 0; i < l->n_sources; i++) {
+                free(l->sources[i].source.image);
+                free(l->sources[i].log);
+        }
+        free(l->sources);
 }
 
 static int logs_main(Ctl *c, char **argv, Error *reterr_error) {
-        Logs l = { .c = c, .lines = UINT64_MAX };
+        _cleanup_(logs_done) Logs l = { .c = c, .lines = UINT64_MAX, .until_usec = UINT64_MAX };
         _cleanup_free_ char **args = NULL;
         int r;
 
@@ -350,37 +562,55 @@ static int logs_main(Ctl *c, char **argv, Error *reterr_error) {
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Logs are in that machine's journal: journalctl -M %s MOORED_CONTAINER=%s",
                                  c->machine, args[0]);
-        l.id = args[0];
-        r = logs_show(&l, reterr_error);
-        sd_journal_close(l.journal);
-        return r;
+        if (!l.format_set && c->json != OUTPUT_OFF)
+                l.format = c->json == OUTPUT_SHORT ? LOG_FORMAT_JSON : LOG_FORMAT_JSON_PRETTY;
+
+        while (args[l.n_sources])
+                l.n_sources++;
+        l.sources = calloc(l.n_sources, sizeof(Source));
+        if (!l.sources) {
+                l.n_sources = 0;
+                return ctl_oom(reterr_error);
+        }
+        for (size_t i = 0; i < l.n_sources; i++)
+                l.sources[i] = (Source) { .source = { .ns = c->ns, .id = args[i] }, .logs = &l };
+        return logs_show(&l, reterr_error);
 }
 
 static const Option logs_options[] = {
         { 'f', "follow", NULL, OPTION_FLAG, offsetof(Logs, follow),
-          .help = "Go on until the container ends" },
+          .help = "Go on until the containers end" },
         { 'n', "lines", "NUMBER|all", OPTION_CUSTOM, .apply = apply_lines, .help = "The last lines only" },
+        { 0, "tail", "NUMBER|all", OPTION_CUSTOM, .apply = apply_lines, .help = "The same" },
         { 0, "since", "TIME", OPTION_CUSTOM, .apply = apply_since,
           .help = "Lines since then: 2026-01-02 03:04, -5min, today" },
+        { 0, "until", "TIME", OPTION_CUSTOM, .apply = apply_until, .help = "Lines until then" },
+        { 'o', "output", "FORMAT", OPTION_CUSTOM, .apply = apply_output,
+          .help = "cat (as written, the default), short, short-iso,\nshort-precise, json, json-pretty" },
         { 't', "timestamps", NULL, OPTION_FLAG, offsetof(Logs, timestamps),
           .help = "The time before each line" },
+        { 0, "names", NULL, OPTION_FLAG, offsetof(Logs, names),
+          .help = "The container's name before each line; always so\nwith more than one" },
+        { 0, "exec", "NUMBER|all", OPTION_CUSTOM, .apply = apply_exec,
+          .help = "What an exec wrote; all: and the container itself" },
         OPTION_END,
 };
 
 const Verb verb_logs = {
         .name = "logs",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "[OPTION…] CONTAINER",
-        .summary = "Show what a container wrote",
+        .arguments = "[OPTION…] CONTAINER…",
+        .summary = "Show what containers wrote",
         .description =
-                "From the journal, as it was written; also of containers that were removed. A container that runs\n"
-                "in the foreground writes to moorctl run instead. More: journalctl "
+                "From the journal, as it was written, to stdout and stderr; also of containers that were removed. A\n"
+                "container that runs in the foreground writes to moorctl run instead. More: journalctl "
                 "MOORED_CONTAINER=NAME.\n\n"
                 "Examples:\n"
                 "  moorctl logs -f web\n"
-                "  moorctl logs -n 20 --since -1h job\n",
+                "  moorctl logs -n 20 --since -1h job\n"
+                "  moorctl logs -f -t web db\n",
         .options = logs_options,
         .min_args = 1,
-        .max_args = 1,
+        .max_args = UINT_MAX,
         .run = logs_main,
 };

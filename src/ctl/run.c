@@ -12,8 +12,9 @@
 #include "ctl/job.h"
 
 static const int no_fds[3] = { -EBADF, -EBADF, -EBADF };
+static const int own_fds[3] = { -EBADF, STDOUT_FILENO, STDERR_FILENO };
 
-/* Makes it and prints its name. */
+/* Makes it and prints its name, unless stdout is the container's. */
 static int make_detached(Ctl *c, const char *member, const CreateOptions *o, const char *image,
                          char *const *command, Error *reterr_error) {
         _cleanup_free_ char *id = o->name ? strdup(o->name) : random_hex(6);
@@ -22,13 +23,15 @@ static int make_detached(Ctl *c, const char *member, const CreateOptions *o, con
 
         if (!id)
                 return ctl_oom(reterr_error);
-        r = new_create_call(c, member, id, image, o, command, no_fds, &m, reterr_error);
+        r = new_create_call(c, member, id, image, o, command, o->log_fd ? own_fds : no_fds, &m,
+                            reterr_error);
         if (r < 0)
                 return r;
         r = ctl_call_message(c, m, NULL, reterr_error);
         if (r < 0)
                 return r;
-        printf("%s\n", id);
+        if (!o->log_fd)
+                printf("%s\n", id);
         return EXIT_SUCCESS;
 }
 
@@ -61,6 +64,12 @@ static int run_or_create(Ctl *c, const char *member, char **argv, Error *reterr_
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "-d and -i contradict each other: in the background there is "
                                  "no standard input.");
+        if (o.log_fd && streq(member, "CreateContainer"))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--log=fd is for run: nothing is written before the container is started.");
+        if (o.log_fd && o.detach && c->host)
+                return error_set(reterr_error, -EOPNOTSUPP, "InvalidArgument",
+                                 "--log=fd: standard output cannot be passed to %s.", c->host);
         /* Both ends of ssh may be sockets and say that they take descriptors; what is between them does not. */
         if (c->host && streq(member, "RunContainer") && !o.detach)
                 return error_set(reterr_error, -EOPNOTSUPP, "InvalidArgument",

@@ -20,12 +20,12 @@
  * the socket and ends as well. */
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "runtime/init.h"
+#include "runtime/journal-stream.h"
 #include "runtime/launch.h"
 #include "runtime/notify.h"
 #include "runtime/plan-prepare.h"
@@ -152,22 +152,12 @@ static int launch_run(Prepared *p, const char *bundle, Error *reterr_error) {
         return init_continue(sock, reterr_error);
 }
 
-/* Whether stderr is the journal, as $JOURNAL_STREAM says by device and inode. */
-static bool stderr_is_journal(void) {
-        const char *stream = getenv("JOURNAL_STREAM");
-        uintmax_t dev, ino;
-        struct stat st;
-
-        return stream && sscanf(stream, "%ju:%ju", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) >= 0 &&
-               st.st_dev == dev && st.st_ino == ino;
-}
-
-static void report(const Error *e) {
+static void report(const Error *e, bool journal) {
         _cleanup_free_ char *status = NULL;
 
         status = strjoin("STATUS=", error_name(e), ": ", error_message(e));
         /* A client that gave its own stderr gets the sentence as the answer to its call: not twice. */
-        if (!status || notify_send(status) <= 0 || stderr_is_journal())
+        if (!status || notify_send(status) <= 0 || journal)
                 dprintf(STDERR_FILENO, "mooring: %s\n", error_message(e));
 }
 
@@ -175,11 +165,16 @@ int launch(char *argv[], const char *bundle) {
         _cleanup_(prepared_done) Prepared p = PREPARED_INIT;
         _cleanup_error_ Error e = ERROR_NULL;
         _cleanup_free_ char *path = NULL;
+        bool journal;
         int r;
 
         r = self_protect(argv);
         if (r < 0)
                 r = error_set_errno(&e, r, "Cannot run from a read-only mount: %m");
+        journal = journal_stream_is_stderr();
+        /* Where it fails stderr's lines look as stdout's do. */
+        if (journal)
+                (void) journal_stream_split_stderr(basename(bundle));
         if (r >= 0) {
                 path = realpath(bundle, NULL);
                 r = path ? launch_run(&p, path, &e)
@@ -188,7 +183,7 @@ int launch(char *argv[], const char *bundle) {
         if (r >= 0)
                 return 0;
 
-        report(&e);
+        report(&e, journal);
         return error_exit_code(&e);
 }
 

@@ -62,27 +62,39 @@ static int append_log_fields(sd_bus_message *m, char *const *fields) {
         return r;
 }
 
-static int append_stdio(sd_bus_message *m, const ContainerStdio *stdio) {
+/* What journald would take for a priority before a line is the container's text. */
+static int append_log(sd_bus_message *m, const char *stream, const char *log) {
+        const char *path = log ? startswith(log, "file:") : NULL;
+        char name[sizeof("StandardOutputFileToAppend")];
+
+        if (path) {
+                (void) snprintf(name, sizeof(name), "%sFileToAppend", stream);
+                return sd_bus_message_append(m, "(sv)", name, "s", path);
+        }
+        if (streq_ptr(log, "none"))
+                return sd_bus_message_append(m, "(sv)", stream, "s", "null");
+
+        return sd_bus_message_append(m, "(sv)(sv)", stream, "s", "journal", "SyslogLevelPrefix", "b", false);
+}
+
+static int append_stdio(sd_bus_message *m, const UnitSpec *spec) {
+        const ContainerStdio *stdio = &spec->stdio;
         const struct {
                 int fd;
-                const char *descriptor, *name, *otherwise;
+                const char *descriptor, *name;
         } streams[] = {
-                { stdio->in, "StandardInputFileDescriptor", "StandardInput", "null" },
-                { stdio->out, "StandardOutputFileDescriptor", "StandardOutput", "journal" },
-                { stdio->err, "StandardErrorFileDescriptor", "StandardError", "journal" },
+                { stdio->out, "StandardOutputFileDescriptor", "StandardOutput" },
+                { stdio->err, "StandardErrorFileDescriptor", "StandardError" },
         };
         int r;
 
-        for (size_t i = 0; i < ELEMENTSOF(streams); i++) {
+        r = stdio->in >= 0 ? sd_bus_message_append(m, "(sv)", "StandardInputFileDescriptor", "h", stdio->in)
+                           : sd_bus_message_append(m, "(sv)", "StandardInput", "s", "null");
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(streams); i++)
                 r = streams[i].fd >= 0 ? sd_bus_message_append(m, "(sv)", streams[i].descriptor, "h",
                                                                streams[i].fd)
-                                       : sd_bus_message_append(m, "(sv)", streams[i].name, "s",
-                                                               streams[i].otherwise);
-                if (r < 0)
-                        return r;
-        }
-
-        return 0;
+                                       : append_log(m, streams[i].name, spec->log);
+        return r;
 }
 
 static int append_environment(sd_bus_message *m, char *const *environment) {
@@ -128,7 +140,7 @@ int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, Error *reterr_erro
         if (r >= 0)
                 r = append_environment(m, spec->environment);
         if (r >= 0)
-                r = append_stdio(m, &spec->stdio);
+                r = append_stdio(m, spec);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to describe unit %s: %m", spec->name);
 

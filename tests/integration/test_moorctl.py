@@ -13,7 +13,6 @@ import struct
 import subprocess
 import tempfile
 import termios
-import threading
 import time
 import unittest
 
@@ -603,70 +602,6 @@ class ListTest(ContainerTestCase):
         self.assertEqual(lib.moorctl("start", "x", check=False).returncode, 1)
         self.assertEqual(lib.moorctl("rm", "x", check=False).returncode, 1)
         lib.moorctl("rm", "-f", "x")
-
-
-class LogsTest(ContainerTestCase):
-    def test_lines_as_they_were_written(self):
-        self.detach("w", command=("sh", "-c", "echo one; printf ' two\\tx\\n'; echo >&2 ' err'; printf 'no newline'"))
-        lib.moorctl("wait", "w")
-        self.assertEqual(lib.moorctl("logs", "w").stdout, "one\n two\tx\n err\nno newline\n")
-
-    def test_a_very_long_line_is_not_cut(self):
-        self.detach("w", command=("sh", "-c", "head -c 200000 /dev/zero | tr '\\0' x; echo; echo end"))
-        lib.moorctl("wait", "w")
-        self.assertEqual(lib.moorctl("logs", "w").stdout, "x" * 200000 + "\nend\n")
-
-    def test_which_lines(self):
-        self.detach("w", command=("sh", "-c", "seq 10; sleep 1; seq 11 12"))
-        lib.moorctl("wait", "w")
-        everything = "".join(f"{i}\n" for i in range(1, 13))
-        self.assertEqual(lib.moorctl("logs", "w").stdout, everything)
-        self.assertEqual(lib.moorctl("logs", "-n", "3", "w").stdout, "10\n11\n12\n")
-        self.assertEqual(lib.moorctl("logs", "-n", "12", "w").stdout, everything)
-        self.assertEqual(lib.moorctl("logs", "-n", "500", "w").stdout, everything)
-        self.assertEqual(lib.moorctl("logs", "-n", "all", "w").stdout, everything)
-        self.assertEqual(lib.moorctl("logs", "-n", "0", "w").stdout, "")
-        middle = self.inspect("w")["StartedUSec"] / 1e6 + 0.5
-        self.assertEqual(lib.moorctl("logs", f"--since=@{int(middle) + 1}", "w").stdout in ("11\n12\n", ""), True)
-        self.assertEqual(lib.moorctl("logs", "--since=-1h", "w").stdout, everything)
-        self.assertRegex(lib.moorctl("logs", "-t", "-n", "1", "w").stdout, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6} 12\n$")
-        entries = [json.loads(line) for line in lib.moorctl("logs", "--json=short", "-n", "2", "w").stdout.splitlines()]
-        self.assertEqual([e["Message"] for e in entries], ["11", "12"])
-        self.assertEqual(set(entries[0]), {"USec", "Priority", "Message"})
-
-    def test_follow(self):
-        self.detach("w", command=("sh", "-c", "echo first; sleep 1; echo last"))
-        begin = time.monotonic()
-        result = lib.moorctl("logs", "-f", "w")
-        self.assertEqual(result.stdout, "first\nlast\n")
-        self.assertLess(time.monotonic() - begin, 5)
-        self.assertEqual(lib.moorctl("logs", "-f", "w").stdout, "first\nlast\n")
-
-    def test_follow_is_prompt(self):
-        self.detach("w", command=("sh", "-c", "echo first; sleep 3"))
-        process = popen("logs", "-f", "w")
-        times = []
-        reader = threading.Thread(target=lambda: times.append((process.stdout.readline(), time.monotonic())))
-        begin = time.monotonic()
-        reader.start()
-        reader.join(2)
-        self.assertEqual(times[0][0], "first\n")
-        self.assertLess(times[0][1] - begin, 1.5)
-        process.terminate()
-        process.communicate()
-
-    def test_those_of_the_dead(self):
-        # A journal cannot forget: the second of a name does not show the first one's lines.
-        self.detach("w", command=("echo", "old"))
-        lib.moorctl("wait", "w")
-        lib.moorctl("rm", "w")
-        self.assertIn("old\n", lib.moorctl("logs", "w").stdout)
-        self.detach("w", command=("echo", "new"))
-        lib.moorctl("wait", "w")
-        self.assertEqual(lib.moorctl("logs", "w").stdout, "new\n")
-        result = lib.moorctl("logs", "never-was", check=False)
-        self.assertEqual(result.returncode, 1)
-        self.assertIn("never-was", result.stderr)
 
 
 class EventsTest(ContainerTestCase):

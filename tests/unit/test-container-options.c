@@ -73,6 +73,16 @@ static void test_names(void **state) {
         check_invalid(OPTIONS(.working_directory = (char *) "a"), "WorkingDirectory");
         check_valid(OPTIONS(.network = (char *) "host"));
         check_invalid(OPTIONS(.network = (char *) "bridge"), "Network");
+        check_valid(OPTIONS(.log = (char *) "journal"));
+        check_valid(OPTIONS(.log = (char *) "none"));
+        check_valid(OPTIONS(.log = (char *) "file:/var/log/x y%.log"));
+        check_invalid(OPTIONS(.log = (char *) ""), "Log");
+        check_invalid(OPTIONS(.log = (char *) "fd"), "Log");
+        check_invalid(OPTIONS(.log = (char *) "file:"), "Log");
+        check_invalid(OPTIONS(.log = (char *) "file:/"), "Log");
+        check_invalid(OPTIONS(.log = (char *) "file:log"), "Log");
+        check_invalid(OPTIONS(.log = (char *) "file:/a/../b"), "Log");
+        check_invalid(OPTIONS(.log = (char *) "file:/a\nb"), "Log");
         check_valid(OPTIONS(.stop_signal = (char *) "RTMIN+3"));
         check_invalid(OPTIONS(.stop_signal = (char *) "NOSUCH"), "StopSignal");
         check_valid(OPTIONS(.cap_add = L("net_admin", "CAP_SYS_PTRACE"), .cap_drop = L("ALL")));
@@ -174,7 +184,8 @@ static void test_json(void **state) {
                                      .network = (char *) "host", .labels = L("k=v"),
                                      .properties = L("Nice=1"), .cap_add = L("KILL"), .cap_drop = L("ALL"),
                                      .privileged_seccomp = true, .stop_signal = (char *) "INT",
-                                     .auto_remove = true, .platform = (char *) "linux/arm64");
+                                     .auto_remove = true, .platform = (char *) "linux/arm64",
+                                     .log = (char *) "file:/log");
         ContainerProcess p = { L("sh"), L("PATH=/bin"), (char *) "/w", (char *) "u:g", (char *) "h",
                                2,       L("a=b") };
 
@@ -190,6 +201,7 @@ static void test_json(void **state) {
         assert_string_equal(got.mounts[1].type, "tmpfs");
         assert_true(got.read_only && got.privileged_seccomp && got.auto_remove);
         assert_int_equal(got.stop_timeout_usec, 0);
+        assert_string_equal(got.log, "file:/log");
         assert_int_equal(got_process.stop_signal, 2);
         assert_strv_equal(got_process.annotations, p.annotations);
 

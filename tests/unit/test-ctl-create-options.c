@@ -128,6 +128,53 @@ static void test_limits(void **state) {
         expect_limit(parse_pids_limit, "x", NULL);
 }
 
+static void test_log(void **state) {
+        static const struct {
+                const char *value, *directory, *expected;
+        } cases[] = {
+                { "journal", NULL, "journal" },
+                { "none", NULL, "none" },
+                { "fd", NULL, "fd" },
+                { "file:/var/log/x", NULL, "file:/var/log/x" },
+                { "file:/var//log/../x/", NULL, "file:/var/x" },
+                { "file:x", "/home", "file:/home/x" },
+                { "file:../x", "/home", "file:/x" },
+                { "file:x", NULL, NULL },
+                { "file:", "/home", NULL },
+                { "syslog", NULL, NULL },
+                { "", NULL, NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_error_ Error e = ERROR_NULL;
+                _cleanup_free_ char *s = NULL;
+                int r = parse_log(cases[i].value, cases[i].directory, &s, &e);
+
+                assert_int_equal(r, cases[i].expected ? 0 : -EINVAL);
+                if (cases[i].expected)
+                        assert_string_equal(s, cases[i].expected);
+        }
+}
+
+static void test_log_rate(void **state) {
+        static const char *const bad[] = { "", "10", "10/", "/1s", "0/1s", "x/1s", "1/0", "1/infinity", "-1/1s" };
+        _cleanup_strv_free_ char **l = NULL;
+
+        assert_int_equal(parse_log_rate("1000/30s", &l, NULL), 0);
+        assert_int_equal(parse_log_rate("off", &l, NULL), 0);
+        assert_int_equal(strv_length(l), 3);
+        assert_string_equal(l[0], "LogRateLimitBurst=1000");
+        assert_string_equal(l[1], "LogRateLimitIntervalSec=30s");
+        assert_string_equal(l[2], "LogRateLimitIntervalSec=0");
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                _cleanup_error_ Error e = ERROR_NULL;
+
+                if (parse_log_rate(bad[i], &l, &e) != -EINVAL)
+                        fail_msg("%s was accepted", bad[i]);
+        }
+        assert_int_equal(strv_length(l), 3);
+}
+
 static void test_env(void **state) {
         char *const environment[] = { (char *) "HERE=1=2", (char *) "EMPTY=", NULL };
         _cleanup_error_ Error e = ERROR_NULL;
@@ -272,6 +319,8 @@ int main(void) {
                 cmocka_unit_test(test_mount),
                 cmocka_unit_test(test_tmpfs),
                 cmocka_unit_test(test_limits),
+                cmocka_unit_test(test_log),
+                cmocka_unit_test(test_log_rate),
                 cmocka_unit_test(test_env),
                 cmocka_unit_test(test_env_text),
                 cmocka_unit_test(test_entrypoint),
