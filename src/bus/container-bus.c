@@ -5,6 +5,7 @@
 #include "bus/bus-options.h"
 #include "bus/bus-unpack.h"
 #include "basic/strv.h"
+#include "container/system.h"
 #include "container/unit-name.h"
 
 /* org.moored1.Container. userdata of methods and getters is the Container. */
@@ -210,6 +211,16 @@ static int property_get_log(sd_bus *bus, const char *path, const char *interface
         return bus_append_string(reply, isempty(c->options.log) ? "journal" : c->options.log);
 }
 
+static int property_get_machine(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_free_ char *name = NULL;
+        const Container *c = userdata;
+
+        if (c->options.machine)
+                (void) container_machine_name(c->row.ns, c->row.id, &name, NULL);
+        return bus_append_string(reply, name);
+}
+
 static int property_get_backend(sd_bus *bus, const char *path, const char *interface, const char *property,
                                 sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         return bus_append_string(reply, streq(property, "Runtime") ? BUS_RUNTIME : BUS_SNAPSHOTTER);
@@ -307,6 +318,7 @@ static const sd_bus_vtable container_vtable[] = {
         SD_BUS_PROPERTY("Network", "s", property_get_network, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Log", "s", property_get_log, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Runtime", "s", property_get_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Machine", "s", property_get_machine, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Snapshotter", "s", property_get_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Snapshot", "t", NULL, offsetof(Container, row.snapshot),
                         SD_BUS_VTABLE_PROPERTY_CONST),

@@ -119,7 +119,9 @@ static int parse_mounts(sd_bus_message *m, const BusOption *o, void *target, Err
         CONTAINER_OPTION("StopTimeoutUSec", "t", bus_option_uint64, stop_timeout_usec),       \
         CONTAINER_OPTION("AutoRemove", "b", bus_option_bool, auto_remove),                    \
         CONTAINER_OPTION("Platform", "s", bus_option_string, platform),                       \
-        CONTAINER_OPTION("Log", "s", bus_option_string, log)
+        CONTAINER_OPTION("Log", "s", bus_option_string, log),                                 \
+        CONTAINER_OPTION("Machine", "b", bus_option_bool, machine),                           \
+        CONTAINER_OPTION("Systemd", "s", bus_option_string, systemd)
 
 static const BusOption create_options[] = {
         CREATE_OPTIONS,

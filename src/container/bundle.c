@@ -16,6 +16,7 @@
 #include "container/bundle.h"
 #include "container/record.h"
 #include "container/spec.h"
+#include "container/system.h"
 
 #define BUNDLES_MAX 65536U
 
@@ -50,6 +51,20 @@ static int host_file(const char *path, const char *fallback, char **ret) {
         return 0;
 }
 
+typedef struct HostText {
+        const char *name, *text;
+} HostText;
+
+static int write_texts(int fd, const HostText *texts, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                int r = write_file_atomic_at(fd, texts[i].name, texts[i].text, strlen(texts[i].text), 0644, false);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int write_host_files(int fd, const char *hostname, bool host_network) {
         _cleanup_free_ char *hosts = NULL, *resolv = NULL, *name = strjoin(hostname, "\n"), *own = NULL;
         int r;
@@ -67,21 +82,39 @@ static int write_host_files(int fd, const char *hostname, bool host_network) {
                         return r;
         }
 
-        const struct {
-                const char *name, *text;
-        } files[] = {
+        const HostText texts[] = {
                 { "hosts", hosts ?: own },
                 { "hostname", name },
                 { "resolv.conf", resolv ?: "# This container has no network.\n" },
         };
-        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
-                r = write_file_atomic_at(fd, files[i].name, files[i].text, strlen(files[i].text), 0644,
-                                         false);
-                if (r < 0)
-                        return r;
-        }
+        return write_texts(fd, texts, ELEMENTSOF(texts));
+}
 
-        return 0;
+/* What a system in the container may know of the host; the launcher adds a socket. */
+static int write_system_dir(int bundle_fd, const BundleContent *content) {
+        _cleanup_free_ char *manager = NULL, *uuid = NULL, *release = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (!content->manager)
+                return 0;
+        manager = strjoin(content->manager, "\n");
+        uuid = strjoin(strempty(content->uuid), "\n");
+        if (!manager || !uuid)
+                return -ENOMEM;
+        r = host_file("/etc/os-release", "", &release);
+        if (r < 0)
+                return r;
+        fd = mkdirat_open(bundle_fd, SYSTEM_HOST_NAME, 0755);
+        if (fd < 0)
+                return fd;
+
+        const HostText texts[] = {
+                { "container-manager", manager },
+                { "container-uuid", uuid },
+                { "os-release", release },
+        };
+        return write_texts(fd, texts, ELEMENTSOF(texts));
 }
 
 /* Bundles are written again where there is one already. */
@@ -113,6 +146,8 @@ int bundle_write(int containers_fd, const char *ns, const char *id, const Bundle
                 r = fd = open_beneath_nofollow(containers_fd, name, O_RDONLY | O_DIRECTORY, 0);
         if (r >= 0)
                 r = write_host_files(fd, content->hostname, content->host_network);
+        if (r >= 0)
+                r = write_system_dir(fd, content);
         if (r >= 0)
                 r = hold_profile(fd, content);
         if (r >= 0)

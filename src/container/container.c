@@ -23,6 +23,7 @@
 #include "container/container-private.h"
 #include "container/record.h"
 #include "container/spec.h"
+#include "container/system.h"
 #include "container/unit-name.h"
 
 #define CONTAINER_ID_RANDOM_BYTES 6U
@@ -220,10 +221,12 @@ Container *container_free(Container *c) {
 
 int container_write_bundle(Container *c, Error *reterr_error) {
         _cleanup_(snapshot_mount_done) SnapshotMount mount = {};
-        _cleanup_free_ char *path = NULL, *text = NULL;
+        _cleanup_free_ char *path = NULL, *text = NULL, *machine = NULL;
+        const ContainerProcess *process = &c->work->process;
         char seccomp[SECCOMP_NAME_SIZE];
         ContainerManager *m = c->manager;
         uint64_t capabilities;
+        bool system;
         int r;
 
         r = container_capabilities_resolve(&c->options, m->capabilities, &capabilities, reterr_error);
@@ -237,28 +240,37 @@ int container_write_bundle(Container *c, Error *reterr_error) {
         r = snapshot_get_mount(m->snapshots, c->row.snapshot, &mount, reterr_error);
         if (r < 0)
                 return r;
+        if (c->options.machine) {
+                r = container_machine_name(c->row.ns, c->row.id, &machine, reterr_error);
+                if (r < 0)
+                        return r;
+        }
         path = bundle_path(m->runtime_dir, c->row.ns, c->row.id);
         if (!path)
                 return -ENOMEM;
 
         const SpecInput in = {
                 .options = &c->options,
-                .process = &c->work->process,
+                .process = process,
                 .mount = &mount,
                 .bundle = path,
                 .capabilities = capabilities,
                 .seccomp = c->options.privileged_seccomp ? NULL : seccomp,
+                .machine = machine,
         };
         r = container_spec_build(&in, &text, reterr_error);
         if (r < 0)
                 return r;
 
+        system = container_is_system(&c->options, process->args);
         const BundleContent content = {
                 .config = text,
-                .hostname = c->work->process.hostname,
+                .hostname = process->hostname,
                 .host_network = streq_ptr(c->options.network, "host"),
                 .seccomp = in.seccomp,
                 .seccomp_fd = seccomp_store_fd(m->seccomp),
+                .manager = system ? strv_env_get(process->env, "container") : NULL,
+                .uuid = system ? strv_env_get(process->env, "container_uuid") : NULL,
         };
         r = bundle_write(m->containers_fd, c->row.ns, c->row.id, &content, reterr_error);
         if (r < 0)

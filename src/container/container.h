@@ -66,6 +66,8 @@ typedef struct ContainerOptions {
         bool auto_remove;
         char *platform;
         char *log; /* where output goes that nobody gave a descriptor for: "journal" (NULL), "none", "file:PATH" */
+        bool machine;  /* it is registered with systemd-machined */
+        char *systemd; /* "true" (default: by its command), "false", "always"; see system.h */
 } ContainerOptions;
 void container_options_done(ContainerOptions *o);
 

@@ -16,6 +16,7 @@
 #include "basic/strv.h"
 #include "container/capability.h"
 #include "container/options.h"
+#include "container/system.h"
 
 void container_options_done(ContainerOptions *o) {
         if (!o)
@@ -43,6 +44,7 @@ void container_options_done(ContainerOptions *o) {
         free(o->stop_signal);
         free(o->platform);
         free(o->log);
+        free(o->systemd);
         *o = (ContainerOptions){ .stop_timeout_usec = UINT64_MAX };
 }
 
@@ -332,6 +334,9 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
         if (o->stop_signal && signal_from_string(o->stop_signal) < 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "StopSignal: there is no signal \"%.100s\".", o->stop_signal);
+        if (o->systemd && !system_mode_is_valid(o->systemd))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Systemd: \"%.100s\" is none of \"true\", \"false\", \"always\".", o->systemd);
         r = check_capabilities("CapabilitiesAdd", o->cap_add, reterr_error);
         if (r < 0)
                 return r;
@@ -407,6 +412,8 @@ static const JsonField options_fields[] = {
         { "autoRemove", JSON_FIELD_BOOL, offsetof(ContainerOptions, auto_remove) },
         { "platform", JSON_FIELD_STRING, offsetof(ContainerOptions, platform) },
         { "log", JSON_FIELD_STRING, offsetof(ContainerOptions, log) },
+        { "machine", JSON_FIELD_BOOL, offsetof(ContainerOptions, machine) },
+        { "systemd", JSON_FIELD_STRING, offsetof(ContainerOptions, systemd) },
         {},
 };
 

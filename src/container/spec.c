@@ -7,7 +7,7 @@
  *
  * Mounts come in the order in which they are made: the usual file systems, then the user's (parents before
  * children), then the three files of the bundle. A mount of the user's takes the place of a usual one with
- * the same destination. */
+ * the same destination. What a container with a system in it gets in addition: system.h. */
 
 #include <unistd.h>
 
@@ -17,6 +17,7 @@
 #include "basic/time-util.h"
 #include "container/capability.h"
 #include "container/spec.h"
+#include "container/system.h"
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -174,11 +175,17 @@ int container_process_resolve(const ImageConfig *image, const ContainerOptions *
         r = resolve_annotations(image, o, &p.annotations);
         if (r < 0)
                 return r;
+        if (container_is_system(o, p.args)) {
+                r = system_set_environment(o, &p.env);
+                if (r < 0)
+                        return r;
+        }
 
         /* An image's signal that does not exist here is no reason not to run it. */
-        p.stop_signal = o->stop_signal       ? signal_from_string(o->stop_signal)
-                        : image->stop_signal ? signal_from_string(image->stop_signal)
-                                             : 0;
+        p.stop_signal = o->stop_signal                      ? signal_from_string(o->stop_signal)
+                        : image->stop_signal                ? signal_from_string(image->stop_signal)
+                        : container_is_systemd(o, p.args) ? signal_from_string(SYSTEM_STOP_SIGNAL)
+                                                            : 0;
         if (p.stop_signal <= 0)
                 p.stop_signal = signal_from_string("TERM");
 
@@ -265,6 +272,21 @@ static json_t *user_to_json(const char *user) {
         return j;
 }
 
+static bool is_system(const SpecInput *in) {
+        return container_is_system(in->options, in->process->args);
+}
+
+/* The socket is only there where the launcher has made it. */
+static json_t *environment_to_json(const SpecInput *in) {
+        json_t *env = strings_to_json((const char *const *) in->process->env);
+
+        if (is_system(in) && json_array_append_new(env, json_string("NOTIFY_SOCKET=" SYSTEM_NOTIFY_SOCKET)) < 0) {
+                json_decref(env);
+                return NULL;
+        }
+        return env;
+}
+
 static json_t *process_to_json(const SpecInput *in) {
         static const char *const sets[] = { "bounding", "effective", "permitted" };
         json_t *j = json_object(), *caps = json_object();
@@ -278,7 +300,7 @@ static json_t *process_to_json(const SpecInput *in) {
         r |= json_object_set_new(j, "terminal", json_false());
         r |= json_object_set_new(j, "user", user_to_json(in->process->user));
         r |= json_object_set_new(j, "args", strings_to_json((const char *const *) in->process->args));
-        r |= json_object_set_new(j, "env", strings_to_json((const char *const *) in->process->env));
+        r |= json_object_set_new(j, "env", environment_to_json(in));
         r |= json_object_set_new(j, "cwd", json_string(in->process->cwd));
         r |= json_object_set_new(j, "capabilities", caps);
         r |= json_object_set_new(j, "noNewPrivileges", json_true());
@@ -312,11 +334,20 @@ static const ContainerMount *user_mount_on(const ContainerOptions *o, const char
         return NULL;
 }
 
+typedef struct UsualMount {
+        const char *type, *source, *destination;
+        const char *options[7];
+} UsualMount;
+
+static int add_usual_mount(const SpecInput *in, const UsualMount *m, json_t *mounts) {
+        if (user_mount_on(in->options, m->destination))
+                return 0;
+        return json_array_append_new(mounts, mount_to_json(m->type, m->source, m->destination,
+                                                           strings_to_json(m->options)));
+}
+
 static int add_usual_mounts(const SpecInput *in, json_t *mounts) {
-        static const struct {
-                const char *type, *source, *destination;
-                const char *options[7];
-        } usual[] = {
+        static const UsualMount usual[] = {
                 { "proc", "proc", "/proc", { "nosuid", "noexec", "nodev" } },
                 { "tmpfs", "tmpfs", "/dev", { "nosuid", "strictatime", "mode=755", "size=65536k" } },
                 { "devpts",
@@ -328,13 +359,21 @@ static int add_usual_mounts(const SpecInput *in, json_t *mounts) {
                 { "mqueue", "mqueue", "/dev/mqueue", { "nosuid", "noexec", "nodev" } },
                 { "tmpfs", "shm", "/dev/shm", { "nosuid", "noexec", "nodev", "mode=1777", "size=65536k" } },
         };
+        /* An init keeps what it starts apart in groups below its own, and may not mount anything. */
+        static const UsualMount systems[] = {
+                { "cgroup", "cgroup", "/sys/fs/cgroup", { "nosuid", "noexec", "nodev" } },
+                { "tmpfs", "tmpfs", "/run", { "nosuid", "nodev", "mode=755" } },
+                { "tmpfs", "tmpfs", "/run/lock", { "nosuid", "nodev", "noexec", "mode=1777", "size=5120k" } },
+                { "tmpfs", "tmpfs", "/tmp", { "nosuid", "nodev", "mode=1777" } },
+        };
+        bool system = is_system(in);
         int r = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(usual); i++)
-                if (!user_mount_on(in->options, usual[i].destination))
-                        r |= json_array_append_new(mounts, mount_to_json(usual[i].type, usual[i].source,
-                                                                         usual[i].destination,
-                                                                         strings_to_json(usual[i].options)));
+                if (!system || !streq(usual[i].type, "cgroup"))
+                        r |= add_usual_mount(in, &usual[i], mounts);
+        for (size_t i = 0; system && i < ELEMENTSOF(systems); i++)
+                r |= add_usual_mount(in, &systems[i], mounts);
         return r;
 }
 
@@ -418,6 +457,19 @@ static int add_file_mounts(const SpecInput *in, json_t *mounts) {
         return r;
 }
 
+/* Behind those of the user, who may have one on /run. */
+static int add_host_mount(const SpecInput *in, json_t *mounts) {
+        static const char *const options[] = { "bind", "private", "ro", "nosuid", "nodev", "noexec", NULL };
+        _cleanup_free_ char *source = NULL;
+
+        if (!is_system(in) || user_mount_on(in->options, SYSTEM_HOST_DIR))
+                return 0;
+        source = strjoin(in->bundle, "/" SYSTEM_HOST_NAME);
+        return source ? json_array_append_new(mounts, mount_to_json("bind", source, SYSTEM_HOST_DIR,
+                                                                    strings_to_json(options)))
+                      : -1;
+}
+
 static json_t *mounts_to_json(const SpecInput *in) {
         json_t *mounts = json_array();
         int r;
@@ -425,6 +477,7 @@ static json_t *mounts_to_json(const SpecInput *in) {
         r = add_usual_mounts(in, mounts);
         r |= add_user_mounts(in, mounts);
         r |= add_file_mounts(in, mounts);
+        r |= add_host_mount(in, mounts);
         if (r < 0) {
                 json_decref(mounts);
                 return NULL;
@@ -494,6 +547,12 @@ static json_t *annotations_to_json(const SpecInput *in) {
         r |= json_object_set_new(j, ANNOTATION_PREFIX "rootfs.work", json_string(strempty(in->mount->work)));
         if (in->seccomp)
                 r |= json_object_set_new(j, ANNOTATION_SECCOMP, json_string(in->seccomp));
+        if (in->machine)
+                r |= json_object_set_new(j, ANNOTATION_MACHINE, json_string(in->machine));
+        if (is_system(in))
+                r |= json_object_set_new(j, ANNOTATION_SYSTEM,
+                                         json_string(streq_ptr(in->options->systemd, "always") ? "systemd"
+                                                                                               : "detect"));
         if (in->process->user)
                 r |= json_object_set_new(j, ANNOTATION_PREFIX "user", json_string(in->process->user));
         if (strv_length(in->options->groups) > 0)

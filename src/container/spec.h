@@ -11,6 +11,8 @@
 #define OCI_VERSION "1.2.0"
 #define ANNOTATION_PREFIX "org.moored."
 #define ANNOTATION_SECCOMP ANNOTATION_PREFIX "seccomp"
+#define ANNOTATION_MACHINE ANNOTATION_PREFIX "machine" /* its name at systemd-machined */
+#define ANNOTATION_SYSTEM ANNOTATION_PREFIX "system" /* "systemd", or "detect": says itself when it is ready */
 
 /* image-spec conversion.md: arguments, environment, directory, user, annotations. "InvalidArgument" if there
  * is nothing to run. */
@@ -29,5 +31,6 @@ typedef struct SpecInput {
         const char *bundle; /* path of its directory: hosts, hostname and resolv.conf are there */
         uint64_t capabilities;
         const char *seccomp; /* name of the profile (seccomp-store.h); NULL: unconfined */
+        const char *machine; /* its name there; NULL: it is none */
 } SpecInput;
 int container_spec_build(const SpecInput *in, char **ret, Error *reterr_error);

@@ -711,6 +711,7 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 { "Seccomp", o->seccomp },
                 { "StopSignal", o->stop_signal },
                 { "Log", o->log },
+                { "Systemd", o->systemd },
         };
         int r = 0;
 
@@ -737,6 +738,8 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 r = append_flag(m, "ReadOnly", o->read_only);
         if (r >= 0)
                 r = append_flag(m, "AutoRemove", o->auto_remove);
+        if (r >= 0)
+                r = append_flag(m, "Machine", o->machine);
         if (r >= 0 && o->stop_timeout_set)
                 r = sd_bus_message_append(m, "{sv}", "StopTimeoutUSec", "t", o->stop_timeout_usec);
         for (size_t i = 0; i < ELEMENTSOF(stdio) && r >= 0; i++)
@@ -803,6 +806,10 @@ const Option run_options[] = {
           .help = "What asks it to end (default: the image's)" },
         { 0, "stop-timeout", "TIME", OPTION_CUSTOM, .apply = apply_stop_timeout,
           .help = "From then until SIGKILL (default: 10s)" },
+        { 0, "machine", NULL, OPTION_FLAG, offsetof(CreateOptions, machine),
+          .help = "Register it with systemd-machined (machinectl)" },
+        { 0, "systemd", "true|false|always", OPTION_STRING, offsetof(CreateOptions, systemd),
+          .help = "Set it up for systemd as its first process\n(default: true, if that is what it runs)" },
         { 0, "pull", "missing|always|never", OPTION_CUSTOM, .apply = apply_pull,
           .help = "When to pull the image (default: missing)" },
         { 0, "platform", "OS/ARCH[/VARIANT]", OPTION_STRING, offsetof(CreateOptions, platform),

@@ -31,14 +31,14 @@ typedef struct CreateOptions {
         PullPolicy pull;
         const char *name;
         /* of the container; NULL: not given */
-        const char *working_directory, *user, *hostname, *network, *platform;
+        const char *working_directory, *user, *hostname, *network, *platform, *systemd;
         char **entrypoint;
         bool entrypoint_set; /* --entrypoint= with nothing clears the image's */
         char **environment, **file_environment; /* -e has its way, whatever the order */
         char **groups, **labels, **properties, **cap_add, **cap_drop;
         MountArg *mounts;
         size_t n_mounts;
-        bool read_only, auto_remove;
+        bool read_only, auto_remove, machine;
         const char *seccomp, *stop_signal;
         char *log;   /* "journal", "none", "file:/PATH" */
         bool log_fd; /* --log=fd: our own stdout and stderr */

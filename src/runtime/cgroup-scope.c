@@ -525,6 +525,13 @@ int scope_clean(const char *unit, bool user, Error *reterr_error) {
         return call_with_properties("clean", unit, NULL, user, reterr_error);
 }
 
+int scope_register_machine(const char *name, const char *id, pid_t pid, Error *reterr_error) {
+        _cleanup_free_ char *number = strformat("%d", pid);
+        char *argv[] = { (char *) "mooring-scope", (char *) "machine", (char *) name, number, (char *) id, NULL };
+
+        return number ? call(argv, reterr_error) : spec_oom(reterr_error);
+}
+
 int scope_stop(const char *unit, bool user, Error *reterr_error) {
         return call_with_properties("stop", unit, NULL, user, reterr_error);
 }

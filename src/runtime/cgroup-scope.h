@@ -52,5 +52,7 @@ int scope_set(const char *unit, const ScopeProperties *p, bool user, Error *rete
 int scope_attach(const char *unit, const char *below, pid_t pid, bool user, Error *reterr_error);
 /* Stops it if nobody is in there; Busy otherwise. 0 also if there is none. */
 int scope_clean(const char *unit, bool user, Error *reterr_error);
+/* Makes the process, whose unit is its machine, known to systemd-machined. id: 32 hex digits, or "". */
+int scope_register_machine(const char *name, const char *id, pid_t pid, Error *reterr_error);
 /* 0 also if there is none. */
 int scope_stop(const char *unit, bool user, Error *reterr_error);

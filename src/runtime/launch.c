@@ -17,7 +17,7 @@
  * The service manager refuses a main process that is dead already, and with it the exit code would be lost:
  * so init may not go on, and end, before it is known. Nor before READY=1 is: an end that is heard of first is
  * a failed start. So MAINPID= has no need to be early. If the launcher dies before "go", init reads the end of
- * the socket and ends as well. */
+ * the socket and ends as well. Containers that say themselves when they are ready: launch-system.c. */
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,6 +26,7 @@
 #include "basic/string-util.h"
 #include "runtime/init.h"
 #include "runtime/journal-stream.h"
+#include "runtime/launch-system.h"
 #include "runtime/launch.h"
 #include "runtime/notify.h"
 #include "runtime/plan-prepare.h"
@@ -102,12 +103,11 @@ static int start_init(Prepared *p, pid_t *ret_pid, int *ret_sock, Error *reterr_
         return 0;
 }
 
-static int announce(pid_t pid, const char *notes, Error *reterr_error) {
+static int announce(pid_t pid, bool ready, const char *notes, Error *reterr_error) {
         _cleanup_free_ char *message = NULL;
         int r;
 
-        message = notes[0] ? strformat("MAINPID=%d\nREADY=1\nSTATUS=%s", pid, notes)
-                           : strformat("MAINPID=%d\nREADY=1", pid);
+        message = strformat("MAINPID=%d%s%s%s", pid, ready ? "\nREADY=1" : "", notes[0] ? "\nSTATUS=" : "", notes);
         if (!message)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
         r = notify_send(message);
@@ -119,10 +119,11 @@ static int announce(pid_t pid, const char *notes, Error *reterr_error) {
 }
 
 static int launch_run(Prepared *p, const char *bundle, Error *reterr_error) {
+        _cleanup_(system_launch_done) SystemLaunch system = SYSTEM_LAUNCH_NULL;
         _cleanup_close_ int sock = -EBADF, fd = -EBADF;
         InitMessage m;
         pid_t pid = 0;
-        int r;
+        int r, waits;
 
         r = prepare_spec(p, bundle, "config.json", reterr_error);
         if (r < 0)
@@ -146,10 +147,14 @@ static int launch_run(Prepared *p, const char *bundle, Error *reterr_error) {
         }
         if (r < 0)
                 return r;
-        r = announce(pid, m.text, reterr_error);
+        waits = system_launch_begin(p->spec, bundle, pid, &system, reterr_error);
+        if (waits < 0)
+                return waits;
+        r = announce(pid, !waits, m.text, reterr_error);
         if (r < 0)
                 return r;
-        return init_continue(sock, reterr_error);
+        r = init_continue(sock, reterr_error);
+        return r < 0 || !waits ? r : system_launch_wait(&system, reterr_error);
 }
 
 static void report(const Error *e, bool journal) {

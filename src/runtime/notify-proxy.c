@@ -65,24 +65,27 @@ int notify_proxy_make(int state_fd, Error *reterr_error) {
         return 0;
 }
 
-int notify_proxy_open(int state_fd) {
+int notify_proxy_bind(int dir_fd, mode_t mode) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
-        _cleanup_close_ int dir = -EBADF, fd = -EBADF;
+        _cleanup_close_ int fd = RET_NERRNO(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+
+        if (fd < 0)
+                return fd;
+        (void) snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" SOCKET_NAME, dir_fd);
+        (void) unlinkat(dir_fd, SOCKET_NAME, 0);
+        if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 ||
+            fchmodat(dir_fd, SOCKET_NAME, mode, 0) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
+int notify_proxy_open(int state_fd) {
+        _cleanup_close_ int dir = -EBADF;
 
         if (!socket_path())
                 return -ENOENT;
         dir = open_beneath_nofollow(state_fd, NOTIFY_PROXY_DIR, O_PATH | O_DIRECTORY, 0);
-        if (dir < 0)
-                return dir;
-        fd = RET_NERRNO(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-        if (fd < 0)
-                return fd;
-        (void) snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" SOCKET_NAME, dir);
-        (void) unlinkat(dir, SOCKET_NAME, 0);
-        if (bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 ||
-            fchmodat(dir, SOCKET_NAME, 0666, 0) < 0)
-                return -errno;
-        return TAKE_FD(fd);
+        return dir < 0 ? dir : notify_proxy_bind(dir, 0666);
 }
 
 /* What a container may say: not who its main process is, which descriptors are to be kept, and the like. */

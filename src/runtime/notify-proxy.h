@@ -18,6 +18,8 @@ int notify_proxy_make(int state_fd, Error *reterr_error);
 
 /* Makes the socket. Descriptor; -ENOENT without the directory or without $NOTIFY_SOCKET. */
 int notify_proxy_open(int state_fd);
+/* Makes a socket "notify" in the directory, in place of what is there. Descriptor. */
+int notify_proxy_bind(int dir_fd, mode_t mode);
 
 /* Passes one message on, with pid as the main process; 0: this process stays that. Returns whether it said that the service is ready. */
 int notify_proxy_forward(int fd, pid_t pid);

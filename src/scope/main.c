@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* mooring-scope: what mooring, which is linked statically and without libsystemd, wants of the service
- * manager.
+ * manager, and of systemd-machined.
  *
  *     mooring-scope [--user] start UNIT [NAME TYPE COUNT VALUE…]…
  *     mooring-scope [--user] set UNIT [NAME TYPE COUNT VALUE…]…
  *     mooring-scope [--user] stop UNIT
  *     mooring-scope [--user] clean UNIT                stops it if nobody is in there
  *     mooring-scope [--user] attach UNIT CGROUP PID
+ *     mooring-scope machine NAME PID [ID]              registers it; ID: 32 hex digits
  *
  * Returns when the job is done. What went wrong is on stderr: a name for programs, a newline, a sentence.
  * The manager's own socket comes before the bus: no third process, and it is there without a bus. */
@@ -24,6 +25,8 @@
 #include "basic/time-util.h"
 
 #define MANAGER "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
+#define MACHINED "org.freedesktop.machine1", "/org/freedesktop/machine1", "org.freedesktop.machine1.Manager"
+#define MACHINE_SERVICE "moored"
 #define CLEAN_TRIES 20U
 #define CLEAN_PAUSE_NSEC (50L * 1000 * 1000)
 #define JOB_TIMEOUT_USEC (180 * USEC_PER_SEC) /* longer than a unit's stop takes by default */
@@ -442,10 +445,54 @@ static int clean(sd_bus *bus, const char *unit, Error *reterr_error) {
         return error_set(reterr_error, -EBUSY, "Busy", "There are processes in \"%s\".", unit);
 }
 
+static int machine_refused(const sd_bus_error *e, int r, const char *name, Error *reterr_error) {
+        if (sd_bus_error_has_names(e, SD_BUS_ERROR_SERVICE_UNKNOWN, "org.freedesktop.systemd1.NoSuchUnit",
+                                   "org.freedesktop.systemd1.LoadFailed", "org.freedesktop.systemd1.UnitMasked"))
+                return error_set(reterr_error, r, "NotSupported",
+                                 "systemd-machined, with which the machine \"%s\" is to be registered, is not "
+                                 "there: install the package systemd-container, or leave Machine out.",
+                                 name);
+        if (sd_bus_error_has_name(e, "org.freedesktop.machine1.MachineExists"))
+                return error_set(reterr_error, r, "AlreadyExists",
+                                 "systemd-machined knows a machine \"%s\" already (see machinectl list): end that "
+                                 "one, or give the container another id.",
+                                 name);
+        return error_set(reterr_error, r, name_for(e), "systemd-machined could not register \"%s\": %s", name,
+                         e->message ?: strerror(-r));
+}
+
+static int register_machine(char *const *args, Error *reterr_error) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        const char *name = args[0], *id = strempty(args[2]);
+        _cleanup_(bus_closep) sd_bus *bus = NULL;
+        uint32_t pid;
+        int r;
+
+        if (parse_uint32(args[1], &pid) < 0 || pid == 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is no process.", args[1]);
+        r = sd_bus_open_system(&bus);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot connect to the system bus: %m");
+        r = sd_bus_message_new_method_call(bus, &m, MACHINED, "RegisterMachine");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', name);
+        if (r >= 0)
+                r = append_hex(m, id);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ssus", MACHINE_SERVICE, "container", pid, "");
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot write a message for systemd-machined: %m");
+        r = sd_bus_call(bus, m, 0, &e, NULL);
+        return r < 0 ? machine_refused(&e, r, name, reterr_error) : 0;
+}
+
 static int run(char *const *args, Error *reterr_error) {
         _cleanup_(bus_closep) sd_bus *bus = NULL;
         int r;
 
+        if (args[0] && streq(args[0], "machine") && strv_length(args) >= 3)
+                return register_machine(args + 1, reterr_error);
         if (args[0] && streq(args[0], "--user")) {
                 arg_user = true;
                 args++;
@@ -454,7 +501,7 @@ static int run(char *const *args, Error *reterr_error) {
                 return error_set(
                                 reterr_error, -EINVAL, "InvalidArgument",
                                 "Usage: mooring-scope [--user] start|set|stop|clean UNIT [NAME TYPE COUNT VALUE…]… or "
-                                "mooring-scope [--user] attach UNIT CGROUP PID");
+                                "mooring-scope [--user] attach UNIT CGROUP PID or mooring-scope machine NAME PID [ID]");
         r = open_manager(&bus);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot connect to %s service manager: %m",

@@ -21,7 +21,7 @@ export LIBMOUNT_FORCE_MOUNT2=always
 # What a host is: systemd and the bus, the makers of images, and the container engines that moored is
 # measured against.
 host_packages=(
-        systemd systemd-sysv dbus polkitd libpam-systemd
+        systemd systemd-sysv systemd-container dbus polkitd libpam-systemd
         bash-completion bsdextrautils iproute2 nftables procps psmisc curl ca-certificates openssl strace kmod acl attr
         e2fsprogs less python3 pigz zstd busybox-static
         docker-registry skopeo umoci crun runc podman containerd containernetworking-plugins
