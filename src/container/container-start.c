@@ -22,6 +22,7 @@
 #include "basic/time-util.h"
 #include "container/bundle.h"
 #include "container/container-private.h"
+#include "container/system.h"
 #include "container/unit-name.h"
 
 #define SIGNAL_EXIT_BASE 128
@@ -219,6 +220,7 @@ void container_start_failed(Container *c, const Error *error) {
 
         c->work->start_pending = c->work->start_waits = false;
         c->work->stop_requested = c->work->restart = false;
+        c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
         stdio_close(&c->work->stdio);
         c->leader_pid = 0;
         container_release_unit(c);
@@ -454,7 +456,8 @@ DEFINE_CLEANUP_FUNC(KillCall *, kill_call_free)
 static void stop_failed(Container *c, const Error *error) {
         c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
         c->work->stop_requested = c->work->restart = c->work->remove = false;
-        container_set_state(c, CONTAINER_RUNNING);
+        if (c->state == CONTAINER_STOPPING)
+                container_set_state(c, CONTAINER_RUNNING);
         container_answer(c, WAITER_START | WAITER_STOP | WAITER_REMOVE, error);
 }
 
@@ -542,6 +545,21 @@ static int begin_stop(Container *c, uint64_t timeout_usec, Error *reterr_error) 
                                 : send_signal(c, "all", SIGKILL, &call, reterr_error);
 }
 
+/* One that says itself when it is ready may take any time to: its start is canceled by PID 1. Others are let
+ * start first, and stopped then. */
+static int stop_starting(Container *c, uint64_t timeout_usec, Error *reterr_error) {
+        const KillCall call = { .stop = true };
+        int r;
+
+        if (c->work->start_waits || !container_is_system(&c->options, c->work->process.args))
+                return 0;
+        r = send_signal(c, NULL, 0, &call, reterr_error);
+        if (r < 0)
+                return r;
+        return timeout_usec > 0 ? arm_stop_timer(c, timeout_usec)
+                                : send_signal(c, "all", SIGKILL, &call, reterr_error);
+}
+
 int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata,
                    Error *reterr_error) {
         int r;
@@ -555,8 +573,10 @@ int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void
         }
         c->work->stop_requested = true;
         c->work->stop_timeout_usec = timeout_usec;
-        if (c->state == CONTAINER_STARTING)
-                return container_add_waiter(c, WAITER_STOP, func, userdata);
+        if (c->state == CONTAINER_STARTING) {
+                r = stop_starting(c, timeout_usec, reterr_error);
+                return r < 0 ? r : container_add_waiter(c, WAITER_STOP, func, userdata);
+        }
 
         r = begin_stop(c, timeout_usec, reterr_error);
         if (r < 0) {

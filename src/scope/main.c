@@ -14,6 +14,7 @@
  * The manager's own socket comes before the bus: no third process, and it is there without a bus. */
 
 #include <systemd/sd-bus.h>
+#include <systemd/sd-login.h>
 
 #include <time.h>
 #include <unistd.h>
@@ -26,7 +27,10 @@
 
 #define MANAGER "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
 #define MACHINED "org.freedesktop.machine1", "/org/freedesktop/machine1", "org.freedesktop.machine1.Manager"
+#define MACHINE_EXISTS "org.freedesktop.machine1.MachineExists"
 #define MACHINE_SERVICE "moored"
+#define MACHINE_TRIES 50U
+#define MACHINE_PAUSE_NSEC (20L * 1000 * 1000)
 #define CLEAN_TRIES 20U
 #define CLEAN_PAUSE_NSEC (50L * 1000 * 1000)
 #define JOB_TIMEOUT_USEC (180 * USEC_PER_SEC) /* longer than a unit's stop takes by default */
@@ -452,7 +456,7 @@ static int machine_refused(const sd_bus_error *e, int r, const char *name, Error
                                  "systemd-machined, with which the machine \"%s\" is to be registered, is not "
                                  "there: install the package systemd-container, or leave Machine out.",
                                  name);
-        if (sd_bus_error_has_name(e, "org.freedesktop.machine1.MachineExists"))
+        if (sd_bus_error_has_name(e, MACHINE_EXISTS))
                 return error_set(reterr_error, r, "AlreadyExists",
                                  "systemd-machined knows a machine \"%s\" already (see machinectl list): end that "
                                  "one, or give the container another id.",
@@ -461,19 +465,26 @@ static int machine_refused(const sd_bus_error *e, int r, const char *name, Error
                          e->message ?: strerror(-r));
 }
 
-static int register_machine(char *const *args, Error *reterr_error) {
+/* Whether the machine of that name is what the unit of the process was before PID 1 has started it anew: machined
+ * holds on to a unit that is active. */
+static bool is_own_machine(sd_bus *bus, const char *name, uint32_t pid) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_free_ char *own = NULL, *unit = NULL;
+        const char *path;
+
+        return sd_pid_get_unit((pid_t) pid, &own) >= 0 &&
+               sd_bus_call_method(bus, MACHINED, "GetMachine", NULL, &reply, "s", name) >= 0 &&
+               sd_bus_message_read(reply, "o", &path) >= 0 &&
+               sd_bus_get_property_string(bus, "org.freedesktop.machine1", path, "org.freedesktop.machine1.Machine",
+                                          "Unit", NULL, &unit) >= 0 &&
+               streq(unit, own);
+}
+
+static int call_register(sd_bus *bus, char *const *args, uint32_t pid, sd_bus_error *e, Error *reterr_error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
         const char *name = args[0], *id = strempty(args[2]);
-        _cleanup_(bus_closep) sd_bus *bus = NULL;
-        uint32_t pid;
         int r;
 
-        if (parse_uint32(args[1], &pid) < 0 || pid == 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is no process.", args[1]);
-        r = sd_bus_open_system(&bus);
-        if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot connect to the system bus: %m");
         r = sd_bus_message_new_method_call(bus, &m, MACHINED, "RegisterMachine");
         if (r >= 0)
                 r = sd_bus_message_append_basic(m, 's', name);
@@ -483,8 +494,32 @@ static int register_machine(char *const *args, Error *reterr_error) {
                 r = sd_bus_message_append(m, "ssus", MACHINE_SERVICE, "container", pid, "");
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot write a message for systemd-machined: %m");
-        r = sd_bus_call(bus, m, 0, &e, NULL);
-        return r < 0 ? machine_refused(&e, r, name, reterr_error) : 0;
+        return sd_bus_call(bus, m, 0, e, NULL);
+}
+
+static int register_machine(char *const *args, Error *reterr_error) {
+        const struct timespec pause = { .tv_nsec = MACHINE_PAUSE_NSEC };
+        _cleanup_(sd_bus_error_free) sd_bus_error e = SD_BUS_ERROR_NULL;
+        _cleanup_(bus_closep) sd_bus *bus = NULL;
+        uint32_t pid;
+        int r;
+
+        if (parse_uint32(args[1], &pid) < 0 || pid == 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is no process.", args[1]);
+        r = sd_bus_open_system(&bus);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot connect to the system bus: %m");
+        r = call_register(bus, args, pid, &e, reterr_error);
+        /* The old one is forgotten some time after the answer that it is. */
+        for (unsigned i = 0; i < MACHINE_TRIES && sd_bus_error_has_name(&e, MACHINE_EXISTS) &&
+                             is_own_machine(bus, args[0], pid); i++) {
+                (void) sd_bus_call_method(bus, MACHINED, "UnregisterMachine", NULL, NULL, "s", args[0]);
+                sd_bus_error_free(&e);
+                if (i > 0)
+                        (void) nanosleep(&pause, NULL);
+                r = call_register(bus, args, pid, &e, reterr_error);
+        }
+        return r < 0 && !error_is_set(reterr_error) ? machine_refused(&e, r, args[0], reterr_error) : r;
 }
 
 static int run(char *const *args, Error *reterr_error) {

@@ -21,6 +21,7 @@ typedef struct Unit {
         bool syncing;        /* its properties have been asked for: nothing is told before they are here */
         bool start_pending;
         bool job_lost; /* the connection broke during the start: its end is judged by the unit's state */
+        bool job_canceled; /* the same, as somebody has stopped the unit, which takes its time */
         char *job;     /* object path */
         UnitStartFunc start_func;
         void *start_userdata;

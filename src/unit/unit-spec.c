@@ -214,11 +214,14 @@ int unit_error_from_status(const UnitStatus *status, const char *unit, const cha
                 return error_set(ret, errno_from_name(name), name, "%s", colon + 2);
         }
 
-        if (streq_ptr(job_result, "timeout") || streq_ptr(status->result, "timeout"))
-                return error_set(ret, -ETIMEDOUT, "Failed", "Unit %s did not start in time.", unit);
         if (streq_ptr(job_result, "canceled"))
                 return error_set(ret, -ECONNABORTED, "Failed",
-                                 "The start of unit %s was canceled by somebody else.", unit);
+                                 "The start of unit %s was canceled: somebody stopped it.", unit);
+        if (streq_ptr(job_result, "timeout") || streq_ptr(status->result, "timeout"))
+                return error_set(ret, -ETIMEDOUT, "Failed", "Unit %s did not start in time.", unit);
+        if (streq_ptr(status->result, "protocol"))
+                return error_set(ret, -EIO, "Failed",
+                                 "What unit %s runs has ended before it was ready; see journalctl -u '%s'.", unit, unit);
         if (streq_ptr(job_result, "dependency"))
                 return error_set(
                                 ret, -EIO, "Failed",

@@ -85,7 +85,7 @@ static void finish_start(Unit *u, int r, const Error *error) {
         UnitManager *m = u->manager;
         _cleanup_free_ char *name = strdup(u->name);
 
-        u->start_pending = u->job_lost = false;
+        u->start_pending = u->job_lost = u->job_canceled = false;
         u->start_func = NULL;
         (void) free_and_strdup(&u->job, NULL);
         func(r, &u->status, error, u->start_userdata);
@@ -109,7 +109,7 @@ void unit_settle_start(Unit *u) {
         const char *active = strempty(u->status.active_state);
 
         if (!u->status.loaded || streq(active, "failed") || streq(active, "inactive"))
-                fail_start(u, NULL);
+                fail_start(u, u->job_canceled ? "canceled" : NULL);
         else if (streq(active, "active"))
                 finish_start(u, 0, NULL);
         /* Otherwise the next change decides. */
@@ -421,7 +421,11 @@ static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error 
 
         if (streq(result, "done") && streq_ptr(u->status.active_state, "active"))
                 finish_start(u, 0, NULL);
-        else
+        else if (streq(result, "canceled")) {
+                /* By a job to stop it, which has not begun yet. */
+                u->job_lost = u->job_canceled = true;
+                unit_settle_start(u);
+        } else
                 fail_start(u, result);
         return 0;
 }

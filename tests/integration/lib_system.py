@@ -12,7 +12,8 @@ import tarfile
 from lib_image import OCI, sha256
 
 # What is booted, what machinectl and systemctl speak to, and a shell.
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "bash", "coreutils", "util-linux", "mawk")
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "libpam-systemd", "libc-bin", "dash", "bash", "coreutils", "util-linux",
+            "mawk")
 # What maintainer scripts and administrators make: no package has them.
 CONFIGURATION = ("etc/passwd", "etc/group", "etc/shadow", "etc/nsswitch.conf", "etc/ld.so.cache", "etc/pam.d")
 MERGED = ("bin", "sbin", "lib", "lib64")

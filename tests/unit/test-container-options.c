@@ -85,6 +85,8 @@ static void test_names(void **state) {
         check_invalid(OPTIONS(.log = (char *) "file:/a\nb"), "Log");
         check_valid(OPTIONS(.stop_signal = (char *) "RTMIN+3"));
         check_invalid(OPTIONS(.stop_signal = (char *) "NOSUCH"), "StopSignal");
+        check_valid(OPTIONS(.systemd = (char *) "always"));
+        check_invalid(OPTIONS(.systemd = (char *) "yes"), "Systemd");
         check_valid(OPTIONS(.cap_add = L("net_admin", "CAP_SYS_PTRACE"), .cap_drop = L("ALL")));
         check_invalid(OPTIONS(.cap_add = L("CAP_FLY")), "CapabilitiesAdd");
         check_invalid(OPTIONS(.cap_drop = L("")), "CapabilitiesDrop");
@@ -185,7 +187,8 @@ static void test_json(void **state) {
                                      .properties = L("Nice=1"), .cap_add = L("KILL"), .cap_drop = L("ALL"),
                                      .privileged_seccomp = true, .stop_signal = (char *) "INT",
                                      .auto_remove = true, .platform = (char *) "linux/arm64",
-                                     .log = (char *) "file:/log");
+                                     .log = (char *) "file:/log",
+                                     .machine = true, .systemd = (char *) "always");
         ContainerProcess p = { L("sh"), L("PATH=/bin"), (char *) "/w", (char *) "u:g", (char *) "h",
                                2,       L("a=b") };
 
@@ -199,7 +202,8 @@ static void test_json(void **state) {
         assert_string_equal(got.mounts[0].source, "/src");
         assert_strv_equal(got.mounts[0].options, m[0].options);
         assert_string_equal(got.mounts[1].type, "tmpfs");
-        assert_true(got.read_only && got.privileged_seccomp && got.auto_remove);
+        assert_true(got.read_only && got.privileged_seccomp && got.auto_remove && got.machine);
+        assert_string_equal(got.systemd, "always");
         assert_int_equal(got.stop_timeout_usec, 0);
         assert_string_equal(got.log, "file:/log");
         assert_int_equal(got_process.stop_signal, 2);
