@@ -90,6 +90,8 @@ static int emit_container(Bus *b, NotifyType type, const char *ns, const char *i
                 return sd_bus_emit_interfaces_added(b->bus, path, BUS_INTERFACE_CONTAINER, NULL);
         if (type == NOTIFY_CONTAINER_REMOVED)
                 return sd_bus_emit_interfaces_removed(b->bus, path, BUS_INTERFACE_CONTAINER, NULL);
+        if (type == NOTIFY_CONTAINER_LIMITS_CHANGED)
+                return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "Limits", NULL);
         return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "State", "LeaderPID",
                                               "ExitCode", "ExitSignal", "Result", "StartedUSec",
                                               "FinishedUSec", NULL);
@@ -149,6 +151,7 @@ static void signals_on_notify(NotifyType type, const char *ns, const char *name,
                 break;
         case NOTIFY_CONTAINER_ADDED:
         case NOTIFY_CONTAINER_CHANGED:
+        case NOTIFY_CONTAINER_LIMITS_CHANGED:
         case NOTIFY_CONTAINER_REMOVED:
                 r = emit_container(b, type, ns, name);
                 break;

@@ -4,6 +4,7 @@
 #include "bus/bus-error.h"
 #include "bus/bus-options.h"
 #include "bus/bus-unpack.h"
+#include "bus/limits-bus.h"
 #include "basic/strv.h"
 #include "container/system.h"
 #include "container/unit-name.h"
@@ -121,6 +122,29 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
                 return bus_error_set(ret_error, &error);
         }
         return 1;
+}
+
+static int method_freeze(sd_bus_message *m, Container *c,
+                         int (*func)(Container *c, ContainerFunc func, void *userdata, Error *reterr_error),
+                         sd_bus_error *ret_error) {
+        BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
+        _cleanup_error_ Error error = ERROR_NULL;
+
+        if (!call)
+                return -ENOMEM;
+        if (func(c, bus_call_reply_empty, call, &error) < 0) {
+                bus_call_free(call);
+                return bus_error_set(ret_error, &error);
+        }
+        return 1;
+}
+
+static int method_pause(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        return method_freeze(m, userdata, container_pause, ret_error);
+}
+
+static int method_resume(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        return method_freeze(m, userdata, container_resume, ret_error);
 }
 
 static int send_processes(sd_bus_message *m, const uint32_t *pids, char *const *commands, size_t n) {
@@ -288,6 +312,12 @@ static const sd_bus_vtable container_vtable[] = {
                                 method_wait, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_remove,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Pause", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_pause,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Resume", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_resume,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Update", SD_BUS_ARGS("a{sv}", limits), SD_BUS_NO_RESULT,
+                                bus_container_method_update, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(us)", processes),
                                 method_list_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Id", "s", NULL, offsetof(Container, row.id), SD_BUS_VTABLE_PROPERTY_CONST),
@@ -323,6 +353,8 @@ static const sd_bus_vtable container_vtable[] = {
         SD_BUS_PROPERTY("Snapshot", "t", NULL, offsetof(Container, row.snapshot),
                         SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("ControlGroup", "s", NULL, offsetof(Container, control_group), 0),
+        SD_BUS_PROPERTY("Limits", "a{sv}", bus_container_property_get_limits, 0,
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Spec", "s", property_get_spec, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),
         SD_BUS_VTABLE_END,
 };

@@ -4,6 +4,7 @@
 #include "bus/bus-error.h"
 #include "bus/bus-options.h"
 #include "bus/bus-unpack.h"
+#include "bus/limits-bus.h"
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
@@ -111,7 +112,8 @@ static int parse_mounts(sd_bus_message *m, const BusOption *o, void *target, Err
         CONTAINER_OPTION("ReadOnly", "b", bus_option_bool, read_only),                        \
         CONTAINER_OPTION("Network", "s", bus_option_string, network),                         \
         CONTAINER_OPTION("Labels", "a{ss}", bus_option_labels, labels),                       \
-        CONTAINER_OPTION("Properties", "as", bus_option_strv, properties),                    \
+        CONTAINER_OPTION("Properties", "as", bus_option_properties, properties),                   \
+        CONTAINER_OPTION("Limits", "a{sv}", bus_option_limits, properties),                   \
         CONTAINER_OPTION("CapabilitiesAdd", "as", bus_option_strv, cap_add),                  \
         CONTAINER_OPTION("CapabilitiesDrop", "as", bus_option_strv, cap_drop),                \
         { "Seccomp", "s", parse_seccomp, offsetof(RunOptions, container) },                   \

@@ -89,6 +89,7 @@ int container_drop(Container *c, Error *reterr_error);
 void container_schedule_drop(Container *c);
 
 /* container-start.c */
+void container_take_control_group(Container *c, const UnitStatus *status);
 void container_record_start(Container *c, const UnitStatus *status);
 /* The same for one that runs: a stop that came too early for it follows. */
 void container_started(Container *c, const UnitStatus *status);
@@ -100,3 +101,12 @@ bool container_restarts(const Container *c);
 void container_start_failed(Container *c, const Error *error);
 /* The unit of the last run is gone: its name is free. */
 void container_unit_gone(Container *c);
+/* A stop of a paused one goes on: it runs again. */
+void container_stop_thawed(Container *c);
+
+/* pause.c */
+/* It runs, and is frozen or not: state and event. */
+void container_set_paused(Container *c, bool paused);
+/* The same by what its control group says; adopted: without an event. */
+void container_take_frozen(Container *c, bool adopted);
+int container_thaw_for_stop(Container *c, Error *reterr_error);

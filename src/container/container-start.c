@@ -73,9 +73,17 @@ static int record_started_event(Container *c) {
                              pid, NULL);
 }
 
-void container_record_start(Container *c, const UnitStatus *status) {
-        _cleanup_free_ char *slice = NULL;
+/* It follows from the slice: no need to ask for it. */
+void container_take_control_group(Container *c, const UnitStatus *status) {
+        _cleanup_free_ char *slice = container_slice(c);
 
+        free(c->control_group);
+        c->control_group = status->control_group ? strdup(status->control_group)
+                           : slice               ? unit_control_group(slice, c->unit)
+                                                 : NULL;
+}
+
+void container_record_start(Container *c, const UnitStatus *status) {
         c->row.started_usec = status->exec_main_start_usec ?: now_usec(CLOCK_REALTIME);
         c->row.finished_usec = 0;
         c->row.exit_code = -1;
@@ -88,13 +96,7 @@ void container_record_start(Container *c, const UnitStatus *status) {
         c->work->run = false;
         c->work->released = false;
 
-        /* It follows from the slice: no need to ask for it. */
-        free(c->control_group);
-        slice = container_slice(c);
-        c->control_group = status->control_group ? strdup(status->control_group)
-                           : slice               ? unit_control_group(slice, c->unit)
-                                                 : NULL;
-
+        container_take_control_group(c, status);
         (void) container_record(c, record_started_event);
         container_set_state(c, CONTAINER_RUNNING);
 }
@@ -400,6 +402,8 @@ void container_record_exit(Container *c, const UnitStatus *status, const char *r
         take_exit_data(c, status, result);
         c->leader_pid = 0;
         (void) free_and_strdup(&c->control_group, NULL);
+        strv_free(c->live_limits);
+        c->live_limits = NULL;
         c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
         r = container_record(c, record_exited_event);
         if (!c->row.auto_remove) {
@@ -527,16 +531,32 @@ static int arm_stop_timer(Container *c, uint64_t timeout_usec) {
                                           timeout_usec, STOP_TIMER_ACCURACY_USEC, on_stop_timeout, c);
 }
 
-static int begin_stop(Container *c, uint64_t timeout_usec, Error *reterr_error) {
+static int send_stop_signal(Container *c, uint64_t timeout_usec, Error *reterr_error) {
         const KillCall call = { .stop = true };
-        bool first = c->state == CONTAINER_RUNNING;
-        int r = 0;
 
         /* Where PID 1 would start it anew, only PID 1 can end it. */
-        if (first && container_restarts(c))
-                r = send_signal(c, NULL, 0, &call, reterr_error);
-        else if (first && timeout_usec > 0)
-                r = send_signal(c, "main", c->work->process.stop_signal, &call, reterr_error);
+        if (container_restarts(c))
+                return send_signal(c, NULL, 0, &call, reterr_error);
+        return timeout_usec > 0 ? send_signal(c, "main", c->work->process.stop_signal, &call, reterr_error)
+                                : 0;
+}
+
+void container_stop_thawed(Container *c) {
+        _cleanup_error_ Error error = ERROR_NULL;
+
+        if (c->state == CONTAINER_STOPPING &&
+            send_stop_signal(c, c->work->stop_timeout_usec, &error) < 0)
+                stop_failed(c, &error);
+}
+
+static int begin_stop(Container *c, uint64_t timeout_usec, Error *reterr_error) {
+        const KillCall call = { .stop = true };
+        int r = 0;
+
+        if (c->state == CONTAINER_PAUSED)
+                r = container_thaw_for_stop(c, reterr_error);
+        else if (c->state == CONTAINER_RUNNING)
+                r = send_stop_signal(c, timeout_usec, reterr_error);
         if (r < 0)
                 return r;
 
@@ -594,7 +614,7 @@ int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void
 int container_restart(Container *c, ContainerFunc func, void *userdata, Error *reterr_error) {
         int r;
 
-        if (c->state != CONTAINER_RUNNING || c->work->remove)
+        if ((c->state != CONTAINER_RUNNING && c->state != CONTAINER_PAUSED) || c->work->remove)
                 return container_start(c, NULL, func, userdata, reterr_error);
 
         r = container_stop(c, UINT64_MAX, NULL, NULL, reterr_error);
@@ -605,7 +625,7 @@ int container_restart(Container *c, ContainerFunc func, void *userdata, Error *r
 }
 
 static int check_running(const Container *c, Error *reterr_error) {
-        if (c->state != CONTAINER_RUNNING && c->state != CONTAINER_STOPPING)
+        if (!container_is_alive(c))
                 return error_set(reterr_error, -ESRCH, "NotRunning",
                                  "Container %s is not running, it is %s.", c->row.id,
                                  container_state_to_string(c->state));

@@ -32,8 +32,8 @@
 
 static const char *const container_state_table[_CONTAINER_STATE_MAX] = {
         [CONTAINER_CREATED] = "created", [CONTAINER_STARTING] = "starting",
-        [CONTAINER_RUNNING] = "running", [CONTAINER_STOPPING] = "stopping",
-        [CONTAINER_EXITED] = "exited",
+        [CONTAINER_RUNNING] = "running", [CONTAINER_PAUSED] = "paused",
+        [CONTAINER_STOPPING] = "stopping", [CONTAINER_EXITED] = "exited",
 };
 DEFINE_STRING_TABLE(container_state, ContainerState);
 
@@ -215,6 +215,7 @@ Container *container_free(Container *c) {
         free(c->unit);
         strv_free(c->command);
         free(c->control_group);
+        strv_free(c->live_limits);
         free(c);
         return NULL;
 }

@@ -8,6 +8,8 @@
  *      ▲                            │ failed                   │ container_stop → stopping ─────────▲
  *      └────────────────────────────┘                      exited ──container_start──▶ starting
  *   any ──container_remove──▶ (gone)
+ *
+ * A running one may be paused (pause.c): frozen by PID 1, or by somebody else.
  */
 
 #include <systemd/sd-event.h>
@@ -28,6 +30,7 @@ typedef enum ContainerState {
         CONTAINER_CREATED,
         CONTAINER_STARTING,
         CONTAINER_RUNNING,
+        CONTAINER_PAUSED, /* runs, but is frozen */
         CONTAINER_STOPPING,
         CONTAINER_EXITED,
         _CONTAINER_STATE_MAX,
@@ -142,6 +145,15 @@ typedef struct UnitBackend {
                          void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n,
                                       void *userdata),
                          void *userdata);
+        /* Change properties of a unit that is there, until it ends. */
+        int (*update)(void *backend, const char *unit, char *const *properties,
+                      void (*func)(int r, const Error *error, void *userdata), void *userdata);
+        /* Freeze or thaw; func when it is done. */
+        int (*freeze)(void *backend, const char *unit, bool freeze,
+                      void (*func)(int r, const Error *error, void *userdata), void *userdata);
+        /* What PID 1 has as the limits of unit-limits.h: assignments, canonical. */
+        int (*limits)(void *backend, const char *unit,
+                      void (*func)(int r, char *const *limits, void *userdata), void *userdata);
 } UnitBackend;
 
 struct Container {
@@ -153,6 +165,7 @@ struct Container {
         uint32_t leader_pid;        /* 0: none */
         char **command;             /* argv that is run */
         char *control_group;        /* of the unit; NULL while there is none */
+        char **live_limits; /* canonical assignments of this run that others have made (unit-limits.h) */
         struct ContainerWork *work; /* what is under way: container/ only */
 };
 
@@ -217,5 +230,12 @@ int container_list_processes(Container *c,
                              void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n,
                                           void *userdata),
                              void *userdata);
+/* Freezes or thaws it; func when that is done. -ESRCH "NotRunning", -EALREADY "AlreadyPaused", -EINVAL
+ * "NotPaused". */
+int container_pause(Container *c, ContainerFunc func, void *userdata, Error *reterr_error);
+int container_resume(Container *c, ContainerFunc func, void *userdata, Error *reterr_error);
+static inline bool container_is_alive(const Container *c) {
+        return c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED || c->state == CONTAINER_STOPPING;
+}
 /* The specification, complete: config.json and the profile that it names. */
 int container_get_spec(Container *c, char **ret, Error *reterr_error);

@@ -117,6 +117,12 @@ static bool end_is_confirmed(Container *c) {
         return !c->work->confirming;
 }
 
+/* It ran when the last daemon ended, and does so still. */
+static void adopt(Container *c, const UnitStatus *u) {
+        container_take_control_group(c, u);
+        container_take_frozen(c, true);
+}
+
 static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase phase) {
         if (phase == UNIT_ENDED && !end_is_confirmed(c))
                 return;
@@ -125,9 +131,13 @@ static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase ph
         switch (phase) {
 
         case UNIT_RUNNING:
-                if (u->invocation_id && !same_invocation(c, u)) /* Restart= of the user's */
+                if (u->invocation_id && !same_invocation(c, u)) { /* Restart= of the user's */
                         container_started(c, u);
-                else if (c->leader_pid != u->main_pid) {
+                        break;
+                }
+                if (!c->control_group)
+                        adopt(c, u);
+                if (c->leader_pid != u->main_pid) {
                         c->leader_pid = u->main_pid;
                         container_set_state(c, c->state);
                 }
@@ -191,7 +201,7 @@ void container_unit_changed(ContainerManager *m, const char *unit, const UnitSta
                         container_release_unit(c);
         } else if (c->work->start_pending)
                 return;
-        else if (c->state == CONTAINER_RUNNING || c->state == CONTAINER_STOPPING)
+        else if (container_is_alive(c))
                 running_unit_changed(c, status, phase);
         else
                 idle_unit_changed(c, status, phase);
@@ -281,7 +291,7 @@ int container_manager_load(ContainerManager *m, Error *reterr_error) {
 static void recover_container(Container *c) {
         bool unit = hashmap_get(c->manager->units, c->unit);
 
-        if ((c->state == CONTAINER_RUNNING || c->state == CONTAINER_STOPPING) && !unit)
+        if (container_is_alive(c) && !unit)
                 container_record_exit(c, NULL, lost_result(c));
 
         if (c->state == CONTAINER_EXITED && c->row.auto_remove)

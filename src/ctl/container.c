@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* start, stop, restart, kill, rm, wait: one call for each container named, all side by side, so that
+/* start, stop, restart, kill, rm, pause, resume, wait: one call for each container named, all side by side, so that
  * stopping thirty takes as long as stopping the slowest. ps: a list, then the properties of those that are
  * shown. */
 
@@ -12,23 +12,8 @@
 #include "basic/strv.h"
 #include "basic/time-util.h"
 #include "ctl/bus-util.h"
+#include "ctl/container-calls.h"
 #include "ctl/terminal.h"
-
-typedef struct ContainerCalls {
-        const char *member;
-        char **ids;
-        int (*append)(sd_bus_message *m, const struct ContainerCalls *calls);
-        bool ignore_missing;
-        /* arguments */
-        uint64_t timeout_usec;
-        const char *whom;
-        int signo;
-        bool force;
-        /* results */
-        int *codes;
-        json_t *json;
-        size_t n_failed;
-} ContainerCalls;
 
 static int calls_make(Ctl *c, size_t i, sd_bus_message **ret, void *userdata, Error *reterr_error) {
         _cleanup_message_ sd_bus_message *m = NULL;
@@ -85,7 +70,7 @@ static int calls_done(Ctl *c, size_t i, sd_bus_message *reply, void *userdata, E
         return 0;
 }
 
-static int calls_run(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
+int container_calls_run(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
         BusBatch batch = {
                 .n = strv_length(calls->ids), .make = calls_make, .done = calls_done, .userdata = calls
         };
@@ -98,19 +83,85 @@ static int calls_run(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
         return calls->n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* -- start, stop, restart, kill, rm -- */
+static int list_containers(Ctl *c, sd_bus_message **ret, Error *reterr_error) {
+        _cleanup_free_ char *path = namespace_path(c->ns);
+        int r;
+
+        if (!path)
+                return ctl_oom(reterr_error);
+        r = ctl_call(c, path, BUS_NAMESPACE, "ListContainers", ret, reterr_error, NULL);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_enter_container(*ret, SD_BUS_TYPE_ARRAY, "(sos)");
+        return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
+}
+
+static int ids_by_state(Ctl *c, char *const *states, char ***ret, Error *reterr_error) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        _cleanup_strv_free_ char **ids = NULL;
+        const char *id, *state;
+        int r;
+
+        r = list_containers(c, &reply, reterr_error);
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_read(reply, "(sos)", &id, NULL, &state)) > 0)
+                if (strv_contains(states, state) && strv_extend(&ids, id) < 0)
+                        return ctl_oom(reterr_error);
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        *ret = TAKE_PTR(ids);
+        return 0;
+}
+
+int container_calls_run_all(Ctl *c, ContainerCalls *calls, char **args, const char *states,
+                            Error *reterr_error) {
+        _cleanup_strv_free_ char **wanted = NULL, **ids = NULL;
+        int r;
+
+        if (calls->all == (args[0] != NULL))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 calls->all ? "--all and names of containers contradict each other."
+                                            : "Which containers? Name them, or use --all.");
+        if (!calls->all) {
+                calls->ids = args;
+                return container_calls_run(c, calls, reterr_error);
+        }
+
+        wanted = strv_split(states, " ");
+        if (!wanted)
+                return ctl_oom(reterr_error);
+        r = ids_by_state(c, wanted, &ids, reterr_error);
+        if (r < 0 || !ids)
+                return r < 0 ? r : EXIT_SUCCESS;
+        calls->ids = ids;
+        calls->ignore_missing = true;
+        return container_calls_run(c, calls, reterr_error);
+}
+
+/* -- start, stop, restart, kill, rm, pause, resume -- */
+
+#define ALIVE_STATES "starting running paused stopping"
+#define IDLE_STATES "created exited"
+#define ALL_OPTION(short_name, which)                                                                       \
+        { short_name, "all", NULL, OPTION_FLAG, offsetof(ContainerCalls, all),                              \
+          .help = "All of the namespace " which }
 
 static int start_main(Ctl *c, char **argv, Error *reterr_error) {
         ContainerCalls calls = { .member = "Start" };
         _cleanup_free_ char **args = NULL;
         int r;
 
-        r = ctl_parse(c, argv, NULL, &args, reterr_error);
+        r = ctl_parse(c, argv, &calls, &args, reterr_error);
         if (r <= 0)
                 return r;
-        calls.ids = args;
-        return calls_run(c, &calls, reterr_error);
+        return container_calls_run_all(c, &calls, args, IDLE_STATES, reterr_error);
 }
+
+static const Option start_options[] = {
+        ALL_OPTION(0, "that do not run"),
+        OPTION_END,
+};
 
 const Verb verb_start = {
         .name = "start",
@@ -121,7 +172,7 @@ const Verb verb_start = {
                 "Starts them in the background and returns when their commands run; output goes to the journal.\n\n"
                 "Example:\n"
                 "  moorctl start web db\n",
-        .min_args = 1,
+        .options = start_options,
         .max_args = UINT_MAX,
         .run = start_main,
 };
@@ -147,11 +198,11 @@ static int stop_main(Ctl *c, char **argv, Error *reterr_error) {
         r = ctl_parse(c, argv, &calls, &args, reterr_error);
         if (r <= 0)
                 return r;
-        calls.ids = args;
-        return calls_run(c, &calls, reterr_error);
+        return container_calls_run_all(c, &calls, args, ALIVE_STATES, reterr_error);
 }
 
 static const Option stop_options[] = {
+        ALL_OPTION('a', "that run"),
         { 't', "time", "TIME", OPTION_CUSTOM, .apply = apply_time,
           .help = "Until SIGKILL (default: the container's own)" },
         OPTION_END,
@@ -166,7 +217,6 @@ const Verb verb_stop = {
                        "Example:\n"
                        "  moorctl stop -t 2 web db\n",
         .options = stop_options,
-        .min_args = 1,
         .max_args = UINT_MAX,
         .run = stop_main,
 };
@@ -176,12 +226,16 @@ static int restart_main(Ctl *c, char **argv, Error *reterr_error) {
         _cleanup_free_ char **args = NULL;
         int r;
 
-        r = ctl_parse(c, argv, NULL, &args, reterr_error);
+        r = ctl_parse(c, argv, &calls, &args, reterr_error);
         if (r <= 0)
                 return r;
-        calls.ids = args;
-        return calls_run(c, &calls, reterr_error);
+        return container_calls_run_all(c, &calls, args, ALIVE_STATES, reterr_error);
 }
+
+static const Option restart_options[] = {
+        ALL_OPTION('a', "that run"),
+        OPTION_END,
+};
 
 const Verb verb_restart = {
         .name = "restart",
@@ -191,7 +245,7 @@ const Verb verb_restart = {
         .description = "With the same root file system: what they had written is still there.\n\n"
                        "Example:\n"
                        "  moorctl restart web\n",
-        .min_args = 1,
+        .options = restart_options,
         .max_args = UINT_MAX,
         .run = restart_main,
 };
@@ -222,11 +276,11 @@ static int kill_main(Ctl *c, char **argv, Error *reterr_error) {
         if (!streq(calls.whom, "main") && !streq(calls.whom, "all"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--whom= is main or all, not '%s'.", calls.whom);
-        calls.ids = args;
-        return calls_run(c, &calls, reterr_error);
+        return container_calls_run_all(c, &calls, args, ALIVE_STATES, reterr_error);
 }
 
 static const Option kill_options[] = {
+        ALL_OPTION('a', "that run"),
         { 's', "signal", "SIGNAL", OPTION_CUSTOM, .apply = apply_signal,
           .help = "Signal by name or number (default: KILL)" },
         { 0, "whom", "main|all", OPTION_STRING, offsetof(ContainerCalls, whom),
@@ -245,7 +299,6 @@ const Verb verb_kill = {
                 "Example:\n"
                 "  moorctl kill -s HUP web\n",
         .options = kill_options,
-        .min_args = 1,
         .max_args = UINT_MAX,
         .run = kill_main,
 };
@@ -263,12 +316,12 @@ static int rm_main(Ctl *c, char **argv, Error *reterr_error) {
         r = ctl_parse(c, argv, &calls, &args, reterr_error);
         if (r <= 0)
                 return r;
-        calls.ids = args;
         calls.ignore_missing = calls.force;
-        return calls_run(c, &calls, reterr_error);
+        return container_calls_run_all(c, &calls, args, calls.force ? ALIVE_STATES " " IDLE_STATES : IDLE_STATES, reterr_error);
 }
 
 static const Option rm_options[] = {
+        ALL_OPTION('a', "that do not run,\nwith --force also those that do"),
         { 'f', "force", NULL, OPTION_FLAG, offsetof(ContainerCalls, force),
           .help = "Running ones too (SIGKILL); one that does\nnot exist is no error" },
         OPTION_END,
@@ -282,11 +335,69 @@ const Verb verb_rm = {
         .description = "Their logs stay in the journal.\n\n"
                        "Examples:\n"
                        "  moorctl rm job\n"
-                       "  moorctl rm -f $(moorctl ps -aq)\n",
+                       "  moorctl rm -fa\n",
         .options = rm_options,
-        .min_args = 1,
         .max_args = UINT_MAX,
         .run = rm_main,
+};
+
+static int pause_main(Ctl *c, char **argv, Error *reterr_error) {
+        ContainerCalls calls = { .member = "Pause" };
+        _cleanup_free_ char **args = NULL;
+        int r;
+
+        r = ctl_parse(c, argv, &calls, &args, reterr_error);
+        if (r <= 0)
+                return r;
+        return container_calls_run_all(c, &calls, args, "running", reterr_error);
+}
+
+static const Option pause_options[] = {
+        ALL_OPTION('a', "that run"),
+        OPTION_END,
+};
+
+const Verb verb_pause = {
+        .name = "pause",
+        .group = VERB_GROUP_CONTAINERS,
+        .arguments = "CONTAINER…",
+        .summary = "Freeze all processes of containers",
+        .description = "They keep their memory and get no time. resume lets them go on; stop does so first.\n\n"
+                       "Example:\n"
+                       "  moorctl pause web\n",
+        .options = pause_options,
+        .max_args = UINT_MAX,
+        .run = pause_main,
+};
+
+static int resume_main(Ctl *c, char **argv, Error *reterr_error) {
+        ContainerCalls calls = { .member = "Resume" };
+        _cleanup_free_ char **args = NULL;
+        int r;
+
+        r = ctl_parse(c, argv, &calls, &args, reterr_error);
+        if (r <= 0)
+                return r;
+        return container_calls_run_all(c, &calls, args, "paused", reterr_error);
+}
+
+static const Option resume_options[] = {
+        ALL_OPTION('a', "that are paused"),
+        OPTION_END,
+};
+
+const Verb verb_resume = {
+        .name = "resume",
+        .alias = "unpause",
+        .group = VERB_GROUP_CONTAINERS,
+        .arguments = "CONTAINER…",
+        .summary = "Let paused containers go on",
+        .description = "Also known as unpause.\n\n"
+                       "Example:\n"
+                       "  moorctl resume web\n",
+        .options = resume_options,
+        .max_args = UINT_MAX,
+        .run = resume_main,
 };
 
 static int wait_main(Ctl *c, char **argv, Error *reterr_error) {
@@ -305,7 +416,7 @@ static int wait_main(Ctl *c, char **argv, Error *reterr_error) {
                 codes[i] = -1;
         calls.ids = args;
         calls.codes = codes;
-        r = calls_run(c, &calls, reterr_error);
+        r = container_calls_run(c, &calls, reterr_error);
         if (r < 0)
                 return r;
         for (size_t i = 0; args[i]; i++)
@@ -335,7 +446,8 @@ typedef struct PsOptions {
 } PsOptions;
 
 static bool state_is_live(const char *state) {
-        return streq(state, "running") || streq(state, "starting") || streq(state, "stopping");
+        return streq(state, "running") || streq(state, "starting") || streq(state, "stopping") ||
+               streq(state, "paused");
 }
 
 /* label=NAME or label=NAME=VALUE */
@@ -372,21 +484,15 @@ static int apply_filter(const char *value, void *target, Error *reterr_error) {
 
 /* Ids and states of the namespace's containers: paths of those that may be shown. */
 static int ps_list(Ctl *c, const PsOptions *o, char ***ret, Error *reterr_error) {
-        _cleanup_free_ char *path = namespace_path(c->ns);
         _cleanup_message_ sd_bus_message *reply = NULL;
         _cleanup_strv_free_ char **paths = NULL;
-        const char *id, *object, *state;
+        const char *object, *state;
         int r;
 
-        if (!path)
-                return ctl_oom(reterr_error);
-        r = ctl_call(c, path, BUS_NAMESPACE, "ListContainers", &reply, reterr_error, NULL);
+        r = list_containers(c, &reply, reterr_error);
         if (r < 0)
                 return r;
-        r = sd_bus_message_enter_container(reply, SD_BUS_TYPE_ARRAY, "(sos)");
-        if (r < 0)
-                return bus_error_to_error(NULL, r, reterr_error);
-        while ((r = sd_bus_message_read(reply, "(sos)", &id, &object, &state)) > 0)
+        while ((r = sd_bus_message_read(reply, "(sos)", NULL, &object, &state)) > 0)
                 if ((o->all || state_is_live(state)) && strv_extend(&paths, object) < 0)
                         return ctl_oom(reterr_error);
         if (r < 0)

@@ -6,7 +6,6 @@
 #include "ctl/create-options.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -17,7 +16,6 @@
 #include "basic/time-util.h"
 
 #define ENTRYPOINT_MAX (64U * 1024)
-#define CPUS_MAX 10000.0
 
 static const char *const pull_policy_table[_PULL_POLICY_MAX] = {
         [PULL_MISSING] = "missing",
@@ -39,12 +37,12 @@ void mount_arg_done(MountArg *m) {
 }
 
 void create_options_done(CreateOptions *o) {
+        limit_options_done(&o->limits);
         strv_free(o->entrypoint);
         strv_free(o->environment);
         strv_free(o->file_environment);
         strv_free(o->groups);
         strv_free(o->labels);
-        strv_free(o->properties);
         strv_free(o->cap_add);
         strv_free(o->cap_drop);
         for (size_t i = 0; i < o->n_mounts; i++)
@@ -249,48 +247,6 @@ int parse_mount(const char *value, const char *working_directory, MountArg *ret,
         *ret = m;
         m = (MountArg) {};
         return 0;
-}
-
-/* -- limits -- */
-
-int parse_cpus(const char *value, char **ret, Error *reterr_error) {
-        char *end;
-        double d;
-
-        errno = 0;
-        d = strtod(value, &end);
-        if (errno != 0 || end == value || *end || !isfinite(d) || d < 0.01 || d > CPUS_MAX)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--cpus=%s is not a number of CPUs, such as 1.5.", value);
-        *ret = strformat("CPUQuota=%.0f%%", d * 100);
-        return *ret ? 0 : oom(reterr_error);
-}
-
-int parse_memory(const char *value, char **ret, Error *reterr_error) {
-        _cleanup_free_ char *s = strdup(value);
-        size_t l = strlen(value);
-        uint64_t n;
-
-        if (!s)
-                return oom(reterr_error);
-        /* "64b" and "64mb" are docker's; systemd's spelling has no b. */
-        if (l > 1 && (s[l - 1] == 'b' || s[l - 1] == 'B'))
-                s[l - 1] = 0;
-        if (parse_size(s, &n) < 0 || n == 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--memory=%s is not a size, such as 512m or 2G.", value);
-        *ret = n == UINT64_MAX ? strdup("MemoryMax=infinity") : strformat("MemoryMax=%" PRIu64, n);
-        return *ret ? 0 : oom(reterr_error);
-}
-
-int parse_pids_limit(const char *value, char **ret, Error *reterr_error) {
-        uint64_t n = UINT64_MAX;
-
-        if (!streq(value, "-1") && !streq(value, "infinity") && (parse_uint64(value, &n) < 0 || n == 0))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--pids-limit=%s is not a number of processes.", value);
-        *ret = n == UINT64_MAX ? strdup("TasksMax=infinity") : strformat("TasksMax=%" PRIu64, n);
-        return *ret ? 0 : oom(reterr_error);
 }
 
 /* -- the log -- */
@@ -503,41 +459,6 @@ static int apply_label(const char *value, void *target, Error *reterr_error) {
         return !s || strv_env_set(&o->labels, s) < 0 ? oom(reterr_error) : 0;
 }
 
-static int apply_property(const char *value, void *target, Error *reterr_error) {
-        CreateOptions *o = target;
-
-        if (!strchr(value, '=') || value[0] == '=')
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "'%s' is not a unit property: -p NAME=VALUE, such as -p "
-                                 "MemoryMax=1G; see systemd.resource-control(5).",
-                                 value);
-        return strv_extend(&o->properties, value) < 0 ? oom(reterr_error) : 0;
-}
-
-static int add_limit(int (*parse)(const char *, char **, Error *), const char *value, void *target,
-                     Error *reterr_error) {
-        CreateOptions *o = target;
-        char *s;
-        int r;
-
-        r = parse(value, &s, reterr_error);
-        if (r < 0)
-                return r;
-        return strv_consume(&o->properties, s) < 0 ? oom(reterr_error) : 0;
-}
-
-static int apply_memory(const char *value, void *target, Error *reterr_error) {
-        return add_limit(parse_memory, value, target, reterr_error);
-}
-
-static int apply_cpus(const char *value, void *target, Error *reterr_error) {
-        return add_limit(parse_cpus, value, target, reterr_error);
-}
-
-static int apply_pids_limit(const char *value, void *target, Error *reterr_error) {
-        return add_limit(parse_pids_limit, value, target, reterr_error);
-}
-
 static int apply_security_opt(const char *value, void *target, Error *reterr_error) {
         const char *seccomp = startswith(value, "seccomp=");
         CreateOptions *o = target;
@@ -591,7 +512,7 @@ static int apply_log(const char *value, void *target, Error *reterr_error) {
 static int apply_log_rate(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
 
-        return parse_log_rate(value, &o->properties, reterr_error);
+        return parse_log_rate(value, &o->limits.properties, reterr_error);
 }
 
 static int apply_pull(const char *value, void *target, Error *reterr_error) {
@@ -695,7 +616,7 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 char *const *l;
         } lists[] = {
                 { "Groups", o->groups },
-                { "Properties", o->properties },
+                { "Properties", o->limits.properties },
                 { "CapabilitiesAdd", o->cap_add },
                 { "CapabilitiesDrop", o->cap_drop },
                 { "Command", command },
@@ -785,13 +706,9 @@ const Option run_options[] = {
         { 0, "label", "NAME[=VALUE]", OPTION_CUSTOM, .apply = apply_label, .help = "Attach a label" },
         { 0, "network", "none|host", OPTION_STRING, offsetof(CreateOptions, network),
           .help = "Network (default: moored.conf's, none)" },
-        { 'p', "property", "NAME=VALUE", OPTION_CUSTOM, .apply = apply_property,
+        { 'p', "property", "NAME=VALUE", OPTION_CUSTOM, .apply = limit_apply_property,
           .help = "Set a property of the container's unit, such as\nMemoryMax=1G, Slice=…, Restart=…" },
-        { 0, "memory", "SIZE", OPTION_CUSTOM, .apply = apply_memory, .help = "Short for -p MemoryMax=" },
-        { 0, "cpus", "NUMBER", OPTION_CUSTOM, .apply = apply_cpus,
-          .help = "Short for -p CPUQuota= (1.5: 150%)" },
-        { 0, "pids-limit", "NUMBER", OPTION_CUSTOM, .apply = apply_pids_limit,
-          .help = "Short for -p TasksMax=" },
+        LIMIT_OPTIONS,
         { 0, "cap-add", "CAPABILITY", OPTION_STRV, offsetof(CreateOptions, cap_add),
           .help = "Add a capability, or ALL" },
         { 0, "cap-drop", "CAPABILITY", OPTION_STRV, offsetof(CreateOptions, cap_drop),

@@ -7,6 +7,7 @@
 #include <systemd/sd-bus.h>
 
 #include "basic/error.h"
+#include "ctl/limit-options.h"
 #include "ctl/options.h"
 
 #define ENV_FILE_MAX (1024U * 1024)
@@ -26,6 +27,7 @@ typedef enum PullPolicy {
 DECLARE_STRING_TABLE(pull_policy, PullPolicy);
 
 typedef struct CreateOptions {
+        LimitOptions limits; /* the first */
         /* of moorctl */
         bool detach, interactive;
         PullPolicy pull;
@@ -35,7 +37,7 @@ typedef struct CreateOptions {
         char **entrypoint;
         bool entrypoint_set; /* --entrypoint= with nothing clears the image's */
         char **environment, **file_environment; /* -e has its way, whatever the order */
-        char **groups, **labels, **properties, **cap_add, **cap_drop;
+        char **groups, **labels, **cap_add, **cap_drop;
         MountArg *mounts;
         size_t n_mounts;
         bool read_only, auto_remove, machine;
@@ -62,10 +64,6 @@ int parse_mount(const char *value, const char *working_directory, MountArg *ret,
                 Error *reterr_error);                                   /* --mount */
 int parse_tmpfs(const char *value, MountArg *ret, Error *reterr_error); /* --tmpfs */
 void mount_arg_done(MountArg *m);
-/* "1.5" → "CPUQuota=150%", "512m" → "MemoryMax=536870912", "100" → "TasksMax=100" */
-int parse_cpus(const char *value, char **ret, Error *reterr_error);
-int parse_memory(const char *value, char **ret, Error *reterr_error);
-int parse_pids_limit(const char *value, char **ret, Error *reterr_error);
 /* "1000/30s" → "LogRateLimitBurst=1000", "LogRateLimitIntervalSec=30s"; "off": no limit. */
 int parse_log_rate(const char *value, char ***properties, Error *reterr_error);
 /* "journal", "none", "fd", "file:PATH": PATH as parse_volume() has it, made absolute. */

@@ -60,6 +60,9 @@ static int run_or_create(Ctl *c, const char *member, char **argv, Error *reterr_
         r = ctl_parse(c, argv, &o, &args, reterr_error);
         if (r <= 0)
                 return r;
+        r = limit_options_finish(&o.limits, reterr_error);
+        if (r < 0)
+                return r;
         if (o.detach && o.interactive)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "-d and -i contradict each other: in the background there is "

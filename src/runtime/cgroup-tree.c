@@ -50,36 +50,6 @@ int cgroup_dir_open(int root_fd, const char *path) {
                                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
-int cgroup_read(int dir_fd, const char *file, char **ret) {
-        _cleanup_close_ int fd = -EBADF;
-        size_t n;
-        int r;
-
-        fd = openat(dir_fd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        r = read_all(fd, CGROUP_FILE_MAX, ret, &n);
-        if (r < 0)
-                return r;
-        if (n > 0 && (*ret)[n - 1] == '\n')
-                (*ret)[n - 1] = 0;
-        return 0;
-}
-
-int cgroup_read_number(int dir_fd, const char *file, uint64_t *ret) {
-        _cleanup_free_ char *text = NULL;
-        int r;
-
-        r = cgroup_read(dir_fd, file, &text);
-        if (r < 0)
-                return r;
-        if (streq(text, "max")) {
-                *ret = UINT64_MAX;
-                return 0;
-        }
-        return parse_uint64(text, ret);
-}
-
 int cgroup_write(int dir_fd, const char *file, const char *value) {
         _cleanup_close_ int fd = -EBADF;
 
@@ -87,33 +57,6 @@ int cgroup_write(int dir_fd, const char *file, const char *value) {
         if (fd < 0)
                 return -errno;
         return TEMP_FAILURE_RETRY(write(fd, value, strlen(value))) < 0 ? -errno : 0;
-}
-
-/* The number in a line "key number" of text. */
-static int find_key(const char *text, const char *key, uint64_t *ret) {
-        size_t l = strlen(key);
-
-        for (const char *p = text; p && *p; p = strchr(p, '\n')) {
-                p += *p == '\n';
-                if (strncmp(p, key, l) == 0 && p[l] == ' ') {
-                        char *end;
-                        unsigned long long v = strtoull(p + l + 1, &end, 10);
-
-                        if (end == p + l + 1)
-                                return -EBADMSG;
-                        *ret = v;
-                        return 0;
-                }
-        }
-        return -ENXIO;
-}
-
-int cgroup_read_key(int dir_fd, const char *file, const char *key, uint64_t *ret) {
-        _cleanup_free_ char *text = NULL;
-        int r;
-
-        r = cgroup_read(dir_fd, file, &text);
-        return r < 0 ? r : find_key(text, key, ret);
 }
 
 int cgroup_of_process(pid_t pid, char **ret) {
@@ -349,7 +292,7 @@ int cgroup_wait(int dir_fd, const char *key, uint64_t value) {
                 if (n < 0)
                         return -errno;
                 text[n] = 0;
-                r = find_key(text, key, &found);
+                r = cgroup_find_key(text, key, &found);
                 if (r < 0)
                         return r;
                 if (found == value)

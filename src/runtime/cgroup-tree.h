@@ -3,11 +3,9 @@
 
 /* Directories and files of the cgroup hierarchy. Paths begin with a slash and are relative to its root. */
 
+#include "basic/cgroup-file.h"
 #include "basic/error.h"
-#include "basic/macro.h"
 #include "runtime/cgroup-resources.h"
-
-#define CGROUP_FILE_MAX 65536U /* the longest file read as a whole: memory.numa_stat and such are not */
 
 /* Opens the root. Errors: -ENOENT if no cgroup file system is mounted, -EOPNOTSUPP NotSupported if it is not
  * that of version 2. */
@@ -15,14 +13,8 @@ int cgroup_root_open(Error *reterr_error);
 /* Opens the directory at path. */
 int cgroup_dir_open(int root_fd, const char *path);
 
-/* A file's text without the last newline; *ret is owned. */
-int cgroup_read(int dir_fd, const char *file, char **ret);
-/* A number, "max" is UINT64_MAX. */
-int cgroup_read_number(int dir_fd, const char *file, uint64_t *ret);
 /* One write(). */
 int cgroup_write(int dir_fd, const char *file, const char *value);
-/* The number behind key in a file of lines "key number". -ENXIO without that line. */
-int cgroup_read_key(int dir_fd, const char *file, const char *key, uint64_t *ret);
 
 /* The cgroup of a process. */
 int cgroup_of_process(pid_t pid, char **ret);

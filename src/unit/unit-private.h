@@ -35,15 +35,18 @@ typedef void (*UnitCallHandler)(UnitCall *c, sd_bus_message *reply /* NULL if r 
 typedef void (*UnitDoneFunc)(int r, const Error *error, void *userdata);
 typedef void (*UnitProcessesFunc)(int r, const uint32_t *pids, char *const *commands, size_t n,
                                   void *userdata);
+typedef void (*UnitLimitsFunc)(int r, char *const *limits, void *userdata);
 struct UnitCall {
         UnitManager *manager; /* weak */
         UnitCall *prev, *next;
-        sd_bus_slot *slot;
+        sd_bus_slot *slot;       /* once it is sent */
+        sd_bus_message *waiting; /* until then */
         char *unit; /* or NULL */
         uint64_t generation;
         UnitCallHandler handler;
         UnitDoneFunc done;
         UnitProcessesFunc processes;
+        UnitLimitsFunc limits;
         void *userdata;
 };
 
@@ -55,7 +58,8 @@ struct UnitManager {
         bool ready_told;
         sd_bus *bus;
         Hashmap *units; /* name → Unit, owns them */
-        UnitCall *calls;
+        UnitCall *calls; /* the newest first */
+        size_t n_sent;   /* of them */
         sd_event_source *reconnect_timer;
         uint64_t reconnect_usec; /* the next delay */
         bool reloading;          /* PID 1 takes all units away and makes them anew: that says nothing */
@@ -72,7 +76,9 @@ void unit_tell(Unit *u);         /* what is known now, unless a start or an enum
 void unit_gone(Unit *u);         /* tells, and frees it */
 void unit_settle_start(Unit *u); /* a start whose job nobody will report */
 void unit_manager_reconnect_later(UnitManager *m);
+/* Sends it, or keeps it until others are answered: in order. */
 int unit_call(UnitManager *m, sd_bus_message *message, const UnitCall *template);
+int unit_manager_message(UnitManager *m, const char *method, sd_bus_message **ret);
 /* The same with arguments, in one. */
 int unit_call_method(UnitManager *m, const UnitCall *template, const char *method, const char *types, ...);
 
@@ -83,7 +89,15 @@ int unit_error_from_message(sd_bus_message *reply, Error *ret);
 /* "Name: sentence", as the launcher's STATUS= has it. */
 int unit_error_from_status(const UnitStatus *status, const char *unit, const char *job_result, Error *ret);
 
+/* unit-limits.c: of the backend */
+int unit_update(void *backend, const char *unit, char *const *properties, UnitDoneFunc func,
+                void *userdata);
+int unit_freeze(void *backend, const char *unit, bool freeze, UnitDoneFunc func, void *userdata);
+int unit_limits(void *backend, const char *unit, UnitLimitsFunc func, void *userdata);
+
 /* unit-sync.c */
+/* The properties of template->unit; interface "": of all. */
+int unit_call_get_all(UnitManager *m, const UnitCall *template, const char *interface);
 int unit_status_read(UnitStatus *s,
                      sd_bus_message *m); /* a{sv}; members that are not there stay as they are */
 int unit_manager_sync(UnitManager *m);

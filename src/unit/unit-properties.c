@@ -14,13 +14,12 @@
 #include <sched.h>
 #include <stdarg.h>
 
+#include "basic/limit-util.h"
 #include "basic/log.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "unit/unit-properties.h"
 
-#define PERMYRIAD_PER_CENT 100U
-#define PERMYRIAD_ALL (100U * PERMYRIAD_PER_CENT)
 #define NAME_MAX_ 128U
 #define WHITESPACE " \t"
 
@@ -209,37 +208,6 @@ static int property_io_class(sd_bus_message *m, const Property *p, const char *v
         return property_named(m, p, value, table);
 }
 
-/* "25%", "12.5%", "0.25%" → hundredths of a per cent. -EINVAL if it is no percentage. */
-static int parse_permyriad(const char *s, uint64_t *ret) {
-        _cleanup_free_ char *whole = NULL;
-        const char *end = endswith(s, "%"), *dot;
-        uint64_t n, fraction = 0;
-        int r;
-
-        if (!end)
-                return -EINVAL;
-        dot = memchr(s, '.', (size_t) (end - s));
-        whole = strndup(s, (size_t) ((dot ?: end) - s));
-        if (!whole)
-                return -ENOMEM;
-        r = parse_uint64(whole, &n);
-        if (r < 0)
-                return r;
-        if (n > UINT32_MAX)
-                return -ERANGE;
-
-        if (dot) {
-                size_t digits = (size_t) (end - dot - 1);
-
-                if (digits < 1 || digits > 2 || strspn(dot + 1, DIGITS) != digits)
-                        return -EINVAL;
-                fraction = (uint64_t) (dot[1] - '0') * 10 + (digits == 2 ? (uint64_t) (dot[2] - '0') : 0);
-        }
-
-        *ret = n * PERMYRIAD_PER_CENT + fraction;
-        return 0;
-}
-
 /* Bytes or tasks: a number, "infinity", or a share of what the host has, which goes under the name …Scale.
  */
 static int append_limit(sd_bus_message *m, const Property *p, const char *value, bool size) {
@@ -391,38 +359,6 @@ static int property_device_allow(sd_bus_message *m, const Property *p, const cha
         return append_value(m, bus_name(p), "a(ss)", 1, path, permissions ?: "rwm");
 }
 
-/* As PID 1 reads bandwidths: powers of 1000. */
-static int parse_bandwidth(const char *s, uint64_t *ret) {
-        static const char suffixes[] = "KMGTPE";
-        _cleanup_free_ char *number = NULL;
-        size_t digits = strspn(s, DIGITS);
-        const char *suffix;
-        uint64_t n;
-        int r;
-
-        if (streq(s, "infinity")) {
-                *ret = UINT64_MAX;
-                return 0;
-        }
-        number = strndup(s, digits);
-        if (!number)
-                return -ENOMEM;
-        r = parse_uint64(number, &n);
-        if (r < 0)
-                return r;
-        if (s[digits] != 0) {
-                suffix = strchr(suffixes, s[digits]);
-                if (!suffix || s[digits + 1] != 0)
-                        return -EINVAL;
-                for (const char *x = suffixes; x <= suffix; x++)
-                        if (__builtin_mul_overflow(n, UINT64_C(1000), &n))
-                                return -ERANGE;
-        }
-
-        *ret = n;
-        return 0;
-}
-
 static int append_device_number(sd_bus_message *m, const Property *p, const char *value,
                                 int (*parse)(const char *, uint64_t *)) {
         _cleanup_free_ char *path = NULL, *number = NULL;
@@ -539,45 +475,18 @@ static int property_addresses(sd_bus_message *m, const Property *p, const char *
 
 /* -- sets of numbers ---------------------------------------------------------------------------- */
 
-/* "0-3,7 9" → a bit for each, the lowest first. */
 static int property_cpu_set(sd_bus_message *m, const Property *p, const char *value) {
-        uint8_t mask[UNIT_PROPERTY_CPUS_MAX / 8] = {};
-        _cleanup_strv_free_ char **l = strv_split(value, ", \t");
-        size_t size = 0;
+        NumberSet set;
         int r;
 
-        if (!l)
-                return -ENOMEM;
-        STRV_FOREACH(s, l) {
-                _cleanup_free_ char *first = NULL;
-                const char *dash = strchr(s, '-');
-                uint32_t from, to;
-
-                first = strndup(s, dash ? (size_t) (dash - s) : strlen(s));
-                if (!first)
-                        return -ENOMEM;
-                r = parse_uint32(first, &from);
-                if (r < 0)
-                        return r;
-                to = from;
-                if (dash) {
-                        r = parse_uint32(dash + 1, &to);
-                        if (r < 0)
-                                return r;
-                }
-                if (to < from || to >= UNIT_PROPERTY_CPUS_MAX)
-                        return -ERANGE;
-                for (uint32_t i = from; i <= to; i++)
-                        mask[i / 8] |= (uint8_t) (1U << (i % 8));
-                size = MAX(size, (size_t) to / 8 + 1);
-        }
-        if (!m)
-                return 0;
+        r = number_set_parse(value, &set);
+        if (r < 0 || !m)
+                return r;
 
         r = open_property(m, bus_name(p), "ay");
         if (r < 0)
                 return r;
-        r = sd_bus_message_append_array(m, 'y', mask, size);
+        r = sd_bus_message_append_array(m, 'y', set.bits, set.size);
         return r < 0 ? r : close_property(m);
 }
 
@@ -629,6 +538,7 @@ static const Property known[] = {
         { "AllowedMemoryNodes", property_cpu_set },
         { "CPUAccounting", property_bool },
         { "CPUQuota", property_cpu_quota, "CPUQuotaPerSecUSec" },
+        { "CPUQuotaPerSecUSec", property_uint64 },
         { "CPUQuotaPeriodSec", property_usec, "CPUQuotaPeriodUSec" },
         { "CPUWeight", property_weight },
         { "DeviceAllow", property_device_allow },

@@ -7,8 +7,6 @@
 
 #include "basic/error.h"
 
-#define UNIT_PROPERTY_CPUS_MAX 8192U /* highest number in a list of CPUs or memory nodes */
-
 /* Appends one (sv) or more to the array that is open in m; m NULL: checks only. "InvalidArgument" with the
  * property's name: an unknown one, one that containers must not set (the message says what to use instead),
  * a malformed value. */

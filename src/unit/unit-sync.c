@@ -200,23 +200,28 @@ static void on_refreshed(UnitCall *c, sd_bus_message *reply, int r, const Error 
                 take_properties(c, reply, r, error);
 }
 
-static int ask_properties(UnitManager *m, const char *name, UnitCallHandler handler) {
+int unit_call_get_all(UnitManager *m, const UnitCall *template, const char *interface) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
-        const UnitCall call = { .unit = (char *) name, .generation = m->generation, .handler = handler };
         _cleanup_free_ char *path = NULL;
         int r;
 
         if (!m->bus)
                 return -ENOTCONN;
-        r = sd_bus_path_encode(SYSTEMD_UNIT_PATH, name, &path);
+        r = sd_bus_path_encode(SYSTEMD_UNIT_PATH, template->unit, &path);
         if (r < 0)
                 return r;
-        /* No interface: the members of all of them, in one reply. */
         r = sd_bus_message_new_method_call(m->bus, &message, SYSTEMD_NAME, path,
                                            "org.freedesktop.DBus.Properties", "GetAll");
         if (r >= 0)
-                r = sd_bus_message_append(message, "s", "");
-        return r < 0 ? r : unit_call(m, message, &call);
+                r = sd_bus_message_append(message, "s", interface);
+        return r < 0 ? r : unit_call(m, message, template);
+}
+
+static int ask_properties(UnitManager *m, const char *name, UnitCallHandler handler) {
+        const UnitCall call = { .unit = (char *) name, .generation = m->generation, .handler = handler };
+
+        /* No interface: the members of all of them, in one reply. */
+        return unit_call_get_all(m, &call, "");
 }
 
 int unit_refresh(Unit *u) {

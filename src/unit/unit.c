@@ -25,6 +25,7 @@
 #define RECONNECT_MAX_USEC (10 * USEC_PER_SEC)
 #define OUR_UNITS_PATH SYSTEMD_UNIT_PATH "/moored_2d"
 #define PROCESSES_MAX 65536U
+#define CALLS_SENT_MAX 96U /* dbus-daemon lets a connection await 128 replies */
 
 /* -- units -------------------------------------------------------------------------------------- */
 
@@ -127,21 +128,63 @@ static UnitCall *unit_call_free(UnitCall *c) {
                 c->manager->calls = c->next;
         if (c->next)
                 c->next->prev = c->prev;
+        if (c->slot)
+                c->manager->n_sent--;
         sd_bus_slot_unref(c->slot);
+        sd_bus_message_unref(c->waiting);
         free(c->unit);
         free(c);
         return NULL;
 }
 DEFINE_CLEANUP_FUNC(UnitCall *, unit_call_free)
 
+static void send_waiting(UnitManager *m);
+
 static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        _cleanup_(unit_call_freep) UnitCall *c = userdata;
+        UnitCall *c = userdata;
         _cleanup_error_ Error error = ERROR_NULL;
+        UnitManager *m = c->manager;
         int r;
 
         r = unit_error_from_message(reply, &error);
         c->handler(c, r < 0 ? NULL : reply, r, &error);
+        unit_call_free(c);
+        send_waiting(m);
         return 0;
+}
+
+static int send_call(UnitCall *c, sd_bus_message *message) {
+        int r;
+
+        r = sd_bus_call_async(c->manager->bus, &c->slot, message, on_reply, c, 0);
+        if (r >= 0)
+                c->manager->n_sent++;
+        return r;
+}
+
+static UnitCall *oldest_waiting(UnitManager *m) {
+        UnitCall *found = NULL;
+
+        for (UnitCall *c = m->calls; c && c->waiting; c = c->next)
+                found = c;
+        return found;
+}
+
+static void send_waiting(UnitManager *m) {
+        UnitCall *c;
+
+        while (m->bus && m->n_sent < CALLS_SENT_MAX && (c = oldest_waiting(m))) {
+                _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = TAKE_PTR(c->waiting);
+                _cleanup_error_ Error error = ERROR_NULL;
+                int r;
+
+                r = send_call(c, message);
+                if (r < 0) {
+                        (void) error_set_errno(&error, r, "Failed to call systemd: %m");
+                        c->handler(c, NULL, r, &error);
+                        unit_call_free(c);
+                }
+        }
 }
 
 int unit_call(UnitManager *m, sd_bus_message *message, const UnitCall *template) {
@@ -155,13 +198,17 @@ int unit_call(UnitManager *m, sd_bus_message *message, const UnitCall *template)
         c->manager = m;
         c->prev = c->next = NULL;
         c->slot = NULL;
+        c->waiting = NULL;
         c->unit = NULL;
         r = free_and_strdup(&c->unit, template->unit);
         if (r < 0)
                 return r;
-        r = sd_bus_call_async(m->bus, &c->slot, message, on_reply, c, 0);
-        if (r < 0)
-                return r;
+        if (m->n_sent < CALLS_SENT_MAX && !oldest_waiting(m)) {
+                r = send_call(c, message);
+                if (r < 0)
+                        return r;
+        } else
+                c->waiting = sd_bus_message_ref(message);
 
         c->next = m->calls;
         if (c->next)
@@ -170,7 +217,7 @@ int unit_call(UnitManager *m, sd_bus_message *message, const UnitCall *template)
         return 0;
 }
 
-static int unit_manager_message(UnitManager *m, const char *method, sd_bus_message **ret) {
+int unit_manager_message(UnitManager *m, const char *method, sd_bus_message **ret) {
         if (!m->bus || sd_bus_is_open(m->bus) <= 0)
                 return -ENOTCONN;
         return sd_bus_message_new_method_call(m->bus, ret, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER,
@@ -369,6 +416,9 @@ static const UnitBackend unit_backend = {
         .release = backend_release,
         .refresh = backend_refresh,
         .processes = backend_processes,
+        .update = unit_update,
+        .freeze = unit_freeze,
+        .limits = unit_limits,
 };
 
 /* -- signals ------------------------------------------------------------------------------------ */

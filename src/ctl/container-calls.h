@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* One method of many containers, side by side: stopping thirty takes as long as stopping the slowest. */
+
+#include <jansson.h>
+
+#include "ctl/ctl.h"
+
+typedef struct ContainerCalls {
+        const char *member;
+        char **ids;
+        int (*append)(sd_bus_message *m, const struct ContainerCalls *calls);
+        bool ignore_missing;
+        /* arguments */
+        bool all; /* --all, which is for containers in these states: "running paused" */
+        uint64_t timeout_usec;
+        const char *whom;
+        int signo;
+        bool force;
+        char **properties;
+        /* results */
+        int *codes;
+        size_t n_failed;
+} ContainerCalls;
+
+/* Exit status. An error of one container is printed and does not end the others. */
+int container_calls_run(Ctl *c, ContainerCalls *calls, Error *reterr_error);
+/* The same for a verb with --all: ids are the arguments, or all containers in one of these states. */
+int container_calls_run_all(Ctl *c, ContainerCalls *calls, char **args, const char *states,
+                            Error *reterr_error);
