@@ -117,6 +117,7 @@ static const Rule rules[] = {
         { BUS_INTERFACE_NAMESPACE,               "PullImage",          BUS_ACTION_MANAGE_IMAGES     },
         { BUS_INTERFACE_NAMESPACE,               "RemoveImage",        BUS_ACTION_MANAGE_IMAGES     },
         { BUS_INTERFACE_NAMESPACE,               "RunContainer",       BUS_ACTION_MANAGE_CONTAINERS },
+        { BUS_INTERFACE_NAMESPACE,               "StopContainers",     BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_NAMESPACE,               "TagImage",           BUS_ACTION_MANAGE_IMAGES     },
 };
 

@@ -5,6 +5,7 @@
 #include "bus/bus-options.h"
 #include "bus/bus-unpack.h"
 #include "bus/limits-bus.h"
+#include "bus/stop-bus.h"
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
@@ -492,6 +493,9 @@ static const sd_bus_vtable namespace_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("RunContainer", SD_BUS_ARGS("s", id, "s", image, "a{sv}", options),
                                 SD_BUS_RESULT("o", path), method_run_container, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("StopContainers", SD_BUS_ARGS("as", ids, "t", timeout_usec),
+                                SD_BUS_RESULT("a(sss)", failures), bus_namespace_method_stop_containers,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListContainers", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sos)", containers),
                                 method_list_containers, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetContainer", SD_BUS_ARGS("s", id), SD_BUS_RESULT("o", path),

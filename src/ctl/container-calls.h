@@ -12,6 +12,8 @@ typedef struct ContainerCalls {
         char **ids;
         int (*append)(sd_bus_message *m, const struct ContainerCalls *calls);
         bool ignore_missing;
+        /* instead of member: does it for all ids in its own way */
+        int (*run)(Ctl *c, struct ContainerCalls *calls, Error *reterr_error);
         /* arguments */
         bool all; /* --all, which is for containers in these states: "running paused" */
         uint64_t timeout_usec;

@@ -76,6 +76,9 @@ int container_calls_run(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
         };
         int r;
 
+        if (calls->run)
+                return calls->run(c, calls, reterr_error);
+
         ctl_start_agent(c);
         r = ctl_batch(c, &batch, reterr_error);
         if (r < 0)
@@ -186,12 +189,45 @@ static int apply_time(const char *value, void *target, Error *reterr_error) {
         return 0;
 }
 
-static int append_timeout(sd_bus_message *m, const ContainerCalls *calls) {
-        return sd_bus_message_append(m, "t", calls->timeout_usec);
+/* One call, so that any number of them stops together. */
+static int stop_containers(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
+        _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
+        _cleanup_free_ char *path = namespace_path(c->ns);
+        const char *id, *name, *message;
+        int r;
+
+        if (!path)
+                return ctl_oom(reterr_error);
+        ctl_start_agent(c);
+        r = ctl_new_call(c, path, BUS_NAMESPACE, "StopContainers", &m, reterr_error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append_strv(m, calls->ids);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "t", calls->timeout_usec);
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        r = ctl_call_message(c, m, &reply, reterr_error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_enter_container(reply, SD_BUS_TYPE_ARRAY, "(sss)");
+        while (r >= 0 && (r = sd_bus_message_read(reply, "(sss)", &id, &name, &message)) > 0) {
+                const sd_bus_error e = SD_BUS_ERROR_MAKE_CONST(name, message);
+
+                if (calls->ignore_missing && bus_error_is_unknown_object(&e))
+                        continue;
+                calls->n_failed++;
+                if (strv_length(calls->ids) == 1)
+                        return bus_error_to_error(&e, 0, reterr_error);
+                fprintf(stderr, "moorctl: %s: %s\n", id, message);
+        }
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        return calls->n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int stop_main(Ctl *c, char **argv, Error *reterr_error) {
-        ContainerCalls calls = { .member = "Stop", .append = append_timeout, .timeout_usec = UINT64_MAX };
+        ContainerCalls calls = { .run = stop_containers, .timeout_usec = UINT64_MAX };
         _cleanup_free_ char **args = NULL;
         int r;
 

@@ -179,7 +179,7 @@ int ctl_parse(Ctl *c, char **argv, void *target, char ***ret_args, Error *reterr
 
 static const Verb *verb_find(const char *name) {
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
-                if (streq(verbs[i]->name, name))
+                if (streq(verbs[i]->name, name) || streq_ptr(verbs[i]->alias, name))
                         return verbs[i];
         return NULL;
 }

@@ -88,46 +88,6 @@ static void test_tmpfs(void **state) {
         expect_no_mount(tmpfs, "", "absolute path");
 }
 
-static void expect_limit(int (*f)(const char *, char **, Error *), const char *value, const char *expected) {
-        _cleanup_error_ Error e = ERROR_NULL;
-        _cleanup_free_ char *s = NULL;
-        int r = f(value, &s, &e);
-
-        if (expected) {
-                assert_int_equal(r, 0);
-                assert_string_equal(s, expected);
-        } else {
-                assert_int_equal(r, -EINVAL);
-                assert_non_null(strstr(error_message(&e), value));
-        }
-}
-
-static void test_limits(void **state) {
-        expect_limit(parse_cpus, "1", "CPUQuota=100%");
-        expect_limit(parse_cpus, "1.5", "CPUQuota=150%");
-        expect_limit(parse_cpus, "0.01", "CPUQuota=1%");
-        expect_limit(parse_cpus, "10000", "CPUQuota=1000000%");
-        expect_limit(parse_cpus, "10001", NULL);
-        expect_limit(parse_cpus, "0", NULL);
-        expect_limit(parse_cpus, "-1", NULL);
-        expect_limit(parse_cpus, "nan", NULL);
-        expect_limit(parse_cpus, "inf", NULL);
-        expect_limit(parse_cpus, "1x", NULL);
-        expect_limit(parse_cpus, "", NULL);
-        expect_limit(parse_memory, "64m", "MemoryMax=67108864");
-        expect_limit(parse_memory, "64mb", "MemoryMax=67108864");
-        expect_limit(parse_memory, "100b", "MemoryMax=100");
-        expect_limit(parse_memory, "1G", "MemoryMax=1073741824");
-        expect_limit(parse_memory, "infinity", "MemoryMax=infinity");
-        expect_limit(parse_memory, "0", NULL);
-        expect_limit(parse_memory, "b", NULL);
-        expect_limit(parse_memory, "many", NULL);
-        expect_limit(parse_pids_limit, "100", "TasksMax=100");
-        expect_limit(parse_pids_limit, "-1", "TasksMax=infinity");
-        expect_limit(parse_pids_limit, "0", NULL);
-        expect_limit(parse_pids_limit, "x", NULL);
-}
-
 static void test_log(void **state) {
         static const struct {
                 const char *value, *directory, *expected;
@@ -262,7 +222,7 @@ static void test_command_line(void **state) {
         assert_int_equal(o.n_mounts, 3);
         assert_int_equal(strv_length(o.labels), 1);
         assert_string_equal(o.labels[0], "l=2");
-        assert_int_equal(strv_length(o.properties), 4);
+        assert_int_equal(strv_length(o.limits.properties), 4);
         assert_string_equal(o.seccomp, "unconfined");
         assert_string_equal(o.stop_signal, "SIGINT");
         assert_int_equal(o.stop_timeout_usec, 60000000);
@@ -318,7 +278,6 @@ int main(void) {
                 cmocka_unit_test(test_volume),
                 cmocka_unit_test(test_mount),
                 cmocka_unit_test(test_tmpfs),
-                cmocka_unit_test(test_limits),
                 cmocka_unit_test(test_log),
                 cmocka_unit_test(test_log_rate),
                 cmocka_unit_test(test_env),

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Limits as unit properties, changed while the container runs; paused containers; many at once."""
+
+import json
+import time
+
+import lib
+from lib_container import BUSYBOX, ContainerTestCase, daemon_away, events_since, last_event, topics_since, unit_of
+
+CONTAINER = "org.moored1.Container"
+
+
+def path_of(name):
+    return f"/org/moored1/namespace/default/container/{name}"
+
+
+class PauseTest(ContainerTestCase):
+    """Frozen by PID 1, seen as paused whoever did it."""
+
+    hosts = "ab"
+
+    def frozen(self, name):
+        with open("/sys/fs/cgroup" + self.inspect(name)["ControlGroup"] + "/cgroup.events", encoding="ascii") as f:
+            return "frozen 1" in f.read()
+
+    def test_pause_and_resume(self):
+        self.detach("frozen")
+        before = last_event()
+        lib.moorctl("pause", "frozen")
+        self.assertEqual(self.inspect("frozen")["State"], "paused")
+        self.assertTrue(self.frozen("frozen"))
+        self.assertIn("frozen", lib.moorctl("ps", "-q").stdout)
+        refused = lib.moorctl("pause", "frozen", check=False)
+        self.assertIn("paused already", refused.stderr)
+        lib.moorctl("resume", "frozen")
+        self.assertEqual(self.inspect("frozen")["State"], "running")
+        self.assertFalse(self.frozen("frozen"))
+        self.assertIn("not paused", lib.moorctl("unpause", "frozen", check=False).stderr)
+        self.assertEqual(topics_since(before, "frozen"), ["container/paused", "container/resumed"])
+        lib.moorctl("stop", "frozen")
+        self.assertIn("exited", lib.moorctl("pause", "frozen", check=False).stderr)
+
+    def test_stop_and_removal_of_a_paused_one(self):
+        self.detach("cold")
+        lib.moorctl("pause", "cold")
+        lib.moorctl("stop", "cold")
+        self.assertEqual(self.inspect("cold")["ExitCode"], 0)
+        lib.moorctl("start", "cold")
+        lib.moorctl("pause", "cold")
+        lib.moorctl("restart", "cold")
+        self.assertEqual(self.inspect("cold")["State"], "running")
+        lib.moorctl("pause", "cold")
+        lib.moorctl("kill", "cold")
+        self.assertEqual(self.wait_state("cold", "exited")["ExitSignal"], "KILL")
+        lib.moorctl("start", "cold")
+        lib.moorctl("pause", "cold")
+        lib.moorctl("rm", "-f", "cold")
+        self.assertFalse(self.exists("cold"))
+
+    def test_the_daemon_comes_back_to_a_paused_one(self):
+        self.detach("kept")
+        lib.moorctl("pause", "kept")
+        before = last_event()
+        lib.kill9_moored()
+        self.assertEqual(self.inspect("kept")["State"], "paused")
+        lib.moorctl("resume", "kept")
+        with daemon_away():
+            lib.run(["systemctl", "freeze", unit_of("kept")])
+        self.assertEqual(self.inspect("kept")["State"], "paused")
+        lib.moorctl("stop", "kept")
+        self.assertEqual(topics_since(before, "kept")[0], "container/resumed")
+
+
+class ManyTest(ContainerTestCase):
+    """One command for all of them."""
+
+    timeout = 180
+
+    def test_all(self):
+        names = sorted(self.detach(f"many{i}") for i in range(5))
+        lib.moorctl("create", "--name=idle", BUSYBOX, "true")
+        lib.moorctl("pause", "--all")
+        self.assertEqual({c["State"] for c in lib.moorctl_json("ps")}, {"paused"})
+        lib.moorctl("resume", "-a")
+        self.assertEqual({c["State"] for c in lib.moorctl_json("ps")}, {"running"})
+        lib.moorctl("stop", "-a")
+        self.assertEqual(lib.moorctl("ps", "-q").stdout, "")
+        lib.moorctl("start", "--all")
+        self.assertEqual(sorted(lib.moorctl("ps", "-q").stdout.split()), names)
+        lib.moorctl("rm", "-a")
+        self.assertEqual(sorted(lib.moorctl("ps", "-aq").stdout.split()), names)
+        lib.moorctl("kill", "-a")
+        for name in names:
+            self.wait_state(name, "exited")
+        lib.moorctl("rm", "-fa")
+        self.assertEqual(lib.moorctl("ps", "-aq").stdout, "")
+        lib.moorctl("stop", "-a")
+        for arguments in (("stop",), ("stop", "-a", "x"), ("pause",), ("rm",)):
+            self.assertNotEqual(lib.moorctl(*arguments, check=False).returncode, 0)
+
+    def test_more_than_the_bus_lets_wait_for_replies(self):
+        names = [f"crowd{i}" for i in range(150)]
+        for name in names:
+            lib.moorctl("run", "-d", f"--name={name}", "--stop-timeout=5s", BUSYBOX, "sleep", "1000")
+        start = time.monotonic()
+        lib.moorctl("stop", "-a")
+        # In turn, or in two groups, it would be 10 seconds and more. Init of a container ignores TERM.
+        self.assertLess(time.monotonic() - start, 9.5)
+        self.assertEqual({c["ExitCode"] for c in lib.moorctl_json("ps", "-a")}, {137})
+
+
+class UpdateTest(ContainerTestCase):
+    """PID 1 has the limits; whether there is a controller to enforce them is no matter here."""
+
+    def limits(self, name):
+        return self.inspect(name)["Limits"]
+
+    def test_update(self):
+        self.detach("live", "--memory=100m", "--cpus=1.5")
+        self.assertEqual(self.limits("live"), {"MemoryMax": 100 << 20, "CPUQuotaPerSecUSec": 1500000})
+        before = last_event()
+        lib.moorctl("update", "--memory=200m", "--cpu-weight=50", "--cpuset-cpus=0", "--pids-limit=77", "live")
+        wanted = {"MemoryMax": 200 << 20, "CPUQuotaPerSecUSec": 1500000, "CPUWeight": 50, "AllowedCPUs": "0", "TasksMax": 77}
+        self.assertEqual(self.limits("live"), wanted)
+        shown = lib.unit_properties(unit_of("live"), "MemoryMax", "CPUWeight", "AllowedCPUs", "TasksMax")
+        self.assertEqual(shown, {"MemoryMax": str(200 << 20), "CPUWeight": "50", "AllowedCPUs": "0", "TasksMax": "77"})
+        events = events_since(before, "live")
+        self.assertEqual([e["Topic"] for e in events], ["container/updated"])
+        self.assertIn("CPUWeight=50", events[0]["Details"]["Limits"])
+
+        lib.run(["systemctl", "daemon-reload"])
+        self.assertEqual(lib.unit_properties(unit_of("live"), "MemoryMax")["MemoryMax"], str(200 << 20))
+        lib.kill9_moored()
+        self.assertEqual(self.limits("live"), wanted)
+        lib.moorctl("restart", "live")
+        self.assertEqual(self.limits("live"), wanted)
+        self.assertEqual(lib.unit_properties(unit_of("live"), "MemoryMax")["MemoryMax"], str(200 << 20))
+        lib.moorctl("update", "-p", "MemoryMax=infinity", "-p", "CPUQuota=25%", "live")
+        self.assertIsNone(self.limits("live")["MemoryMax"])
+        self.assertEqual(self.limits("live")["CPUQuotaPerSecUSec"], 250000)
+        lib.moorctl("stop", "live")
+        lib.moorctl("update", "--memory=1g", "live")
+        lib.moorctl("start", "live")
+        self.assertEqual(lib.unit_properties(unit_of("live"), "MemoryMax")["MemoryMax"], str(1 << 30))
+
+    def test_the_record_has_them_when_the_database_is_lost(self):
+        self.detach("noted")
+        lib.moorctl("update", "--memory=123m", "noted")
+        with open("/run/moored/containers/default/noted/record.json", encoding="utf-8") as f:
+            self.assertIn(f"MemoryMax={123 << 20}", json.loads(f.read())["options"])
+
+    def test_nothing_changes_if_one_is_refused(self):
+        self.detach("same", "--memory=100m")
+        for options, text in ((["-p", "Nice=5"], "Nice"), (["-p", "MemoryMax=lots"], "lots"), (["--cpus=many"], "many"), ([], "nothing"),
+                              (["--memory-swap=1m"], "--memory"), (["--device-read-bps=sda:1"], "sda")):
+            result = lib.moorctl("update", "--memory=300m", *options, "same", check=False) if options else lib.moorctl("update", "same", check=False)
+            self.assertNotEqual(result.returncode, 0, options)
+            self.assertIn(text, result.stderr)
+        self.assertEqual(self.limits("same"), {"MemoryMax": 100 << 20})
+        self.assertNotEqual(lib.moorctl("update", "--memory=1g", "nosuch", check=False).returncode, 0)
+
+    def test_typed_options_of_the_bus(self):
+        lib.busctl_call("/org/moored1/namespace/default", "org.moored1.Namespace", "RunContainer", "ssa{sv}", "typed", BUSYBOX, 3,
+                        "Command", "as", 2, "sleep", "1000",
+                        "Limits", "a{sv}", 3, "MemoryMax", "t", 64 << 20, "AllowedCPUs", "s", "0", "IOReadBandwidthMax", "a(st)", 1, "/dev/null", 1000,
+                        "Properties", "as", 1, "CPUWeight=20")
+        self.assertEqual(self.limits("typed"),
+                         {"MemoryMax": 64 << 20, "AllowedCPUs": "0", "CPUWeight": 20, "IOReadBandwidthMax": [["/dev/null", 1000]]})
+        lib.busctl_call(path_of("typed"), CONTAINER, "Update", "a{sv}", 1, "TasksMax", "t", 9)
+        self.assertEqual(self.limits("typed")["TasksMax"], 9)
+        result = lib.busctl_call(path_of("typed"), CONTAINER, "Update", "a{sv}", 1, "Colour", "s", "red", check=False)
+        self.assertIn("Colour", result.stderr)
+        result = lib.busctl_call(path_of("typed"), CONTAINER, "Update", "a{sv}", 1, "MemoryMax", "s", "red", check=False)
+        self.assertIn("MemoryMax", result.stderr)
