@@ -38,6 +38,7 @@ bool string_is_safe(const char *s); /* no control characters, valid UTF-8 */
 char *string_sanitize(char *s);
 /* Every byte is in the accepted set. */
 bool string_in_charset(const char *s, const char *charset);
+#define WHITESPACE " \t"
 #define DIGITS "0123456789"
 #define LOWERCASE "abcdefghijklmnopqrstuvwxyz"
 #define UPPERCASE "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -159,6 +159,73 @@ char **strv_split(const char *s, const char *seps) {
         }
 }
 
+static int hex_digit(char c) {
+        static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+        const char *p = c ? strchr(digits, c) : NULL;
+
+        return p ? (int) (p - digits) % 16 : -EINVAL;
+}
+
+/* s is behind the backslash. Returns how many characters belong to it. */
+static int unescape(const char *s, char *ret) {
+        static const char from[] = "abfnrtvs\\\"'", to[] = "\a\b\f\n\r\t\v \\\"'";
+        const char *p = *s ? strchr(from, *s) : NULL;
+
+        if (p) {
+                *ret = to[p - from];
+                return 1;
+        }
+        if (*s != 'x' || hex_digit(s[1]) < 0 || hex_digit(s[2]) < 0)
+                return -EINVAL;
+        *ret = (char) (hex_digit(s[1]) * 16 + hex_digit(s[2]));
+        return *ret ? 3 : -EINVAL;
+}
+
+/* Writes the first word of *s to word, and moves *s behind it. */
+static int split_word(const char **s, char *word) {
+        const char *p = *s;
+        char quote = 0;
+
+        for (; *p && (quote || !strchr(WHITESPACE, *p)); p++)
+                if (*p == '\\') {
+                        int n = unescape(p + 1, word++);
+
+                        if (n < 0)
+                                return n;
+                        p += n;
+                } else if (*p == quote)
+                        quote = 0;
+                else if (!quote && (*p == '"' || *p == '\''))
+                        quote = *p;
+                else
+                        *word++ = *p;
+        if (quote)
+                return -EINVAL;
+
+        *word = 0;
+        *s = p;
+        return 0;
+}
+
+int strv_split_quoted(const char *s, char ***ret) {
+        _cleanup_free_ char *word = malloc(strlen(s) + 1);
+        _cleanup_strv_free_ char **l = NULL;
+        int r;
+
+        if (!word || strv_reserve(&l, 0, 0) < 0)
+                return -ENOMEM;
+        for (s += strspn(s, WHITESPACE); *s; s += strspn(s, WHITESPACE)) {
+                r = split_word(&s, word);
+                if (r >= 0)
+                        r = strv_extend(&l, word);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
 char *strv_join(char *const *l, const char *sep) {
         size_t n = 1, k = strlen(sep);
         char *joined, *p;

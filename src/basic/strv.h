@@ -23,6 +23,10 @@ const char *strv_env_get(char *const *l, const char *name);
 int strv_env_set(char ***l, const char *assignment);
 /* New list of the parts of s between separators (any char of seps); empty ones left out. NULL on OOM. */
 char **strv_split(const char *s, const char *seps);
+/* The same as systemd.syntax(7) has words: separated by blanks; those in "…" or '…' belong together, and so does
+ * what a backslash escapes (\\ \" \' \s \n \t … \xNN). "" is an empty word. -EINVAL: a quote that is not closed, an
+ * escape that does not exist. */
+int strv_split_quoted(const char *s, char ***ret);
 char *strv_join(char *const *l, const char *sep);
 void strv_sort(char **l);
 

@@ -128,6 +128,7 @@ static int parse_mounts(sd_bus_message *m, const BusOption *o, void *target, Err
 
 static const BusOption create_options[] = {
         CREATE_OPTIONS,
+        CONTAINER_OPTION("Unit", "s", bus_option_string, unit),
         {},
 };
 
@@ -353,6 +354,20 @@ static int method_create_container(sd_bus_message *m, void *userdata, sd_bus_err
         return bus_reply_path(m, path);
 }
 
+static int method_check_container(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_(run_options_done) RunOptions options = { .stdio = CONTAINER_STDIO_NULL };
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
+        _cleanup_error_ Error error = ERROR_NULL;
+        const NamespaceRow *ns = userdata;
+        const char *id, *image;
+        int r;
+
+        r = read_container(m, create_options, &id, &image, &options, &error);
+        if (r >= 0)
+                r = container_check(b->context.containers, ns->name, id, image, &options.container, &error);
+        return r < 0 ? bus_error_set(ret_error, &error) : sd_bus_reply_method_return(m, NULL);
+}
+
 static int method_run_container(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         _cleanup_(run_options_done) RunOptions options = { .stdio = CONTAINER_STDIO_NULL };
         Bus *b = bus_current(sd_bus_message_get_bus(m));
@@ -488,6 +503,8 @@ static const sd_bus_vtable namespace_vtable[] = {
                                 method_list_images, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetImage", SD_BUS_ARGS("s", reference), SD_BUS_RESULT("o", path),
                                 method_get_image, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("CheckContainer", SD_BUS_ARGS("s", id, "s", image, "a{sv}", options),
+                                SD_BUS_NO_RESULT, method_check_container, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("CreateContainer", SD_BUS_ARGS("s", id, "s", image, "a{sv}", options),
                                 SD_BUS_RESULT("o", path), method_create_container,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

@@ -88,8 +88,16 @@ int container_drop(Container *c, Error *reterr_error);
 /* The same from the loop, after what is to be sent has been sent. */
 void container_schedule_drop(Container *c);
 
+/* container-unit.c: containers whose unit is installed */
+int container_check_unit(const char *ns, const char *id, const ContainerOptions *o, Error *reterr_error);
+int container_check_replaceable(Container *old, const char *unit, Error *reterr_error);
+/* The container of that id, if there is one, goes; who waits for it waits for c, which is not linked yet. */
+int container_replace(Container *c, Error *reterr_error);
+void container_follow_unit(Container *c);
+
 /* container-start.c */
 void container_take_control_group(Container *c, const UnitStatus *status);
+uint64_t container_stop_timeout(const Container *c);
 void container_record_start(Container *c, const UnitStatus *status);
 /* The same for one that runs: a stop that came too early for it follows. */
 void container_started(Container *c, const UnitStatus *status);

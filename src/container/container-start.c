@@ -45,6 +45,8 @@ static char *container_slice(const Container *c) {
 bool container_restarts(const Container *c) {
         const char *restart = container_options_get_property(&c->options, "Restart");
 
+        if (c->options.unit) /* its owner decides, at any time */
+                return true;
         return !isempty(restart) && !streq(restart, "no");
 }
 
@@ -138,7 +140,7 @@ static void take_exit_data(Container *c, const UnitStatus *status, const char *r
 void container_release_unit(Container *c) {
         ContainerManager *m = c->manager;
 
-        if (c->work->released || !m->backend || !hashmap_get(m->units, c->unit))
+        if (c->options.unit || c->work->released || !m->backend || !hashmap_get(m->units, c->unit))
                 return;
 
         c->work->released = m->backend->release(m->backend_userdata, c->unit) >= 0;
@@ -146,7 +148,7 @@ void container_release_unit(Container *c) {
 
 /* -- start -------------------------------------------------------------------------------------- */
 
-static uint64_t container_stop_timeout(const Container *c) {
+uint64_t container_stop_timeout(const Container *c) {
         return c->options.stop_timeout_usec != UINT64_MAX ? c->options.stop_timeout_usec
                                                           : c->manager->stop_timeout_usec;
 }
@@ -286,6 +288,50 @@ static int launch(Container *c, const ContainerStdio *stdio, Error *reterr_error
         return 0;
 }
 
+/* What ends is the start of whichever container the unit has by then: see container_replace(). */
+typedef struct InstalledStart {
+        ContainerManager *manager;
+        char *unit;
+} InstalledStart;
+
+static InstalledStart *installed_start_free(InstalledStart *s) {
+        if (s)
+                free(s->unit);
+        free(s);
+        return NULL;
+}
+DEFINE_CLEANUP_FUNC(InstalledStart *, installed_start_free)
+
+static void on_installed_started(int r, const UnitStatus *status, const Error *error, void *userdata) {
+        _cleanup_(installed_start_freep) InstalledStart *s = userdata;
+        Container *c = container_find_by_unit(s->manager, s->unit);
+
+        if (c && c->work->start_pending)
+                on_started(r, status, error, c);
+}
+
+static int start_installed(Container *c, Error *reterr_error) {
+        _cleanup_(installed_start_freep) InstalledStart *s = NULL;
+        ContainerManager *m = c->manager;
+        int r;
+
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return -ENOMEM;
+        s->manager = m;
+        s->unit = strdup(c->unit);
+        if (!s->unit)
+                return -ENOMEM;
+        r = m->backend->start_installed(m->backend_userdata, c->unit, on_installed_started, s);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to ask systemd for unit %s: %m", c->unit);
+
+        (void) TAKE_PTR(s);
+        c->work->start_pending = true;
+        container_set_state(c, CONTAINER_STARTING);
+        return 0;
+}
+
 /* A layer may be lost since the bundle was written; for a container that has just been made they were looked
  * up already. */
 static int check_layers(Container *c, Error *reterr_error) {
@@ -303,6 +349,8 @@ static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_
 
         if (!m->backend)
                 return error_set(reterr_error, -ENOTCONN, "Failed", "There is no connection to systemd.");
+        if (c->options.unit) /* which has the container made anew */
+                return start_installed(c, reterr_error);
         r = container_options_check_sources(&c->options, reterr_error);
         if (r < 0)
                 return r;

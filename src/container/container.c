@@ -25,6 +25,7 @@
 #include "container/spec.h"
 #include "container/system.h"
 #include "container/unit-name.h"
+#include "oci/reference.h"
 
 #define CONTAINER_ID_RANDOM_BYTES 6U
 #define BOOT_ID_SIZE_MAX 64U
@@ -140,7 +141,7 @@ int container_new(ContainerManager *m, const ContainerRow *row, const ContainerO
         if (!c->work)
                 return -ENOMEM;
         c->work->stdio = CONTAINER_STDIO_NULL;
-        c->unit = container_unit_name(row->ns, row->id);
+        c->unit = options->unit ? strdup(options->unit) : container_unit_name(row->ns, row->id);
         c->command = strv_copy(process->args);
         if (!c->unit || !c->command)
                 return -ENOMEM;
@@ -258,6 +259,7 @@ int container_write_bundle(Container *c, Error *reterr_error) {
                 .capabilities = capabilities,
                 .seccomp = c->options.privileged_seccomp ? NULL : seccomp,
                 .machine = machine,
+                .stop_timeout_usec = container_stop_timeout(c),
         };
         r = container_spec_build(&in, &text, reterr_error);
         if (r < 0)
@@ -460,8 +462,20 @@ bool container_id_is_valid(const char *id) {
 
 /* -- making one --------------------------------------------------------------------------------- */
 
-static int choose_id(ContainerManager *m, const char *ns, const char *id, char **ret, Error *reterr_error) {
+static int check_id(const char *id, Error *reterr_error) {
+        if (container_id_is_valid(id))
+                return 0;
+        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                         "\"%.100s\" is not a container id: letters, digits, \"_\", \".\" and \"-\" (none of "
+                         "these three at the beginning), at most %u.",
+                         id, CONTAINER_ID_MAX);
+}
+
+static int choose_id(ContainerManager *m, const char *ns, const char *id, const char *unit, char **ret,
+                     Error *reterr_error) {
+        Container *old;
         char *s;
+        int r;
 
         if (hashmap_size(m->containers) >= CONTAINERS_MAX)
                 return error_set(reterr_error, -EBUSY, "TooManyContainers",
@@ -472,13 +486,14 @@ static int choose_id(ContainerManager *m, const char *ns, const char *id, char *
                         s = random_hex(CONTAINER_ID_RANDOM_BYTES);
                 while (s && container_find(m, ns, s, NULL));
         } else {
-                if (!container_id_is_valid(id))
-                        return error_set(
-                                        reterr_error, -EINVAL, "InvalidArgument",
-                                        "\"%.100s\" is not a container id: letters, digits, \"_\", \".\" and \"-\" (none of "
-                                        "these three at the beginning), at most %u.",
-                                        id, CONTAINER_ID_MAX);
-                if (container_find(m, ns, id, NULL))
+                r = check_id(id, reterr_error);
+                if (r < 0)
+                        return r;
+                old = container_find(m, ns, id, NULL);
+                r = old && unit ? container_check_replaceable(old, unit, reterr_error) : 0;
+                if (r < 0)
+                        return r;
+                if (old && !unit)
                         return error_set(reterr_error, -EEXIST, "ContainerExists",
                                          "There is a container \"%s\" in namespace \"%s\" already.", id, ns);
                 s = strdup(id);
@@ -567,7 +582,13 @@ static void container_undo(Container *c) {
         (void) bundle_remove(m->containers_fd, c->row.ns, c->row.id);
 }
 
-static int check_request(ContainerManager *m, const ContainerOptions *o, Error *reterr_error) {
+typedef struct CreateRequest {
+        const char *ns, *id, *image;
+        bool run;
+} CreateRequest;
+
+static int check_request(ContainerManager *m, const CreateRequest *q, const ContainerOptions *o,
+                         Error *reterr_error) {
         int r;
 
         if (m->recovering)
@@ -575,6 +596,11 @@ static int check_request(ContainerManager *m, const ContainerOptions *o, Error *
         r = container_options_validate(o, reterr_error);
         if (r < 0)
                 return r;
+        if (o->unit) {
+                r = container_check_unit(q->ns, q->id, o, reterr_error);
+                if (r < 0)
+                        return r;
+        }
         if (m->backend && m->backend->check_properties) {
                 r = m->backend->check_properties(m->backend_userdata, o->properties, reterr_error);
                 if (r < 0)
@@ -631,9 +657,13 @@ static int container_create_full(ContainerManager *m, ContainerRow *row, uint64_
         *options = (ContainerOptions){ .stop_timeout_usec = UINT64_MAX };
         process = (ContainerProcess){};
 
+        r = c->options.unit ? container_replace(c, reterr_error) : 0;
+        if (r < 0)
+                return r;
         r = container_commit(c, parent, reterr_error);
         if (r < 0) {
                 container_undo(c);
+                container_answer(c, WAITER_ALL, reterr_error);
                 return r;
         }
 
@@ -641,11 +671,6 @@ static int container_create_full(ContainerManager *m, ContainerRow *row, uint64_
         *ret = TAKE_PTR(c);
         return 0;
 }
-
-typedef struct CreateRequest {
-        const char *ns, *id, *image;
-        bool run;
-} CreateRequest;
 
 static int create(ContainerManager *m, const CreateRequest *q, ContainerOptions *options, Container **ret,
                   Error *reterr_error) {
@@ -657,9 +682,9 @@ static int create(ContainerManager *m, const CreateRequest *q, ContainerOptions 
         Image *image = NULL;
         int r;
 
-        r = check_request(m, options, &error);
+        r = check_request(m, q, options, &error);
         if (r >= 0)
-                r = choose_id(m, q->ns, q->id, &chosen, &error);
+                r = choose_id(m, q->ns, q->id, options->unit, &chosen, &error);
         if (r >= 0)
                 r = find_image(m, q->ns, q->image, options, &image, &parent, &config, &error);
         if (r >= 0 && !options->network)
@@ -678,7 +703,27 @@ static int create(ContainerManager *m, const CreateRequest *q, ContainerOptions 
                                                               "Failed to make the container: %m");
 
         (*ret)->work->run = q->run;
+        container_follow_unit(*ret);
         return 0;
+}
+
+int container_check(ContainerManager *m, const char *ns, const char *id, const char *image,
+                    const ContainerOptions *options, Error *reterr_error) {
+        const CreateRequest q = { ns, id, image, false };
+        _cleanup_(reference_freep) Reference *reference = NULL;
+        uint64_t capabilities;
+        int r;
+
+        r = check_request(m, &q, options, reterr_error);
+        if (r < 0)
+                return r;
+        if (!isempty(id)) {
+                r = check_id(id, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        r = reference_parse(image, &reference, reterr_error);
+        return r < 0 ? r : container_capabilities_resolve(options, m->capabilities, &capabilities, reterr_error);
 }
 
 int container_create(ContainerManager *m, const char *ns, const char *id, const char *image,

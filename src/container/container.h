@@ -71,6 +71,7 @@ typedef struct ContainerOptions {
         char *log; /* where output goes that nobody gave a descriptor for: "journal" (NULL), "none", "file:PATH" */
         bool machine;  /* it is registered with systemd-machined */
         char *systemd; /* "true" (default: by its command), "false", "always"; see system.h */
+        char *unit; /* moored@ID.service, which is installed and runs this container; NULL: a transient one */
 } ContainerOptions;
 void container_options_done(ContainerOptions *o);
 
@@ -90,7 +91,8 @@ typedef struct UnitStatus {
         bool launcher;      /* its ExecStart= is ours */
         char *active_state; /* "active", "inactive", "failed", "activating", … */
         char *sub_state;    /* "running", "exited", "auto-restart", … */
-        uint64_t active_enter_usec; /* 0: it never became active */
+        uint64_t active_enter_usec;   /* 0: it never became active */
+        uint64_t inactive_exit_usec;  /* when its last start was begun */
         uint32_t job;               /* that PID 1 has for it; 0: none */
         uint32_t main_pid;
         int32_t exec_main_code; /* CLD_EXITED, … 0: none */
@@ -132,6 +134,10 @@ typedef struct UnitBackend {
          * property that PID 1 refuses: "InvalidArgument"; the launcher failed: name and message from
          * status_text). status may be NULL then. */
         int (*start)(void *backend, const UnitSpec *spec, UnitStartFunc func, void *userdata);
+        /* The same for a unit that is installed: StartUnit. */
+        int (*start_installed)(void *backend, const char *unit, UnitStartFunc func, void *userdata);
+        /* From now on, tell of this unit, which is installed and which somebody is about to start. */
+        int (*follow)(void *backend, const char *unit);
         int (*stop)(void *backend, const char *unit, void (*func)(int r, const Error *error, void *userdata),
                     void *userdata);
         int (*kill)(void *backend, const char *unit, const char *whom, int signo,
@@ -161,7 +167,7 @@ struct Container {
         ContainerRow row;
         ContainerOptions options;
         ContainerState state;
-        char *unit;                 /* moored-<ns>-<id>.service */
+        char *unit;                 /* moored-<ns>-<id>.service, or options.unit */
         uint32_t leader_pid;        /* 0: none */
         char **command;             /* argv that is run */
         char *control_group;        /* of the unit; NULL while there is none */
@@ -203,9 +209,14 @@ typedef void (*ContainerFunc)(Container *c /* NULL if it is gone */, const Error
 
 /* Record, snapshot, bundle. id NULL or "": a random one of 12 hex digits. options are taken over (moved out)
  * on success. "ContainerExists", "NoSuchImage", "InvalidArgument" (what is wrong with which option),
- * "ImageNotUnpacked" (-EAGAIN: unpack first). */
+ * "ImageNotUnpacked" (-EAGAIN: unpack first). With options->unit, which its ExecStartPre= is to call this for: the
+ * container of the unit's last run gives way to the new one; "ContainerRunning" (-EBUSY): as far as is known that
+ * one still runs, PID 1 has been asked, try again. */
 int container_create(ContainerManager *m, const char *ns, const char *id, const char *image,
                      ContainerOptions *options, Container **ret, Error *reterr_error);
+/* Would container_create() take these? Neither image nor container need be there. */
+int container_check(ContainerManager *m, const char *ns, const char *id, const char *image,
+                    const ContainerOptions *options, Error *reterr_error);
 /* func is called once, when the unit's start job has ended. -EALREADY "AlreadyRunning". */
 int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc func, void *userdata,
                     Error *reterr_error);

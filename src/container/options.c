@@ -45,6 +45,7 @@ void container_options_done(ContainerOptions *o) {
         free(o->platform);
         free(o->log);
         free(o->systemd);
+        free(o->unit);
         *o = (ContainerOptions){ .stop_timeout_usec = UINT64_MAX };
 }
 
@@ -414,6 +415,7 @@ static const JsonField options_fields[] = {
         { "log", JSON_FIELD_STRING, offsetof(ContainerOptions, log) },
         { "machine", JSON_FIELD_BOOL, offsetof(ContainerOptions, machine) },
         { "systemd", JSON_FIELD_STRING, offsetof(ContainerOptions, systemd) },
+        { "unit", JSON_FIELD_STRING, offsetof(ContainerOptions, unit) },
         {},
 };
 

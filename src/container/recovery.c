@@ -24,6 +24,7 @@
 #include "container/bundle.h"
 #include "container/container-private.h"
 #include "container/spec.h"
+#include "container/unit-name.h"
 
 typedef enum UnitPhase {
         UNIT_GONE,
@@ -53,6 +54,11 @@ static UnitPhase unit_phase(const UnitStatus *u) {
 
 static bool same_invocation(const Container *c, const UnitStatus *u) {
         return u->invocation_id && streq_ptr(c->row.invocation_id, u->invocation_id);
+}
+
+/* In its last start: a unit that is installed remembers those before. */
+static bool was_active(const UnitStatus *u) {
+        return u->active_enter_usec > 0 && u->active_enter_usec >= u->inactive_exit_usec;
 }
 
 static void start_failed_unwatched(Container *c, const UnitStatus *u) {
@@ -85,12 +91,13 @@ static void idle_unit_changed(Container *c, const UnitStatus *u, UnitPhase phase
         case UNIT_ENDED:
                 if (same_invocation(c, u) && c->row.finished_usec > 0)
                         container_release_unit(c);
-                else if (u->active_enter_usec == 0) {
+                else if (!was_active(u)) {
                         if (c->state == CONTAINER_STARTING || (c->manager->recovering && c->work->run))
                                 start_failed_unwatched(c, u);
                         else
                                 container_release_unit(c);
-                } else {
+                } else if (!c->options.unit || u->exec_main_start_usec >= c->row.created_usec) {
+                        /* Not a run before this container was made. */
                         container_record_start(c, u);
                         container_record_exit(c, u, u->result);
                 }
@@ -156,7 +163,16 @@ static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase ph
                 break;
 
         case UNIT_STARTING:
+                if (c->options.unit && u->invocation_id && !same_invocation(c, u)) {
+                        container_record_exit(c, NULL, lost_result(c));
+                        container_set_state(c, CONTAINER_STARTING);
+                }
+                break;
+
         case UNIT_BETWEEN:
+                /* The next run is another container. */
+                if (c->options.unit && same_invocation(c, u) && startswith(strempty(u->sub_state), "auto-restart"))
+                        container_record_exit(c, u, u->result);
                 break;
         }
 }
@@ -170,6 +186,9 @@ static void on_orphan_stopped(int r, const Error *error, void *userdata) {
 static void orphan_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *u,
                                 UnitPhase phase) {
         if (!m->backend || !u->launcher || m->unreadable || phase == UNIT_GONE || phase == UNIT_BETWEEN)
+                return;
+        /* One that is about to ask for its container, or what its owner wants to see. */
+        if (unit_is_installed(unit) && phase != UNIT_RUNNING)
                 return;
 
         if (phase == UNIT_ENDED)

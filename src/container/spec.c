@@ -9,6 +9,7 @@
  * children), then the three files of the bundle. A mount of the user's takes the place of a usual one with
  * the same destination. What a container with a system in it gets in addition: system.h. */
 
+#include <inttypes.h>
 #include <unistd.h>
 
 #include "basic/json.h"
@@ -553,6 +554,10 @@ static json_t *annotations_to_json(const SpecInput *in) {
                 r |= json_object_set_new(j, ANNOTATION_SYSTEM,
                                          json_string(streq_ptr(in->options->systemd, "always") ? "systemd"
                                                                                                : "detect"));
+        if (in->options->unit)
+                r |= json_object_set_new(j, ANNOTATION_STOP,
+                                         json_sprintf("%i %" PRIu64, in->process->stop_signal,
+                                                      in->stop_timeout_usec));
         if (in->process->user)
                 r |= json_object_set_new(j, ANNOTATION_PREFIX "user", json_string(in->process->user));
         if (strv_length(in->options->groups) > 0)

@@ -13,6 +13,7 @@
 #define ANNOTATION_SECCOMP ANNOTATION_PREFIX "seccomp"
 #define ANNOTATION_MACHINE ANNOTATION_PREFIX "machine" /* its name at systemd-machined */
 #define ANNOTATION_SYSTEM ANNOTATION_PREFIX "system" /* "systemd", or "detect": says itself when it is ready */
+#define ANNOTATION_STOP ANNOTATION_PREFIX "stop" /* "SIGNAL MICROSECONDS", for mooring stop */
 
 /* image-spec conversion.md: arguments, environment, directory, user, annotations. "InvalidArgument" if there
  * is nothing to run. */
@@ -32,5 +33,6 @@ typedef struct SpecInput {
         uint64_t capabilities;
         const char *seccomp; /* name of the profile (seccomp-store.h); NULL: unconfined */
         const char *machine; /* its name there; NULL: it is none */
+        uint64_t stop_timeout_usec;
 } SpecInput;
 int container_spec_build(const SpecInput *in, char **ret, Error *reterr_error);

@@ -9,6 +9,7 @@
 #include "basic/string-util.h"
 
 #define UNIT_NAME_PLAIN DIGITS LOWERCASE UPPERCASE ":_."
+#define TEMPLATE_PREFIX "moored@"
 #define OBJECT_PATH_PLAIN DIGITS LOWERCASE UPPERCASE
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -45,6 +46,14 @@ char *container_unit_name(const char *ns, const char *id) {
                 return NULL;
 
         return strjoin("moored-", a, "-", b, ".service");
+}
+
+char *container_template_unit_name(const char *id) {
+        return strjoin(TEMPLATE_PREFIX, id, ".service");
+}
+
+bool unit_is_installed(const char *unit) {
+        return startswith(unit, TEMPLATE_PREFIX);
 }
 
 char *namespace_slice_name(const char *ns) {

@@ -633,6 +633,7 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 { "StopSignal", o->stop_signal },
                 { "Log", o->log },
                 { "Systemd", o->systemd },
+                { "Unit", o->unit },
         };
         int r = 0;
 

@@ -34,6 +34,7 @@ typedef struct CreateOptions {
         const char *name;
         /* of the container; NULL: not given */
         const char *working_directory, *user, *hostname, *network, *platform, *systemd;
+        const char *unit; /* moored@NAME.service, for `unit prepare` */
         char **entrypoint;
         bool entrypoint_set; /* --entrypoint= with nothing clears the image's */
         char **environment, **file_environment; /* -e has its way, whatever the order */

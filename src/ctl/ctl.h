@@ -84,3 +84,4 @@ extern const Verb verb_start, verb_stop, verb_restart, verb_kill, verb_rm, verb_
 extern const Verb verb_pause, verb_resume, verb_update;
 extern const Verb verb_inspect, verb_logs, verb_events;
 extern const Verb verb_info, verb_version, verb_gc, verb_namespace;
+extern const Verb verb_unit, verb_verify;

@@ -48,6 +48,14 @@ static int option_apply(const Option *o, const char *value, void *target, Error 
         }
 }
 
+int option_apply_by_name(const Option *options, const char *long_name, const char *value, void *target,
+                         Error *reterr_error) {
+        const Option *o = option_find_long(options, long_name, strlen(long_name));
+
+        assert(o && !o->metavar == !value);
+        return option_apply(o, value, target, reterr_error);
+}
+
 static int parse_long(const OptionSet *sets, size_t n_sets, char *const **argv, Error *reterr_error) {
         const char *name = **argv + 2, *eq = strchr(name, '='), *value = eq ? eq + 1 : NULL;
         size_t l = eq ? (size_t) (eq - name) : strlen(name);

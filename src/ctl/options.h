@@ -42,5 +42,10 @@ typedef struct OptionSet {
 int options_parse(const OptionSet *sets, size_t n_sets, char *const *argv, bool stop_at_first,
                   char ***ret_args, Error *reterr_error);
 
+/* Applies the option of that long name, as "--NAME=VALUE" on the command line does (value NULL: "--NAME"); value is
+ * kept by reference. The name must be in the table. */
+int option_apply_by_name(const Option *options, const char *long_name, const char *value, void *target,
+                         Error *reterr_error);
+
 /* The table as lines for --help. Names that an option of `hidden_by` (may be NULL) takes are left out. */
 void options_print_help(const Option *options, const Option *hidden_by, FILE *f);

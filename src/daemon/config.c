@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-
 #include "daemon/config.h"
-#include "basic/fd-util.h"
+#include "basic/config-file.h"
 #include "basic/fs-util.h"
 #include "basic/log.h"
 #include "basic/string-util.h"
@@ -154,16 +150,6 @@ void config_done(Config *c) {
         *c = (Config) {};
 }
 
-static char *strip(char *s) {
-        char *end;
-
-        s += strspn(s, " \t\r");
-        for (end = s + strlen(s); end > s && strchr(" \t\r", end[-1]); end--)
-                ;
-        *end = 0;
-        return s;
-}
-
 static bool section_is_known(const char *section) {
         for (size_t i = 0; i < ELEMENTSOF(config_items); i++)
                 if (streq(config_items[i].section, section))
@@ -180,164 +166,61 @@ static const ConfigItem *item_find(const char *section, const char *key) {
         return NULL;
 }
 
-static int config_assign(Config *c, const char *name, unsigned line, const char *section, char *text) {
-        char *equal = strchr(text, '='), *key, *value;
-        const ConfigItem *item;
+static int config_assign(Config *c, const ConfigLine *l) {
+        const ConfigItem *item = item_find(l->section, l->key);
         int r;
 
-        if (!equal) {
-                log_warning("%s:%u: “%s” is neither a section nor an assignment, ignoring.", name, line,
-                            text);
-                return 1;
-        }
-        *equal = 0;
-        key = strip(text);
-        value = strip(equal + 1);
-
-        item = item_find(section, key);
         if (!item) {
-                log_warning("%s:%u: unknown key “%s” in section [%s], ignoring.", name, line, key,
-                            strempty(section));
+                log_warning("%s:%u: unknown key “%s” in section [%s], ignoring.", l->file, l->number, l->key,
+                            strempty(l->section));
                 return 1;
         }
 
-        r = item->parse(value, item, (uint8_t *) c + item->offset);
+        r = item->parse(l->value, item, (uint8_t *) c + item->offset);
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
-                log_warning_errno(r, "%s:%u: “%s” is not valid for %s=, ignoring: %m", name, line, value,
-                                  key);
+                log_warning_errno(r, "%s:%u: “%s” is not valid for %s=, ignoring: %m", l->file, l->number,
+                                  l->value, l->key);
                 return 1;
         }
+        return 0;
+}
+
+static int on_line(const ConfigLine *l, void *userdata) {
+        switch (l->type) {
+
+        case CONFIG_LINE_ASSIGNMENT:
+                return config_assign(userdata, l);
+
+        case CONFIG_LINE_SECTION:
+                if (section_is_known(l->section))
+                        return 0;
+                log_warning("%s:%u: unknown section [%s], ignoring.", l->file, l->number, l->section);
+                return 1;
+
+        default:
+                log_warning("%s:%u: “%s” is neither a section nor an assignment, ignoring.", l->file,
+                            l->number, l->value);
+                return 1;
+        }
+}
+
+static int on_unreadable(const char *path, int error, void *userdata) {
+        log_warning_errno(error, "%s cannot be read, ignoring: %m", path);
         return 0;
 }
 
 int config_parse(Config *c, const char *name, const char *text) {
-        _cleanup_free_ char *copy = strdup(text), *section = NULL;
-        char *next = copy, *line;
-        int r, n_ignored = 0;
-        unsigned n = 0;
+        const ConfigHandler handler = { on_line, on_unreadable, c };
 
-        if (!copy)
-                return -ENOMEM;
-
-        while ((line = strsep(&next, "\n"))) {
-                size_t l;
-
-                n++;
-                line = strip(line);
-                l = strlen(line);
-                if (l == 0 || strchr("#;", line[0]))
-                        continue;
-
-                if (line[0] != '[' || line[l - 1] != ']') {
-                        r = config_assign(c, name, n, section, line);
-                        if (r < 0)
-                                return r;
-                        n_ignored += r;
-                        continue;
-                }
-
-                line[l - 1] = 0;
-                if (!section_is_known(line + 1)) {
-                        log_warning("%s:%u: unknown section [%s], ignoring.", name, n, line + 1);
-                        n_ignored++;
-                }
-                if (free_and_strdup(&section, line + 1) < 0)
-                        return -ENOMEM;
-        }
-
-        return n_ignored;
-}
-
-/* 0: there is no such file. */
-static int load_file(Config *c, const char *path) {
-        _cleanup_free_ char *text = NULL;
-        int r;
-
-        r = read_file_at(AT_FDCWD, path, CONFIG_FILE_MAX, &text, NULL);
-        if (r == -ENOENT || r == -ENOTDIR)
-                return 0;
-        if (r < 0) {
-                log_warning_errno(r, "%s cannot be read, ignoring: %m", path);
-                return 1;
-        }
-
-        r = config_parse(c, path, text);
-        return r == -ENOMEM ? r : 1;
-}
-
-/* Adds the name of each drop-in that is not in the list yet. */
-static int collect_drop_ins(const char *directory, char ***names) {
-        _cleanup_free_ char *path = path_join(directory, "moored.conf.d");
-        struct dirent *e;
-        int r = 0;
-        DIR *d;
-
-        if (!path)
-                return -ENOMEM;
-        d = opendir(path);
-        if (!d) {
-                if (errno != ENOENT && errno != ENOTDIR)
-                        log_warning_errno(errno, "%s cannot be read, ignoring: %m", path);
-                return 0;
-        }
-
-        while (r >= 0 && (e = readdir(d))) {
-                if (e->d_name[0] == '.' || !endswith(e->d_name, ".conf") || strv_contains(*names, e->d_name))
-                        continue;
-                if (strv_length(*names) >= CONFIG_FILES_MAX) {
-                        log_warning("There are more than %u files in moored.conf.d, ignoring the rest.",
-                                    CONFIG_FILES_MAX);
-                        break;
-                }
-                r = strv_extend(names, e->d_name);
-        }
-
-        (void) closedir(d);
-        return r;
-}
-
-/* The first of the directories that has it decides, also with an empty file or a link to /dev/null. */
-static int load_drop_in(Config *c, const char *const *directories, const char *name) {
-        for (; *directories; directories++) {
-                _cleanup_free_ char *path = strjoin(*directories, "/moored.conf.d/", name);
-                struct stat st;
-
-                if (!path)
-                        return -ENOMEM;
-                if (stat(path, &st) < 0)
-                        continue;
-                return S_ISREG(st.st_mode) ? load_file(c, path) : 0;
-        }
-
-        return 0;
+        return config_text_read(name, text, &handler);
 }
 
 int config_load(Config *c, const char *const *directories) {
-        _cleanup_strv_free_ char **names = NULL;
-        int r = 0;
+        const ConfigHandler handler = { on_line, on_unreadable, c };
+        int r;
 
-        for (const char *const *d = directories; *d && r == 0; d++) {
-                _cleanup_free_ char *path = path_join(*d, "moored.conf");
-
-                r = path ? load_file(c, path) : -ENOMEM;
-        }
-        if (r < 0)
-                return r;
-
-        for (const char *const *d = directories; *d; d++) {
-                r = collect_drop_ins(*d, &names);
-                if (r < 0)
-                        return r;
-        }
-
-        strv_sort(names);
-        STRV_FOREACH(name, names) {
-                r = load_drop_in(c, directories, name);
-                if (r < 0)
-                        return r;
-        }
-
-        return 0;
+        r = config_find_read(directories, "moored.conf", &handler);
+        return r < 0 ? r : config_drop_ins_read(directories, "moored.conf", &handler);
 }

@@ -9,9 +9,6 @@
 #include "basic/error.h"
 #include "image/image.h"
 
-#define CONFIG_FILE_MAX (1U << 20)
-#define CONFIG_FILES_MAX 256U /* drop-ins */
-
 typedef struct Config {
         int log_level;         /* -1: not set */
         uint32_t events_max;   /* events kept */

@@ -30,6 +30,7 @@
 #include "runtime/launch.h"
 #include "runtime/notify.h"
 #include "runtime/plan-prepare.h"
+#include "runtime/preserve.h"
 #include "runtime/prepare.h"
 #include "runtime/self.h"
 
@@ -62,7 +63,7 @@ static int check_supported(const Prepared *p, Error *reterr_error) {
         return 0;
 }
 
-static int start_init(Prepared *p, pid_t *ret_pid, int *ret_sock, Error *reterr_error) {
+static int start_init(Prepared *p, const PreservedFds *preserved, pid_t *ret_pid, int *ret_sock, Error *reterr_error) {
         _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
         _cleanup_close_ int pid_fd = -EBADF;
         pid_t pid;
@@ -90,6 +91,7 @@ static int start_init(Prepared *p, pid_t *ret_pid, int *ret_sock, Error *reterr_
                         .start_fd = -EBADF,
                         .report_fd = -EBADF,
                         .listener_sock = -EBADF,
+                        .preserved = preserved->n > 0 ? preserved : NULL,
                         .sock = pair[1],
                 };
 
@@ -121,20 +123,27 @@ static int announce(pid_t pid, bool ready, const char *notes, Error *reterr_erro
 static int launch_run(Prepared *p, const char *bundle, Error *reterr_error) {
         _cleanup_(system_launch_done) SystemLaunch system = SYSTEM_LAUNCH_NULL;
         _cleanup_close_ int sock = -EBADF, fd = -EBADF;
+        PreservedFds preserved;
         InitMessage m;
         pid_t pid = 0;
         int r, waits;
 
+        r = preserved_fds_find(&preserved, 0, reterr_error); /* of a socket unit */
+        if (r < 0)
+                return r;
         r = prepare_spec(p, bundle, "config.json", reterr_error);
         if (r < 0)
                 return r;
         r = check_supported(p, reterr_error);
         if (r < 0)
                 return r;
+        r = preserved_fds_add_env(&preserved, &p->spec->process.env, reterr_error);
+        if (r < 0)
+                return r;
         r = prepare_plan(p, bundle, reterr_error);
         if (r < 0)
                 return r;
-        r = start_init(p, &pid, &sock, reterr_error);
+        r = start_init(p, &preserved, &pid, &sock, reterr_error);
         if (r < 0)
                 return r;
         r = init_receive(sock, &m, &fd, reterr_error);

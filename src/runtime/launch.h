@@ -7,6 +7,10 @@
  * reads it, on stderr. argv is main()'s, for self_protect(). */
 int launch(char *argv[], const char *bundle);
 
+/* `mooring stop BUNDLE`: ExecStop= of a unit that is installed. Sends the container's stop signal to $MAINPID and
+ * waits until it has ended or its time is up. Returns the exit code. */
+int launch_stop(const char *bundle);
+
 /* `mooring prepare-seccomp NAME`: what launch() would have to do for the first container with this profile
  * (ANNOTATION_SECCOMP). Returns the exit code. */
 int launch_prepare_seccomp(const char *name);

@@ -25,6 +25,7 @@ static void help(const char *name, FILE *f) {
         command_print_verbs(f);
         fprintf(f,
                 "  launch      Become a container unit's main process (moored's ExecStart=)\n"
+                "  stop        Have a container unit's main process end (moored@.service's ExecStop=)\n"
                 "\n"
                 "Options:\n"
                 "     --root=DIR                Keep the containers' states in DIR\n"
@@ -243,6 +244,8 @@ int main(int argc, char *argv[]) {
                 }
                 return launch(argv, argv[2]);
         }
+        if (argc == 3 && streq(argv[1], "stop"))
+                return launch_stop(argv[2]);
         /* What can be done ahead of it. */
         if (argc == 3 && streq(argv[1], "prepare-seccomp"))
                 return launch_prepare_seccomp(argv[2]);

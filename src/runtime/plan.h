@@ -16,6 +16,7 @@
 #define ANNOTATION_ROOTFS_UPPER "org.moored.rootfs.upper"
 #define ANNOTATION_ROOTFS_WORK "org.moored.rootfs.work"
 #define ANNOTATION_SECCOMP "org.moored.seccomp" /* name of a profile; see seccomp-cache.h */
+#define ANNOTATION_STOP "org.moored.stop" /* "SIGNAL MICROSECONDS"; see launch-stop.c */
 #define ANNOTATION_USER "org.moored.user"
 #define ANNOTATION_GROUPS "org.moored.groups"
 #define ANNOTATION_MOUNT_CONTEXT_TYPE "run.oci.mount_context_type"

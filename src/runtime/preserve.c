@@ -43,12 +43,13 @@ int preserved_fds_find(PreservedFds *p, unsigned n, Error *reterr_error) {
 }
 
 int preserved_fds_add_env(const PreservedFds *p, char ***env, Error *reterr_error) {
-        _cleanup_free_ char *fds = NULL;
+        _cleanup_free_ char *fds = NULL, *names = NULL;
 
         if (p->n_listen == 0)
                 return 0;
         fds = strformat("LISTEN_FDS=%u", p->n_listen);
-        if (!fds || strv_env_set(env, fds) < 0 || strv_env_set(env, "LISTEN_PID=1") < 0)
+        names = strjoin("LISTEN_FDNAMES=", strempty(getenv("LISTEN_FDNAMES")));
+        if (!fds || !names || (getenv("LISTEN_FDNAMES") && strv_env_set(env, names) < 0) || strv_env_set(env, fds) < 0 || strv_env_set(env, "LISTEN_PID=1") < 0)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
         return 0;
 }

@@ -22,5 +22,5 @@ int preserve_fds_parse(const char *s, unsigned *ret, Error *reterr_error);
  * opens anything of its own, which could otherwise be taken for one of them. */
 int preserved_fds_find(PreservedFds *p, unsigned n, Error *reterr_error);
 
-/* Adds $LISTEN_FDS and $LISTEN_PID to the environment if there are such. */
+/* Adds $LISTEN_FDS, $LISTEN_PID and $LISTEN_FDNAMES to the environment if there are such. */
 int preserved_fds_add_env(const PreservedFds *p, char ***env, Error *reterr_error);

@@ -21,7 +21,6 @@
 #include "unit/unit-properties.h"
 
 #define NAME_MAX_ 128U
-#define WHITESPACE " \t"
 
 typedef struct Property Property;
 typedef int (*PropertyFunc)(sd_bus_message *m, const Property *p, const char *value);

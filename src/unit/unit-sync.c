@@ -31,6 +31,7 @@ static const StatusField status_fields[] = {
         { "ExecMainExitTimestamp", 't', offsetof(UnitStatus, exec_main_exit_usec) },
         { "ExecMainStartTimestamp", 't', offsetof(UnitStatus, exec_main_start_usec) },
         { "ExecMainStatus", 'i', offsetof(UnitStatus, exec_main_status) },
+        { "InactiveExitTimestamp", 't', offsetof(UnitStatus, inactive_exit_usec) },
         { "MainPID", 'u', offsetof(UnitStatus, main_pid) },
         { "Result", 's', offsetof(UnitStatus, result) },
         { "StatusText", 's', offsetof(UnitStatus, status_text) },
@@ -335,5 +336,6 @@ int unit_manager_sync(UnitManager *m) {
         if (r < 0)
                 return r;
 
-        return unit_call_method(m, &list, "ListUnitsByPatterns", "asas", 0, 1, UNIT_PATTERN);
+        return unit_call_method(m, &list, "ListUnitsByPatterns", "asas", 0, 2, UNIT_PATTERN,
+                                UNIT_TEMPLATE_PATTERN);
 }

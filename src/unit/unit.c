@@ -19,11 +19,13 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "basic/time-util.h"
+#include "container/unit-name.h"
 #include "unit/unit-private.h"
 #include "unit/unit-properties.h"
 
 #define RECONNECT_MAX_USEC (10 * USEC_PER_SEC)
 #define OUR_UNITS_PATH SYSTEMD_UNIT_PATH "/moored_2d"
+#define OUR_TEMPLATE_PATH SYSTEMD_UNIT_PATH "/moored_40"
 #define PROCESSES_MAX 65536U
 #define CALLS_SENT_MAX 96U /* dbus-daemon lets a connection await 128 replies */
 
@@ -274,8 +276,8 @@ static void on_start_reply(UnitCall *c, sd_bus_message *reply, int r, const Erro
                         u->status.loaded = true;
         }
         if (r < 0) {
-                /* Refused: a unit of that name, if there is one, is not ours. */
-                u->status.loaded = false;
+                /* Refused: a transient unit of that name, if there is one, is not ours. */
+                u->status.loaded = u->status.loaded && unit_is_installed(u->name);
                 finish_start(u, r, error);
         }
 }
@@ -305,6 +307,45 @@ static int backend_start(void *backend, const UnitSpec *spec, UnitStartFunc func
         u->status.launcher = true;
         (void) TAKE_PTR(u);
         return 0;
+}
+
+static int backend_start_installed(void *backend, const char *unit, UnitStartFunc func, void *userdata) {
+        const UnitCall call = { .unit = (char *) unit, .handler = on_start_reply };
+        UnitManager *m = backend;
+        Unit *u = unit_get(m, unit);
+        bool known = u;
+        int r;
+
+        if (known && u->start_pending)
+                return -EALREADY;
+        r = known ? 0 : unit_new(m, unit, &u);
+        if (r < 0)
+                return r;
+        r = unit_call_method(m, &call, "StartUnit", "ss", unit, "replace");
+        if (r < 0) {
+                if (!known)
+                        unit_free(u);
+                return r;
+        }
+
+        u->start_pending = true;
+        u->start_func = func;
+        u->start_userdata = userdata;
+        return 0;
+}
+
+static int backend_follow(void *backend, const char *unit) {
+        UnitManager *m = backend;
+        Unit *u = unit_get(m, unit);
+        int r;
+
+        if (!u) {
+                r = unit_new(m, unit, &u);
+                if (r < 0)
+                        return r;
+        }
+        u->status.loaded = true;
+        return unit_refresh(u);
 }
 
 static void on_done(UnitCall *c, sd_bus_message *reply, int r, const Error *error) {
@@ -411,6 +452,8 @@ static int backend_processes(void *backend, const char *unit, UnitProcessesFunc 
 static const UnitBackend unit_backend = {
         .check_properties = backend_check_properties,
         .start = backend_start,
+        .start_installed = backend_start_installed,
+        .follow = backend_follow,
         .stop = backend_stop,
         .kill = backend_kill,
         .release = backend_release,
@@ -430,7 +473,7 @@ static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus
         Unit *u;
         int r;
 
-        if (!path || !startswith(path, OUR_UNITS_PATH))
+        if (!path || !(startswith(path, OUR_UNITS_PATH) || startswith(path, OUR_TEMPLATE_PATH)))
                 return 0;
         r = sd_bus_path_decode(path, SYSTEMD_UNIT_PATH, &name);
         if (r <= 0)

@@ -14,7 +14,22 @@ debian_layers=(
         'echo "Debian test image" >/etc/motd && sed -i s/^#// /root/.bashrc && useradd -m -u 1234 tester'
 )
 
-# images_layers WORK: fills WORK/layer-<n>, each the upper directory of an overlay above those before it.
+# What nginx:test adds to debian:test's first layer.
+nginx_layer='apt-get -q update && apt-get -q install -y --no-install-recommends nginx-light && rm -rf /var/lib/apt/lists/*'
+
+# images_step WORK NAME LOWER COMMAND: WORK/layer-NAME becomes what a command adds to the layers of LOWER.
+images_step() {
+        local work=$1
+
+        mkdir -p "$work/layer-$2" "$work/work-$2"
+        mount -t overlay overlay "$work/root" -o "lowerdir=$3,upperdir=$work/layer-$2,workdir=$work/work-$2"
+        in_root "$work/root" sh -ec "$4"
+        in_root "$work/root" sh -ec 'apt-get clean; : >/etc/resolv.conf; rm -f /var/log/apt/* /var/log/*.log'
+        umount "$work/root"
+}
+
+# images_layers WORK: fills WORK/layer-<n>, each the upper directory of an overlay above those before it, and
+# WORK/layer-nginx above WORK/layer-0.
 images_layers() {
         local work=$1 lower i=0 step
 
@@ -27,14 +42,10 @@ images_layers() {
         lower=$work/layer-0
         for step in "${debian_layers[@]}"; do
                 i=$((i + 1))
-                mkdir -p "$work/layer-$i" "$work/work-$i"
-                mount -t overlay overlay "$work/root" \
-                        -o "lowerdir=$lower,upperdir=$work/layer-$i,workdir=$work/work-$i"
-                in_root "$work/root" sh -ec "$step"
-                in_root "$work/root" sh -ec 'apt-get clean; : >/etc/resolv.conf; rm -f /var/log/apt/* /var/log/*.log'
-                umount "$work/root"
+                images_step "$work" "$i" "$lower" "$step"
                 lower=$work/layer-$i:$lower
         done
+        images_step "$work" nginx "$work/layer-0" "$nginx_layer"
 }
 
 # images_registry OUTPUT WORK: pushes the layouts below OUTPUT/oci into a registry whose storage is OUTPUT/registry.

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "basic/config-file.h"
 #include "basic/fd-util.h"
 #include "basic/fs-util.h"
 #include "basic/log.h"
@@ -125,6 +126,28 @@ static void what_is_ignored(void **state) {
                 assert_null(c.pull.ca_file);
                 assert_string_equal(c.network, "none");
         }
+}
+
+static void continued_lines(void **state) {
+        _cleanup_config_ Config c = {};
+
+        assert_int_equal(config_init(&c), 0);
+        assert_int_equal(config_parse(&c, "test",
+                                      "[Pull]\n"
+                                      "InsecureRegistry=a \\\n"
+                                      "# a comment between \\\n"
+                                      "   b\\\n"
+                                      "c\n"
+                                      "Retries=\\\n"
+                                      "\n"
+                                      "RetryDelaySec=\\\n"
+                                      "7\\\n"
+                                      "; the end"),
+                         0);
+        assert_int_equal(strv_length(c.pull.insecure_registries), 3);
+        assert_string_equal(c.pull.insecure_registries[2], "c");
+        assert_int_equal(c.pull.retries, 5);
+        assert_true(c.pull.retry_delay_usec == 7 * USEC_PER_SEC);
 }
 
 typedef struct Tree {
@@ -269,6 +292,7 @@ int main(void) {
                 cmocka_unit_test(every_key),
                 cmocka_unit_test(empty_is_default),
                 cmocka_unit_test(what_is_ignored),
+                cmocka_unit_test(continued_lines),
                 cmocka_unit_test_setup_teardown(files, setup, teardown),
                 cmocka_unit_test_setup_teardown(main_file_of_later_directory, setup, teardown),
                 cmocka_unit_test_setup_teardown(hidden_drop_ins, setup, teardown),

@@ -158,13 +158,18 @@ static json_t *build(ContainerOptions o, const char *seccomp) {
         SnapshotMount mount = { (char *) "/snap", L("2/fs", "1/fs"), (char *) "3/fs", (char *) "3/work" };
         _cleanup_(container_process_done) ContainerProcess p = {};
         _cleanup_free_ char *text = NULL;
-        SpecInput in = { &o, &p, &mount, "/run/moored/containers/ns/id", capability_default_mask, seccomp };
+        SpecInput in = { &o, &p, &mount, "/run/moored/containers/ns/id", capability_default_mask, seccomp,
+                         .stop_timeout_usec = 7000000 };
         json_t *j;
 
         assert_int_equal(container_process_resolve(&image, &o, "id", &p, NULL), 0);
         assert_int_equal(container_spec_build(&in, &text, NULL), 0);
         assert_int_equal(json_parse(text, strlen(text), BUNDLE_CONFIG_SIZE_MAX, &j, NULL), 0);
         return j;
+}
+
+static const char *annotation(json_t *j, const char *name) {
+        return json_string_value(json_object_get(json_object_get(j, "annotations"), name));
 }
 
 static json_t *at(json_t *j, const char *path) {
@@ -235,6 +240,14 @@ static void test_spec(void **state) {
         assert_string_equal(json_get_string(find_mount(j, "/etc/hosts", NULL), "source"),
                             "/run/moored/containers/ns/id/hosts");
         assert_true(has_option(find_mount(j, "/sys", NULL), "ro"));
+}
+
+static void test_stop(void **state) {
+        _cleanup_json_ json_t *j = build(OPTIONS(.unit = (char *) "moored@id.service", .stop_signal = (char *) "USR1"), NULL),
+                               *transient = build(OPTIONS(), NULL);
+
+        assert_string_equal(annotation(j, "org.moored.stop"), "10 7000000");
+        assert_null(annotation(transient, "org.moored.stop"));
 }
 
 static void test_spec_host(void **state) {
@@ -366,7 +379,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_args),        cmocka_unit_test(test_process),
                 cmocka_unit_test(test_annotations), cmocka_unit_test(test_capabilities),
-                cmocka_unit_test(test_spec),        cmocka_unit_test(test_spec_host),
+                cmocka_unit_test(test_stop),        cmocka_unit_test(test_spec),        cmocka_unit_test(test_spec_host),
                 cmocka_unit_test(test_spec_mounts), cmocka_unit_test(test_spec_etc),
                 cmocka_unit_test(test_seccomp),     cmocka_unit_test(test_seccomp_conditions),
         };

@@ -21,6 +21,7 @@ typedef struct FakeSystemd {
         int kill_signal; /* last */
         char whom[8];
         int start_result;
+        unsigned n_start_installed, n_follow;
 } FakeSystemd;
 
 typedef struct Test {
@@ -85,9 +86,27 @@ static int fake_refresh(void *backend, const char *unit) {
         return 0;
 }
 
+static int fake_start_installed(void *backend, const char *unit, UnitStartFunc func, void *userdata) {
+        FakeSystemd *s = backend;
+
+        assert_string_equal(unit, "moored@web.service");
+        s->n_start_installed++;
+        s->start_func = func;
+        s->start_userdata = userdata;
+        return 0;
+}
+
+static int fake_follow(void *backend, const char *unit) {
+        assert_string_equal(unit, "moored@web.service");
+        ((FakeSystemd *) backend)->n_follow++;
+        return 0;
+}
+
 static const UnitBackend fake_backend = {
         .check_properties = fake_check,
         .start = fake_start,
+        .start_installed = fake_start_installed,
+        .follow = fake_follow,
         .stop = fake_stop,
         .kill = fake_kill,
         .release = fake_release,
@@ -838,6 +857,186 @@ static void test_unreadable_record(void **state) {
         assert_true(count_entries(t->f, "snapshots/overlay/2") > 0);
 }
 
+/* -- units that are installed -- */
+
+#define INSTALLED "moored@web.service"
+
+static int prepare(Test *t, Error *e) {
+        ContainerOptions o = options(false);
+        Container *c;
+        int r;
+
+        o.unit = strdup(INSTALLED);
+        assert_non_null(o.unit);
+        r = container_create(t->m, "default", "web", "app", &o, &c, e);
+        container_options_done(&o);
+        return r;
+}
+
+static void tell_installed(Test *t, UnitStatus u) {
+        container_unit_changed(t->m, INSTALLED, &u);
+}
+
+static UnitStatus in_state(UnitStatus u, const char *active, const char *sub) {
+        u.active_state = (char *) active;
+        u.sub_state = (char *) sub;
+        return u;
+}
+
+/* After container_create(), which says now when the container was made. */
+static UnitStatus runs(const char *invocation) {
+        UnitStatus u = running(invocation);
+
+        u.inactive_exit_usec = u.active_enter_usec = u.exec_main_start_usec = now_usec(CLOCK_REALTIME);
+        return u;
+}
+
+static void test_installed(void **state) {
+        Test *t = *state;
+        UnitStatus u;
+
+        assert_int_equal(prepare(t, NULL), 0);
+        assert_int_equal(t->systemd.n_follow, 1);
+        assert_string_equal(web(t)->unit, INSTALLED);
+        tell_installed(t, in_state(runs(INVOCATION_1), "activating", "start-pre"));
+        assert_int_equal(web(t)->state, CONTAINER_STARTING);
+        tell_installed(t, runs(INVOCATION_1));
+        assert_int_equal(web(t)->state, CONTAINER_RUNNING);
+
+        /* A new run while this one goes on: PID 1 is asked. */
+        assert_int_equal(prepare(t, NULL), -EBUSY);
+        assert_int_equal(t->systemd.n_refresh, 1);
+
+        /* The end is confirmed, as the unit may be started again; it is not released. */
+        u = in_state(runs(INVOCATION_1), "failed", "failed");
+        u.exec_main_code = CLD_EXITED;
+        u.exec_main_status = 7;
+        tell_installed(t, u);
+        assert_int_equal(web(t)->state, CONTAINER_RUNNING);
+        tell_installed(t, u);
+        assert_int_equal(web(t)->state, CONTAINER_EXITED);
+        assert_int_equal(web(t)->row.exit_code, 7);
+        assert_int_equal(t->systemd.n_release, 0);
+        assert_log(t, "created started exited");
+
+        /* The next run is another container. */
+        assert_int_equal(prepare(t, NULL), 0);
+        assert_log(t, "removed created");
+        assert_int_equal(web(t)->state, CONTAINER_CREATED);
+        assert_true(bundle_exists(t->m->containers_fd, "default", "web"));
+        assert_int_equal(container_remove(web(t), false, NULL, NULL, NULL), 0);
+        loop(t);
+        assert_log(t, "removed");
+        assert_nothing_left(t);
+}
+
+static void test_installed_restarts(void **state) {
+        Test *t = *state;
+        UnitStatus u;
+
+        assert_int_equal(prepare(t, NULL), 0);
+        tell_installed(t, runs(INVOCATION_1));
+        u = in_state(runs(INVOCATION_1), "activating", "auto-restart");
+        u.exec_main_code = CLD_EXITED;
+        u.exec_main_status = 3;
+        tell_installed(t, u);
+        assert_int_equal(web(t)->state, CONTAINER_EXITED);
+        assert_int_equal(web(t)->row.exit_code, 3);
+
+        /* A start that ends before it has got as far as to make the container: the last run stays as it was. */
+        tell_installed(t, in_state(running(INVOCATION_2), "activating", "start-pre"));
+        assert_int_equal(web(t)->state, CONTAINER_STARTING);
+        u = in_state(running(INVOCATION_2), "failed", "failed");
+        u.inactive_exit_usec = 2; /* it was active before that */
+        u.exec_main_start_usec = 0;
+        tell_installed(t, u);
+        assert_int_equal(web(t)->state, CONTAINER_EXITED);
+        assert_int_equal(web(t)->row.exit_code, 3);
+        assert_log(t, "created started exited");
+}
+
+static void test_installed_by_moored(void **state) {
+        Test *t = *state;
+        UnitStatus u;
+
+        assert_int_equal(prepare(t, NULL), 0);
+        t->log[0] = 0;
+        assert_int_equal(container_start(web(t), NULL, on_answer, t, NULL), 0);
+        assert_int_equal(t->systemd.n_start_installed, 1);
+        /* In the course of which the unit asks for its container. */
+        assert_int_equal(prepare(t, NULL), 0);
+        assert_int_equal(web(t)->state, CONTAINER_STARTING);
+        assert_int_equal(t->n_answers, 0);
+        u = runs(INVOCATION_1);
+        t->systemd.start_func(0, &u, NULL, t->systemd.start_userdata);
+        assert_int_equal(t->n_answers, 1);
+        assert_ptr_equal(t->answer, web(t));
+        assert_int_equal(web(t)->state, CONTAINER_RUNNING);
+        assert_log(t, "removed created started");
+
+        assert_int_equal(container_stop(web(t), UINT64_MAX, on_answer, t, NULL), 0);
+        assert_int_equal(t->systemd.n_stop, 1);
+        assert_int_equal(t->systemd.n_kill, 0);
+        u = in_state(runs(INVOCATION_1), "inactive", "dead");
+        u.exec_main_code = CLD_EXITED;
+        tell_installed(t, u);
+        assert_int_equal(t->n_answers, 2);
+        assert_log(t, "exited stopped");
+}
+
+static void test_installed_recovered(void **state) {
+        Test *t = *state;
+
+        assert_int_equal(prepare(t, NULL), 0);
+        tell_installed(t, runs(INVOCATION_1));
+        restart(t);
+        assert_string_equal(web(t)->unit, INSTALLED);
+        tell_installed(t, runs(INVOCATION_1));
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        assert_int_equal(web(t)->state, CONTAINER_RUNNING);
+        assert_log(t, "created started");
+
+        /* Of somebody else's: one that is being started has no container yet; only what runs without is stopped. */
+        UnitStatus u = runs(INVOCATION_2);
+
+        u = in_state(u, "activating", "start-pre");
+        container_unit_changed(t->m, "moored@other.service", &u);
+        u = in_state(u, "failed", "failed");
+        container_unit_changed(t->m, "moored@other.service", &u);
+        assert_int_equal(t->systemd.n_stop + t->systemd.n_release, 0);
+        u = runs(INVOCATION_2);
+        container_unit_changed(t->m, "moored@other.service", &u);
+        assert_int_equal(t->systemd.n_stop, 1);
+}
+
+static void test_installed_refused(void **state) {
+        Test *t = *state;
+        const struct {
+                ContainerOptions o;
+                const char *ns, *id, *name;
+        } cases[] = {
+                { { .unit = (char *) "moored@other.service" }, "default", "web", "InvalidArgument" },
+                { { .unit = (char *) "ssh.service" }, "default", "web", "InvalidArgument" },
+                { { .unit = (char *) INSTALLED }, "other", "web", "InvalidArgument" },
+                { { .unit = (char *) INSTALLED, .auto_remove = true }, "default", "web", "InvalidArgument" },
+                { { .unit = (char *) INSTALLED, .log = (char *) "none" }, "default", "web", "InvalidArgument" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_error_ Error e = ERROR_NULL;
+                ContainerOptions o = cases[i].o;
+                Container *c;
+
+                o.stop_timeout_usec = UINT64_MAX;
+                assert_int_equal(container_create(t->m, cases[i].ns, cases[i].id, "app", &o, &c, &e), -EINVAL);
+                assert_true(error_has_name(&e, cases[i].name));
+        }
+
+        /* The name belongs to another container. */
+        assert_int_equal(run(t, options(false), NULL), 0);
+        assert_int_equal(prepare(t, NULL), -EEXIST);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -860,6 +1059,11 @@ int main(void) {
                 T(test_recover_lost),
                 T(test_recover_strays),
                 T(test_unreadable_record),
+                T(test_installed),
+                T(test_installed_restarts),
+                T(test_installed_by_moored),
+                T(test_installed_recovered),
+                T(test_installed_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,6 +115,35 @@ static void test_split_join(void **state) {
         assert_string_equal(null, "");
 }
 
+static void check_quoted(const char *s, const char *joined) {
+        _cleanup_strv_free_ char **l = NULL;
+        _cleanup_free_ char *j = NULL;
+
+        assert_int_equal(strv_split_quoted(s, &l), 0);
+        j = strv_join(l, "|");
+        assert_string_equal(j, joined);
+}
+
+static void test_split_quoted(void **state) {
+        static const char *const wrong[] = { "\"a", "'", "a \"b'", "\\", "a\\", "\\q", "\\x1", "\\x0g", "\\x00", NULL };
+        char **l = NULL;
+
+        check_quoted("", "");
+        check_quoted(" \t ", "");
+        check_quoted("a  b\tc ", "a|b|c");
+        check_quoted("\"a b\" 'c d'", "a b|c d");
+        check_quoted("\"it's\" 'a \"b\"'", "it's|a \"b\"");
+        check_quoted("A=\"b c\"d", "A=b cd");
+        check_quoted("'' \"\" a", "||a");
+        check_quoted("a\\sb \\\"c\\\" \\\\ \\'", "a b|\"c\"|\\|'");
+        check_quoted("\\n\\t\\x41\\xe2\\x86\\x92", "\n\tA→");
+
+        STRV_FOREACH(s, wrong)
+                if (strv_split_quoted(s, &l) != -EINVAL)
+                        fail_msg("%s is accepted", s);
+        assert_null(l);
+}
+
 static void test_join_same_pointer(void **state) {
         char a[] = "a";
         char *l[] = { a, a, a, NULL };
@@ -139,7 +168,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_extend),     cmocka_unit_test(test_contains),
                 cmocka_unit_test(test_foreach),    cmocka_unit_test(test_env),
-                cmocka_unit_test(test_split_join), cmocka_unit_test(test_join_same_pointer),
+                cmocka_unit_test(test_split_join), cmocka_unit_test(test_split_quoted), cmocka_unit_test(test_join_same_pointer),
                 cmocka_unit_test(test_sort),
         };
 

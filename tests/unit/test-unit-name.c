@@ -32,6 +32,9 @@ static void test_names(void **state) {
         char *a = container_unit_name("a", "b-c"), *b = container_unit_name("a-b", "c");
 
         check(container_unit_name("default", "web"), "moored-default-web.service");
+        check(container_template_unit_name("a-b"), "moored@a-b.service");
+        assert_true(unit_is_installed("moored@web.service"));
+        assert_false(unit_is_installed("moored-default-web.service"));
         check(namespace_slice_name("default"), "moored-default.slice");
         check(namespace_slice_name("a-b"), "moored-a\\x2db.slice");
         /* Whatever the dashes, two containers are two units. */

@@ -1,0 +1,449 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""moored@.service, moored@.socket, moored-image@.service: containers as units that people write."""
+
+import os
+import shutil
+import time
+import urllib.request
+
+import lib
+from lib_container import BUSYBOX, OBEDIENT, ContainerTestCase, daemon_away, last_event, topics_since, wait_traps
+
+CONTAINERS = "/etc/moored/containers"
+SYSTEM = "/etc/systemd/system"
+NGINX = f"{lib.REGISTRY}/nginx:test"
+SLEEP = "sleep 1000"
+
+
+class UnitsTestCase(ContainerTestCase):
+    def setUp(self):
+        super().setUp()
+        self.names = []
+        self.drop_ins = []
+        os.makedirs(CONTAINERS, exist_ok=True)
+        self.addCleanup(self.remove_units)
+
+    def remove_units(self):
+        for name in self.names:
+            units = [f"moored@{name}.socket", f"moored@{name}.service", f"moored-image@{name}.service"]
+            lib.run(["systemctl", "disable", "--now", *units[:2]], check=False)
+            lib.run(["systemctl", "stop", *units], check=False)
+            lib.run(["systemctl", "reset-failed", *units], check=False)
+            lib.moorctl("rm", "-f", name, check=False)
+            os.unlink(f"{CONTAINERS}/{name}.conf")
+            shutil.rmtree(f"{CONTAINERS}/{name}.conf.d", ignore_errors=True)
+        for path in self.drop_ins:
+            shutil.rmtree(path, ignore_errors=True)
+        if self.drop_ins:
+            lib.run(["systemctl", "daemon-reload"])
+
+    def write(self, name, *lines, image=BUSYBOX):
+        """NAME.conf; returns the unit's name."""
+
+        if name not in self.names:
+            self.names.append(name)
+        with open(f"{CONTAINERS}/{name}.conf", "w", encoding="utf-8") as f:
+            # An init that has no handler for it does not get the stop signal.
+            f.write("\n".join(["[Container]", f"Image={image}", *lines, ""]))
+            if not any(line.startswith(("StopTimeout", "Nonsense")) for line in lines) and "trap" not in str(lines):
+                f.write("StopTimeout=200ms\n")
+        return f"moored@{name}.service"
+
+    def write_script(self, name, script, *lines):
+        quoted = script.replace("\\", "\\\\").replace('"', '\\"')
+        return self.write(name, f'Exec=sh -c "{quoted}"', *lines)
+
+    def drop_in(self, unit, *lines):
+        path = f"{SYSTEM}/{unit}.d"
+        os.makedirs(path, exist_ok=True)
+        self.drop_ins.append(path)
+        with open(f"{path}/test.conf", "w", encoding="utf-8") as f:
+            f.write("\n".join([*lines, ""]))
+        lib.run(["systemctl", "daemon-reload"])
+
+    @staticmethod
+    def systemctl(*args, **kwargs):
+        return lib.run(["systemctl", *args], **kwargs)
+
+    def start_fails(self, unit):
+        """The unit's status text."""
+
+        result = self.systemctl("start", unit, check=False)
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        self.assertEqual(lib.unit_properties(unit, "ActiveState")["ActiveState"], "failed")
+        return lib.unit_properties(unit, "StatusText")["StatusText"]
+
+    def main_pid(self, unit):
+        return int(lib.unit_properties(unit, "MainPID")["MainPID"])
+
+    def get(self, port):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as reply:
+            return reply.read().decode()
+
+
+class UnitTest(UnitsTestCase):
+    def test_start_status_stop(self):
+        unit = self.write_script("web", OBEDIENT, "Environment=GREETING=\"hello you\"")
+        event = last_event()
+        self.systemctl("start", unit)
+        inside = self.inspect("web")
+        self.assertEqual((inside["State"], inside["Unit"], inside["Image"]), ("running", unit, BUSYBOX))
+        self.assertEqual(inside["LeaderPID"], self.main_pid(unit))
+        self.assertEqual(inside["ControlGroup"], lib.unit_properties(unit, "ControlGroup")["ControlGroup"])
+        with open(f"/proc/{inside['LeaderPID']}/environ", encoding="utf-8") as f:
+            self.assertIn("GREETING=hello you", f.read().split("\0"))
+        status = self.systemctl("status", unit).stdout
+        self.assertIn("Active: active (running)", status)
+        self.assertIn(f"Main PID: {inside['LeaderPID']} (sh)", status)
+
+        wait_traps(inside["LeaderPID"], OBEDIENT)
+        self.systemctl("stop", unit)
+        inside = self.wait_state("web", "exited")
+        self.assertEqual((inside["ExitCode"], inside["Result"]), (0, "success"))
+        self.assertEqual(topics_since(event, "web"), ["container/created", "container/started", "container/exited"])
+        self.assertEqual(self.systemctl("is-active", unit, check=False).stdout, "inactive\n")
+
+    def test_a_changed_file_needs_no_reload(self):
+        unit = self.write("web", f"Exec={SLEEP}", "HostName=one")
+        self.systemctl("start", unit)
+        first = self.inspect("web")
+        self.write("web", "Exec=sh -c 'echo $MODE; hostname; sleep 1000'", "HostName=two", "Environment=MODE=new")
+        self.systemctl("restart", unit)
+        second = self.inspect("web")
+        self.assertEqual(second["State"], "running")
+        self.assertNotEqual(first["LeaderPID"], second["LeaderPID"])
+        lib.wait_until(lambda: "new\ntwo\n" in lib.moorctl("logs", "web").stdout, what="its output is in the journal")
+        self.assertEqual(lib.unit_properties(unit, "NeedDaemonReload")["NeedDaemonReload"], "no")
+
+    def test_each_run_is_a_new_container(self):
+        unit = self.write("web", "Exec=sh -c 'ls /; touch /mark; sleep 1000'")
+        begin = time.time()
+        self.systemctl("start", unit)
+        lib.wait_until(lambda: "proc" in lib.moorctl("logs", "web").stdout, what="it has run")
+        event = last_event()
+        self.systemctl("restart", unit)
+        lib.wait_until(lambda: lib.journal("-u", unit, "--output=cat", since=begin).split().count("proc") == 2,
+                       what="it has run twice")
+        self.assertNotIn("mark", lib.journal("-u", unit, "--output=cat", since=begin).split())
+        self.assertEqual(topics_since(event, "web"), ["container/exited", "container/removed", "container/created",
+                                                      "container/started"])
+
+    def test_drop_ins(self):
+        unit = self.write("web", f"Exec={SLEEP}", "HostName=main")
+        os.makedirs(f"{CONTAINERS}/web.conf.d")
+        with open(f"{CONTAINERS}/web.conf.d/10-name.conf", "w", encoding="utf-8") as f:
+            f.write("[Container]\nHostName=drop-in\n")
+        self.drop_in(unit, "[Service]", "LimitNOFILE=777")
+        self.systemctl("start", unit)
+        pid = self.main_pid(unit)
+        with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+            self.assertIn("777", next(line for line in f if line.startswith("Max open files")))
+        self.assertIn("drop-in", lib.run(["nsenter", "-u", "-t", str(pid), "hostname"]).stdout)
+
+    def test_moorctl_starts_and_stops_the_unit(self):
+        unit = self.write_script("web", OBEDIENT)
+        self.systemctl("start", unit)
+        wait_traps(self.main_pid(unit), OBEDIENT)
+        lib.moorctl("stop", "web")
+        self.assertEqual(self.systemctl("is-active", unit, check=False).stdout, "inactive\n")
+        self.assertEqual(self.inspect("web")["State"], "exited")
+        lib.moorctl("start", "web")
+        self.assertEqual(self.systemctl("is-active", unit).stdout, "active\n")
+        first = self.main_pid(unit)
+        self.assertEqual(self.inspect("web")["LeaderPID"], first)
+        wait_traps(first, OBEDIENT)
+        lib.moorctl("restart", "web")
+        self.assertNotEqual(self.main_pid(unit), first)
+        self.assertEqual(self.inspect("web")["LeaderPID"], self.main_pid(unit))
+        # A mistake is the call's error.
+        self.write("web", "Nonsense=1")
+        result = lib.moorctl("restart", "web", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("web.conf:3: There is no key Nonsense=", result.stderr)
+
+    def test_remove(self):
+        unit = self.write("web", f"Exec={SLEEP}")
+        self.drop_in(unit, "[Service]", "Restart=always", "RestartSec=0")
+        self.systemctl("start", unit)
+        self.assertIn("running", lib.moorctl("rm", "web", check=False).stderr)
+        lib.moorctl("rm", "-f", "web")
+        self.assertFalse(self.exists("web"))
+        self.assertNotEqual(self.systemctl("is-active", unit, check=False).stdout, "active\n")
+        self.systemctl("reset-failed", unit, check=False)
+        self.systemctl("start", unit)
+        self.assertEqual(self.inspect("web")["State"], "running")
+
+    def test_exit_codes_and_restart(self):
+        unit = self.write("web", "Exec=sh -c 'sleep 0.3; exit 7'")
+        event = last_event()
+        self.systemctl("start", unit)
+        self.assertEqual(self.wait_state("web", "exited")["ExitCode"], 7)
+        self.assertEqual(lib.unit_properties(unit, "ExecMainStatus", "ActiveState"),
+                         {"ExecMainStatus": "7", "ActiveState": "failed"})
+        self.assertEqual(topics_since(event, "web"), ["container/created", "container/started", "container/exited"])
+
+        self.drop_in(unit, "[Unit]", "StartLimitBurst=3", "[Service]", "Restart=on-failure", "RestartSec=100ms")
+        event = last_event()
+        self.systemctl("reset-failed", unit)
+        self.systemctl("start", unit)
+        lib.wait_until(lambda: lib.unit_properties(unit, "Result", "SubState") ==
+                       {"Result": "exit-code", "SubState": "failed"} or None, timeout=20, what="it has failed for good")
+        self.assertEqual(self.wait_state("web", "exited")["ExitCode"], 7)
+        topics = topics_since(event, "web")
+        self.assertEqual(topics, ["container/removed", "container/created", "container/started", "container/exited"] * 3)
+
+    def test_a_name_that_is_taken(self):
+        self.detach("web")
+        unit = self.write("web", f"Exec={SLEEP}")
+        self.assertIn("ContainerExists: ", self.start_fails(unit))
+        self.assertEqual(self.inspect("web")["State"], "running")
+
+    def test_ordered_and_enabled(self):
+        unit = self.write("web", f"Exec={SLEEP}")
+        self.systemctl("enable", unit)
+        self.assertTrue(os.path.islink(f"{SYSTEM}/multi-user.target.wants/{unit}"))
+        self.assertEqual(self.systemctl("is-enabled", unit).stdout, "enabled\n")
+        dependencies = self.systemctl("list-dependencies", "--plain", unit).stdout.split()
+        for wanted in ("moored.service", "moored-image@web.service", "moored-default.slice"):
+            self.assertIn(wanted, dependencies)
+        self.systemctl("disable", unit)
+        self.assertFalse(os.path.exists(f"{SYSTEM}/multi-user.target.wants/{unit}"))
+
+
+class StopTest(UnitsTestCase):
+    def test_stop_signal(self):
+        script = "trap 'echo got it; exit 3' USR1; while :; do sleep 1000 & wait $!; done"
+        unit = self.write_script("web", script, "StopSignal=USR1")
+        self.systemctl("start", unit)
+        wait_traps(self.main_pid(unit), script)
+        self.systemctl("stop", unit)
+        self.assertEqual(self.wait_state("web", "exited")["ExitCode"], 3)
+        self.assertIn("got it", lib.moorctl("logs", "web").stdout)
+
+    def test_what_does_not_listen_is_killed(self):
+        unit = self.write("web", f"Exec={SLEEP}", "StopTimeout=500ms")
+        self.systemctl("start", unit)
+        begin = time.monotonic()
+        self.systemctl("stop", unit)
+        self.assertLess(time.monotonic() - begin, 10)
+        self.assertEqual(self.wait_state("web", "exited")["ExitSignal"], "KILL")
+
+    def test_the_container_s_time_may_be_longer_than_the_unit_s(self):
+        script = "trap 'sleep 3; exit 5' TERM; while :; do sleep 1000 & wait $!; done"
+        unit = self.write_script("web", script, "StopTimeout=30")
+        self.drop_in(unit, "[Service]", "TimeoutStopSec=1")
+        self.systemctl("start", unit)
+        wait_traps(self.main_pid(unit), script)
+        self.systemctl("stop", unit)
+        self.assertEqual(self.wait_state("web", "exited")["ExitCode"], 5)
+
+    def test_moorctl_s_time(self):
+        unit = self.write("web", f"Exec={SLEEP}", "StopTimeout=1min")
+        self.systemctl("start", unit)
+        begin = time.monotonic()
+        lib.moorctl("stop", "-t", "1", "web")
+        self.assertLess(time.monotonic() - begin, 20)
+        self.assertEqual(self.systemctl("is-active", unit, check=False).returncode, 3)
+
+
+class MistakesTest(UnitsTestCase):
+    def test_a_mistake_in_the_file(self):
+        unit = self.write("web", "Volume=data:/data", "Colour=red")
+        text = self.start_fails(unit)
+        self.assertTrue(text.startswith(f"InvalidConfiguration: {CONTAINERS}/web.conf:4: There is no key Colour="), text)
+        self.assertIn("web.conf:4: There is no key Colour=", lib.journal("-u", unit))
+        result = lib.moorctl("verify", "web", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertEqual(len(result.stderr.splitlines()), 2)
+        self.assertIn("web.conf:3: Volume=", result.stderr)
+
+    def test_no_file(self):
+        unit = self.write("web")
+        os.rename(f"{CONTAINERS}/web.conf", f"{CONTAINERS}/other.conf")
+        self.addCleanup(lambda: os.path.exists(f"{CONTAINERS}/other.conf") and os.unlink(f"{CONTAINERS}/other.conf"))
+        text = self.start_fails(unit)
+        os.rename(f"{CONTAINERS}/other.conf", f"{CONTAINERS}/web.conf")
+        self.assertIn(f"NoSuchFile: There is no file {CONTAINERS}/web.conf.", text)
+
+    def test_no_image(self):
+        unit = self.write("web", "Pull=never", image="localhost:1/nothing:here")
+        self.assertTrue(self.start_fails(unit).startswith("NoSuchImage: "))
+        self.assertEqual(lib.unit_properties("moored-image@web.service", "Result")["Result"], "success")
+
+    def test_no_command(self):
+        unit = self.write("web", "Exec=/nonsense")
+        self.assertTrue(self.start_fails(unit).startswith("CommandNotFound: "))
+        # The unit is its owner's: it stays failed.
+        self.assertEqual(self.inspect("web")["State"], "created")
+
+    def test_what_moored_knows(self):
+        self.write("web", "AddCapability=CAP_NONSENSE")
+        result = lib.moorctl("verify", "web", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("web: CapabilitiesAdd: there is no capability \"CAP_NONSENSE\"", result.stderr)
+        self.write("web", "Volume=/nonexistent:/data")
+        self.assertIn("/nonexistent", lib.moorctl("verify", "web", check=False).stderr)
+        self.write("web", image="UPPER")
+        self.assertIn("web: ", lib.moorctl("verify", "web", check=False).stderr)
+
+    def test_verify(self):
+        self.write("web", f"Exec={SLEEP}", "Volume=/srv:/data:ro", "User=1000", "AddCapability=NET_ADMIN")
+        self.write("other", "Exec=true")
+        self.assertEqual(lib.moorctl("verify").stderr, "")
+        self.assertEqual(lib.moorctl("verify", "web", f"{CONTAINERS}/other.conf").stderr, "")
+        self.write("other", "Exec=\"true")
+        self.assertEqual(lib.moorctl("verify", check=False).returncode, 1)
+        self.assertEqual(lib.moorctl("verify", "web").returncode, 0)
+        self.assertEqual(lib.moorctl("verify", "nonexistent", check=False).returncode, 1)
+        with daemon_away():
+            result = lib.moorctl("verify", "web", check=False)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("moored does not run", result.stderr)
+
+    def test_arguments_of_the_bus(self):
+        for options, text in ((["Unit", "s", "moored@other.service"], "the unit of container"),
+                              (["Unit", "s", "moored@web.service", "AutoRemove", "b", "true"], "AutoRemove")):
+            result = lib.busctl_call("/org/moored1/namespace/default", "org.moored1.Namespace", "CreateContainer",
+                                     "ssa{sv}", "web", BUSYBOX, len(options) // 3, *options, check=False)
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn(text, result.stderr)
+
+
+class RecoveryTest(UnitsTestCase):
+    def test_the_daemon_is_away(self):
+        unit = self.write("web", f"Exec={SLEEP}")
+        self.systemctl("start", unit)
+        before = self.inspect("web")
+        with daemon_away():
+            pass
+        after = self.inspect("web")
+        self.assertEqual((after["State"], after["LeaderPID"], after["Unit"]), ("running", before["LeaderPID"], unit))
+        self.systemctl("kill", "--signal=KILL", unit)
+        self.assertEqual(self.wait_state("web", "exited")["ExitSignal"], "KILL")
+
+    def test_an_exit_while_the_daemon_is_away(self):
+        unit = self.write("web", "Exec=sh -c 'sleep 2; exit 9'")
+        self.systemctl("start", unit)
+        with daemon_away():
+            lib.wait_until(lambda: lib.unit_properties(unit, "ActiveState")["ActiveState"] == "failed",
+                           what="it has ended")
+        self.assertEqual(self.wait_state("web", "exited")["ExitCode"], 9)
+
+    def test_the_start_brings_the_daemon_back(self):
+        unit = self.write("web", f"Exec={SLEEP}")
+        self.systemctl("stop", "moored.service")
+        self.systemctl("start", unit)
+        self.assertNotEqual(lib.moored_pid(), 0)
+        self.assertEqual(self.inspect("web")["State"], "running")
+
+    def test_daemon_reload_and_reexec(self):
+        unit = self.write("web", f"Exec={SLEEP}")
+        self.systemctl("start", unit)
+        pid = self.main_pid(unit)
+        for _ in range(3):
+            self.systemctl("daemon-reload")
+            self.systemctl("daemon-reexec")
+        self.assertEqual(self.inspect("web")["LeaderPID"], pid)
+        self.systemctl("restart", unit)
+        self.assertEqual(self.inspect("web")["LeaderPID"], self.main_pid(unit))
+
+    def test_reloads_during_starts(self):
+        unit = self.write("web", f"Exec={SLEEP}")
+        for _ in range(5):
+            self.systemctl("restart", "--no-block", unit)
+            self.systemctl("daemon-reload")
+            lib.wait_until(lambda: lib.unit_properties(unit, "ActiveState")["ActiveState"] == "active",
+                           what="it is active")
+            lib.wait_until(lambda: self.inspect("web")["LeaderPID"] == self.main_pid(unit), what="moored knows it")
+        self.assertEqual(self.inspect("web")["State"], "running")
+
+
+class SocketTest(UnitsTestCase):
+    images = (BUSYBOX, NGINX)
+
+    def socket(self, name, *lines):
+        unit = f"moored@{name}.socket"
+        self.drop_in(unit, "[Socket]", *lines)
+        return unit
+
+    def test_nginx(self):
+        unit = self.write("web", "Network=none", "Environment=NGINX=3;", image=NGINX)
+        socket = self.socket("web", "ListenStream=127.0.0.1:80")
+        with open("/etc/moored/containers/web.conf", "a", encoding="ascii") as f:
+            f.write("Exec=sh -c \"sed -i 's/listen 80 /listen 127.0.0.1:80 /' /etc/nginx/sites-enabled/default; "
+                    "exec nginx -g 'daemon off;'\"\n")
+        self.systemctl("enable", "--now", socket)
+        self.assertEqual(self.systemctl("is-active", unit, check=False).stdout, "inactive\n")
+        self.assertIn("Welcome to nginx!", self.get(80))
+        self.assertEqual(self.systemctl("is-active", unit).stdout, "active\n")
+        self.assertIn(f"TriggeredBy: ● {socket}", self.systemctl("status", unit).stdout)
+        self.assertIn(f"Triggers: ● {unit}", self.systemctl("status", socket).stdout)
+        self.systemctl("restart", unit)
+        self.assertIn("Welcome to nginx!", self.get(80))
+        # Asked to end by the image's signal it ends as it should, and comes back with the next connection.
+        self.systemctl("stop", unit)
+        self.assertEqual(self.wait_state("web", "exited")["ExitCode"], 0)
+        self.assertIn("Welcome to nginx!", self.get(80))
+
+    def test_what_the_container_gets(self):
+        self.write("web", "Exec=sh -c 'env; ls -l /proc/self/fd; echo the end; sleep 1000'")
+        socket = self.socket("web", "ListenStream=/run/moored-test.sock", "ListenDatagram=/run/moored-test-2.sock",
+                             "FileDescriptorName=two", "RemoveOnStop=yes")
+        self.systemctl("start", socket)
+        self.systemctl("start", "moored@web.service")
+        lib.wait_until(lambda: "the end" in lib.moorctl("logs", "web").stdout, what="it has spoken")
+        log = lib.moorctl("logs", "web").stdout
+        self.assertEqual(log.count("socket:"), 4)  # stdout, stderr, and these
+        lines = log.splitlines()
+        for line in ("LISTEN_FDS=2", "LISTEN_PID=1", "LISTEN_FDNAMES=two:two"):
+            self.assertIn(line, lines)
+        self.assertNotIn("NOTIFY_SOCKET", log)
+
+    def test_without_a_socket(self):
+        self.write("web", "Exec=sh -c 'env; echo end; sleep 1000'")
+        self.systemctl("start", "moored@web.service")
+        lib.wait_until(lambda: "end" in lib.moorctl("logs", "web").stdout, what="it has spoken")
+        self.assertNotIn("LISTEN_", lib.moorctl("logs", "web").stdout)
+
+
+class ImageTest(UnitsTestCase):
+    def test_a_slow_pull_does_not_eat_the_start_timeout(self):
+        layer = lib.Tar().directory("bin").file("bin/busybox", open("/bin/busybox", "rb").read(), mode=0o755)
+        image = lib.Image([layer], config={"Cmd": ["/bin/busybox", "sleep", "1000"]})
+        with lib.FaultyRegistry({"slow:test": image}) as registry:
+            reference = registry.reference("slow:test")
+            registry.fault("/blobs/", "slow", rate=400 << 10)
+            self.addCleanup(lib.moorctl, "rmi", "--force", reference, check=False)
+            unit = self.write("web", image=reference)
+            self.drop_in(unit, "[Service]", "TimeoutStartSec=1")
+            begin = time.monotonic()
+            self.systemctl("start", unit)
+            self.assertGreater(time.monotonic() - begin, 2)
+        self.assertEqual(self.inspect("web")["State"], "running")
+        self.assertIn("Pulling", lib.journal("-u", "moored-image@web.service"))
+
+    def test_pull_always(self):
+        def image(text):
+            return lib.Image([lib.Tar().directory("bin").file("bin/busybox", open("/bin/busybox", "rb").read(),
+                                                              mode=0o755)],
+                             config={"Cmd": ["/bin/busybox", "echo", text]})
+
+        with lib.FaultyRegistry({"moving:test": image("first")}) as registry:
+            reference = registry.reference("moving:test")
+            self.addCleanup(lib.moorctl, "rmi", "--force", reference, check=False)
+            unit = self.write("web", image=reference)
+            begin = time.time()
+            self.systemctl("start", unit)
+            registry.add("moving:test", image("second"))
+            self.wait_state("web", "exited")
+            self.systemctl("start", unit)
+            self.wait_state("web", "exited")
+            self.write("web", "Pull=always", image=reference)
+            self.systemctl("start", unit)
+            self.wait_state("web", "exited")
+            lib.wait_until(lambda: "second" in lib.journal("-u", unit, since=begin), what="the new image has run")
+        log = lib.journal("-t", "web", "--output=cat", since=begin).split()
+        self.assertEqual(log, ["first", "first", "second"])
+        # Where the registry cannot be reached, what is here runs.
+        self.systemctl("start", unit)
+        self.assertEqual(self.wait_state("web", "exited")["ExitCode"], 0)
