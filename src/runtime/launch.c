@@ -32,6 +32,7 @@
 #include "runtime/plan-prepare.h"
 #include "runtime/preserve.h"
 #include "runtime/prepare.h"
+#include "runtime/record.h"
 #include "runtime/self.h"
 
 /* What the launcher's init is not: set up by its parent, or with hooks. */
@@ -120,7 +121,7 @@ static int announce(pid_t pid, bool ready, const char *notes, Error *reterr_erro
         return 0;
 }
 
-static int launch_run(Prepared *p, const char *bundle, Error *reterr_error) {
+static int launch_run(Prepared *p, const char *bundle, bool record, Error *reterr_error) {
         _cleanup_(system_launch_done) SystemLaunch system = SYSTEM_LAUNCH_NULL;
         _cleanup_close_ int sock = -EBADF, fd = -EBADF;
         PreservedFds preserved;
@@ -162,6 +163,11 @@ static int launch_run(Prepared *p, const char *bundle, Error *reterr_error) {
         r = announce(pid, !waits, m.text, reterr_error);
         if (r < 0)
                 return r;
+        if (record) {
+                r = record_start(bundle, pid, reterr_error);
+                if (r < 0)
+                        return r;
+        }
         r = init_continue(sock, reterr_error);
         return r < 0 || !waits ? r : system_launch_wait(&system, reterr_error);
 }
@@ -175,7 +181,7 @@ static void report(const Error *e, bool journal) {
                 dprintf(STDERR_FILENO, "mooring: %s\n", error_message(e));
 }
 
-int launch(char *argv[], const char *bundle) {
+int launch(char *argv[], const char *bundle, bool record) {
         _cleanup_(prepared_done) Prepared p = PREPARED_INIT;
         _cleanup_error_ Error e = ERROR_NULL;
         _cleanup_free_ char *path = NULL;
@@ -191,7 +197,7 @@ int launch(char *argv[], const char *bundle) {
                 (void) journal_stream_split_stderr(basename(bundle));
         if (r >= 0) {
                 path = realpath(bundle, NULL);
-                r = path ? launch_run(&p, path, &e)
+                r = path ? launch_run(&p, path, record, &e)
                          : error_set_errno(&e, -errno, "Cannot find the bundle \"%s\": %m", bundle);
         }
         if (r >= 0)

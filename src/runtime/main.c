@@ -10,6 +10,7 @@
 #include "runtime/command.h"
 #include "runtime/init.h"
 #include "runtime/launch.h"
+#include "runtime/record.h"
 #include "runtime/report.h"
 
 #define ROOT_SYSTEM "/run/mooring"
@@ -237,15 +238,20 @@ int main(int argc, char *argv[]) {
 
         /* The units' way in: nothing but this on it. */
         if (argc >= 2 && streq(argv[1], "launch")) {
-                if (argc != 3) {
+                bool record = argc > 2 && streq(argv[2], "--record");
+
+                if (argc != 3 + record) {
                         fprintf(stderr,
                                 "mooring: \"launch\" takes one argument, the bundle. See mooring --help.\n");
                         return EXIT_LAUNCH_FAILED;
                 }
-                return launch(argv, argv[2]);
+                return launch(argv, argv[2 + record], record);
         }
         if (argc == 3 && streq(argv[1], "stop"))
                 return launch_stop(argv[2]);
+        /* … and out. */
+        if (argc == 3 && streq(argv[1], "record-exit"))
+                return record_exit(argv[2]);
         /* What can be done ahead of it. */
         if (argc == 3 && streq(argv[1], "prepare-seccomp"))
                 return launch_prepare_seccomp(argv[2]);
