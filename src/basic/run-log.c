@@ -238,7 +238,11 @@ static int drop_all(int fd) {
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++)
-                dropped.n += records[i].type == RUN_DROPPED ? records[i].n : records[i].type == RUN_START;
+                if (records[i].type == RUN_DROPPED)
+                        dropped.n += records[i].n;
+                else if (records[i].type == RUN_START)
+                        /* It may be said twice. */
+                        dropped.n += i == 0 || !streq(records[i].invocation_id, records[i - 1].invocation_id);
         if (ftruncate(fd, 0) < 0)
                 return -errno;
         return write_line(fd, &dropped);

@@ -221,6 +221,14 @@ static int property_get_auto_remove(sd_bus *bus, const char *path, const char *i
         return sd_bus_message_append(reply, "b", (int) c->row.auto_remove);
 }
 
+static int property_get_restart_policy(sd_bus *bus, const char *path, const char *interface,
+                                       const char *property, sd_bus_message *reply, void *userdata,
+                                       sd_bus_error *ret_error) {
+        const Container *c = userdata;
+
+        return bus_append_string(reply, isempty(c->options.restart) ? "no" : c->options.restart);
+}
+
 static int property_get_network(sd_bus *bus, const char *path, const char *interface, const char *property,
                                 sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Container *c = userdata;
@@ -345,6 +353,9 @@ static const sd_bus_vtable container_vtable[] = {
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("AutoRemove", "b", property_get_auto_remove, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("RestartPolicy", "s", property_get_restart_policy, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("RestartCount", "u", NULL, offsetof(Container, row.restart_count),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Network", "s", property_get_network, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Log", "s", property_get_log, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Runtime", "s", property_get_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -121,6 +121,7 @@ static int parse_mounts(sd_bus_message *m, const BusOption *o, void *target, Err
         CONTAINER_OPTION("StopSignal", "s", bus_option_string, stop_signal),                  \
         CONTAINER_OPTION("StopTimeoutUSec", "t", bus_option_uint64, stop_timeout_usec),       \
         CONTAINER_OPTION("AutoRemove", "b", bus_option_bool, auto_remove),                    \
+        CONTAINER_OPTION("Restart", "s", bus_option_string, restart),                         \
         CONTAINER_OPTION("Platform", "s", bus_option_string, platform),                       \
         CONTAINER_OPTION("Log", "s", bus_option_string, log),                                 \
         CONTAINER_OPTION("Machine", "b", bus_option_bool, machine),                           \

@@ -30,6 +30,12 @@ static char *bundle_name(const char *ns, const char *id, const char *file) {
         return file ? strjoin(ns, "/", id, "/", file) : strjoin(ns, "/", id);
 }
 
+int bundle_open(int containers_fd, const char *ns, const char *id) {
+        _cleanup_free_ char *name = bundle_name(ns, id, NULL);
+
+        return name ? open_beneath_nofollow(containers_fd, name, O_RDONLY | O_DIRECTORY, 0) : -ENOMEM;
+}
+
 bool bundle_exists(int containers_fd, const char *ns, const char *id) {
         _cleanup_free_ char *name = bundle_name(ns, id, "config.json");
         struct stat st;
@@ -170,15 +176,12 @@ static int read_json(int fd, const char *name, json_t **ret) {
 }
 
 int bundle_read_spec(int containers_fd, const char *ns, const char *id, char **ret) {
-        _cleanup_free_ char *name = bundle_name(ns, id, NULL);
         _cleanup_json_ json_t *j = NULL, *profile = NULL;
         _cleanup_close_ int fd = -EBADF;
         char *text;
         int r;
 
-        if (!name)
-                return -ENOMEM;
-        r = fd = open_beneath_nofollow(containers_fd, name, O_RDONLY | O_DIRECTORY, 0);
+        r = fd = bundle_open(containers_fd, ns, id);
         if (r >= 0)
                 r = read_json(fd, "config.json", &j);
         if (r >= 0)
@@ -197,12 +200,9 @@ int bundle_read_spec(int containers_fd, const char *ns, const char *id, char **r
 }
 
 int bundle_write_record(int containers_fd, const char *ns, const char *id, const char *text) {
-        _cleanup_free_ char *name = bundle_name(ns, id, NULL);
         _cleanup_close_ int fd = -EBADF;
 
-        if (!name)
-                return -ENOMEM;
-        fd = open_beneath_nofollow(containers_fd, name, O_RDONLY | O_DIRECTORY, 0);
+        fd = bundle_open(containers_fd, ns, id);
         return fd < 0 ? fd : write_file_atomic_at(fd, "record.json", text, strlen(text), 0600, false);
 }
 

@@ -14,6 +14,7 @@
 
 /* containers_fd: <runtime>/containers. */
 char *bundle_path(const char *runtime_dir, const char *ns, const char *id);
+int bundle_open(int containers_fd, const char *ns, const char *id); /* its directory */
 bool bundle_exists(int containers_fd, const char *ns, const char *id);
 typedef struct BundleContent {
         const char *config;

@@ -29,6 +29,9 @@ struct ContainerManager {
         SeccompStore *seccomp;
         uint64_t stop_timeout_usec;
         char *network;
+        bool host_stops; /* the host is going down */
+        char **boot_queue; /* "ns/id" of those that are to be started after the boot */
+        size_t boot_next, boot_inflight;
         bool unreadable; /* there is a record that was ignored: what seems to belong to nobody may be its */
         bool recovering; /* from container_manager_load() to container_manager_recovered() */
 };
@@ -59,6 +62,7 @@ typedef struct ContainerWork {
         bool start_waits;     /* for the old unit to be gone */
         bool stop_requested;  /* "container/stopped" at its end; while starting: stop it then */
         uint64_t stop_timeout_usec;
+        bool begun;      /* the next run is the first of a start that was asked for */
         bool restart;    /* start it again at its end */
         bool remove;     /* remove it at its end */
         bool released;   /* the ended unit was given back */
@@ -99,12 +103,20 @@ void container_follow_unit(Container *c);
 void container_take_control_group(Container *c, const UnitStatus *status);
 uint64_t container_stop_timeout(const Container *c);
 void container_record_start(Container *c, const UnitStatus *status);
+/* The row and the event of an end, nothing else: the container may go on with another run. */
+int container_record_end(Container *c, const UnitStatus *status, const char *result);
+/* And that was the last: state, unit, waiters. recorded: what container_record_end() returned. */
+void container_ended(Container *c, int recorded);
+/* Writes the row, in one with the event (NULL: none). */
+int container_record(Container *c, int (*event)(Container *c));
 /* The same for one that runs: a stop that came too early for it follows. */
 void container_started(Container *c, const UnitStatus *status);
 /* status NULL: nothing is known of its end but result. */
 void container_record_exit(Container *c, const UnitStatus *status, const char *result);
 void container_release_unit(Container *c);
 bool container_restarts(const Container *c);
+/* What is said of an end that nobody saw: "lost", or "reboot". */
+const char *container_lost_result(const Container *c);
 /* A start that nobody here waits for has failed, or PID 1 has lost the unit. */
 void container_start_failed(Container *c, const Error *error);
 /* The unit of the last run is gone: its name is free. */
@@ -118,3 +130,21 @@ void container_set_paused(Container *c, bool paused);
 /* The same by what its control group says; adopted: without an event. */
 void container_take_frozen(Container *c, bool adopted);
 int container_thaw_for_stop(Container *c, Error *reterr_error);
+
+/* restart.c */
+static inline bool container_repeats(const Container *c) {
+        return c->restart.policy != RESTART_NO;
+}
+/* A start that somebody asked for is about to follow. */
+void container_begin_runs(Container *c);
+/* Takes over what launcher and record-exit have written since. invocation: is it among what they wrote? */
+bool container_take_runs(Container *c, const char *invocation);
+/* PID 1 says that it runs, and no line is there yet. */
+void container_add_run(Container *c, const UnitStatus *u);
+/* PID 1 is about to start it again: once too often? */
+void container_limit_runs(Container *c);
+/* Somebody else ended what would have gone on: that counts as stopped. */
+void container_settle_runs(Container *c);
+/* After a boot: is it to be started? */
+bool container_wanted(const Container *c);
+void container_start_wanted(ContainerManager *m);

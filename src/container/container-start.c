@@ -43,15 +43,10 @@ static char *container_slice(const Container *c) {
 }
 
 bool container_restarts(const Container *c) {
-        const char *restart = container_options_get_property(&c->options, "Restart");
-
-        if (c->options.unit) /* its owner decides, at any time */
-                return true;
-        return !isempty(restart) && !streq(restart, "no");
+        return c->options.unit /* its owner decides, at any time */ || container_repeats(c);
 }
 
-/* The row and what is to be told with it, as one. */
-static int container_record(Container *c, int (*event)(Container *c)) {
+int container_record(Container *c, int (*event)(Container *c)) {
         _cleanup_transaction_ StoreTransaction t = {};
         int r;
 
@@ -89,6 +84,9 @@ void container_record_start(Container *c, const UnitStatus *status) {
         c->row.started_usec = status->exec_main_start_usec ?: now_usec(CLOCK_REALTIME);
         c->row.finished_usec = 0;
         c->row.exit_code = -1;
+        c->row.stopped = false;
+        c->row.restart_count = container_repeats(c) && !c->work->begun ? c->row.restart_count + 1 : 0;
+        c->work->begun = false;
         (void) free_and_strdup(&c->row.exit_signal, NULL);
         (void) free_and_strdup(&c->row.result, NULL);
         if (free_and_strdup(&c->row.boot_id, c->manager->boot_id) < 0 ||
@@ -100,7 +98,7 @@ void container_record_start(Container *c, const UnitStatus *status) {
 
         container_take_control_group(c, status);
         (void) container_record(c, record_started_event);
-        container_set_state(c, CONTAINER_RUNNING);
+        container_set_state(c, c->state == CONTAINER_STOPPING ? CONTAINER_STOPPING : CONTAINER_RUNNING);
 }
 
 static int record_exited_event(Container *c) {
@@ -130,6 +128,10 @@ static void take_exit_data(Container *c, const UnitStatus *status, const char *r
         }
 
         c->row.exit_code = code;
+        c->row.stopped = c->work->stop_requested;
+        /* It was stopped by PID 1, or ended just before that. */
+        if (c->manager->host_stops && !c->work->stop_requested)
+                result = "reboot";
         c->row.finished_usec = status && status->exec_main_exit_usec > 0 ? status->exec_main_exit_usec
                                                                          : now_usec(CLOCK_REALTIME);
         if (free_and_strdup(&c->row.exit_signal, signal_name) < 0 ||
@@ -156,7 +158,8 @@ uint64_t container_stop_timeout(const Container *c) {
 static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *ret) {
         _cleanup_(unit_spec_done) UnitSpec u = { .stdio = *stdio };
         _cleanup_free_ char *bundle = bundle_path(c->manager->runtime_dir, c->row.ns, c->row.id);
-        const char *const argv[] = { MOORING_PATH, "launch", bundle };
+        const char *const argv[] = { MOORING_PATH, "launch", container_repeats(c) ? "--record" : bundle,
+                                     container_repeats(c) ? bundle : NULL };
         int r;
 
         if (!bundle)
@@ -170,8 +173,18 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
         if (!u.name || !u.description || !u.slice || !u.syslog_identifier)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < ELEMENTSOF(argv); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(argv) && argv[i]; i++) {
                 r = strv_extend(&u.exec_start, argv[i]);
+                if (r < 0)
+                        return r;
+        }
+        if (container_repeats(c)) {
+                u.restart = c->restart;
+                r = strv_extend(&u.exec_stop_post, MOORING_PATH);
+                if (r >= 0)
+                        r = strv_extend(&u.exec_stop_post, "record-exit");
+                if (r >= 0)
+                        r = strv_extend(&u.exec_stop_post, bundle);
                 if (r < 0)
                         return r;
         }
@@ -244,7 +257,10 @@ void container_start_failed(Container *c, const Error *error) {
 }
 
 void container_started(Container *c, const UnitStatus *status) {
-        container_record_start(c, status);
+        if (!container_repeats(c))
+                container_record_start(c, status);
+        else if (!container_take_runs(c, status->invocation_id)) /* it may be on its next run already */
+                container_add_run(c, status);
         if (c->work->stop_requested || c->work->remove)
                 (void) container_stop(c, c->work->stop_timeout_usec, NULL, NULL, NULL);
 }
@@ -280,6 +296,7 @@ static int launch(Container *c, const ContainerStdio *stdio, Error *reterr_error
         r = build_unit_spec(c, stdio, &u);
         if (r < 0)
                 return r;
+        container_begin_runs(c);
         r = m->backend->start(m->backend_userdata, &u, on_started, c);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to ask systemd for unit %s: %m", c->unit);
@@ -441,10 +458,7 @@ int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc fun
 
 /* -- the end ------------------------------------------------------------------------------------ */
 
-void container_record_exit(Container *c, const UnitStatus *status, const char *result) {
-        static const ContainerStdio none = { -EBADF, -EBADF, -EBADF };
-        _cleanup_error_ Error error = ERROR_NULL;
-        bool restart = c->work->restart && !c->work->remove;
+int container_record_end(Container *c, const UnitStatus *status, const char *result) {
         int r;
 
         take_exit_data(c, status, result);
@@ -452,7 +466,6 @@ void container_record_exit(Container *c, const UnitStatus *status, const char *r
         (void) free_and_strdup(&c->control_group, NULL);
         strv_free(c->live_limits);
         c->live_limits = NULL;
-        c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
         r = container_record(c, record_exited_event);
         if (!c->row.auto_remove) {
                 int k = container_write_record(c);
@@ -461,6 +474,18 @@ void container_record_exit(Container *c, const UnitStatus *status, const char *r
                         log_debug_errno(k, "Failed to write the record of container %s, ignoring: %m",
                                         c->row.id);
         }
+        return r;
+}
+
+void container_ended(Container *c, int recorded) {
+        static const ContainerStdio none = { -EBADF, -EBADF, -EBADF };
+        _cleanup_error_ Error error = ERROR_NULL;
+        bool restart = c->work->restart && !c->work->remove;
+        int r;
+
+        c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
+        if (container_repeats(c))
+                container_settle_runs(c);
         c->work->stop_requested = c->work->restart = false;
         if (c->row.auto_remove && !restart)
                 c->work->remove = true;
@@ -468,7 +493,7 @@ void container_record_exit(Container *c, const UnitStatus *status, const char *r
 
         /* Without a record PID 1 is the only one who knows: it keeps the unit until the name is wanted
          * again. */
-        if (r >= 0)
+        if (recorded >= 0)
                 container_release_unit(c);
         if (c->work->remove)
                 container_schedule_drop(c);
@@ -483,6 +508,10 @@ void container_record_exit(Container *c, const UnitStatus *status, const char *r
                         container_start_failed(c, &error);
                 }
         }
+}
+
+void container_record_exit(Container *c, const UnitStatus *status, const char *result) {
+        container_ended(c, container_record_end(c, status, result));
 }
 
 /* -- stop and kill ------------------------------------------------------------------------------ */
@@ -509,7 +538,7 @@ static void stop_failed(Container *c, const Error *error) {
         c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
         c->work->stop_requested = c->work->restart = c->work->remove = false;
         if (c->state == CONTAINER_STOPPING)
-                container_set_state(c, CONTAINER_RUNNING);
+                container_set_state(c, c->row.finished_usec > 0 ? CONTAINER_RESTARTING : CONTAINER_RUNNING);
         container_answer(c, WAITER_START | WAITER_STOP | WAITER_REMOVE, error);
 }
 
@@ -603,7 +632,7 @@ static int begin_stop(Container *c, uint64_t timeout_usec, Error *reterr_error) 
 
         if (c->state == CONTAINER_PAUSED)
                 r = container_thaw_for_stop(c, reterr_error);
-        else if (c->state == CONTAINER_RUNNING)
+        else if (c->state != CONTAINER_STOPPING)
                 r = send_stop_signal(c, timeout_usec, reterr_error);
         if (r < 0)
                 return r;
@@ -662,7 +691,8 @@ int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void
 int container_restart(Container *c, ContainerFunc func, void *userdata, Error *reterr_error) {
         int r;
 
-        if ((c->state != CONTAINER_RUNNING && c->state != CONTAINER_PAUSED) || c->work->remove)
+        if ((c->state != CONTAINER_RUNNING && c->state != CONTAINER_PAUSED && c->state != CONTAINER_RESTARTING) ||
+            c->work->remove)
                 return container_start(c, NULL, func, userdata, reterr_error);
 
         r = container_stop(c, UINT64_MAX, NULL, NULL, reterr_error);

@@ -34,7 +34,8 @@
 static const char *const container_state_table[_CONTAINER_STATE_MAX] = {
         [CONTAINER_CREATED] = "created", [CONTAINER_STARTING] = "starting",
         [CONTAINER_RUNNING] = "running", [CONTAINER_PAUSED] = "paused",
-        [CONTAINER_STOPPING] = "stopping", [CONTAINER_EXITED] = "exited",
+        [CONTAINER_STOPPING] = "stopping", [CONTAINER_RESTARTING] = "restarting",
+        [CONTAINER_EXITED] = "exited",
 };
 DEFINE_STRING_TABLE(container_state, ContainerState);
 
@@ -59,6 +60,7 @@ void unit_spec_done(UnitSpec *u) {
         free(u->description);
         free(u->slice);
         strv_free(u->exec_start);
+        strv_free(u->exec_stop_post);
         strv_free(u->environment);
         strv_free(u->log_extra_fields);
         free(u->syslog_identifier);
@@ -145,6 +147,9 @@ int container_new(ContainerManager *m, const ContainerRow *row, const ContainerO
         c->command = strv_copy(process->args);
         if (!c->unit || !c->command)
                 return -ENOMEM;
+        if (restart_parse(options->restart, &c->restart) < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "There is no restart policy \"%s\".",
+                                 options->restart);
         if (strlen(c->unit) > UNIT_NAME_LENGTH_MAX)
                 return error_set(
                                 reterr_error, -EINVAL, "InvalidArgument",
@@ -407,6 +412,7 @@ ContainerManager *container_manager_free(ContainerManager *m) {
         hashmap_free(m->containers);
         hashmap_free(m->by_unit);
         hashmap_free(m->units);
+        strv_free(m->boot_queue);
         seccomp_store_free(m->seccomp);
         safe_close(m->containers_fd);
         free(m->runtime_dir);

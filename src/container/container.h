@@ -10,6 +10,9 @@
  *   any ──container_remove──▶ (gone)
  *
  * A running one may be paused (pause.c): frozen by PID 1, or by somebody else.
+ *
+ * With a restart policy, PID 1 starts it again: running ──its process ended──▶ restarting ──▶ running … until it
+ * is stopped, or the policy is content: then exited. See restart.c.
  */
 
 #include <systemd/sd-event.h>
@@ -32,11 +35,30 @@ typedef enum ContainerState {
         CONTAINER_RUNNING,
         CONTAINER_PAUSED, /* runs, but is frozen */
         CONTAINER_STOPPING,
+        CONTAINER_RESTARTING, /* has ended, PID 1 will start it again */
         CONTAINER_EXITED,
         _CONTAINER_STATE_MAX,
         _CONTAINER_STATE_INVALID = -EINVAL,
 } ContainerState;
 DECLARE_STRING_TABLE(container_state, ContainerState);
+
+typedef enum RestartPolicy {
+        RESTART_NO,
+        RESTART_ON_FAILURE,
+        RESTART_ALWAYS,
+        RESTART_UNLESS_STOPPED, /* like always, but for what somebody has stopped before the host was booted */
+        _RESTART_POLICY_MAX,
+        _RESTART_POLICY_INVALID = -EINVAL,
+} RestartPolicy;
+DECLARE_STRING_TABLE(restart_policy, RestartPolicy);
+
+typedef struct Restart {
+        RestartPolicy policy;
+        uint32_t max; /* on-failure: how often; 0: without end */
+} Restart;
+#define RESTART_MAX 1000000U
+/* "no", "on-failure", "on-failure:5", "always", "unless-stopped"; NULL and "" are "no". -EINVAL, -ERANGE. */
+int restart_parse(const char *text, Restart *ret);
 
 typedef struct ContainerMount {
         char *type;        /* "bind" or "tmpfs" */
@@ -67,6 +89,7 @@ typedef struct ContainerOptions {
         char *stop_signal;          /* "TERM" */
         uint64_t stop_timeout_usec; /* UINT64_MAX: default (10 s) */
         bool auto_remove;
+        char *restart; /* as restart_parse() has it */
         char *platform;
         char *log; /* where output goes that nobody gave a descriptor for: "journal" (NULL), "none", "file:PATH" */
         bool machine;  /* it is registered with systemd-machined */
@@ -111,6 +134,8 @@ typedef struct UnitSpec {
         char *description;
         char *slice;
         char **exec_start;
+        char **exec_stop_post; /* run after each end; or NULL */
+        Restart restart;
         char **environment;
         char **log_extra_fields; /* "MOORED_CONTAINER=…" */
         char *syslog_identifier;
@@ -166,6 +191,7 @@ struct Container {
         ContainerManager *manager; /* weak */
         ContainerRow row;
         ContainerOptions options;
+        Restart restart;
         ContainerState state;
         char *unit;                 /* moored-<ns>-<id>.service, or options.unit */
         uint32_t leader_pid;        /* 0: none */
@@ -191,9 +217,12 @@ int container_restore_records(Store *store, const char *runtime_dir, const char 
 /* At start: load the records; the units that exist are given by unit/ through container_unit_changed() after
  * this, then container_manager_recovered(): containers without a unit that had been running are recorded as
  * ended ("lost" or by reboot), those that ended meanwhile get their exit code, auto-remove ones are removed,
- * bundles and snapshots without a record are dropped. */
+ * bundles and snapshots without a record are dropped, and those that their restart policy wants back after a boot
+ * are started. */
 int container_manager_load(ContainerManager *m, Error *reterr_error);
 int container_manager_recovered(ContainerManager *m);
+/* unit/ tells that the host is going down: what ends from now on ends by that. */
+void container_manager_host_stops(ContainerManager *m);
 /* unit/ tells every change of a unit moored-*.service. */
 void container_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *status);
 

@@ -42,6 +42,7 @@ void container_options_done(ContainerOptions *o) {
         strv_free(o->cap_add);
         strv_free(o->cap_drop);
         free(o->stop_signal);
+        free(o->restart);
         free(o->platform);
         free(o->log);
         free(o->systemd);
@@ -275,6 +276,24 @@ static int check_log(const char *log, Error *reterr_error) {
                          log);
 }
 
+static int check_restart(const ContainerOptions *o, Error *reterr_error) {
+        Restart restart;
+
+        if (restart_parse(o->restart, &restart) < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Restart: \"%.100s\" is none of \"no\", \"on-failure\", \"on-failure:N\" (N up to %u), "
+                                 "\"always\", \"unless-stopped\".",
+                                 o->restart, RESTART_MAX);
+        if (restart.policy != RESTART_NO && o->unit)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Restart: whether %s is started again is said by its own Restart=.", o->unit);
+        if (restart.policy != RESTART_NO && o->auto_remove)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Restart and AutoRemove contradict each other: a container that is started again "
+                                 "at its end cannot be removed then.");
+        return 0;
+}
+
 int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
         const struct {
                 const char *option;
@@ -338,6 +357,9 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
         if (o->systemd && !system_mode_is_valid(o->systemd))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Systemd: \"%.100s\" is none of \"true\", \"false\", \"always\".", o->systemd);
+        r = check_restart(o, reterr_error);
+        if (r < 0)
+                return r;
         r = check_capabilities("CapabilitiesAdd", o->cap_add, reterr_error);
         if (r < 0)
                 return r;
@@ -410,6 +432,7 @@ static const JsonField options_fields[] = {
         { "seccompUnconfined", JSON_FIELD_BOOL, offsetof(ContainerOptions, privileged_seccomp) },
         { "stopSignal", JSON_FIELD_STRING, offsetof(ContainerOptions, stop_signal) },
         { "stopTimeoutUSec", JSON_FIELD_UINT64, offsetof(ContainerOptions, stop_timeout_usec) },
+        { "restart", JSON_FIELD_STRING, offsetof(ContainerOptions, restart) },
         { "autoRemove", JSON_FIELD_BOOL, offsetof(ContainerOptions, auto_remove) },
         { "platform", JSON_FIELD_STRING, offsetof(ContainerOptions, platform) },
         { "log", JSON_FIELD_STRING, offsetof(ContainerOptions, log) },

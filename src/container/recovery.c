@@ -70,7 +70,7 @@ static void start_failed_unwatched(Container *c, const UnitStatus *u) {
         container_start_failed(c, &e);
 }
 
-static const char *lost_result(const Container *c) {
+const char *container_lost_result(const Container *c) {
         return streq_ptr(c->row.boot_id, c->manager->boot_id) ? "lost" : "reboot";
 }
 
@@ -130,6 +130,16 @@ static void adopt(Container *c, const UnitStatus *u) {
         container_take_frozen(c, true);
 }
 
+/* The run that is known. */
+static void goes_on(Container *c, const UnitStatus *u) {
+        if (!c->control_group)
+                adopt(c, u);
+        if (c->leader_pid != u->main_pid) {
+                c->leader_pid = u->main_pid;
+                container_set_state(c, c->state);
+        }
+}
+
 static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase phase) {
         if (phase == UNIT_ENDED && !end_is_confirmed(c))
                 return;
@@ -142,12 +152,7 @@ static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase ph
                         container_started(c, u);
                         break;
                 }
-                if (!c->control_group)
-                        adopt(c, u);
-                if (c->leader_pid != u->main_pid) {
-                        c->leader_pid = u->main_pid;
-                        container_set_state(c, c->state);
-                }
+                goes_on(c, u);
                 break;
 
         case UNIT_ENDED:
@@ -159,7 +164,7 @@ static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase ph
                 if (u->exec_main_code != 0 && same_invocation(c, u))
                         container_record_exit(c, u, u->result);
                 else
-                        container_record_exit(c, NULL, lost_result(c));
+                        container_record_exit(c, NULL, container_lost_result(c));
                 break;
 
         case UNIT_STARTING:
@@ -173,6 +178,71 @@ static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase ph
                 /* The next run is another container. */
                 if (c->options.unit && same_invocation(c, u) && startswith(strempty(u->sub_state), "auto-restart"))
                         container_record_exit(c, u, u->result);
+                break;
+        }
+}
+
+/* A run that the log of runs says nothing of. */
+static bool is_new_run(const Container *c, const UnitStatus *u) {
+        return u->invocation_id && !same_invocation(c, u) && u->exec_main_start_usec >= c->row.started_usec;
+}
+
+static bool is_live(const Container *c) {
+        return c->state != CONTAINER_CREATED && c->state != CONTAINER_STARTING && c->state != CONTAINER_EXITED;
+}
+
+/* Of a container that PID 1 starts again. What happened is in the log of its runs, which may be ahead of what PID
+ * 1 has told so far; the unit says whether it goes on. */
+static void repeating_unit_changed(Container *c, const UnitStatus *u, UnitPhase phase) {
+        bool repeats = phase == UNIT_BETWEEN && startswith(strempty(u->sub_state), "auto-restart");
+        bool known = container_take_runs(c, u->invocation_id);
+        int recorded = 0;
+
+        if (!is_live(c)) {
+                if (phase == UNIT_STARTING || repeats) {
+                        if (u->active_enter_usec > 0) {
+                                container_set_state(c, CONTAINER_RESTARTING);
+                                container_limit_runs(c);
+                        } else if (repeats) /* the first start is not tried twice */
+                                start_failed_unwatched(c, u);
+                        else if (c->state != CONTAINER_STARTING)
+                                container_set_state(c, CONTAINER_STARTING);
+                } else if (phase != UNIT_RUNNING)
+                        idle_unit_changed(c, u, phase);
+                else if (!known && is_new_run(c, u))
+                        container_add_run(c, u);
+                return;
+        }
+        if (phase == UNIT_ENDED && !end_is_confirmed(c))
+                return;
+        c->work->confirming = false;
+
+        switch (phase) {
+
+        case UNIT_RUNNING:
+                if (!known && is_new_run(c, u))
+                        container_add_run(c, u);
+                else if (same_invocation(c, u) && c->row.finished_usec == 0)
+                        goes_on(c, u);
+                break;
+
+        case UNIT_STARTING:
+        case UNIT_BETWEEN:
+                if (c->row.finished_usec > 0 && c->state != CONTAINER_STOPPING && c->state != CONTAINER_RESTARTING)
+                        container_set_state(c, CONTAINER_RESTARTING);
+                if (repeats)
+                        container_limit_runs(c);
+                break;
+
+        case UNIT_ENDED:
+        case UNIT_GONE:
+                if (c->row.finished_usec == 0) {
+                        bool told = u->exec_main_code != 0 && same_invocation(c, u);
+
+                        recorded = container_record_end(c, told ? u : NULL,
+                                                        told ? u->result : container_lost_result(c));
+                }
+                container_ended(c, recorded);
                 break;
         }
 }
@@ -220,6 +290,8 @@ void container_unit_changed(ContainerManager *m, const char *unit, const UnitSta
                         container_release_unit(c);
         } else if (c->work->start_pending)
                 return;
+        else if (container_repeats(c))
+                repeating_unit_changed(c, status, phase);
         else if (container_is_alive(c))
                 running_unit_changed(c, status, phase);
         else
@@ -307,11 +379,26 @@ int container_manager_load(ContainerManager *m, Error *reterr_error) {
         return 0;
 }
 
+/* Of a container whose unit is gone. */
+static void recover_runs(Container *c) {
+        int recorded = 0;
+
+        (void) container_take_runs(c, NULL);
+        if (is_live(c)) {
+                if (c->row.finished_usec == 0)
+                        recorded = container_record_end(c, NULL, container_lost_result(c));
+                container_ended(c, recorded);
+        } else if (c->state == CONTAINER_EXITED)
+                container_settle_runs(c); /* we died before that */
+}
+
 static void recover_container(Container *c) {
         bool unit = hashmap_get(c->manager->units, c->unit);
 
+        if (container_repeats(c) && !unit)
+                recover_runs(c);
         if (container_is_alive(c) && !unit)
-                container_record_exit(c, NULL, lost_result(c));
+                container_record_exit(c, NULL, container_lost_result(c));
 
         if (c->state == CONTAINER_EXITED && c->row.auto_remove)
                 c->work->remove = true;
@@ -383,16 +470,20 @@ int container_manager_recovered(ContainerManager *m) {
         Container *c;
         int r;
 
-        m->recovering = false;
         HASHMAP_FOREACH(c, m->containers)
                 recover_container(c);
+        m->recovering = false;
 
         prepare_defaults(m);
-        if (m->unreadable)
-                return 0;
-        r = bundle_foreach(m->containers_fd, drop_bundle, m);
-        if (r < 0)
-                log_debug_errno(r, "Failed to look through the bundles, ignoring: %m");
+        if (!m->unreadable) {
+                r = bundle_foreach(m->containers_fd, drop_bundle, m);
+                if (r < 0)
+                        log_debug_errno(r, "Failed to look through the bundles, ignoring: %m");
+                r = drop_stray_snapshots(m);
+                if (r < 0)
+                        return r;
+        }
 
-        return drop_stray_snapshots(m);
+        container_start_wanted(m);
+        return 0;
 }

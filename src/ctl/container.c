@@ -483,7 +483,7 @@ typedef struct PsOptions {
 
 static bool state_is_live(const char *state) {
         return streq(state, "running") || streq(state, "starting") || streq(state, "stopping") ||
-               streq(state, "paused");
+               streq(state, "paused") || streq(state, "restarting");
 }
 
 /* label=NAME or label=NAME=VALUE */

@@ -515,6 +515,22 @@ static int apply_log_rate(const char *value, void *target, Error *reterr_error) 
         return parse_log_rate(value, &o->limits.properties, reterr_error);
 }
 
+/* The daemon has the numbers' bounds. */
+static int apply_restart(const char *value, void *target, Error *reterr_error) {
+        static const char *const policies[] = { "no", "on-failure", "always", "unless-stopped" };
+        CreateOptions *o = target;
+        bool known = startswith(value, "on-failure:");
+
+        for (size_t i = 0; i < ELEMENTSOF(policies) && !known; i++)
+                known = streq(value, policies[i]);
+        if (!known)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--restart= is one of no, on-failure, on-failure:N, always, unless-stopped, not '%s'.",
+                                 value);
+        o->restart = value;
+        return 0;
+}
+
 static int apply_pull(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
         PullPolicy p = pull_policy_from_string(value);
@@ -634,6 +650,7 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 { "Log", o->log },
                 { "Systemd", o->systemd },
                 { "Unit", o->unit },
+                { "Restart", o->restart },
         };
         int r = 0;
 
@@ -708,7 +725,7 @@ const Option run_options[] = {
         { 0, "network", "none|host", OPTION_STRING, offsetof(CreateOptions, network),
           .help = "Network (default: moored.conf's, none)" },
         { 'p', "property", "NAME=VALUE", OPTION_CUSTOM, .apply = limit_apply_property,
-          .help = "Set a property of the container's unit, such as\nMemoryMax=1G, Slice=…, Restart=…" },
+          .help = "Set a property of the container's unit, such as\nMemoryMax=1G, Slice=…, After=…" },
         LIMIT_OPTIONS,
         { 0, "cap-add", "CAPABILITY", OPTION_STRV, offsetof(CreateOptions, cap_add),
           .help = "Add a capability, or ALL" },
@@ -728,6 +745,8 @@ const Option run_options[] = {
           .help = "Register it with systemd-machined (machinectl)" },
         { 0, "systemd", "true|false|always", OPTION_STRING, offsetof(CreateOptions, systemd),
           .help = "Set it up for systemd as its first process\n(default: true, if that is what it runs)" },
+        { 0, "restart", "POLICY", OPTION_CUSTOM, .apply = apply_restart,
+          .help = "Start it again at its end: no, on-failure[:N],\nalways, unless-stopped; the last two also after a\nboot" },
         { 0, "pull", "missing|always|never", OPTION_CUSTOM, .apply = apply_pull,
           .help = "When to pull the image (default: missing)" },
         { 0, "platform", "OS/ARCH[/VARIANT]", OPTION_STRING, offsetof(CreateOptions, platform),

@@ -42,7 +42,7 @@ typedef struct CreateOptions {
         MountArg *mounts;
         size_t n_mounts;
         bool read_only, auto_remove, machine;
-        const char *seccomp, *stop_signal;
+        const char *seccomp, *stop_signal, *restart;
         char *log;   /* "journal", "none", "file:/PATH" */
         bool log_fd; /* --log=fd: our own stdout and stderr */
         uint64_t stop_timeout_usec;

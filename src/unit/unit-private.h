@@ -63,6 +63,7 @@ struct UnitManager {
         size_t n_sent;   /* of them */
         sd_event_source *reconnect_timer;
         uint64_t reconnect_usec; /* the next delay */
+        bool back_off;           /* PID 1 knows RestartSteps= */
         bool reloading;          /* PID 1 takes all units away and makes them anew: that says nothing */
         uint64_t generation;     /* of the last enumeration that was begun */
         char **sync_queue;       /* names of the units to ask for */
@@ -84,7 +85,8 @@ int unit_manager_message(UnitManager *m, const char *method, sd_bus_message **re
 int unit_call_method(UnitManager *m, const UnitCall *template, const char *method, const char *types, ...);
 
 /* unit-spec.c */
-int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, Error *reterr_error);
+/* back_off: PID 1 knows delays between restarts that grow. */
+int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, bool back_off, Error *reterr_error);
 /* What systemd answered, in moored's terms. */
 int unit_error_from_message(sd_bus_message *reply, Error *ret);
 /* "Name: sentence", as the launcher's STATUS= has it. */

@@ -167,16 +167,6 @@ static int property_strv(sd_bus_message *m, const Property *p, const char *value
 }
 
 /* PID 1 would start it again and again after a clean exit, which RemainAfterExit= rules out. */
-static int property_restart(sd_bus_message *m, const Property *p, const char *value) {
-        static const char *const known[] = { "no",       "on-failure",  "on-abnormal",
-                                             "on-abort", "on-watchdog", NULL };
-
-        STRV_FOREACH(s, known)
-                if (streq(s, value))
-                        return property_string(m, p, value);
-        return -EINVAL;
-}
-
 typedef struct NamedNumber {
         const char *name;
         int number;
@@ -611,10 +601,11 @@ static const Property known[] = {
         { "SendSIGHUP", property_bool },
 
         { "OOMPolicy", property_string },
-        { "Restart", property_restart },
         { "RestartForceExitStatus", property_exit_status },
         { "RestartPreventExitStatus", property_exit_status },
+        { "RestartMaxDelaySec", property_usec, "RestartMaxDelayUSec" },
         { "RestartSec", property_usec, "RestartUSec" },
+        { "RestartSteps", property_uint32 },
         { "RuntimeMaxSec", property_usec, "RuntimeMaxUSec" },
         { "RuntimeRandomizedExtraSec", property_usec, "RuntimeRandomizedExtraUSec" },
         { "SuccessExitStatus", property_exit_status },
@@ -689,6 +680,7 @@ static const struct {
         { "ReadWritePaths", "it is about the launcher; use Mounts" },
         { "RefuseManualStop", "moored could not release the unit" },
         { "RemainAfterExit", "moored needs the unit until it has recorded the exit" },
+        { "Restart", "use Restart of the container" },
         { "Restrict", "it would take from the launcher what it needs; see Seccomp" },
         { "Root", "the root is the image's" },
         { "SecureBits", "use the options for capabilities" },
@@ -739,12 +731,8 @@ int unit_property_append(sd_bus_message *m, const char *assignment, Error *reter
                         continue;
                 r = known[i].func(m, &known[i], eq + 1);
                 if (r == -EINVAL || r == -ERANGE)
-                        return error_set(
-                                        reterr_error, -EINVAL, "InvalidArgument",
-                                        "Properties: \"%.100s\" is not a value for %s=%s.", eq + 1, name,
-                                        streq(name, "Restart")
-                                                        ? " of a container (no, on-failure, on-abnormal, on-abort)"
-                                                        : "");
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "Properties: \"%.100s\" is not a value for %s=.", eq + 1, name);
                 return r < 0 ? error_set_errno(reterr_error, r, "Failed to set the unit property %s=: %m",
                                                name)
                              : 0;

@@ -7,21 +7,29 @@
  * DevicePolicy=closed: a container has CAP_MKNOD, as everywhere, and a node that it makes must not open the
  * host's disks. */
 
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "basic/string-util.h"
 #include "basic/strv.h"
+#include "basic/time-util.h"
 #include "unit/unit-private.h"
 #include "unit/unit-properties.h"
 
 #define STATUS_NAME_MAX 64U
+/* docker's, where PID 1 can do it: from 0.1 s to a minute */
+#define RESTART_DELAY_USEC (UINT64_C(100) * USEC_PER_MSEC)
+#define RESTART_DELAY_MAX_USEC (60 * USEC_PER_SEC)
+#define RESTART_STEPS UINT32_C(10)
+#define RESTART_DELAY_FIXED_USEC (1 * USEC_PER_SEC)
+#define STOP_POST_TIMEOUT_USEC (5 * USEC_PER_SEC)
 
-static int append_exec_start(sd_bus_message *m, char *const *argv) {
+static int append_exec(sd_bus_message *m, const char *name, char *const *argv) {
         int r;
 
         r = sd_bus_message_open_container(m, 'r', "sv");
         if (r >= 0)
-                r = sd_bus_message_append_basic(m, 's', "ExecStart");
+                r = sd_bus_message_append_basic(m, 's', name);
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'v', "a(sasb)");
         if (r >= 0)
@@ -114,18 +122,72 @@ static int append_environment(sd_bus_message *m, char *const *environment) {
         return r;
 }
 
+/* What docker's and podman's users know as a failure: any code but 0, any signal. PID 1 would take these for clean
+ * ends. */
+static const int32_t clean_signals[] = { SIGHUP, SIGINT, SIGTERM, SIGPIPE };
+
+static int append_force_restart(sd_bus_message *m) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'r', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(m, 's', "RestartForceExitStatus");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', "(aiai)");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'r', "aiai");
+        if (r >= 0)
+                r = sd_bus_message_append_array(m, 'i', NULL, 0);
+        if (r >= 0)
+                r = sd_bus_message_append_array(m, 'i', clean_signals, sizeof(clean_signals));
+        for (unsigned i = 0; r >= 0 && i < 3; i++)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
+/* Without a limit of starts a container is started again for ever, ever more slowly; where PID 1 does not know of
+ * a growing delay (before systemd 254), each time after the same one. With a limit, all starts count. The unit of
+ * one that is not started again is kept when it has ended. */
+static int append_restart(sd_bus_message *m, const UnitSpec *spec, bool back_off) {
+        const Restart *x = &spec->restart;
+        int r;
+
+        if (x->policy == RESTART_NO)
+                return sd_bus_message_append(m, "(sv)", "RemainAfterExit", "b", true);
+
+        r = sd_bus_message_append(m, "(sv)(sv)", "Restart", "s",
+                                  x->policy == RESTART_ON_FAILURE ? "on-failure" : "always",
+                                  "StartLimitIntervalUSec", "t", x->max > 0 ? UINT64_MAX : UINT64_C(0));
+        if (r >= 0 && x->max > 0)
+                r = sd_bus_message_append(m, "(sv)", "StartLimitBurst", "u", x->max + 1);
+        if (r >= 0)
+                r = back_off ? sd_bus_message_append(m, "(sv)(sv)(sv)", "RestartUSec", "t", RESTART_DELAY_USEC,
+                                                     "RestartSteps", "u", RESTART_STEPS, "RestartMaxDelayUSec", "t",
+                                                     RESTART_DELAY_MAX_USEC)
+                             : sd_bus_message_append(m, "(sv)", "RestartUSec", "t", RESTART_DELAY_FIXED_USEC);
+        if (r >= 0 && x->policy == RESTART_ON_FAILURE)
+                r = append_force_restart(m);
+        return r < 0 ? r : append_exec(m, "ExecStopPost", spec->exec_stop_post);
+}
+
+/* After each end the unit has something to run. */
+static uint64_t stop_timeout(const UnitSpec *spec) {
+        return spec->restart.policy == RESTART_NO ? spec->timeout_stop_usec
+                                                  : MAX(spec->timeout_stop_usec, STOP_POST_TIMEOUT_USEC);
+}
+
 static int append_fixed(sd_bus_message *m, const UnitSpec *spec) {
-        return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
+        return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
                                      "Description", "s", spec->description, "Slice", "s", spec->slice,
                                      "Type", "s", "notify", "NotifyAccess", "s", "all", "Delegate", "b",
-                                     true, "RemainAfterExit", "b", true, "KillMode", "s", "mixed",
+                                     true, "KillMode", "s", "mixed",
                                      "KillSignal", "i", (int32_t) spec->kill_signal, "SendSIGKILL", "b",
-                                     true, "TimeoutStopUSec", "t", spec->timeout_stop_usec,
+                                     true, "TimeoutStopUSec", "t", stop_timeout(spec),
                                      "TimeoutStartUSec", "t", spec->timeout_start_usec, "SyslogIdentifier",
                                      "s", spec->syslog_identifier, "DevicePolicy", "s", "closed");
 }
 
-int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, Error *reterr_error) {
+int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, bool back_off, Error *reterr_error) {
         int r;
 
         r = sd_bus_message_append(m, "ss", spec->name, "fail");
@@ -134,7 +196,9 @@ int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, Error *reterr_erro
         if (r >= 0)
                 r = append_fixed(m, spec);
         if (r >= 0)
-                r = append_exec_start(m, spec->exec_start);
+                r = append_restart(m, spec, back_off);
+        if (r >= 0)
+                r = append_exec(m, "ExecStart", spec->exec_start);
         if (r >= 0)
                 r = append_log_fields(m, spec->log_extra_fields);
         if (r >= 0)

@@ -321,6 +321,25 @@ static void on_subscribed(UnitCall *c, sd_bus_message *reply, int r, const Error
                 log_debug("Subscribing to systemd's signals: %s", error_message(error));
 }
 
+static void on_back_off(UnitCall *c, sd_bus_message *reply, int r, const Error *error) {
+        if (r != -ECANCELED && r != -ENOTCONN)
+                c->manager->back_off = r >= 0;
+}
+
+/* Any service will do, and ours is there. */
+static int ask_back_off(UnitManager *m) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        const UnitCall call = { .handler = on_back_off };
+        int r;
+
+        r = sd_bus_message_new_method_call(m->bus, &message, SYSTEMD_NAME,
+                                           SYSTEMD_UNIT_PATH "/moored_2eservice",
+                                           "org.freedesktop.DBus.Properties", "Get");
+        if (r >= 0)
+                r = sd_bus_message_append(message, "ss", SYSTEMD_NAME ".Service", "RestartSteps");
+        return r < 0 ? r : unit_call(m, message, &call);
+}
+
 int unit_manager_sync(UnitManager *m) {
         UnitCall list = { .handler = on_list };
         const UnitCall subscribe = { .handler = on_subscribed };
@@ -333,6 +352,8 @@ int unit_manager_sync(UnitManager *m) {
         list.generation = m->generation;
 
         r = unit_call_method(m, &subscribe, "Subscribe", NULL);
+        if (r >= 0)
+                r = ask_back_off(m);
         if (r < 0)
                 return r;
 

@@ -293,7 +293,7 @@ static int backend_start(void *backend, const UnitSpec *spec, UnitStartFunc func
                 return -EEXIST;
         r = unit_manager_message(m, "StartTransientUnit", &message);
         if (r >= 0)
-                r = unit_spec_append(message, spec, NULL);
+                r = unit_spec_append(message, spec, m->back_off, NULL);
         if (r >= 0)
                 r = unit_new(m, spec->name, &u);
         if (r >= 0)
@@ -556,6 +556,14 @@ static int on_reloading(sd_bus_message *message, void *userdata, sd_bus_error *r
         return 0;
 }
 
+/* Of shutdown.target's only: see add_matches(). */
+static int on_job_new(sd_bus_message *message, void *userdata, sd_bus_error *ret_error) {
+        UnitManager *m = userdata;
+
+        container_manager_host_stops(m->containers);
+        return 0;
+}
+
 /* PID 1 has executed itself anew. */
 static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *ret_error) {
         UnitManager *m = userdata;
@@ -602,6 +610,12 @@ static int add_matches(UnitManager *m) {
                                            "member='PropertiesChanged',path_namespace='" SYSTEMD_UNIT_PATH
                                            "'",
                                            on_properties_changed, NULL, m);
+        if (r >= 0)
+                r = sd_bus_add_match_async(m->bus, NULL,
+                                           "type='signal',sender='" SYSTEMD_NAME "',path='" SYSTEMD_PATH
+                                           "',interface='" SYSTEMD_MANAGER
+                                           "',member='JobNew',arg2='shutdown.target'",
+                                           on_job_new, NULL, m);
         if (r >= 0)
                 r = sd_bus_add_match_async(
                                 m->bus, NULL,

@@ -169,8 +169,9 @@ static void test_good(void **state) {
                 { "LogLevelMax=info", "(LogLevelMax <6>)" },
                 { "FinalKillSignal=SIGINT", "(FinalKillSignal <2>)" },
                 { "SendSIGHUP=yes", "(SendSIGHUP <true>)" },
-                { "Restart=on-failure", "(Restart <on-failure>)" },
                 { "RestartSec=1min 5s", "(RestartUSec <65000000>)" },
+                { "RestartSteps=3", "(RestartSteps <3>)" },
+                { "RestartMaxDelaySec=1min", "(RestartMaxDelayUSec <60000000>)" },
                 { "RuntimeMaxSec=infinity", "(RuntimeMaxUSec <18446744073709551615>)" },
                 { "SuccessExitStatus=3 143 SIGTERM", "(SuccessExitStatus <([3 143] [15])>)" },
                 { "After=a.service  b.service", "(After <[a.service b.service]>)" },
@@ -222,7 +223,8 @@ static void test_bad(void **state) {
                 "LogLevelMax=loud",
                 "FinalKillSignal=NONE",
                 "SendSIGHUP=maybe",
-                "Restart=always",
+                "Restart=on-failure",
+                "RestartSteps=x",
                 "RestartSec=x",
                 "SuccessExitStatus=256",
                 "StartLimitBurst=-1",
@@ -309,7 +311,7 @@ static void test_spec(void **state) {
         FILE *out;
 
         new_message(f, &m);
-        assert_true(unit_spec_append(m, &spec, NULL) >= 0);
+        assert_true(unit_spec_append(m, &spec, true, NULL) >= 0);
         assert_true(sd_bus_message_seal(m, 1, 0) >= 0);
         assert_string_equal(sd_bus_message_get_signature(m, true), "ssa(sv)a(sa(sv))");
         out = open_memstream(&text, &n);
@@ -318,7 +320,10 @@ static void test_spec(void **state) {
         assert_non_null(startswith(text, "moored-a-b.service fail [(Description <d>)"));
         assert_non_null(strstr(
                         text,
-                        "(Type <notify>) (NotifyAccess <all>) (Delegate <true>) (RemainAfterExit <true>)"));
+                        "(Type <notify>) (NotifyAccess <all>) (Delegate <true>) (KillMode <mixed>)"));
+        assert_non_null(strstr(text, "(TimeoutStopUSec <7>)"));
+        assert_non_null(strstr(text, "(RemainAfterExit <true>) (ExecStart "));
+        assert_null(strstr(text, "(Restart"));
         assert_non_null(strstr(text,
                                "(ExecStart <[(/usr/bin/mooring [/usr/bin/mooring launch /run/x] false)]>)"));
         assert_non_null(strstr(text, "(StandardInput <null>) (StandardOutput <journal>)"));
@@ -327,8 +332,57 @@ static void test_spec(void **state) {
 
         spec.properties = wrong;
         new_message(f, &bad);
-        assert_int_equal(unit_spec_append(bad, &spec, &e), -EINVAL);
+        assert_int_equal(unit_spec_append(bad, &spec, true, &e), -EINVAL);
         assert_string_equal(error_name(&e), "InvalidArgument");
+}
+
+static char *restart_text(Fixture *f, Restart restart, bool back_off) {
+        char *argv[] = { (char *) "/m", NULL };
+        const UnitSpec spec = {
+                .name = (char *) "moored-a-b.service",
+                .description = (char *) "d",
+                .slice = (char *) "s",
+                .exec_start = argv,
+                .exec_stop_post = argv,
+                .restart = restart,
+                .syslog_identifier = (char *) "b",
+                .stdio = { -EBADF, -EBADF, -EBADF },
+        };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        char *text = NULL;
+        size_t n;
+        FILE *out;
+
+        new_message(f, &m);
+        assert_true(unit_spec_append(m, &spec, back_off, NULL) >= 0);
+        assert_true(sd_bus_message_seal(m, 1, 0) >= 0);
+        out = open_memstream(&text, &n);
+        dump_value(m, out);
+        fclose(out);
+        assert_null(strstr(text, "RemainAfterExit"));
+        assert_non_null(strstr(text, "(ExecStopPost <[(/m [/m] false)]>)"));
+        /* There must be time for that. */
+        assert_null(strstr(text, "(TimeoutStopUSec <0>)"));
+        return text;
+}
+
+static void test_restart(void **state) {
+        Fixture *f = *state;
+        _cleanup_free_ char *always = restart_text(f, (Restart){ RESTART_ALWAYS, 0 }, true),
+                            *unless = restart_text(f, (Restart){ RESTART_UNLESS_STOPPED, 0 }, false),
+                            *failure = restart_text(f, (Restart){ RESTART_ON_FAILURE, 0 }, true),
+                            *some = restart_text(f, (Restart){ RESTART_ON_FAILURE, 3 }, true);
+
+        assert_non_null(strstr(always, "(Restart <always>) (StartLimitIntervalUSec <0>) (RestartUSec <100000>) "
+                                       "(RestartSteps <10>) (RestartMaxDelayUSec <60000000>)"));
+        assert_null(strstr(always, "RestartForceExitStatus"));
+        assert_non_null(strstr(unless, "(Restart <always>) (StartLimitIntervalUSec <0>) (RestartUSec <1000000>)"));
+        assert_null(strstr(unless, "RestartSteps"));
+        assert_non_null(strstr(failure, "(Restart <on-failure>) (StartLimitIntervalUSec <0>)"));
+        assert_non_null(strstr(failure, "(RestartForceExitStatus <([] [1 2 15 13])>)"));
+        /* The first start counts, too. */
+        assert_non_null(strstr(some, "(Restart <on-failure>) (StartLimitIntervalUSec <18446744073709551615>) "
+                                     "(StartLimitBurst <4>)"));
 }
 
 static void test_status_error(void **state) {
@@ -387,6 +441,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_good),         cmocka_unit_test(test_bad),
                 cmocka_unit_test(test_refused),      cmocka_unit_test(test_spec),
+                cmocka_unit_test(test_restart),
                 cmocka_unit_test(test_status_error), cmocka_unit_test(test_read_status),
         };
 

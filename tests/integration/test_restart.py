@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Restart policies: carried out by PID 1, counted by moored whether it is there or not."""
+
+import contextlib
+import os
+import shutil
+import signal
+import sqlite3
+
+import lib
+import lib_store
+from lib_container import BUSYBOX, OBEDIENT, ContainerTestCase, daemon_away, events_since, last_event, unit_of
+
+# Each run ends with the number of runs before it, up to a last one that stays.
+COUNTING = "n=$(cat /n 2>/dev/null || echo 0); echo $((n + 1)) >/n; [ $n -lt {} ] && exit $n; exec sleep 1000"
+FAST = ("-p", "RestartSec=50ms", "-p", "RestartSteps=0")
+
+
+def fast():
+    """What makes systemd restart quickly; RestartSteps= where it is known."""
+
+    known = "RestartSteps" in lib.unit_properties("moored.service", "RestartSteps")
+    return FAST if known else FAST[:2]
+
+
+class RestartTestCase(ContainerTestCase):
+    def start(self, name, policy, script, *options):
+        lib.moorctl("run", "-d", f"--name={name}", f"--restart={policy}", *fast(), *options, BUSYBOX, "sh", "-c", script)
+
+    def exits(self, since, name):
+        return [e["Details"]["ExitCode"] for e in events_since(since, name) if e["Topic"] == "container/exited"]
+
+    def count(self, since, name, topic):
+        return sum(e["Topic"] == f"container/{topic}" for e in events_since(since, name))
+
+    def wait_stays(self, name, count):
+        """Waits for the run that stays, which PID 1 knows as restart number count."""
+
+        lib.wait_until(lambda: lib.unit_properties(unit_of(name), "NRestarts", "SubState") ==
+                       {"NRestarts": str(count), "SubState": "running"}, timeout=30, what=f"restart {count} of {name}")
+
+
+class PolicyTest(RestartTestCase):
+    def test_always(self):
+        since = last_event()
+        self.start("a", "always", COUNTING.format(4))
+        self.wait_stays("a", 4)
+        now = lib.wait_until(lambda: (i := self.inspect("a"))["RestartCount"] == 4 and i, what="four restarts")
+        self.assertEqual((now["State"], now["RestartPolicy"]), ("running", "always"))
+        self.assertEqual(now["LeaderPID"], int(lib.unit_properties(unit_of("a"), "MainPID")["MainPID"]))
+        # The same layer (or it would not count), other namespaces.
+        self.assertEqual(self.exits(since, "a"), [0, 1, 2, 3])
+        self.assertEqual(self.count(since, "a", "started"), 5)
+
+        lib.moorctl("stop", "-t", "0", "a")
+        now = self.inspect("a")
+        self.assertEqual((now["State"], now["ExitCode"], now["RestartCount"]), ("exited", 137, 4))
+        self.assertEqual(events_since(since, "a")[-1]["Topic"], "container/stopped")
+        lib.moorctl("start", "a")
+        self.assertEqual(self.inspect("a")["RestartCount"], 0)
+        lib.moorctl("restart", "-t", "0", "a", check=False)
+        lib.moorctl("rm", "-f", "a")
+        self.assertEqual(lib.unit_properties(unit_of("a"), "LoadState")["LoadState"], "not-found")
+
+    def test_namespaces_are_new(self):
+        self.start("a", "always", "readlink /proc/self/ns/mnt; readlink /proc/self/ns/pid; mount | grep -c ' / '; " + COUNTING.format(1))
+        self.wait_stays("a", 1)
+        lines = lib.wait_until(lambda: (t := lib.moorctl("logs", "a").stdout.split()) and len(t) == 6 and t, what="two runs' lines")
+        self.assertEqual(len(set(lines) - {"1"}), 4, lines)
+        self.assertEqual((lines[2], lines[5]), ("1", "1"))
+
+    def test_on_failure(self):
+        since = last_event()
+        self.start("limited", "on-failure:2", "exit 7")
+        self.start("good", "on-failure", "exit 0")
+        self.start("unlimited", "on-failure", COUNTING.replace("exit $n", "exit 5").format(3))
+        self.assertEqual(lib.moorctl("wait", "limited", "good", timeout=30).stdout.split(), ["7", "0"])
+        for name, code, restarts in (("limited", 7, 2), ("good", 0, 0)):
+            now = self.inspect(name)
+            self.assertEqual((now["State"], now["ExitCode"], now["RestartCount"]), ("exited", code, restarts), name)
+        self.assertEqual(self.exits(since, "limited"), [7, 7, 7])
+        self.assertEqual(self.exits(since, "good"), [0])
+        self.wait_stays("unlimited", 3)
+        # A signal is a failure, one that systemd takes for a clean end as well.
+        pid = self.inspect("unlimited")["LeaderPID"]
+        os.kill(pid, signal.SIGKILL)
+        self.wait_stays("unlimited", 4)
+        self.assertEqual(self.exits(since, "unlimited"), [5, 5, 5, 137])
+        # The limit counts anew after a start by hand.
+        lib.moorctl("start", "limited")
+        lib.moorctl("wait", "limited", timeout=30)
+        self.assertEqual(self.exits(since, "limited"), [7] * 6)
+        self.assertEqual(self.inspect("limited")["RestartCount"], 2)
+
+    def test_a_clean_signal(self):
+        self.start("a", "on-failure", "trap 'trap - TERM; kill -TERM 1; exit 143' TERM; " + OBEDIENT.split(";", 1)[1])
+        since = last_event()
+        pid = self.inspect("a")["LeaderPID"]
+        lib.wait_until(lambda: int(next(l for l in open(f"/proc/{pid}/status", encoding="ascii") if l.startswith("SigCgt")).split()[1], 16)
+                       & 1 << (signal.SIGTERM - 1), what="the trap is set")
+        lib.moorctl("kill", "-s", "TERM", "a")
+        self.wait_stays("a", 1)
+        self.assertEqual(self.exits(since, "a"), [143])
+
+    def test_while_it_waits(self):
+        since = last_event()
+        lib.moorctl("run", "-d", "--name=a", "--restart=always", "-p", "RestartSec=1h", "-p", "RestartMaxDelaySec=2h", BUSYBOX, "false",
+                    check=False) if "RestartSteps" in lib.unit_properties("moored.service", "RestartSteps") else \
+            lib.moorctl("run", "-d", "--name=a", "--restart=always", "-p", "RestartSec=1h", BUSYBOX, "false")
+        now = self.wait_state("a", "restarting")
+        self.assertEqual((now["ExitCode"], now["LeaderPID"]), (1, 0))
+        self.assertIn("restarting", lib.moorctl("ps").stdout)
+        self.assertIn("restarting", lib.moorctl("start", "a", check=False).stderr)
+        waiter = self.popen("wait", "a")
+        with daemon_away():
+            waiter.kill()
+            waiter.communicate()
+        self.assertEqual(self.inspect("a")["State"], "restarting")
+        lib.moorctl("stop", "a")
+        self.assertEqual(self.inspect("a")["State"], "exited")
+        self.assertEqual([e["Topic"] for e in events_since(since, "a")][-3:], ["container/started", "container/exited", "container/stopped"])
+        lib.moorctl("start", "a")
+        self.wait_state("a", "restarting")
+        lib.moorctl("rm", "-f", "a")
+        self.assertFalse(self.exists("a"))
+
+    def test_a_start_that_fails_is_not_tried_again(self):
+        self.fails("--restart=always", "-d", BUSYBOX, "/no/such", status=127, text="/no/such")
+
+    def test_refused(self):
+        for options, text in ((("--restart=sometimes",), "sometimes"), (("--restart=on-failure:0",), "on-failure:0"),
+                              (("--restart=on-failure:x",), "on-failure:x"), (("--restart=always", "--rm"), "AutoRemove"),
+                              (("-p", "Restart=always"), "Restart")):
+            self.fails(*options, BUSYBOX, "true", text=text)
+
+
+class AwayTest(RestartTestCase):
+    def test_nothing_is_lost_or_told_twice(self):
+        since = last_event()
+        self.start("runs", "always", "[ -e /go ] || exec sleep 1000; " + COUNTING.format(20))
+        self.start("ends", "on-failure", "[ -e /go ] || exec sleep 1000; " + COUNTING.format(3).replace("exec sleep 1000", "exit 0"))
+        self.start("stopped", "unless-stopped", OBEDIENT)
+        with daemon_away():
+            for name in ("runs", "ends"):
+                pid = lib.unit_properties(unit_of(name), "MainPID")["MainPID"]
+                lib.run(["nsenter", "-t", pid, "-m", "-r", "touch", "/go"])
+                os.kill(int(pid), signal.SIGKILL)
+            self.wait_stays("runs", 21)
+            lib.wait_until(lambda: lib.unit_properties(unit_of("ends"), "ActiveState")["ActiveState"] == "inactive", timeout=30,
+                           what="it has ended well")
+            lib.run(["systemctl", "stop", unit_of("stopped")])
+        for _ in range(2):
+            now = {name: self.inspect(name) for name in ("runs", "ends", "stopped")}
+            self.assertEqual({n: (i["State"], i["RestartCount"]) for n, i in now.items()},
+                             {"runs": ("running", 21), "ends": ("exited", 1), "stopped": ("exited", 0)})
+            self.assertEqual(self.exits(since, "runs"), [137, *range(20)])
+            self.assertEqual(self.exits(since, "ends"), [137, 0])
+            self.assertEqual(self.exits(since, "stopped"), [0])
+            self.assertEqual([self.count(since, n, "started") for n in now], [22, 2, 1])
+            self.assertEqual(now["runs"]["LeaderPID"], int(lib.unit_properties(unit_of("runs"), "MainPID")["MainPID"]))
+            lib.kill9_moored()
+        numbers = [e["Sequence"] for e in events_since(since)]
+        self.assertEqual(numbers, list(range(since + 1, since + 1 + len(numbers))))
+
+    def test_systemd_is_executed_anew(self):
+        since = last_event()
+        self.start("a", "always", COUNTING.format(10))
+        lib.run(["systemctl", "daemon-reexec"])
+        lib.run(["systemctl", "daemon-reload"])
+        self.wait_stays("a", 10)
+        lib.wait_until(lambda: self.inspect("a")["RestartCount"] >= 10, what="all is counted")
+        self.assertEqual(self.exits(since, "a"), list(range(10)))
+        self.assertEqual(self.inspect("a")["RestartCount"], 10)
+
+
+class BootTest(RestartTestCase):
+    """As after a boot: units and bundles are gone, and the records speak of another one."""
+
+    def test_boot(self):
+        for name, policy in (("no", "no"), ("failure", "on-failure:3"), ("always", "always"), ("unless", "unless-stopped"),
+                             ("always-s", "always"), ("unless-s", "unless-stopped"), ("failure-s", "on-failure")):
+            self.start(name, policy, "echo $HOSTNAME >>/boots; " + OBEDIENT)
+        lib.moorctl("create", "--name=created", "--restart=always", BUSYBOX, "true")
+        lib.moorctl("stop", "-t", "0", "always-s", "unless-s", "failure-s")
+        since = last_event()
+        with daemon_away():
+            lib.run(["systemctl", "kill", "-s", "KILL", "--kill-who=all", *[unit_of(n) for n in ("no", "failure", "always", "unless")]])
+            lib.run(["systemctl", "stop", *[unit_of(n) for n in ("no", "failure", "always", "unless")]])
+            lib.run(["systemctl", "reset-failed", "moored-*"])
+            shutil.rmtree("/run/moored/containers")
+            with contextlib.closing(sqlite3.connect(f"{lib_store.STORE}/moored.db")) as db, db:
+                db.execute("UPDATE containers SET boot_id = 'earlier'")
+        for name in ("failure", "always", "unless", "always-s"):
+            self.wait_state(name, "running")
+        states = {c["Id"]: (c["State"], c["RestartCount"]) for c in lib.moorctl_json("ps", "-a")}
+        self.assertEqual(states, {"no": ("exited", 0), "created": ("created", 0), "failure": ("running", 0), "always": ("running", 0),
+                                  "unless": ("running", 0), "always-s": ("running", 0), "unless-s": ("exited", 0),
+                                  "failure-s": ("exited", 0)})
+        self.assertEqual((self.inspect("no")["Result"], self.inspect("no")["ExitCode"]), ("reboot", -1))
+        self.assertEqual(len([e for e in events_since(since) if e["Topic"] == "container/exited"]), 4)
+        # Once: those that are stopped now stay so.
+        lib.moorctl("stop", "-t", "0", "always")
+        lib.kill9_moored()
+        self.assertEqual(self.inspect("always")["State"], "exited")
