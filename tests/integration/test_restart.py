@@ -167,8 +167,8 @@ class AwayTest(RestartTestCase):
         self.start("a", "always", COUNTING.format(10))
         lib.run(["systemctl", "daemon-reexec"])
         lib.run(["systemctl", "daemon-reload"])
-        self.wait_stays("a", 10)
-        lib.wait_until(lambda: self.inspect("a")["RestartCount"] >= 10, what="all is counted")
+        # systemd's own counter may count one twice.
+        lib.wait_until(lambda: self.inspect("a")["RestartCount"] >= 10, timeout=30, what="all is counted")
         self.assertEqual(self.exits(since, "a"), list(range(10)))
         self.assertEqual(self.inspect("a")["RestartCount"], 10)
 
