@@ -111,6 +111,9 @@ static void take_start(Container *c, const RunRecord *record) {
                 .invocation_id = (char *) record->invocation_id,
         };
 
+        /* It was said by PID 1 and by the launcher. */
+        if (streq_ptr(c->row.invocation_id, record->invocation_id))
+                return;
         if (run_is_open(c))
                 (void) container_record_end(c, NULL, container_lost_result(c));
         container_record_start(c, &u);

@@ -143,7 +143,7 @@ class HelpTest(unittest.TestCase):
             return set(lib.run(["bash", "-c", script, "bash", *words]).stdout.split())
 
         self.assertEqual(complete("moorctl", "im"), {"images", "import"})
-        self.assertEqual(complete("moorctl", "run", "--re"), {"--read-only"})
+        self.assertEqual(complete("moorctl", "run", "--re"), {"--read-only", "--restart="})
         self.assertEqual(complete("moorctl", "ps", "--json", ""), {"pretty", "short", "off"})
         self.assertEqual(complete("moorctl", "run", "--pull=n"), {"never"})
         self.assertIn("default", complete("moorctl", "-n", ""))

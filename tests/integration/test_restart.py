@@ -63,11 +63,15 @@ class PolicyTest(RestartTestCase):
         self.assertEqual(lib.unit_properties(unit_of("a"), "LoadState")["LoadState"], "not-found")
 
     def test_namespaces_are_new(self):
-        self.start("a", "always", "readlink /proc/self/ns/mnt; readlink /proc/self/ns/pid; mount | grep -c ' / '; " + COUNTING.format(1))
-        self.wait_stays("a", 1)
-        lines = lib.wait_until(lambda: (t := lib.moorctl("logs", "a").stdout.split()) and len(t) == 6 and t, what="two runs' lines")
-        self.assertEqual(len(set(lines) - {"1"}), 4, lines)
-        self.assertEqual((lines[2], lines[5]), ("1", "1"))
+        # What is mounted goes with the run; processes are numbered anew; the layer stays.
+        self.start("a", "always", "cat /dev/shm/x; echo $$; touch /here; ls /here; "
+                   "echo kept >/dev/shm/x; " + COUNTING.format(2))
+        self.wait_stays("a", 2)
+        text = lib.wait_until(lambda: (t := lib.moorctl("logs", "a").stdout) and t.count("/here") == 3 and t, what="three runs' lines")
+        self.assertNotIn("kept", text)
+        self.assertEqual(text.split("\n").count("1"), 3, text)
+        mounts = lib.run(["nsenter", "-t", str(self.inspect("a")["LeaderPID"]), "-m", "cat", "/proc/self/mounts"]).stdout
+        self.assertEqual(sum(line.split()[1] == "/" for line in mounts.splitlines()), 1, mounts)
 
     def test_on_failure(self):
         since = last_event()

@@ -142,6 +142,7 @@ static void test_restart_log_is_ahead(void **state) {
         assert_int_equal(run(t, restarting("always"), NULL), 0);
         c = web(t);
         write_start(t, INVOCATION_1);
+        write_start(t, INVOCATION_1);
         write_exit(t, INVOCATION_1, CLD_EXITED, 1, "exit-code");
         started(t);
         assert_int_equal(c->state, CONTAINER_RESTARTING);
