@@ -169,7 +169,7 @@ static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase ph
 
         case UNIT_STARTING:
                 if (c->options.unit && u->invocation_id && !same_invocation(c, u)) {
-                        container_record_exit(c, NULL, lost_result(c));
+                        container_record_exit(c, NULL, container_lost_result(c));
                         container_set_state(c, CONTAINER_STARTING);
                 }
                 break;
