@@ -16,6 +16,7 @@
 #define USER_MAX 512U
 #define STOP_SIGNAL_MAX 32U
 #define PLATFORM_PART_MAX 64U
+#define NSEC_PER_USEC 1000
 
 ImageConfig *image_config_free(ImageConfig *c) {
         if (!c)
@@ -32,6 +33,7 @@ ImageConfig *image_config_free(ImageConfig *c) {
         strv_free(c->exposed_ports);
         strv_free(c->labels);
         strv_free(c->diff_ids);
+        strv_free(c->health.test);
         free(c);
         return NULL;
 }
@@ -163,9 +165,58 @@ static void drop_env_without_value(char **env) {
                 env[n] = NULL;
 }
 
+/* Nothing is lost by a wait that is rounded up to a microsecond; one of nothing would be the default. */
+static uint64_t nsec_to_usec(int64_t nsec) {
+        return nsec <= 0 ? 0 : (uint64_t) (nsec / NSEC_PER_USEC + (nsec % NSEC_PER_USEC > 0));
+}
+
+static int parse_health(json_t *object, ImageHealthCheck *h, Error *reterr_error) {
+        struct {
+                int64_t interval, timeout, start_period, start_interval, retries;
+        } t = {};
+        static const JsonField table[] = {
+                { "Interval", JSON_FIELD_INT64, offsetof(__typeof__(t), interval), false, NULL },
+                { "Timeout", JSON_FIELD_INT64, offsetof(__typeof__(t), timeout), false, NULL },
+                { "StartPeriod", JSON_FIELD_INT64, offsetof(__typeof__(t), start_period), false, NULL },
+                { "StartInterval", JSON_FIELD_INT64, offsetof(__typeof__(t), start_interval), false, NULL },
+                { "Retries", JSON_FIELD_INT64, offsetof(__typeof__(t), retries), false, NULL },
+                {},
+        };
+        static const JsonField test_table[] = {
+                { "Test", JSON_FIELD_STRV, offsetof(ImageHealthCheck, test), false, NULL },
+                {},
+        };
+        _cleanup_error_ Error e = ERROR_NULL;
+        size_t size = 0;
+        int r;
+
+        if (!object)
+                return 0;
+        r = json_dispatch(object, test_table, h, "config.Healthcheck", false, &e);
+        if (r >= 0)
+                r = json_dispatch(object, table, &t, "config.Healthcheck", false, &e);
+        if (r < 0)
+                return bad_json(reterr_error, r, &e);
+
+        r = check_list("Healthcheck.Test", strv_length(h->test), reterr_error);
+        if (r < 0)
+                return r;
+        STRV_FOREACH (s, h->test)
+                size += strlen(s) + 1;
+        if (size > IMAGE_HEALTH_TEST_SIZE_MAX)
+                return bad(reterr_error, "Healthcheck.Test is longer than 64 KiB");
+
+        h->interval_usec = nsec_to_usec(t.interval);
+        h->timeout_usec = nsec_to_usec(t.timeout);
+        h->start_period_usec = nsec_to_usec(t.start_period);
+        h->start_interval_usec = nsec_to_usec(t.start_interval);
+        h->retries = t.retries <= 0 ? 0 : (uint64_t) t.retries;
+        return 0;
+}
+
 static int parse_execution(json_t *object, ImageConfig *c, Error *reterr_error) {
         struct {
-                json_t *volumes, *ports, *labels;
+                json_t *volumes, *ports, *labels, *health;
         } maps = {};
         static const JsonField table[] = {
                 { "User", JSON_FIELD_STRING, offsetof(ImageConfig, user), false, NULL },
@@ -180,6 +231,7 @@ static int parse_execution(json_t *object, ImageConfig *c, Error *reterr_error) 
                 { "Volumes", JSON_FIELD_OBJECT, offsetof(__typeof__(maps), volumes), false, NULL },
                 { "ExposedPorts", JSON_FIELD_OBJECT, offsetof(__typeof__(maps), ports), false, NULL },
                 { "Labels", JSON_FIELD_OBJECT, offsetof(__typeof__(maps), labels), false, NULL },
+                { "Healthcheck", JSON_FIELD_OBJECT, offsetof(__typeof__(maps), health), false, NULL },
                 {},
         };
         _cleanup_error_ Error e = ERROR_NULL;
@@ -202,7 +254,8 @@ static int parse_execution(json_t *object, ImageConfig *c, Error *reterr_error) 
         drop_env_without_value(c->env);
 
         if ((r = take_keys(maps.volumes, "Volumes", &c->volumes, reterr_error)) < 0 ||
-            (r = take_keys(maps.ports, "ExposedPorts", &c->exposed_ports, reterr_error)) < 0)
+            (r = take_keys(maps.ports, "ExposedPorts", &c->exposed_ports, reterr_error)) < 0 ||
+            (r = parse_health(maps.health, &c->health, reterr_error)) < 0)
                 return r;
 
         return take_labels(maps.labels, &c->labels, reterr_error);

@@ -8,6 +8,15 @@
 
 #define IMAGE_CONFIG_SIZE_MAX (8U * 1024 * 1024)
 #define IMAGE_CONFIG_LIST_MAX 4096U /* entries of Env, Cmd, Entrypoint, … */
+#define IMAGE_HEALTH_TEST_SIZE_MAX (64U * 1024) /* bytes of Healthcheck.Test */
+
+/* Docker's HEALTHCHECK, which the image specification does not have. What is not said, or is no sensible
+ * number, is 0: the default is to be taken. */
+typedef struct ImageHealthCheck {
+        char **test; /* "CMD" and arguments; "CMD-SHELL" and a line; "NONE" */
+        uint64_t interval_usec, timeout_usec, start_period_usec, start_interval_usec;
+        uint64_t retries;
+} ImageHealthCheck;
 
 typedef struct ImageConfig {
         Platform platform;
@@ -22,6 +31,7 @@ typedef struct ImageConfig {
         char **exposed_ports; /* "80/tcp" */
         char **labels;        /* "key=value" */
         char **diff_ids;
+        ImageHealthCheck health;
 } ImageConfig;
 
 /* -EBADMSG "InvalidImageConfig". */

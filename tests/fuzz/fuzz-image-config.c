@@ -24,6 +24,8 @@ bool fuzz_accepts(const uint8_t *data, size_t size) {
                 FUZZ_ASSERT(strchr(v, '=') > v);
         STRV_FOREACH (l, c->labels)
                 FUZZ_ASSERT(strchr(l, '=') > l);
+        FUZZ_ASSERT(strv_length(c->health.test) <= IMAGE_CONFIG_LIST_MAX);
+        FUZZ_ASSERT(c->health.interval_usec <= INT64_MAX / 1000 + 1 && c->health.retries <= INT64_MAX);
         return true;
 }
 

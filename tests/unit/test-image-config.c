@@ -95,6 +95,51 @@ static void test_dropped(void **state) {
         assert_string_equal(c->labels[0], "k=v");
 }
 
+static void test_health(void **state) {
+        _cleanup_(image_config_freep) ImageConfig *full = parse(
+                WITH("\"config\":{\"Healthcheck\":{\"Test\":[\"CMD-SHELL\",\"curl -f x || exit 1\"],\"Interval\":5000000000,\"Timeout\":1500000001,"
+                     "\"StartPeriod\":60000000000,\"StartInterval\":1,\"Retries\":7,\"Other\":[]}}")),
+                *least = parse(WITH("\"config\":{\"Healthcheck\":{}}")), *none = parse(WITH("\"config\":{\"Healthcheck\":null}")),
+                *absurd = parse(WITH("\"config\":{\"Healthcheck\":{\"Test\":[],\"Interval\":-1,\"Timeout\":-9223372036854775808,\"Retries\":-2,\"StartPeriod\":9223372036854775807}}"));
+
+        assert_int_equal(strv_length(full->health.test), 2);
+        assert_string_equal(full->health.test[1], "curl -f x || exit 1");
+        assert_int_equal(full->health.interval_usec, 5000000);
+        assert_int_equal(full->health.timeout_usec, 1500001);
+        assert_int_equal(full->health.start_period_usec, 60000000);
+        assert_int_equal(full->health.start_interval_usec, 1);
+        assert_int_equal(full->health.retries, 7);
+
+        assert_null(least->health.test);
+        assert_null(none->health.test);
+        assert_int_equal(strv_length(absurd->health.test), 0);
+        assert_int_equal(absurd->health.interval_usec, 0);
+        assert_int_equal(absurd->health.timeout_usec, 0);
+        assert_int_equal(absurd->health.retries, 0);
+        assert_int_equal(absurd->health.start_period_usec, UINT64_C(9223372036854776));
+}
+
+/* As long as it may be, and a byte more. */
+static void test_health_size(void **state) {
+        static const char before[] = "{" BASE ",\"config\":{\"Healthcheck\":{\"Test\":[\"CMD\",\"", after[] = "\"]}}}";
+        _cleanup_free_ char *text = malloc(sizeof(before) + sizeof(after) + IMAGE_HEALTH_TEST_SIZE_MAX);
+
+        for (size_t more = 0; more < 2; more++) {
+                size_t n = IMAGE_HEALTH_TEST_SIZE_MAX - strlen("CMD") - 2 + more;
+
+                memcpy(text, before, sizeof(before) - 1);
+                memset(text + sizeof(before) - 1, 'x', n);
+                memcpy(text + sizeof(before) - 1 + n, after, sizeof(after));
+                if (more)
+                        expect_bad(text);
+                else {
+                        _cleanup_(image_config_freep) ImageConfig *c = parse(text);
+
+                        assert_int_equal(strlen(c->health.test[1]), n);
+                }
+        }
+}
+
 static void test_bad(void **state) {
         static const char *const bad[] = {
                 "", "{", "[]", "{}", "{" ROOTFS "}",
@@ -110,6 +155,9 @@ static void test_bad(void **state) {
                 WITH("\"config\":{\"Volumes\":{\"/a\\u0001\":{}}}"), WITH("\"config\":{\"Labels\":{\"a\":1}}"),
                 WITH("\"config\":{\"WorkingDir\":\"/a\\tb\"}"), WITH("\"config\":{\"StopSignal\":\"SIGTERMSIGTERMSIGTERMSIGTERMSIGTERM\"}"),
                 WITH("\"created\":1"), WITH("\"os\":\"linux\""),
+                WITH("\"config\":{\"Healthcheck\":[]}"), WITH("\"config\":{\"Healthcheck\":{\"Test\":\"true\"}}"),
+                WITH("\"config\":{\"Healthcheck\":{\"Test\":[1]}}"), WITH("\"config\":{\"Healthcheck\":{\"Interval\":\"5s\"}}"),
+                WITH("\"config\":{\"Healthcheck\":{\"Retries\":1.5}}"),
         };
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
@@ -146,6 +194,7 @@ static void test_limits(void **state) {
                 { "{" BASE ",\"config\":{\"Entrypoint\":[", "\"#\"", "]}}", IMAGE_CONFIG_LIST_MAX },
                 { "{" BASE ",\"config\":{\"Volumes\":{", "\"/#\":{}", "}}}", IMAGE_CONFIG_LIST_MAX },
                 { "{" BASE ",\"config\":{\"ExposedPorts\":{", "\"#/tcp\":{}", "}}}", IMAGE_CONFIG_LIST_MAX },
+                { "{" BASE ",\"config\":{\"Healthcheck\":{\"Test\":[", "\"#\"", "]}}}", IMAGE_CONFIG_LIST_MAX },
                 { "{" BASE ",\"config\":{\"Labels\":{", "\"l#\":\"x\"", "}}}", IMAGE_CONFIG_LIST_MAX },
                 { "{\"os\":\"linux\",\"architecture\":\"amd64\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[", "\"" DIGEST "\"", "]}}", LAYERS_MAX },
         };
@@ -194,6 +243,7 @@ static void test_schema_required(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_example), cmocka_unit_test(test_absent), cmocka_unit_test(test_dropped), cmocka_unit_test(test_bad),
+                cmocka_unit_test(test_health), cmocka_unit_test(test_health_size),
                 cmocka_unit_test(test_limits),  cmocka_unit_test(test_size),   cmocka_unit_test(test_schema_required),
         };
 
