@@ -542,7 +542,8 @@ _noreturn_ void init_run(InitContext *context) {
                                     error_message(&e), -EBADF);
                 _exit(error_exit_code(&e));
         }
-        (void) prctl(PR_SET_PDEATHSIG, 0);
+        /* Again, where it is wanted: who changes its user has lost it. */
+        (void) prctl(PR_SET_PDEATHSIG, context->tied ? SIGKILL : 0);
         if (context->transparent)
                 (void) prctl(PR_SET_DUMPABLE, 1);
         /* If the parent is gone nobody knows of this process. */

@@ -73,6 +73,7 @@ typedef struct InitContext {
         bool configured;        /* the parent sends "configured" */
         bool user_namespace;    /* a new one, or another one than the parent's */
         int pid_fd; /* a pid namespace to be joined, by another process, once nothing of the host is left; -EBADF */
+        bool tied; /* its parent's end is its own, also when the command has been executed */
         bool keep_keyring;
         bool no_pivot;
         bool transparent; /* while it waits for `start` its creator, who has no privileges, may join it */

@@ -106,11 +106,19 @@ static int start_init(Prepared *p, const PreservedFds *preserved, pid_t *ret_pid
         return 0;
 }
 
-static int announce(pid_t pid, bool ready, const char *notes, Error *reterr_error) {
+/* What a start that never becomes ready fails with: "Name: sentence". */
+#define STATUS_NOT_HEALTHY "NotHealthy: No health check of the container has succeeded."
+
+static int announce(pid_t pid, bool ready, bool healthy, const char *notes, Error *reterr_error) {
         _cleanup_free_ char *message = NULL;
         int r;
 
-        message = strformat("MAINPID=%d%s%s%s", pid, ready ? "\nREADY=1" : "", notes[0] ? "\nSTATUS=" : "", notes);
+        if (healthy) /* READY=1 comes from moored-probe.service */
+                message = strformat("MAINPID=%d\nSTATUS=" STATUS_NOT_HEALTHY "%s%s", pid,
+                                    notes[0] ? " " : "", notes);
+        else
+                message = strformat("MAINPID=%d%s%s%s", pid, ready ? "\nREADY=1" : "",
+                                    notes[0] ? "\nSTATUS=" : "", notes);
         if (!message)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
         r = notify_send(message);
@@ -160,7 +168,8 @@ static int launch_run(Prepared *p, const char *bundle, bool record, Error *reter
         waits = system_launch_begin(p->spec, bundle, pid, &system, reterr_error);
         if (waits < 0)
                 return waits;
-        r = announce(pid, !waits, m.text, reterr_error);
+        r = announce(pid, !waits, streq_ptr(runtime_spec_annotation(p->spec, ANNOTATION_READY), "healthy"),
+                     m.text, reterr_error);
         if (r < 0)
                 return r;
         if (record) {

@@ -10,6 +10,7 @@
 #include "runtime/command.h"
 #include "runtime/init.h"
 #include "runtime/launch.h"
+#include "runtime/probe.h"
 #include "runtime/record.h"
 #include "runtime/report.h"
 
@@ -27,6 +28,7 @@ static void help(const char *name, FILE *f) {
         fprintf(f,
                 "  launch      Become a container unit's main process (moored's ExecStart=)\n"
                 "  stop        Have a container unit's main process end (moored@.service's ExecStop=)\n"
+                "  probe       Make health checks (ExecStart= of moored-probe.service)\n"
                 "\n"
                 "Options:\n"
                 "     --root=DIR                Keep the containers' states in DIR\n"
@@ -252,6 +254,8 @@ int main(int argc, char *argv[]) {
         /* … and out. */
         if (argc == 3 && streq(argv[1], "record-exit"))
                 return record_exit(argv[2]);
+        if (argc == 2 && streq(argv[1], "probe"))
+                return probe_serve(argv);
         /* What can be done ahead of it. */
         if (argc == 3 && streq(argv[1], "prepare-seccomp"))
                 return launch_prepare_seccomp(argv[2]);

@@ -19,6 +19,7 @@
 #define ANNOTATION_STOP "org.moored.stop" /* "SIGNAL MICROSECONDS"; see launch-stop.c */
 #define ANNOTATION_USER "org.moored.user"
 #define ANNOTATION_GROUPS "org.moored.groups"
+#define ANNOTATION_READY "org.moored.ready" /* "healthy": the unit is ready when a health check has succeeded */
 #define ANNOTATION_MOUNT_CONTEXT_TYPE "run.oci.mount_context_type"
 
 /* Where the root is put together, in the container's mount namespace only. */
