@@ -91,6 +91,7 @@ static const Rule rules[] = {
         { BUS_INTERFACE_CONTAINER,               "Remove",             BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_CONTAINER,               "Restart",            BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_CONTAINER,               "Resume",             BUS_ACTION_MANAGE_CONTAINERS },
+        { BUS_INTERFACE_CONTAINER,               "RunHealthCheck",     BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_CONTAINER,               "Start",              BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_CONTAINER,               "Stop",               BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_CONTAINER,               "Update",             BUS_ACTION_MANAGE_CONTAINERS },

@@ -92,6 +92,9 @@ static int emit_container(Bus *b, NotifyType type, const char *ns, const char *i
                 return sd_bus_emit_interfaces_removed(b->bus, path, BUS_INTERFACE_CONTAINER, NULL);
         if (type == NOTIFY_CONTAINER_LIMITS_CHANGED)
                 return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "Limits", NULL);
+        if (type == NOTIFY_CONTAINER_HEALTH)
+                return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "Health",
+                                                      "HealthFailingStreak", NULL);
         return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "State", "LeaderPID",
                                               "ExitCode", "ExitSignal", "Result", "StartedUSec",
                                               "FinishedUSec", NULL);
@@ -152,6 +155,7 @@ static void signals_on_notify(NotifyType type, const char *ns, const char *name,
         case NOTIFY_CONTAINER_ADDED:
         case NOTIFY_CONTAINER_CHANGED:
         case NOTIFY_CONTAINER_LIMITS_CHANGED:
+        case NOTIFY_CONTAINER_HEALTH:
         case NOTIFY_CONTAINER_REMOVED:
                 r = emit_container(b, type, ns, name);
                 break;

@@ -7,6 +7,7 @@
 #include "bus/limits-bus.h"
 #include "basic/strv.h"
 #include "container/system.h"
+#include "container/health.h"
 #include "container/unit-name.h"
 
 /* org.moored1.Container. userdata of methods and getters is the Container. */
@@ -191,6 +192,84 @@ static int method_list_processes(sd_bus_message *m, void *userdata, sd_bus_error
         return 1;
 }
 
+static void on_health_checked(Container *c, int exit_code, const char *output, const Error *error,
+                              void *userdata) {
+        _cleanup_(bus_call_freep) BusCall *call = userdata;
+
+        if (error)
+                (void) bus_error_reply(call->message, error);
+        else
+                (void) sd_bus_reply_method_return(call->message, "is", (int32_t) exit_code, strempty(output));
+}
+
+static int method_run_health_check(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
+        _cleanup_error_ Error error = ERROR_NULL;
+
+        if (!call)
+                return -ENOMEM;
+        if (container_check_health(userdata, on_health_checked, call, &error) < 0) {
+                bus_call_free(call);
+                return bus_error_set(ret_error, &error);
+        }
+        return 1;
+}
+
+static int property_get_health(sd_bus *bus, const char *path, const char *interface, const char *property,
+                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        return bus_append_string(reply, container_get_health(userdata));
+}
+
+static int property_get_failing_streak(sd_bus *bus, const char *path, const char *interface,
+                                       const char *property, sd_bus_message *reply, void *userdata,
+                                       sd_bus_error *ret_error) {
+        return sd_bus_message_append(reply, "u", container_get_failing_streak(userdata));
+}
+
+static int property_get_health_check(sd_bus *bus, const char *path, const char *interface,
+                                     const char *property, sd_bus_message *reply, void *userdata,
+                                     sd_bus_error *ret_error) {
+        const HealthCheck *h = container_get_health_check(userdata);
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0 && h->command) {
+                r = sd_bus_message_open_container(reply, 'e', "sv");
+                if (r >= 0)
+                        r = sd_bus_message_append(reply, "s", "Command");
+                if (r >= 0)
+                        r = sd_bus_message_open_container(reply, 'v', "as");
+                if (r >= 0)
+                        r = sd_bus_message_append_strv(reply, h->command);
+                for (unsigned i = 0; i < 2 && r >= 0; i++)
+                        r = sd_bus_message_close_container(reply);
+                if (r >= 0)
+                        r = sd_bus_message_append(reply, "{sv}{sv}{sv}{sv}{sv}{sv}", "IntervalUSec", "t",
+                                                  h->interval_usec, "TimeoutUSec", "t", h->timeout_usec,
+                                                  "StartPeriodUSec", "t", h->start_period_usec,
+                                                  "StartIntervalUSec", "t", h->start_interval_usec,
+                                                  "Retries", "t", h->retries, "OnFailure", "s",
+                                                  health_action_to_string(h->on_failure));
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int append_health_log(uint64_t begin_usec, uint64_t end_usec, int exit_code, const char *output,
+                             void *userdata) {
+        return sd_bus_message_append(userdata, "(ttis)", begin_usec, end_usec, (int32_t) exit_code, output);
+}
+
+static int property_get_health_log(sd_bus *bus, const char *path, const char *interface,
+                                   const char *property, sd_bus_message *reply, void *userdata,
+                                   sd_bus_error *ret_error) {
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(ttis)");
+        if (r >= 0)
+                r = container_foreach_health_log(userdata, append_health_log, reply);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int property_get_state(sd_bus *bus, const char *path, const char *interface, const char *property,
                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Container *c = userdata;
@@ -328,6 +407,9 @@ static const sd_bus_vtable container_vtable[] = {
                                 bus_container_method_update, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(us)", processes),
                                 method_list_processes, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("RunHealthCheck", SD_BUS_NO_ARGS,
+                                SD_BUS_RESULT("i", exit_code, "s", output), method_run_health_check,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Id", "s", NULL, offsetof(Container, row.id), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Namespace", "s", NULL, offsetof(Container, row.ns), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Image", "s", NULL, offsetof(Container, row.image), SD_BUS_VTABLE_PROPERTY_CONST),
@@ -366,6 +448,11 @@ static const sd_bus_vtable container_vtable[] = {
         SD_BUS_PROPERTY("ControlGroup", "s", NULL, offsetof(Container, control_group), 0),
         SD_BUS_PROPERTY("Limits", "a{sv}", bus_container_property_get_limits, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Health", "s", property_get_health, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("HealthFailingStreak", "u", property_get_failing_streak, 0,
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("HealthCheck", "a{sv}", property_get_health_check, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("HealthLog", "a(ttis)", property_get_health_log, 0, 0),
         SD_BUS_PROPERTY("Spec", "s", property_get_spec, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),
         SD_BUS_VTABLE_END,
 };

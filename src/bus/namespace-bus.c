@@ -99,6 +99,34 @@ static int parse_mounts(sd_bus_message *m, const BusOption *o, void *target, Err
         return r < 0 ? error_set_errno(reterr_error, r, "Option “%s” cannot be read: %m", o->name) : 0;
 }
 
+static int parse_start_period(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
+        HealthOptions *h = target;
+        int r;
+
+        r = bus_option_uint64(m, o, &h->start_period_usec, reterr_error);
+        if (r < 0)
+                return r;
+
+        h->start_period_set = true;
+        return 0;
+}
+
+static int parse_health_check(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
+        static const BusOption options[] = {
+                { "Disabled", "b", bus_option_bool, offsetof(HealthOptions, disabled) },
+                { "Command", "as", bus_option_strv, offsetof(HealthOptions, command) },
+                { "IntervalUSec", "t", bus_option_uint64, offsetof(HealthOptions, interval_usec) },
+                { "TimeoutUSec", "t", bus_option_uint64, offsetof(HealthOptions, timeout_usec) },
+                { "StartPeriodUSec", "t", parse_start_period, 0 },
+                { "StartIntervalUSec", "t", bus_option_uint64, offsetof(HealthOptions, start_interval_usec) },
+                { "Retries", "t", bus_option_uint64, offsetof(HealthOptions, retries) },
+                { "OnFailure", "s", bus_option_string, offsetof(HealthOptions, on_failure) },
+                {},
+        };
+
+        return bus_options_parse(m, options, target, reterr_error);
+}
+
 #define CONTAINER_OPTION(name, signature, parse, field) \
         { name, signature, parse, offsetof(RunOptions, container.field) }
 #define CREATE_OPTIONS                                                                        \
@@ -125,7 +153,9 @@ static int parse_mounts(sd_bus_message *m, const BusOption *o, void *target, Err
         CONTAINER_OPTION("Platform", "s", bus_option_string, platform),                       \
         CONTAINER_OPTION("Log", "s", bus_option_string, log),                                 \
         CONTAINER_OPTION("Machine", "b", bus_option_bool, machine),                           \
-        CONTAINER_OPTION("Systemd", "s", bus_option_string, systemd)
+        CONTAINER_OPTION("Systemd", "s", bus_option_string, systemd),                         \
+        CONTAINER_OPTION("HealthCheck", "a{sv}", parse_health_check, health),                 \
+        CONTAINER_OPTION("ReadyWhenHealthy", "b", bus_option_bool, ready_when_healthy)
 
 static const BusOption create_options[] = {
         CREATE_OPTIONS,

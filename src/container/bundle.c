@@ -199,19 +199,36 @@ int bundle_read_spec(int containers_fd, const char *ns, const char *id, char **r
         return 0;
 }
 
-int bundle_write_record(int containers_fd, const char *ns, const char *id, const char *text) {
+static int write_text(int containers_fd, const char *ns, const char *id, const char *file, const char *text) {
         _cleanup_close_ int fd = -EBADF;
 
         fd = bundle_open(containers_fd, ns, id);
-        return fd < 0 ? fd : write_file_atomic_at(fd, "record.json", text, strlen(text), 0600, false);
+        return fd < 0 ? fd : write_file_atomic_at(fd, file, text, strlen(text), 0600, false);
 }
 
-int bundle_read_record(int containers_fd, const char *ns, const char *id, char **ret) {
-        _cleanup_free_ char *name = bundle_name(ns, id, "record.json");
+static int read_text(int containers_fd, const char *ns, const char *id, const char *file, size_t max,
+                     char **ret) {
+        _cleanup_free_ char *name = bundle_name(ns, id, file);
 
         if (!name)
                 return -ENOMEM;
-        return read_file_at(containers_fd, name, RECORD_SIZE_MAX, ret, NULL);
+        return read_file_at(containers_fd, name, max, ret, NULL);
+}
+
+int bundle_write_record(int containers_fd, const char *ns, const char *id, const char *text) {
+        return write_text(containers_fd, ns, id, "record.json", text);
+}
+
+int bundle_read_record(int containers_fd, const char *ns, const char *id, char **ret) {
+        return read_text(containers_fd, ns, id, "record.json", RECORD_SIZE_MAX, ret);
+}
+
+int bundle_write_health(int containers_fd, const char *ns, const char *id, const char *text) {
+        return write_text(containers_fd, ns, id, "health.json", text);
+}
+
+int bundle_read_health(int containers_fd, const char *ns, const char *id, char **ret) {
+        return read_text(containers_fd, ns, id, "health.json", HEALTH_RECORD_SIZE_MAX, ret);
 }
 
 int bundle_remove(int containers_fd, const char *ns, const char *id) {

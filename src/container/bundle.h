@@ -9,6 +9,7 @@
 #include "basic/error.h"
 
 #define BUNDLE_CONFIG_SIZE_MAX (16U * 1024 * 1024)
+#define HEALTH_RECORD_SIZE_MAX (256U * 1024)
 #define BUNDLE_HOST_FILE_SIZE_MAX (1U << 20) /* of /etc/hosts and /etc/resolv.conf, where they are copied   \
                                               */
 
@@ -31,6 +32,9 @@ int bundle_read_spec(int containers_fd, const char *ns, const char *id, char **r
 /* What the next daemon needs if the database is lost; see container/record.h. The bundle is there. */
 int bundle_write_record(int containers_fd, const char *ns, const char *id, const char *text);
 int bundle_read_record(int containers_fd, const char *ns, const char *id, char **ret);
+/* What was found out about the container's health; see container/health.h. */
+int bundle_write_health(int containers_fd, const char *ns, const char *id, const char *text);
+int bundle_read_health(int containers_fd, const char *ns, const char *id, char **ret);
 int bundle_remove(int containers_fd, const char *ns, const char *id);
 /* Calls back for each bundle that is there. */
 int bundle_foreach(int containers_fd, void (*func)(const char *ns, const char *id, void *userdata),

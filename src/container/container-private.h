@@ -4,6 +4,7 @@
 /* Shared by the files of container/ only. */
 
 #include "container/container.h"
+#include "container/health.h"
 #include "container/options.h"
 #include "container/seccomp-store.h"
 
@@ -68,6 +69,7 @@ typedef struct ContainerWork {
         bool released;   /* the ended unit was given back */
         bool confirming; /* PID 1 has been asked whether it really has ended */
         sd_event_source *stop_timer, *remove_source;
+        ContainerHealth *health; /* NULL as long as nobody wanted to know */
 } ContainerWork;
 
 /* container.c */

@@ -128,6 +128,7 @@ void container_answer(Container *c, WaiterKind kinds, const Error *error) {
 
 void container_set_state(Container *c, ContainerState state) {
         c->state = state;
+        container_health_follow(c);
         events_notify(c->manager->events, NOTIFY_CONTAINER_CHANGED, c->row.ns, c->row.id, c);
 }
 
@@ -213,6 +214,7 @@ Container *container_free(Container *c) {
                 sd_event_source_disable_unref(c->work->stop_timer);
                 sd_event_source_disable_unref(c->work->remove_source);
                 stdio_done(&c->work->stdio);
+                container_health_free(c->work->health);
                 container_process_done(&c->work->process);
                 free(c->work);
         }

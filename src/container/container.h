@@ -19,6 +19,7 @@
 
 #include "basic/error.h"
 #include "basic/hashmap.h"
+#include "container/health-check.h"
 #include "events/events.h"
 #include "image/image.h"
 #include "snapshot/snapshot.h"
@@ -95,6 +96,8 @@ typedef struct ContainerOptions {
         bool machine;  /* it is registered with systemd-machined */
         char *systemd; /* "true" (default: by its command), "false", "always"; see system.h */
         char *unit; /* moored@ID.service, which is installed and runs this container; NULL: a transient one */
+        HealthOptions health;
+        bool ready_when_healthy; /* the unit has started when a health check has succeeded */
 } ContainerOptions;
 void container_options_done(ContainerOptions *o);
 
@@ -223,6 +226,9 @@ int container_manager_load(ContainerManager *m, Error *reterr_error);
 int container_manager_recovered(ContainerManager *m);
 /* unit/ tells that the host is going down: what ends from now on ends by that. */
 void container_manager_host_stops(ContainerManager *m);
+/* unit/ tells that a start has come so far that it only waits for a health check to succeed: what the unit says of
+ * itself is that, and its main process is the container's. */
+void container_unit_waits(ContainerManager *m, const char *unit, const UnitStatus *status);
 /* unit/ tells every change of a unit moored-*.service. */
 void container_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *status);
 

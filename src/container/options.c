@@ -47,6 +47,7 @@ void container_options_done(ContainerOptions *o) {
         free(o->log);
         free(o->systemd);
         free(o->unit);
+        health_options_done(&o->health);
         *o = (ContainerOptions){ .stop_timeout_usec = UINT64_MAX };
 }
 
@@ -60,6 +61,7 @@ void container_process_done(ContainerProcess *p) {
         free(p->user);
         free(p->hostname);
         strv_free(p->annotations);
+        health_check_done(&p->health);
         *p = (ContainerProcess){};
 }
 
@@ -358,6 +360,8 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Systemd: \"%.100s\" is none of \"true\", \"false\", \"always\".", o->systemd);
         r = check_restart(o, reterr_error);
+        if (r >= 0)
+                r = health_options_validate(&o->health, reterr_error);
         if (r < 0)
                 return r;
         r = check_capabilities("CapabilitiesAdd", o->cap_add, reterr_error);
@@ -413,6 +417,7 @@ const char *container_options_get_property(const ContainerOptions *o, const char
 
 static int mounts_from_json(const char *name, json_t *value, void *target, Error *reterr_error);
 static int entrypoint_from_json(const char *name, json_t *value, void *target, Error *reterr_error);
+static int health_from_json(const char *name, json_t *value, void *target, Error *reterr_error);
 
 static const JsonField options_fields[] = {
         { "command", JSON_FIELD_STRV, offsetof(ContainerOptions, command) },
@@ -455,6 +460,8 @@ static const JsonField process_fields[] = {
         { "hostname", JSON_FIELD_STRING, offsetof(StoredProcess, process.hostname), true },
         { "stopSignal", JSON_FIELD_UINT64, offsetof(StoredProcess, stop_signal), true },
         { "annotations", JSON_FIELD_STRV, offsetof(StoredProcess, process.annotations) },
+        { "healthCheck", JSON_FIELD_CUSTOM, 0, false, health_from_json },
+        { "readyWhenHealthy", JSON_FIELD_BOOL, offsetof(StoredProcess, process.ready_when_healthy) },
         {},
 };
 
@@ -482,6 +489,12 @@ static int entrypoint_from_json(const char *name, json_t *value, void *target, E
         }
         o->entrypoint_set = true;
         return 0;
+}
+
+static int health_from_json(const char *name, json_t *value, void *target, Error *reterr_error) {
+        StoredProcess *s = target;
+
+        return health_check_from_json(value, &s->process.health, reterr_error);
 }
 
 static int mounts_from_json(const char *name, json_t *value, void *target, Error *reterr_error) {
@@ -606,6 +619,18 @@ static int entrypoint_to_json(const ContainerOptions *o, json_t *options) {
         return 0;
 }
 
+static int health_to_json(const ContainerProcess *p, json_t *process) {
+        json_t *j;
+        int r;
+
+        if (!p->health.command)
+                return 0;
+        r = health_check_to_json(&p->health, &j);
+        if (r < 0)
+                return r;
+        return json_object_set_new(process, "healthCheck", j) < 0 ? -ENOMEM : 0;
+}
+
 int container_options_to_json(const ContainerOptions *o, const ContainerProcess *p, char **ret,
                               Error *reterr_error) {
         _cleanup_json_ json_t *top = NULL, *options = NULL, *process = NULL;
@@ -620,6 +645,8 @@ int container_options_to_json(const ContainerOptions *o, const ContainerProcess 
                 r = entrypoint_to_json(o, options);
         if (r >= 0)
                 r = fields_to_json(process_fields, &stored, &process);
+        if (r >= 0)
+                r = health_to_json(p, process);
         if (r == -EILSEQ)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "An option or the image's configuration is not valid UTF-8.");

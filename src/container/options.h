@@ -20,6 +20,8 @@ typedef struct ContainerProcess {
         char *hostname;
         int stop_signal;
         char **annotations; /* "key=value" */
+        HealthCheck health;
+        bool ready_when_healthy;
 } ContainerProcess;
 void container_process_done(ContainerProcess *p);
 

@@ -26,6 +26,8 @@
 #include "container/spec.h"
 #include "container/unit-name.h"
 
+#define STATUS_NOT_HEALTHY "NotHealthy:" /* of runtime/launch.c */
+
 typedef enum UnitPhase {
         UNIT_GONE,
         UNIT_STARTING,
@@ -72,6 +74,20 @@ static void start_failed_unwatched(Container *c, const UnitStatus *u) {
 
 const char *container_lost_result(const Container *c) {
         return streq_ptr(c->row.boot_id, c->manager->boot_id) ? "lost" : "reboot";
+}
+
+/* The launcher says so when its place has been taken by the container's process. */
+void container_unit_waits(ContainerManager *m, const char *unit, const UnitStatus *status) {
+        Container *c = container_find_by_unit(m, unit);
+
+        if (!c || (c->state != CONTAINER_STARTING && c->state != CONTAINER_RESTARTING) || c->work->start_waits ||
+            !c->work->process.ready_when_healthy || status->main_pid == 0 || !status->status_text ||
+            !startswith(status->status_text, STATUS_NOT_HEALTHY))
+                return;
+
+        c->leader_pid = status->main_pid;
+        container_take_control_group(c, status);
+        container_health_begin_start(c, status->invocation_id);
 }
 
 /* Created, exited, or starting by the hand of a daemon that is no more. */
@@ -297,7 +313,9 @@ void container_unit_changed(ContainerManager *m, const char *unit, const UnitSta
         else
                 idle_unit_changed(c, status, phase);
 
-        if (phase == UNIT_GONE) {
+        if (phase == UNIT_STARTING)
+                container_unit_waits(m, unit, status);
+        else if (phase == UNIT_GONE) {
                 c = container_find_by_unit(m, unit);
                 if (c)
                         container_unit_gone(c);
@@ -474,6 +492,8 @@ int container_manager_recovered(ContainerManager *m) {
                 recover_container(c);
         m->recovering = false;
 
+        HASHMAP_FOREACH(c, m->containers)
+                container_health_recovered(c);
         prepare_defaults(m);
         if (!m->unreadable) {
                 r = bundle_foreach(m->containers_fd, drop_bundle, m);

@@ -152,6 +152,24 @@ static int resolve_cwd(const char *wanted, char **ret) {
         return 0;
 }
 
+static int resolve_health(const ImageConfig *image, const ContainerOptions *o, ContainerProcess *p,
+                          Error *reterr_error) {
+        const char *why;
+        int r;
+
+        r = health_check_resolve(&image->health, &o->health, &p->health, reterr_error);
+        if (r < 0 || !o->ready_when_healthy)
+                return r;
+
+        p->ready_when_healthy = true;
+        why = !p->health.command ? "there is no health check, neither in the options nor in the image"
+              : p->health.interval_usec == USEC_INFINITY ? "the health check is made on request only"
+              : container_is_system(o, p->args)
+                              ? "a system in the container says itself when it is ready (but for Systemd=false)"
+                              : NULL;
+        return why ? error_set(reterr_error, -EINVAL, "InvalidArgument", "ReadyWhenHealthy: %s.", why) : 0;
+}
+
 int container_process_resolve(const ImageConfig *image, const ContainerOptions *o, const char *id,
                               ContainerProcess *ret, Error *reterr_error) {
         _cleanup_(container_process_done) ContainerProcess p = {};
@@ -181,6 +199,10 @@ int container_process_resolve(const ImageConfig *image, const ContainerOptions *
                 if (r < 0)
                         return r;
         }
+
+        r = resolve_health(image, o, &p, reterr_error);
+        if (r < 0)
+                return r;
 
         /* An image's signal that does not exist here is no reason not to run it. */
         p.stop_signal = o->stop_signal                      ? signal_from_string(o->stop_signal)
@@ -558,6 +580,8 @@ static json_t *annotations_to_json(const SpecInput *in) {
                 r |= json_object_set_new(j, ANNOTATION_STOP,
                                          json_sprintf("%i %" PRIu64, in->process->stop_signal,
                                                       in->stop_timeout_usec));
+        if (in->process->ready_when_healthy)
+                r |= json_object_set_new(j, ANNOTATION_PREFIX "ready", json_string("healthy"));
         if (in->process->user)
                 r |= json_object_set_new(j, ANNOTATION_PREFIX "user", json_string(in->process->user));
         if (strv_length(in->options->groups) > 0)

@@ -14,8 +14,9 @@ typedef enum NotifyType {
         NOTIFY_IMAGE_CHANGED,
         NOTIFY_IMAGE_REMOVED,
         NOTIFY_CONTAINER_ADDED,
-        NOTIFY_CONTAINER_CHANGED, /* any of its changing properties but its limits */
+        NOTIFY_CONTAINER_CHANGED, /* any of its changing properties but its limits and its health */
         NOTIFY_CONTAINER_LIMITS_CHANGED,
+        NOTIFY_CONTAINER_HEALTH,
         NOTIFY_CONTAINER_REMOVED,
         NOTIFY_JOB_ADDED,
         NOTIFY_JOB_CHANGED,       /* state or progress; at most four a second for progress */
@@ -38,7 +39,7 @@ void events_notify(Events *e, NotifyType type, const char *ns, const char *name,
 /* A numbered event: stored (bounded), then NOTIFY_EVENT. details: pairs "Key", "value" of strings up to
  * NULL; a key that begins with "#" has an integer as value (in decimal). Topics: image/pulled image/tagged
  * image/removed container/created container/started container/exited container/stopped container/removed
- * container/paused container/resumed container/updated container/oom
+ * container/paused container/resumed container/updated container/oom container/health-changed
  * job/new job/removed namespace/created namespace/removed. subject: image reference, container id, job
  * id. */
 int events_record(Events *e, const char *ns, const char *topic, const char *subject, ...)

@@ -494,6 +494,8 @@ static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus
                 return 0;
         if (u->start_pending && u->job_lost && !u->syncing)
                 unit_settle_start(u);
+        else if (u->start_pending && u->status.status_text)
+                container_unit_waits(m->containers, u->name, &u->status);
         else
                 unit_tell(u);
         return 0;
