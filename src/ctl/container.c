@@ -549,11 +549,13 @@ static char *ps_state(json_t *container) {
                           : streq(state, "created") ? "CreatedUSec"
                                                     : "StartedUSec";
         json_int_t usec = json_integer_value(json_object_get(container, key));
+        const char *health = streq(state, "running") ? strempty(json_get_string(container, "Health")) : "";
         char since[64];
 
         if (usec <= 0)
                 return strdup(state);
-        return strjoin(state, " (", format_relative(since, sizeof since, (uint64_t) usec), ")");
+        return strjoin(state, " (", format_relative(since, sizeof since, (uint64_t) usec),
+                       isempty(health) ? "" : ", ", health, ")");
 }
 
 static int ps_row(Table *t, json_t *container) {

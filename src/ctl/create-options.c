@@ -14,6 +14,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "basic/time-util.h"
+#include "ctl/create-health.h"
 
 #define ENTRYPOINT_MAX (64U * 1024)
 
@@ -49,6 +50,7 @@ void create_options_done(CreateOptions *o) {
                 mount_arg_done(&o->mounts[i]);
         free(o->mounts);
         free(o->log);
+        create_health_done(&o->health);
         *o = (CreateOptions) {};
 }
 
@@ -339,19 +341,12 @@ int parse_env_text(const char *text, const char *file, char *const *environment,
         return 0;
 }
 
-int parse_entrypoint(const char *value, char ***ret, Error *reterr_error) {
+int parse_words(const char *option, const char *value, char ***ret, Error *reterr_error) {
         _cleanup_strv_free_ char **l = NULL;
         _cleanup_free_ char *text = NULL;
         _cleanup_json_ json_t *j = NULL;
         json_t *word;
         size_t i;
-
-        if (value[0] != '[') {
-                if (!isempty(value) && strv_extend(&l, value) < 0)
-                        return oom(reterr_error);
-                *ret = TAKE_PTR(l);
-                return 0;
-        }
 
         /* The bounded parser takes objects only. */
         text = strjoin("{\"e\":", value, "}");
@@ -359,17 +354,28 @@ int parse_entrypoint(const char *value, char ***ret, Error *reterr_error) {
                 return oom(reterr_error);
         if (json_parse(text, strlen(text), ENTRYPOINT_MAX, &j, NULL) < 0 || json_object_size(j) != 1)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--entrypoint='%s' begins like a JSON array but is none: "
-                                 "--entrypoint='[\"/bin/sh\",\"-c\"]'",
-                                 value);
+                                 "--%s='%s' begins like a JSON array but is none: "
+                                 "--%s='[\"/bin/sh\",\"-c\"]'",
+                                 option, value, option);
         json_array_foreach(json_object_get(j, "e"), i, word) {
                 if (!json_is_string(word))
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "--entrypoint='%s' holds something that is no string.", value);
+                                         "--%s='%s' holds something that is no string.", option, value);
                 if (strv_extend(&l, json_string_value(word)) < 0)
                         return oom(reterr_error);
         }
         *ret = TAKE_PTR(l);
+        return 0;
+}
+
+int parse_entrypoint(const char *value, char ***ret, Error *reterr_error) {
+        char **l = NULL;
+
+        if (value[0] == '[')
+                return parse_words("entrypoint", value, ret, reterr_error);
+        if (!isempty(value) && strv_extend(&l, value) < 0)
+                return oom(reterr_error);
+        *ret = l;
         return 0;
 }
 
@@ -674,6 +680,10 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
         if (r >= 0)
                 r = append_mounts(m, o->mounts, o->n_mounts);
         if (r >= 0)
+                r = create_health_append(m, &o->health);
+        if (r >= 0)
+                r = append_flag(m, "ReadyWhenHealthy", o->ready_when_healthy);
+        if (r >= 0)
                 r = append_flag(m, "ReadOnly", o->read_only);
         if (r >= 0)
                 r = append_flag(m, "AutoRemove", o->auto_remove);
@@ -747,6 +757,24 @@ const Option run_options[] = {
           .help = "Set it up for systemd as its first process\n(default: true, if that is what it runs)" },
         { 0, "restart", "POLICY", OPTION_CUSTOM, .apply = apply_restart,
           .help = "Start it again at its end: no, on-failure[:N],\nalways, unless-stopped; the last two also after a\nboot" },
+        { 0, "health-cmd", "COMMAND", OPTION_CUSTOM, .apply = apply_health_command,
+          .help = "Check the health by a line for the shell, or a JSON\narray; none: not as the image says either" },
+        { 0, "health-interval", "TIME", OPTION_CUSTOM, .apply = apply_health_interval,
+          .help = "Between two checks (default: 30s); disable: never" },
+        { 0, "health-timeout", "TIME", OPTION_CUSTOM, .apply = apply_health_timeout,
+          .help = "A check that takes longer has failed (default: 30s)" },
+        { 0, "health-retries", "NUMBER", OPTION_CUSTOM, .apply = apply_health_retries,
+          .help = "Failures until it is unhealthy (default: 3)" },
+        { 0, "health-start-period", "TIME", OPTION_CUSTOM, .apply = apply_health_start_period,
+          .help = "In which failures do not count (default: 0)" },
+        { 0, "health-start-interval", "TIME", OPTION_CUSTOM, .apply = apply_health_start_interval,
+          .help = "Between two checks in that period (default: 5s)" },
+        { 0, "health-on-failure", "ACTION", OPTION_STRING, offsetof(CreateOptions, health.on_failure),
+          .help = "When it is unhealthy: none, kill, restart or stop" },
+        { 0, "no-healthcheck", NULL, OPTION_FLAG, offsetof(CreateOptions, health.disabled),
+          .help = "Do not check the health as the image says" },
+        { 0, "sdnotify", "started|healthy", OPTION_CUSTOM, .apply = apply_sdnotify,
+          .help = "When the unit has started (default: started)" },
         { 0, "pull", "missing|always|never", OPTION_CUSTOM, .apply = apply_pull,
           .help = "When to pull the image (default: missing)" },
         { 0, "platform", "OS/ARCH[/VARIANT]", OPTION_STRING, offsetof(CreateOptions, platform),

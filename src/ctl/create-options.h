@@ -8,6 +8,7 @@
 
 #include "basic/error.h"
 #include "ctl/limit-options.h"
+#include "ctl/create-health.h"
 #include "ctl/options.h"
 
 #define ENV_FILE_MAX (1024U * 1024)
@@ -47,6 +48,8 @@ typedef struct CreateOptions {
         bool log_fd; /* --log=fd: our own stdout and stderr */
         uint64_t stop_timeout_usec;
         bool stop_timeout_set;
+        CreateHealth health;
+        bool ready_when_healthy;
 } CreateOptions;
 
 #define RUN_ONLY_OPTIONS 2U
@@ -76,3 +79,5 @@ int parse_env_text(const char *text, const char *file, char *const *environment,
                    Error *reterr_error);
 /* A word, or a JSON array of words. */
 int parse_entrypoint(const char *value, char ***ret, Error *reterr_error);
+/* A JSON array of words; option is for messages. */
+int parse_words(const char *option, const char *value, char ***ret, Error *reterr_error);

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "ctl/create-health.h"
+
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "ctl/create-options.h"
+
+static int oom(Error *reterr_error) {
+        return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
+}
+
+void create_health_done(CreateHealth *h) {
+        strv_free(h->command);
+        *h = (CreateHealth) {};
+}
+
+static int shell_command(const char *line, char ***ret, Error *reterr_error) {
+        const char *const words[] = { "/bin/sh", "-c", line };
+        _cleanup_strv_free_ char **l = NULL;
+
+        if (isempty(line))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--health-cmd= has no command; none turns the image's health check off.");
+        for (size_t i = 0; i < ELEMENTSOF(words); i++)
+                if (strv_extend(&l, words[i]) < 0)
+                        return oom(reterr_error);
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+int parse_health_command(const char *value, char ***ret, Error *reterr_error) {
+        _cleanup_strv_free_ char **words = NULL, **l = NULL;
+        size_t n, skip;
+        int r;
+
+        if (streq(value, "none")) {
+                *ret = NULL;
+                return 0;
+        }
+        if (value[0] != '[')
+                return shell_command(value, ret, reterr_error);
+
+        r = parse_words("health-cmd", value, &words, reterr_error);
+        if (r < 0)
+                return r;
+        n = strv_length(words);
+        if (n == 1 && streq(words[0], "NONE")) {
+                *ret = NULL;
+                return 0;
+        }
+        if (n == 2 && streq(words[0], "CMD-SHELL"))
+                return shell_command(words[1], ret, reterr_error);
+        skip = n > 0 && streq(words[0], "CMD") ? 1 : 0;
+        if (n == skip || isempty(words[skip]))
+                return shell_command(NULL, ret, reterr_error);
+        if (strv_extend_strv(&l, words + skip) < 0)
+                return oom(reterr_error);
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+/* -- the option table's appliers -- */
+
+int apply_health_command(const char *value, void *target, Error *reterr_error) {
+        CreateOptions *o = target;
+        char **l;
+        int r;
+
+        r = parse_health_command(value, &l, reterr_error);
+        if (r < 0)
+                return r;
+        strv_free(o->health.command);
+        o->health.command = l;
+        o->health.disabled = o->health.disabled || !l;
+        return 0;
+}
+
+static int health_time(const char *option, const char *value, uint64_t *ret, Error *reterr_error) {
+        if (parse_sec(value, ret) < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--%s=%s is not a time, such as 10, 500ms or 1min.", option, value);
+        return 0;
+}
+
+int apply_health_interval(const char *value, void *target, Error *reterr_error) {
+        CreateOptions *o = target;
+
+        if (streq(value, "disable")) {
+                o->health.interval_usec = UINT64_MAX;
+                return 0;
+        }
+        return health_time("health-interval", value, &o->health.interval_usec, reterr_error);
+}
+
+int apply_health_timeout(const char *value, void *target, Error *reterr_error) {
+        CreateOptions *o = target;
+
+        return health_time("health-timeout", value, &o->health.timeout_usec, reterr_error);
+}
+
+int apply_health_start_period(const char *value, void *target, Error *reterr_error) {
+        CreateOptions *o = target;
+
+        o->health.start_period_set = true;
+        return health_time("health-start-period", value, &o->health.start_period_usec, reterr_error);
+}
+
+int apply_health_start_interval(const char *value, void *target, Error *reterr_error) {
+        CreateOptions *o = target;
+
+        return health_time("health-start-interval", value, &o->health.start_interval_usec, reterr_error);
+}
+
+int apply_health_retries(const char *value, void *target, Error *reterr_error) {
+        CreateOptions *o = target;
+
+        if (parse_uint64(value, &o->health.retries) < 0 || o->health.retries == 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--health-retries=%s is not a number of failures.", value);
+        return 0;
+}
+
+int apply_sdnotify(const char *value, void *target, Error *reterr_error) {
+        CreateOptions *o = target;
+
+        if (!streq(value, "healthy") && !streq(value, "started"))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--sdnotify= is one of started, healthy, not '%s'.", value);
+        o->ready_when_healthy = streq(value, "healthy");
+        return 0;
+}
+
+/* -- the bag -- */
+
+static bool has_health(const CreateHealth *h) {
+        return h->disabled || h->command || h->interval_usec || h->timeout_usec || h->start_period_set ||
+               h->start_interval_usec || h->retries || h->on_failure;
+}
+
+static int append_command(sd_bus_message *m, char **command) {
+        int r;
+
+        r = sd_bus_message_open_container(m, SD_BUS_TYPE_DICT_ENTRY, "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", "Command");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, SD_BUS_TYPE_VARIANT, "as");
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, command);
+        for (unsigned i = 0; i < 2 && r >= 0; i++)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
+
+int create_health_append(sd_bus_message *m, const CreateHealth *h) {
+        const struct {
+                const char *key;
+                uint64_t value;
+                bool given;
+        } numbers[] = {
+                { "IntervalUSec", h->interval_usec, h->interval_usec > 0 },
+                { "TimeoutUSec", h->timeout_usec, h->timeout_usec > 0 },
+                { "StartPeriodUSec", h->start_period_usec, h->start_period_set },
+                { "StartIntervalUSec", h->start_interval_usec, h->start_interval_usec > 0 },
+                { "Retries", h->retries, h->retries > 0 },
+        };
+        int r;
+
+        if (!has_health(h))
+                return 0;
+        r = sd_bus_message_open_container(m, SD_BUS_TYPE_DICT_ENTRY, "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", "HealthCheck");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, SD_BUS_TYPE_VARIANT, "a{sv}");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
+        if (r >= 0 && h->disabled)
+                r = sd_bus_message_append(m, "{sv}", "Disabled", "b", 1);
+        if (r >= 0 && h->command)
+                r = append_command(m, h->command);
+        for (size_t i = 0; i < ELEMENTSOF(numbers) && r >= 0; i++)
+                if (numbers[i].given)
+                        r = sd_bus_message_append(m, "{sv}", numbers[i].key, "t", numbers[i].value);
+        if (r >= 0 && h->on_failure)
+                r = sd_bus_message_append(m, "{sv}", "OnFailure", "s", h->on_failure);
+        for (unsigned i = 0; i < 3 && r >= 0; i++)
+                r = sd_bus_message_close_container(m);
+        return r;
+}
