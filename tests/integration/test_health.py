@@ -230,7 +230,7 @@ class ActionTest(HealthTestCase):
         self.assertEqual(topics[begin - 1:begin + 3], ["health-changed", "exited", "stopped", "started"])
 
     def test_restart_by_the_unit(self):
-        self.detach_checked("one", "--health-on-failure=kill", "-p", "Restart=on-failure", "-p", "RestartSec=100ms")
+        self.detach_checked("one", "--health-on-failure=kill", "--restart=on-failure")
         first = self.wait_health("one", "healthy")["LeaderPID"]
         self.set_well(False)
         lib.wait_until(lambda: self.inspect("one")["LeaderPID"] not in (0, first), timeout=20, what="systemd has started it again")
