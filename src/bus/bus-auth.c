@@ -85,6 +85,7 @@ static const Rule rules[] = {
         { "org.freedesktop.DBus.Peer",           "Ping",               BUS_ACTION_OPEN              },
         { "org.freedesktop.DBus.Properties",     "Get",                BUS_ACTION_INSPECT           },
         { "org.freedesktop.DBus.Properties",     "GetAll",             BUS_ACTION_INSPECT           },
+        { BUS_INTERFACE_CONTAINER,               "Exec",               BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_CONTAINER,               "Kill",               BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_CONTAINER,               "ListProcesses",      BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_CONTAINER,               "Pause",              BUS_ACTION_MANAGE_CONTAINERS },
@@ -96,6 +97,9 @@ static const Rule rules[] = {
         { BUS_INTERFACE_CONTAINER,               "Stop",               BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_CONTAINER,               "Update",             BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_CONTAINER,               "Wait",               BUS_ACTION_INSPECT           },
+        { BUS_INTERFACE_EXEC,                    "Kill",               BUS_ACTION_MANAGE_CONTAINERS },
+        { BUS_INTERFACE_EXEC,                    "Remove",             BUS_ACTION_MANAGE_CONTAINERS },
+        { BUS_INTERFACE_EXEC,                    "Wait",               BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_IMAGE,                   "Remove",             BUS_ACTION_MANAGE_IMAGES     },
         { BUS_INTERFACE_IMAGE,                   "Tag",                BUS_ACTION_MANAGE_IMAGES     },
         { BUS_INTERFACE_JOB,                     "Cancel",             BUS_ACTION_MANAGE_IMAGES     },
@@ -395,12 +399,13 @@ static int check_evaluate(Check *c, sd_bus_message *reply, Error *reterr_error) 
 
 /* Namespace, object and verb: so that rules and the question can name them. */
 static int check_append_details(sd_bus_message *request, sd_bus_message *m) {
-        _cleanup_free_ char *ns = NULL, *name = NULL;
+        _cleanup_free_ char *ns = NULL, *name = NULL, *number = NULL;
         const char *path = sd_bus_message_get_path(m), *argument = NULL;
         int r;
 
         if (sd_bus_path_decode_many(path, BUS_PATTERN_IMAGE, &ns, &name) <= 0 &&
             sd_bus_path_decode_many(path, BUS_PATTERN_CONTAINER, &ns, &name) <= 0 &&
+            sd_bus_path_decode_many(path, BUS_PATTERN_EXEC, &ns, &name, &number) <= 0 &&
             sd_bus_path_decode_many(path, BUS_PATTERN_NAMESPACE, &ns) <= 0)
                 (void) sd_bus_path_decode_many(path, BUS_PATTERN_JOB, &name);
 

@@ -35,10 +35,14 @@ BusCall *bus_call_free(BusCall *c) {
         return NULL;
 }
 
-static void call_finish(BusCall *c, int r) {
+void bus_call_warn(const BusCall *c, int r) {
         if (r < 0)
                 log_warning_errno(r, "The answer to %s cannot be sent: %m",
                                   sd_bus_message_get_member(c->message));
+}
+
+static void call_finish(BusCall *c, int r) {
+        bus_call_warn(c, r);
         bus_call_free(c);
 }
 

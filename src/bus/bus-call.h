@@ -20,9 +20,13 @@ DEFINE_CLEANUP_FUNC(BusCall *, bus_call_free)
 void bus_call_reply_empty(Container *c, const Error *error, void *userdata);
 void bus_call_reply_container(Container *c, const Error *error, void *userdata);
 
+/* For answers that are sent otherwise: what became of sending them. */
+void bus_call_warn(const BusCall *c, int r);
+
 #define BUS_WAITERS_MAX 4096U
 
-/* Answers m when the container or job has ended; forgets it when the caller goes away first. */
+/* Answers m when the container, exec or job has ended; forgets it when the caller goes away first. */
 int bus_wait_container(Bus *b, sd_bus_message *m, Container *c, Error *reterr_error);
+int bus_wait_exec(Bus *b, sd_bus_message *m, Exec *e, Error *reterr_error);
 int bus_wait_job(Bus *b, sd_bus_message *m, Job *j, Error *reterr_error);
 BusWait *bus_wait_free(BusWait *w);

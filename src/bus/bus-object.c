@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <inttypes.h>
+
 #include <systemd/sd-id128.h>
 
 #include "bus/bus-object.h"
@@ -13,35 +15,41 @@
 
 static const BusObject *const objects[] = {
         &bus_manager_object,   &bus_namespace_object, &bus_image_object,
-        &bus_container_object, &bus_job_object,
+        &bus_container_object, &bus_exec_object,      &bus_job_object,
 };
 
 Bus *bus_current(sd_bus *bus) {
         return sd_bus_slot_get_userdata(sd_bus_get_current_slot(bus));
 }
 
-static char *path_encode(const char *pattern, const char *a, const char *b) {
+static char *path_encode(const char *pattern, const char *a, const char *b, const char *c) {
         char *path;
 
-        return sd_bus_path_encode_many(&path, pattern, a, b) < 0 ? NULL : path;
+        return sd_bus_path_encode_many(&path, pattern, a, b, c) < 0 ? NULL : path;
 }
 
 char *bus_namespace_path(const char *ns) {
-        return path_encode(BUS_PATTERN_NAMESPACE, ns, NULL);
+        return path_encode(BUS_PATTERN_NAMESPACE, ns, NULL, NULL);
 }
 
 char *bus_image_path(const char *ns, const char *name) {
-        return path_encode(BUS_PATTERN_IMAGE, ns, name);
+        return path_encode(BUS_PATTERN_IMAGE, ns, name, NULL);
 }
 
 char *bus_container_path(const char *ns, const char *id) {
-        return path_encode(BUS_PATTERN_CONTAINER, ns, id);
+        return path_encode(BUS_PATTERN_CONTAINER, ns, id, NULL);
+}
+
+char *bus_exec_path(const char *ns, const char *id, uint64_t n) {
+        _cleanup_free_ char *s = strformat("%" PRIu64, n);
+
+        return s ? path_encode(BUS_PATTERN_EXEC, ns, id, s) : NULL;
 }
 
 char *bus_job_path(uint32_t id) {
         _cleanup_free_ char *s = strformat("%u", id);
 
-        return s ? path_encode(BUS_PATTERN_JOB, s, NULL) : NULL;
+        return s ? path_encode(BUS_PATTERN_JOB, s, NULL, NULL) : NULL;
 }
 
 int bus_reply_path(sd_bus_message *m, const char *path) {
@@ -89,10 +97,10 @@ typedef struct Introspection {
 static int introspect_find(sd_bus *bus, const char *path, const char *interface, void *userdata,
                            void **ret_found, sd_bus_error *ret_error) {
         const BusObject *o = userdata;
-        _cleanup_free_ char *a = NULL, *b = NULL;
+        _cleanup_free_ char *a = NULL, *b = NULL, *c = NULL;
         int r;
 
-        r = sd_bus_path_decode_many(path, o->pattern, &a, &b);
+        r = sd_bus_path_decode_many(path, o->pattern, &a, &b, &c);
         if (r > 0)
                 *ret_found = userdata;
         return r;
@@ -211,9 +219,9 @@ static int print_interface(FILE *f, const char *xml, const char *interface) {
 
 static bool is_object_path(const char *path) {
         for (size_t i = 0; i < ELEMENTSOF(objects); i++) {
-                _cleanup_free_ char *a = NULL, *b = NULL;
+                _cleanup_free_ char *a = NULL, *b = NULL, *c = NULL;
 
-                if (objects[i]->pattern ? sd_bus_path_decode_many(path, objects[i]->pattern, &a, &b) > 0
+                if (objects[i]->pattern ? sd_bus_path_decode_many(path, objects[i]->pattern, &a, &b, &c) > 0
                                         : streq(path, objects[i]->prefix))
                         return true;
         }

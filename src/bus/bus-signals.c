@@ -100,6 +100,19 @@ static int emit_container(Bus *b, NotifyType type, const char *ns, const char *i
                                               "FinishedUSec", NULL);
 }
 
+static int emit_exec(Bus *b, NotifyType type, const Exec *e) {
+        _cleanup_free_ char *path = bus_exec_path(e->row.ns, e->row.id, e->row.n);
+
+        if (!path)
+                return -ENOMEM;
+        if (type == NOTIFY_EXEC_ADDED)
+                return sd_bus_emit_interfaces_added(b->bus, path, BUS_INTERFACE_EXEC, NULL);
+        if (type == NOTIFY_EXEC_REMOVED)
+                return sd_bus_emit_interfaces_removed(b->bus, path, BUS_INTERFACE_EXEC, NULL);
+        return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_EXEC, "State", "PID", "ExitCode",
+                                              "ExitSignal", "Result", "FinishedUSec", NULL);
+}
+
 static int emit_job_ended(Bus *b, const char *path, const Job *j) {
         int r;
 
@@ -158,6 +171,11 @@ static void signals_on_notify(NotifyType type, const char *ns, const char *name,
         case NOTIFY_CONTAINER_HEALTH:
         case NOTIFY_CONTAINER_REMOVED:
                 r = emit_container(b, type, ns, name);
+                break;
+        case NOTIFY_EXEC_ADDED:
+        case NOTIFY_EXEC_CHANGED:
+        case NOTIFY_EXEC_REMOVED:
+                r = emit_exec(b, type, object);
                 break;
         case NOTIFY_JOB_ADDED:
         case NOTIFY_JOB_CHANGED:

@@ -106,6 +106,12 @@ static int send_container(sd_bus_message *m, const void *object) {
         return sd_bus_reply_method_return(m, "is", c->row.exit_code, strempty(c->row.exit_signal));
 }
 
+static int send_exec(sd_bus_message *m, const void *object) {
+        const Exec *e = object;
+
+        return sd_bus_reply_method_return(m, "is", e->row.exit_code, strempty(e->row.exit_signal));
+}
+
 static int send_job(sd_bus_message *m, const void *object) {
         const Job *j = object;
 
@@ -123,6 +129,19 @@ static void wait_on_container(Container *c, const Error *error, void *userdata) 
                 wait_finish(userdata, send_error, error);
         else
                 wait_finish(userdata, send_container, c);
+}
+
+static void wait_on_exec(Exec *e, const Error *error, void *userdata) {
+        _cleanup_error_ Error gone = ERROR_NULL;
+
+        if (!error_is_set(error) && !e) {
+                (void) error_set(&gone, -ENXIO, "NoSuchExec", "The exec was removed.");
+                error = &gone;
+        }
+        if (error_is_set(error))
+                wait_finish(userdata, send_error, error);
+        else
+                wait_finish(userdata, send_exec, e);
 }
 
 static void wait_on_job(Job *j, void *userdata) {
@@ -170,6 +189,22 @@ int bus_wait_container(Bus *b, sd_bus_message *m, Container *c, Error *reterr_er
         if (r < 0) {
                 bus_wait_free(wait);
                 return error_set_errno(reterr_error, r, "Container %s cannot be waited for: %m", c->row.id);
+        }
+        return 0;
+}
+
+int bus_wait_exec(Bus *b, sd_bus_message *m, Exec *e, Error *reterr_error) {
+        BusWait *wait;
+        int r;
+
+        r = wait_add(b, m, &wait, reterr_error);
+        if (r <= 0)
+                return r;
+
+        r = exec_wait(e, wait_on_exec, wait);
+        if (r < 0) {
+                bus_wait_free(wait);
+                return error_set_errno(reterr_error, r, "The exec cannot be waited for: %m");
         }
         return 0;
 }

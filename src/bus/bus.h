@@ -12,6 +12,7 @@
 #include "basic/error.h"
 #include "basic/hashmap.h"
 #include "container/container.h"
+#include "container/exec.h"
 #include "events/events.h"
 #include "image/image.h"
 #include "job/job.h"

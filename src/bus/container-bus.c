@@ -2,6 +2,7 @@
 
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
+#include "bus/bus-exec.h"
 #include "bus/bus-options.h"
 #include "bus/bus-unpack.h"
 #include "bus/limits-bus.h"
@@ -405,6 +406,8 @@ static const sd_bus_vtable container_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Update", SD_BUS_ARGS("a{sv}", limits), SD_BUS_NO_RESULT,
                                 bus_container_method_update, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Exec", SD_BUS_ARGS("as", command, "a{sv}", options), SD_BUS_RESULT("o", exec),
+                                bus_container_method_exec, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(us)", processes),
                                 method_list_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("RunHealthCheck", SD_BUS_NO_ARGS,

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "container/system.h"
 
 #define BUNDLES_MAX 65536U
+#define EXEC_FILE_MAX 32U
 
 char *bundle_path(const char *runtime_dir, const char *ns, const char *id) {
         return strjoin(runtime_dir, "/containers/", ns, "/", id);
@@ -229,6 +231,32 @@ int bundle_write_health(int containers_fd, const char *ns, const char *id, const
 
 int bundle_read_health(int containers_fd, const char *ns, const char *id, char **ret) {
         return read_text(containers_fd, ns, id, "health.json", HEALTH_RECORD_SIZE_MAX, ret);
+}
+
+static char *exec_file_name(char buf[static EXEC_FILE_MAX], uint64_t n) {
+        (void) snprintf(buf, EXEC_FILE_MAX, "exec-%" PRIu64 ".json", n);
+        return buf;
+}
+
+char *bundle_exec_path(const char *runtime_dir, const char *ns, const char *id, uint64_t n) {
+        char file[EXEC_FILE_MAX];
+
+        return strjoin(runtime_dir, "/containers/", ns, "/", id, "/", exec_file_name(file, n));
+}
+
+int bundle_write_exec(int containers_fd, const char *ns, const char *id, uint64_t n, const char *text) {
+        char file[EXEC_FILE_MAX];
+
+        return write_text(containers_fd, ns, id, exec_file_name(file, n), text);
+}
+
+int bundle_remove_exec(int containers_fd, const char *ns, const char *id, uint64_t n) {
+        char file[EXEC_FILE_MAX];
+        _cleanup_free_ char *name = bundle_name(ns, id, exec_file_name(file, n));
+
+        if (!name)
+                return -ENOMEM;
+        return unlinkat(containers_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 int bundle_remove(int containers_fd, const char *ns, const char *id) {

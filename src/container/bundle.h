@@ -35,6 +35,10 @@ int bundle_read_record(int containers_fd, const char *ns, const char *id, char *
 /* What was found out about the container's health; see container/health.h. */
 int bundle_write_health(int containers_fd, const char *ns, const char *id, const char *text);
 int bundle_read_health(int containers_fd, const char *ns, const char *id, char **ret);
+/* exec-<n>.json: of an exec that has not ended. */
+char *bundle_exec_path(const char *runtime_dir, const char *ns, const char *id, uint64_t n);
+int bundle_write_exec(int containers_fd, const char *ns, const char *id, uint64_t n, const char *text);
+int bundle_remove_exec(int containers_fd, const char *ns, const char *id, uint64_t n); /* 0 also if there is none */
 int bundle_remove(int containers_fd, const char *ns, const char *id);
 /* Calls back for each bundle that is there. */
 int bundle_foreach(int containers_fd, void (*func)(const char *ns, const char *id, void *userdata),

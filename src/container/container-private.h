@@ -21,6 +21,7 @@ struct ContainerManager {
         void *backend_userdata;
         Hashmap *containers; /* "ns/id" → Container, owns them */
         Hashmap *by_unit;    /* unit name → Container */
+        Hashmap *execs;      /* unit name → Exec */
         Hashmap *units; /* names of units that PID 1 has: until one is gone its name is taken. Values say
                            nothing. */
         char *runtime_dir;
@@ -150,3 +151,33 @@ void container_settle_runs(Container *c);
 /* After a boot: is it to be started? */
 bool container_wanted(const Container *c);
 void container_start_wanted(ContainerManager *m);
+
+/* That its units are in. NULL on OOM. */
+char *container_slice(const Container *c);
+
+typedef struct ExitData {
+        int32_t code;
+        const char *signal_name; /* or NULL */
+        uint64_t finished_usec;
+} ExitData;
+/* status NULL: nothing is known. */
+void exit_data_from_unit(const UnitStatus *status, ExitData *ret);
+
+/* recovery.c */
+typedef enum UnitPhase {
+        UNIT_GONE,
+        UNIT_STARTING,
+        UNIT_RUNNING,
+        UNIT_BETWEEN, /* being stopped, or about to be started again by PID 1 */
+        UNIT_ENDED,
+} UnitPhase;
+
+/* exec.c */
+/* At start, behind the containers'. */
+int execs_load(ContainerManager *m);
+void execs_recovered(ContainerManager *m);
+void exec_unit_changed(Exec *e, const UnitStatus *status, UnitPhase phase);
+/* Whether one has not ended yet: its end is told by PID 1, and until then the container stays. */
+bool container_has_live_execs(const Container *c);
+/* All objects go; waiters are answered with NULL, or with error. */
+void container_forget_execs(Container *c, const Error *error);

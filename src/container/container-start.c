@@ -36,7 +36,7 @@ static ContainerState idle_state(const Container *c) {
         return c->row.finished_usec > 0 ? CONTAINER_EXITED : CONTAINER_CREATED;
 }
 
-static char *container_slice(const Container *c) {
+char *container_slice(const Container *c) {
         const char *slice = container_options_get_property(&c->options, "Slice");
 
         return isempty(slice) ? namespace_slice_name(c->row.ns) : strdup(slice);
@@ -116,25 +116,31 @@ static int record_exited_event(Container *c) {
         return events_record(events, c->row.ns, "container/stopped", c->row.id, "Image", c->row.image, NULL);
 }
 
-static void take_exit_data(Container *c, const UnitStatus *status, const char *result) {
-        const char *signal_name = NULL;
-        int32_t code = -1;
-
+void exit_data_from_unit(const UnitStatus *status, ExitData *ret) {
+        *ret = (ExitData){
+                .code = -1,
+                .finished_usec = status && status->exec_main_exit_usec > 0 ? status->exec_main_exit_usec
+                                                                           : now_usec(CLOCK_REALTIME),
+        };
         if (status && status->exec_main_code == CLD_EXITED)
-                code = status->exec_main_status;
+                ret->code = status->exec_main_status;
         else if (status && (status->exec_main_code == CLD_KILLED || status->exec_main_code == CLD_DUMPED)) {
-                code = SIGNAL_EXIT_BASE + status->exec_main_status;
-                signal_name = signal_to_string(status->exec_main_status);
+                ret->code = SIGNAL_EXIT_BASE + status->exec_main_status;
+                ret->signal_name = signal_to_string(status->exec_main_status);
         }
+}
 
-        c->row.exit_code = code;
+static void take_exit_data(Container *c, const UnitStatus *status, const char *result) {
+        ExitData data;
+
+        exit_data_from_unit(status, &data);
+        c->row.exit_code = data.code;
         c->row.stopped = c->work->stop_requested;
         /* It was stopped by PID 1, or ended just before that. */
         if (c->manager->host_stops && !c->work->stop_requested)
                 result = "reboot";
-        c->row.finished_usec = status && status->exec_main_exit_usec > 0 ? status->exec_main_exit_usec
-                                                                         : now_usec(CLOCK_REALTIME);
-        if (free_and_strdup(&c->row.exit_signal, signal_name) < 0 ||
+        c->row.finished_usec = data.finished_usec;
+        if (free_and_strdup(&c->row.exit_signal, data.signal_name) < 0 ||
             free_and_strdup(&c->row.result, result) < 0)
                 (void) log_oom();
 }

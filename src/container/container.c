@@ -207,8 +207,9 @@ Container *container_free(Container *c) {
         if (c->work) {
                 _cleanup_error_ Error e = ERROR_NULL;
 
-                if (c->work->waiters) {
+                if (c->work->waiters || c->execs) {
                         (void) error_set(&e, -ECANCELED, "Canceled", "moored is ending.");
+                        container_forget_execs(c, &e);
                         container_call_waiters(container_take_waiters(c, WAITER_ALL), NULL, &e);
                 }
                 sd_event_source_disable_unref(c->work->stop_timer);
@@ -379,6 +380,7 @@ int container_manager_new(sd_event *event, Store *store, SnapshotManager *snapsh
                 .events = events,
                 .containers = hashmap_new(),
                 .by_unit = hashmap_new(),
+                .execs = hashmap_new(),
                 .units = hashmap_new(),
                 .runtime_dir = strdup(runtime_dir),
                 .containers_fd = -EBADF,
@@ -386,7 +388,7 @@ int container_manager_new(sd_event *event, Store *store, SnapshotManager *snapsh
                 .stop_timeout_usec = CONTAINER_STOP_TIMEOUT_USEC,
                 .network = strdup("none"),
         };
-        if (!m->containers || !m->by_unit || !m->units || !m->runtime_dir || !m->network)
+        if (!m->containers || !m->by_unit || !m->execs || !m->units || !m->runtime_dir || !m->network)
                 return -ENOMEM;
 
         r = open_runtime_dir(m, reterr_error);
@@ -413,6 +415,7 @@ ContainerManager *container_manager_free(ContainerManager *m) {
                 image_manager_set_in_use(m->images, NULL, NULL);
         hashmap_free(m->containers);
         hashmap_free(m->by_unit);
+        hashmap_free(m->execs);
         hashmap_free(m->units);
         strv_free(m->boot_queue);
         seccomp_store_free(m->seccomp);
@@ -794,6 +797,7 @@ int container_drop(Container *c, Error *reterr_error) {
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to remove container %s: %m", c->row.id);
 
+        container_forget_execs(c, NULL);
         container_release_unit(c);
         /* Only now: a daemon killed before the commit comes back to a container, and that has its files. */
         r = snapshot_discard_tree(m->snapshots, c->row.snapshot);
@@ -820,6 +824,9 @@ static int on_remove(sd_event_source *s, void *userdata) {
         int r;
 
         c->work->remove_source = sd_event_source_disable_unref(c->work->remove_source);
+        /* The kernel has ended them, but PID 1 has not told it yet: then this is called again. */
+        if (container_has_live_execs(c))
+                return 0;
         r = container_drop(c, &error);
         if (r < 0) {
                 log_warning("%s", error_message(&error));

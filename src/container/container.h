@@ -110,6 +110,7 @@ typedef struct ContainerStdio {
 
 typedef struct ContainerManager ContainerManager;
 typedef struct Container Container;
+typedef struct Exec Exec;
 
 /* What the unit's state looks like to a container. Filled by unit/. */
 typedef struct UnitStatus {
@@ -146,6 +147,7 @@ typedef struct UnitSpec {
         int kill_signal;
         uint64_t timeout_stop_usec, timeout_start_usec;
         char **properties;    /* "NAME=VALUE" from the user */
+        bool exec;            /* its process is in a container's control group: the unit has nothing to limit */
         ContainerStdio stdio; /* borrowed */
 } UnitSpec;
 void unit_spec_done(UnitSpec *u);
@@ -201,6 +203,7 @@ struct Container {
         char **command;             /* argv that is run */
         char *control_group;        /* of the unit; NULL while there is none */
         char **live_limits; /* canonical assignments of this run that others have made (unit-limits.h) */
+        Exec *execs;                /* by number; container/exec.h */
         struct ContainerWork *work; /* what is under way: container/ only */
 };
 

@@ -15,6 +15,8 @@
  *   ended          ended, same invocation   we died before the release: released now
  *   none           ours                     stopped and released: it was being removed
  *
+ * Of execs the same is true, but that none is started again, and that one which never started is dropped (exec.c).
+ *
  * The invocation id, which PID 1 makes anew for each start of a unit, tells whether row and unit speak of
  * the same run. */
 
@@ -27,14 +29,6 @@
 #include "container/unit-name.h"
 
 #define STATUS_NOT_HEALTHY "NotHealthy:" /* of runtime/launch.c */
-
-typedef enum UnitPhase {
-        UNIT_GONE,
-        UNIT_STARTING,
-        UNIT_RUNNING,
-        UNIT_BETWEEN, /* being stopped, or about to be started again by PID 1 */
-        UNIT_ENDED,
-} UnitPhase;
 
 static UnitPhase unit_phase(const UnitStatus *u) {
         const char *active = strempty(u->active_state), *sub = strempty(u->sub_state);
@@ -288,12 +282,18 @@ static void orphan_unit_changed(ContainerManager *m, const char *unit, const Uni
 void container_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *status) {
         UnitPhase phase = unit_phase(status);
         Container *c;
+        Exec *e;
 
         if (phase == UNIT_GONE)
                 (void) hashmap_remove(m->units, unit);
         else if (hashmap_replace(m->units, unit, m) < 0)
                 (void) log_oom();
 
+        e = hashmap_get(m->execs, unit);
+        if (e) {
+                exec_unit_changed(e, status, phase);
+                return;
+        }
         c = container_find_by_unit(m, unit);
         if (!c) {
                 orphan_unit_changed(m, unit, status, phase);
@@ -393,6 +393,9 @@ int container_manager_load(ContainerManager *m, Error *reterr_error) {
         r = store_container_foreach(m->store, NULL, load_row, m);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to read the records of containers: %m");
+        r = execs_load(m);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to read the records of execs: %m");
 
         return 0;
 }
@@ -490,6 +493,7 @@ int container_manager_recovered(ContainerManager *m) {
 
         HASHMAP_FOREACH(c, m->containers)
                 recover_container(c);
+        execs_recovered(m);
         m->recovering = false;
 
         HASHMAP_FOREACH(c, m->containers)

@@ -217,23 +217,23 @@ int container_process_resolve(const ImageConfig *image, const ContainerOptions *
         return 0;
 }
 
-int container_capabilities_resolve(const ContainerOptions *o, uint64_t available, uint64_t *ret,
-                                   Error *reterr_error) {
+int capabilities_change(uint64_t mask, char *const *add, char *const *drop, uint64_t available, uint64_t *ret,
+                        Error *reterr_error) {
         const uint64_t all = capability_mask_from_string("ALL");
-        uint64_t mask = capability_default_mask & available, bit;
+        uint64_t bit;
 
         /* "Drop ALL, add one" is the usual request: ALL on either side comes first. */
-        STRV_FOREACH(s, o->cap_drop)
+        STRV_FOREACH(s, drop)
                 if (capability_mask_from_string(s) == all)
                         mask = 0;
-        STRV_FOREACH(s, o->cap_add) {
+        STRV_FOREACH(s, add) {
                 bit = capability_mask_from_string(s);
                 if (bit != all && (bit & available) == 0)
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                          "CapabilitiesAdd: this host itself does not have \"%.100s\".", s);
                 mask |= bit & available;
         }
-        STRV_FOREACH(s, o->cap_drop) {
+        STRV_FOREACH(s, drop) {
                 bit = capability_mask_from_string(s);
                 if (bit != all)
                         mask &= ~bit;
@@ -241,6 +241,12 @@ int container_capabilities_resolve(const ContainerOptions *o, uint64_t available
 
         *ret = mask;
         return 0;
+}
+
+int container_capabilities_resolve(const ContainerOptions *o, uint64_t available, uint64_t *ret,
+                                   Error *reterr_error) {
+        return capabilities_change(capability_default_mask & available, o->cap_add, o->cap_drop, available, ret,
+                                   reterr_error);
 }
 
 /* -- JSON --------------------------------------------------------------------------------------- */
@@ -310,7 +316,8 @@ static json_t *environment_to_json(const SpecInput *in) {
         return env;
 }
 
-static json_t *process_to_json(const SpecInput *in) {
+/* env is taken over. */
+static json_t *process_to_json(const ContainerProcess *p, json_t *env, uint64_t capabilities, bool new_privileges) {
         static const char *const sets[] = { "bounding", "effective", "permitted" };
         json_t *j = json_object(), *caps = json_object();
         int r = 0;
@@ -318,15 +325,15 @@ static json_t *process_to_json(const SpecInput *in) {
         /* Nothing inheritable or ambient: a process that is not root has none until it executes a file that
          * has some. */
         for (size_t i = 0; i < ELEMENTSOF(sets); i++)
-                r |= json_object_set_new(caps, sets[i], capabilities_to_json(in->capabilities));
+                r |= json_object_set_new(caps, sets[i], capabilities_to_json(capabilities));
 
         r |= json_object_set_new(j, "terminal", json_false());
-        r |= json_object_set_new(j, "user", user_to_json(in->process->user));
-        r |= json_object_set_new(j, "args", strings_to_json((const char *const *) in->process->args));
-        r |= json_object_set_new(j, "env", environment_to_json(in));
-        r |= json_object_set_new(j, "cwd", json_string(in->process->cwd));
+        r |= json_object_set_new(j, "user", user_to_json(p->user));
+        r |= json_object_set_new(j, "args", strings_to_json((const char *const *) p->args));
+        r |= json_object_set_new(j, "env", env);
+        r |= json_object_set_new(j, "cwd", json_string(p->cwd));
         r |= json_object_set_new(j, "capabilities", caps);
-        r |= json_object_set_new(j, "noNewPrivileges", json_true());
+        r |= json_object_set_new(j, "noNewPrivileges", json_boolean(!new_privileges));
         if (r < 0) {
                 json_decref(j);
                 return NULL;
@@ -508,8 +515,24 @@ static json_t *mounts_to_json(const SpecInput *in) {
         return mounts;
 }
 
-static json_t *linux_to_json(const SpecInput *in) {
+static json_t *namespaces_to_json(const ContainerOptions *o) {
         static const char *const namespaces[] = { "pid", "mount", "uts", "ipc", "cgroup", "network" };
+        json_t *array = json_array();
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(namespaces); i++) {
+                if (streq(namespaces[i], "network") && streq_ptr(o->network, "host"))
+                        continue;
+                r |= json_array_append_new(array, json_pack("{s:s}", "type", namespaces[i]));
+        }
+        if (r < 0) {
+                json_decref(array);
+                return NULL;
+        }
+        return array;
+}
+
+static json_t *linux_to_json(const SpecInput *in) {
         static const char *const masked[] = {
                 "/proc/acpi",
                 "/proc/asound",
@@ -528,15 +551,10 @@ static json_t *linux_to_json(const SpecInput *in) {
         static const char *const readonly[] = {
                 "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL,
         };
-        json_t *j = json_object(), *array = json_array();
-        int r = 0;
+        json_t *j = json_object();
+        int r;
 
-        for (size_t i = 0; i < ELEMENTSOF(namespaces); i++) {
-                if (streq(namespaces[i], "network") && streq_ptr(in->options->network, "host"))
-                        continue;
-                r |= json_array_append_new(array, json_pack("{s:s}", "type", namespaces[i]));
-        }
-        r |= json_object_set_new(j, "namespaces", array);
+        r = json_object_set_new(j, "namespaces", namespaces_to_json(in->options));
         r |= json_object_set_new(j, "maskedPaths", strings_to_json(masked));
         r |= json_object_set_new(j, "readonlyPaths", strings_to_json(readonly));
         if (r < 0) {
@@ -602,7 +620,7 @@ int container_spec_build(const SpecInput *in, char **ret, Error *reterr_error) {
         r = json_object_set_new(root, "path", json_string("rootfs"));
         r |= json_object_set_new(root, "readonly", json_boolean(in->options->read_only));
         r |= json_object_set_new(j, "ociVersion", json_string(OCI_VERSION));
-        r |= json_object_set_new(j, "process", process_to_json(in));
+        r |= json_object_set_new(j, "process", process_to_json(in->process, environment_to_json(in), in->capabilities, false));
         r |= json_object_set_new(j, "root", root);
         r |= json_object_set_new(j, "hostname", json_string(in->process->hostname));
         r |= json_object_set_new(j, "mounts", mounts_to_json(in));
@@ -615,6 +633,49 @@ int container_spec_build(const SpecInput *in, char **ret, Error *reterr_error) {
         text = json_dump(j, false);
         if (!text)
                 return -ENOMEM;
+
+        *ret = text;
+        return 0;
+}
+
+/* -- of an exec --------------------------------------------------------------------------------- */
+
+static json_t *exec_annotations_to_json(const ExecSpecInput *in) {
+        char pid[sizeof("4294967295")];
+        json_t *j = json_object();
+        int r;
+
+        (void) snprintf(pid, sizeof(pid), "%" PRIu32, in->pid);
+        r = json_object_set_new(j, ANNOTATION_EXEC_PID, json_string(pid));
+        r |= json_object_set_new(j, ANNOTATION_EXEC_CGROUP, json_string(in->control_group));
+        if (in->seccomp)
+                r |= json_object_set_new(j, ANNOTATION_SECCOMP, json_string(in->seccomp));
+        if (in->process->user)
+                r |= json_object_set_new(j, ANNOTATION_PREFIX "user", json_string(in->process->user));
+        if (strv_length(in->groups) > 0)
+                r |= set_joined(j, ANNOTATION_PREFIX "groups", in->groups, ",");
+        if (r < 0) {
+                json_decref(j);
+                return NULL;
+        }
+        return j;
+}
+
+int exec_spec_build(const ExecSpecInput *in, char **ret, Error *reterr_error) {
+        _cleanup_json_ json_t *j = json_object();
+        json_t *namespaces = json_object();
+        char *text;
+        int r;
+
+        r = json_object_set_new(namespaces, "namespaces", namespaces_to_json(in->options));
+        r |= json_object_set_new(j, "ociVersion", json_string(OCI_VERSION));
+        r |= json_object_set_new(j, "process", process_to_json(in->process, strings_to_json((const char *const *) in->process->env),
+                                                             in->capabilities, in->new_privileges));
+        r |= json_object_set_new(j, "linux", namespaces);
+        r |= json_object_set_new(j, "annotations", exec_annotations_to_json(in));
+        text = r < 0 ? NULL : json_dump(j, false);
+        if (!text)
+                return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory for the exec's specification.");
 
         *ret = text;
         return 0;

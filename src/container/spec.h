@@ -14,6 +14,8 @@
 #define ANNOTATION_MACHINE ANNOTATION_PREFIX "machine" /* its name at systemd-machined */
 #define ANNOTATION_SYSTEM ANNOTATION_PREFIX "system" /* "systemd", or "detect": says itself when it is ready */
 #define ANNOTATION_STOP ANNOTATION_PREFIX "stop" /* "SIGNAL MICROSECONDS", for mooring stop */
+#define ANNOTATION_EXEC_PID ANNOTATION_PREFIX "exec.pid"
+#define ANNOTATION_EXEC_CGROUP ANNOTATION_PREFIX "exec.cgroup"
 
 /* image-spec conversion.md: arguments, environment, directory, user, annotations. "InvalidArgument" if there
  * is nothing to run. */
@@ -24,6 +26,10 @@ int container_process_resolve(const ImageConfig *image, const ContainerOptions *
  * more by name. */
 int container_capabilities_resolve(const ContainerOptions *o, uint64_t available, uint64_t *ret,
                                    Error *reterr_error);
+
+/* mask with these names added and taken away; "ALL" comes first. The same error. */
+int capabilities_change(uint64_t mask, char *const *add, char *const *drop, uint64_t available, uint64_t *ret,
+                        Error *reterr_error);
 
 typedef struct SpecInput {
         const ContainerOptions *options;
@@ -36,3 +42,16 @@ typedef struct SpecInput {
         uint64_t stop_timeout_usec;
 } SpecInput;
 int container_spec_build(const SpecInput *in, char **ret, Error *reterr_error);
+
+/* What mooring's launch-exec reads: see runtime/join.h. */
+typedef struct ExecSpecInput {
+        const ContainerOptions *options; /* the container's */
+        const ContainerProcess *process; /* args, environment, directory and user of the new one */
+        char *const *groups;
+        uint64_t capabilities;
+        const char *seccomp;
+        bool new_privileges; /* what is executed may gain some */
+        uint32_t pid; /* the container's init */
+        const char *control_group;
+} ExecSpecInput;
+int exec_spec_build(const ExecSpecInput *in, char **ret, Error *reterr_error);

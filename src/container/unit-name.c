@@ -2,8 +2,10 @@
 
 /* systemd.unit(5): in an escaped name "/" becomes "-", and each byte that is not an ASCII letter or digit,
  * ":", "_" or "." (nor a leading ".") becomes "\xNN". As "-" itself is escaped, the dashes between "moored",
- * the namespace and the id stay the only ones: two containers never share a unit name, and each slice is a
- * direct child of moored.slice. */
+ * the namespace and the id stay the only ones: two containers never share a unit name, nor a container and
+ * an exec, and each slice is a direct child of moored.slice. */
+
+#include <inttypes.h>
 
 #include "container/unit-name.h"
 #include "basic/string-util.h"
@@ -54,6 +56,15 @@ char *container_template_unit_name(const char *id) {
 
 bool unit_is_installed(const char *unit) {
         return startswith(unit, TEMPLATE_PREFIX);
+}
+
+char *exec_unit_name(const char *ns, const char *id, uint64_t n) {
+        _cleanup_free_ char *a = unit_name_escape(ns), *b = unit_name_escape(id);
+
+        if (!a || !b)
+                return NULL;
+
+        return strformat("moored-%s-%s-%" PRIu64 ".service", a, b, n);
 }
 
 char *namespace_slice_name(const char *ns) {

@@ -14,6 +14,8 @@ char *container_unit_name(const char *ns, const char *id);
 /* moored@<id>.service: the template's, for containers that a file describes. */
 char *container_template_unit_name(const char *id);
 bool unit_is_installed(const char *unit); /* is it an instance of the template? */
+/* moored-<ns>-<id>-<n>.service, of the n-th exec. */
+char *exec_unit_name(const char *ns, const char *id, uint64_t n);
 /* moored-<ns>.slice */
 char *namespace_slice_name(const char *ns);
 /* "/org/freedesktop/systemd1/unit/…" */

@@ -75,7 +75,8 @@ bool bus_error_is_unknown_object(const sd_bus_error *e) {
         return sd_bus_error_has_names(e, SD_BUS_ERROR_UNKNOWN_OBJECT, SD_BUS_ERROR_UNKNOWN_METHOD,
                                       SD_BUS_ERROR_UNKNOWN_INTERFACE, ERROR_PREFIX_MOORED "NoSuchContainer",
                                       ERROR_PREFIX_MOORED "NoSuchNamespace",
-                                      ERROR_PREFIX_MOORED "NoSuchImage", ERROR_PREFIX_MOORED "NoSuchJob");
+                                      ERROR_PREFIX_MOORED "NoSuchImage", ERROR_PREFIX_MOORED "NoSuchJob",
+                                      ERROR_PREFIX_MOORED "NoSuchExec");
 }
 
 int ctl_connect(Ctl *c, Error *reterr_error) {
@@ -123,6 +124,40 @@ char *container_path(const char *ns, const char *id) {
         char *p = NULL;
 
         return sd_bus_path_encode_many(&p, BUS_PATH "/namespace/%/container/%", ns, id) < 0 ? NULL : p;
+}
+
+bool name_is_exec(const char *name) {
+        const char *slash = strchr(name, '/');
+
+        return slash && slash[1] && string_in_charset(slash + 1, DIGITS);
+}
+
+char *container_or_exec_path(const char *ns, const char *name, const char **ret_interface) {
+        const char *slash = name_is_exec(name) ? strchr(name, '/') : NULL;
+        _cleanup_free_ char *id = NULL;
+        char *p = NULL;
+
+        if (ret_interface)
+                *ret_interface = slash ? BUS_EXEC : BUS_CONTAINER;
+        if (!slash)
+                return container_path(ns, name);
+        id = strndup(name, (size_t) (slash - name));
+        if (!id)
+                return NULL;
+        return sd_bus_path_encode_many(&p, BUS_PATH "/namespace/%/container/%/exec/%", ns, id, slash + 1) < 0 ? NULL
+                                                                                                              : p;
+}
+
+int container_error(Ctl *c, const char *id, const sd_bus_error *e, Error *reterr_error) {
+        if (!sd_bus_error_has_names(e, SD_BUS_ERROR_UNKNOWN_OBJECT, SD_BUS_ERROR_UNKNOWN_METHOD,
+                                    SD_BUS_ERROR_UNKNOWN_INTERFACE))
+                return bus_error_to_error(e, 0, reterr_error);
+        if (name_is_exec(id))
+                return error_set(reterr_error, -ENOENT, "NoSuchExec",
+                                 "There is no exec '%s' in the namespace %s; those that ended are forgotten in time.",
+                                 id, c->ns);
+        return error_set(reterr_error, -ENOENT, "NoSuchContainer",
+                         "There is no container '%s' in the namespace %s; moorctl ps -a lists them.", id, c->ns);
 }
 
 int ctl_new_call(Ctl *c, const char *path, const char *interface, const char *member, sd_bus_message **ret,

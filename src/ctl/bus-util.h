@@ -16,6 +16,7 @@
 #define BUS_NAMESPACE "org.moored1.Namespace"
 #define BUS_IMAGE "org.moored1.Image"
 #define BUS_CONTAINER "org.moored1.Container"
+#define BUS_EXEC "org.moored1.Exec"
 #define BUS_JOB "org.moored1.Job"
 #define BUS_PROPERTIES "org.freedesktop.DBus.Properties"
 
@@ -38,6 +39,10 @@ void ctl_start_agent(Ctl *c);
 /* NULL on OOM; free(). */
 char *namespace_path(const char *ns);
 char *container_path(const char *ns, const char *id);
+/* "CONTAINER/NUMBER" names an exec. */
+bool name_is_exec(const char *name);
+/* Of a container or an exec; *ret_interface (may be NULL) says which. */
+char *container_or_exec_path(const char *ns, const char *name, const char **ret_interface);
 
 /* A reply that is an error, or a call that failed (e not set, r negative), as a sentence with the remedy.
  * Returns its errno. */
@@ -48,6 +53,8 @@ bool bus_error_is_lost(const sd_bus_error *e);
 bool bus_error_is_moored(const sd_bus_error *e);
 /* There is no such object (any more). */
 bool bus_error_is_unknown_object(const sd_bus_error *e);
+/* bus_error_to_error(), but says what an unknown object is: no container (or exec) of that name. */
+int container_error(Ctl *c, const char *id, const sd_bus_error *e, Error *reterr_error);
 
 /* A method call with interactive authorization allowed, unless --no-ask-password. Connects. */
 int ctl_new_call(Ctl *c, const char *path, const char *interface, const char *member, sd_bus_message **ret,

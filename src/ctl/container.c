@@ -19,12 +19,13 @@ static int calls_make(Ctl *c, size_t i, sd_bus_message **ret, void *userdata, Er
         _cleanup_message_ sd_bus_message *m = NULL;
         _cleanup_free_ char *path = NULL;
         ContainerCalls *calls = userdata;
+        const char *interface;
         int r;
 
-        path = container_path(c->ns, calls->ids[i]);
+        path = container_or_exec_path(c->ns, calls->ids[i], &interface);
         if (!path)
                 return ctl_oom(reterr_error);
-        r = ctl_new_call(c, path, BUS_CONTAINER, calls->member, &m, reterr_error);
+        r = ctl_new_call(c, path, interface, calls->member, &m, reterr_error);
         if (r < 0)
                 return r;
         r = calls->append ? calls->append(m, calls) : 0;
@@ -32,16 +33,6 @@ static int calls_make(Ctl *c, size_t i, sd_bus_message **ret, void *userdata, Er
                 return bus_error_to_error(NULL, r, reterr_error);
         *ret = TAKE_PTR(m);
         return 0;
-}
-
-/* The object of a container that does not exist is an unknown object: says it in other words. */
-static int container_error(Ctl *c, const char *id, const sd_bus_error *e, Error *reterr_error) {
-        if (sd_bus_error_has_names(e, SD_BUS_ERROR_UNKNOWN_OBJECT, SD_BUS_ERROR_UNKNOWN_METHOD,
-                                   SD_BUS_ERROR_UNKNOWN_INTERFACE))
-                return error_set(reterr_error, -ENOENT, "NoSuchContainer",
-                                 "There is no container '%s' in the namespace %s; moorctl ps -a lists them.",
-                                 id, c->ns);
-        return bus_error_to_error(e, 0, reterr_error);
 }
 
 /* An error of one does not end the others: it is printed, and the exit status tells. */
@@ -298,7 +289,10 @@ static int apply_signal(const char *value, void *target, Error *reterr_error) {
 }
 
 static int append_kill(sd_bus_message *m, const ContainerCalls *calls) {
-        return sd_bus_message_append(m, "si", calls->whom, calls->signo);
+        /* Of an exec there is only the main process. */
+        return streq(sd_bus_message_get_interface(m), BUS_EXEC)
+                               ? sd_bus_message_append(m, "i", calls->signo)
+                               : sd_bus_message_append(m, "si", calls->whom, calls->signo);
 }
 
 static int kill_main(Ctl *c, char **argv, Error *reterr_error) {
@@ -327,7 +321,7 @@ static const Option kill_options[] = {
 const Verb verb_kill = {
         .name = "kill",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "[OPTION…] CONTAINER…",
+        .arguments = "[OPTION…] CONTAINER[/EXEC]…",
         .summary = "Send a signal to containers",
         .description =
                 "SIGKILL where none is named. The init of a container gets no signal that it has no handler for,\n"
@@ -366,7 +360,7 @@ static const Option rm_options[] = {
 const Verb verb_rm = {
         .name = "rm",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "[OPTION…] CONTAINER…",
+        .arguments = "[OPTION…] CONTAINER[/EXEC]…",
         .summary = "Remove containers and what they have written",
         .description = "Their logs stay in the journal.\n\n"
                        "Examples:\n"
@@ -464,7 +458,7 @@ static int wait_main(Ctl *c, char **argv, Error *reterr_error) {
 const Verb verb_wait = {
         .name = "wait",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "CONTAINER…",
+        .arguments = "CONTAINER[/EXEC]…",
         .summary = "Wait until containers have ended, print their exit codes",
         .description = "One line each, in the order of the arguments; at once for those that do not run.\n\n"
                        "Example:\n"

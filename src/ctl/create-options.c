@@ -657,6 +657,7 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 { "Systemd", o->systemd },
                 { "Unit", o->unit },
                 { "Restart", o->restart },
+                { "Token", o->token },
         };
         int r = 0;
 
@@ -689,6 +690,8 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 r = append_flag(m, "AutoRemove", o->auto_remove);
         if (r >= 0)
                 r = append_flag(m, "Machine", o->machine);
+        if (r >= 0)
+                r = append_flag(m, "Privileged", o->privileged);
         if (r >= 0 && o->stop_timeout_set)
                 r = sd_bus_message_append(m, "{sv}", "StopTimeoutUSec", "t", o->stop_timeout_usec);
         for (size_t i = 0; i < ELEMENTSOF(stdio) && r >= 0; i++)
@@ -779,5 +782,28 @@ const Option run_options[] = {
           .help = "When to pull the image (default: missing)" },
         { 0, "platform", "OS/ARCH[/VARIANT]", OPTION_STRING, offsetof(CreateOptions, platform),
           .help = "Platform of the image (default: the host's)" },
+        OPTION_END,
+};
+
+const Option exec_options[] = {
+        { 'd', "detach", NULL, OPTION_FLAG, offsetof(CreateOptions, detach),
+          .help = "Leave it in the background, print CONTAINER/NUMBER;\noutput goes to the journal" },
+        { 'i', "interactive", NULL, OPTION_FLAG, offsetof(CreateOptions, interactive),
+          .help = "Pass standard input on" },
+        { 'e', "env", "NAME[=VALUE]", OPTION_CUSTOM, .apply = apply_env,
+          .help = "Set a variable besides the container's\n(without VALUE: as it is here)" },
+        { 0, "env-file", "FILE", OPTION_CUSTOM, .apply = apply_env_file,
+          .help = "Variables from the lines of FILE" },
+        { 'w', "workdir", "DIR", OPTION_STRING, offsetof(CreateOptions, working_directory),
+          .help = "Working directory (default: the container's)" },
+        { 'u', "user", "USER[:GROUP]", OPTION_STRING, offsetof(CreateOptions, user),
+          .help = "User by name or number, as the container has it\n(default: the container's)" },
+        { 0, "group-add", "GROUP", OPTION_STRV, offsetof(CreateOptions, groups), .help = "Additional group" },
+        { 0, "cap-add", "CAPABILITY", OPTION_STRV, offsetof(CreateOptions, cap_add),
+          .help = "Add a capability to the container's, or ALL" },
+        { 0, "cap-drop", "CAPABILITY", OPTION_STRV, offsetof(CreateOptions, cap_drop),
+          .help = "Drop one of the container's capabilities, or ALL" },
+        { 0, "privileged", NULL, OPTION_FLAG, offsetof(CreateOptions, privileged),
+          .help = "All capabilities of the host, no system call filter" },
         OPTION_END,
 };

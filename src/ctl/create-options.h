@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What "run" and "create" can be told about a container: the command line's spelling → the option bag of
- * RunContainer. */
+/* What "run" and "create" can be told about a container, and "exec" about a process in one: the command line's
+ * spelling → the option bag of RunContainer, or of Exec. */
 
 #include <systemd/sd-bus.h>
 
@@ -50,10 +50,14 @@ typedef struct CreateOptions {
         bool stop_timeout_set;
         CreateHealth health;
         bool ready_when_healthy;
+        /* of exec alone */
+        bool privileged;
+        const char *token;
 } CreateOptions;
 
 #define RUN_ONLY_OPTIONS 2U
 extern const Option run_options[]; /* create's begin behind those */
+extern const Option exec_options[];
 
 void create_options_done(CreateOptions *o);
 /* The a{sv} but for the descriptors: fds[i] is appended as StandardInput, -Output, -Error where it is not

@@ -12,6 +12,9 @@
  * alone ├─ EventsSince(last seen): the exit may be among them ──▶ ended ├─ the container is there ──▶
  * running, or ended with its ExitCode ├─ it is not, and RunContainer was never answered ──▶ run_send again
  *      └─ it is not, and it had been: error (nobody knows its exit code)
+ *
+ * An exec goes the same way. Its number is moored's choice, so that what is sent again has the same token: that gets the exec
+ * which is there already; and one that has ended meanwhile is known by the token in its events.
  */
 
 #include "ctl/foreground.h"
@@ -43,13 +46,28 @@
 
 static const int forwarded_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
 
+/* Where a container and an exec differ. */
+typedef struct ForegroundKind {
+        const char *interface;
+        const char *started, *exited, *removed; /* topics; removed NULL: it is not waited for */
+        const char *pid;                        /* the main process, as property and in the started event */
+} ForegroundKind;
+
+static const ForegroundKind container_kind = {
+        BUS_CONTAINER, "container/started", "container/exited", "container/removed", "LeaderPID",
+};
+static const ForegroundKind exec_kind = {
+        BUS_EXEC, "container/exec-started", "container/exec-exited", NULL, "PID",
+};
+
 typedef struct Foreground {
+        const ForegroundKind *kind;
         Ctl *c;
         const CreateOptions *options;
         const char *image;
         char *const *command;
         const char *id;
-        char *path;
+        char *path; /* of an exec: NULL until it has a number */
         sd_event *event; /* weak */
         StdioCopy *stdio;
         sd_bus_slot *event_slot, *owner_slot, *run_slot, *resync_slot;
@@ -114,7 +132,7 @@ static int foreground_on_removal_timeout(sd_event_source *s, uint64_t usec, void
 static void foreground_work(Foreground *f) {
         if (!f->running || !f->ended || f->over)
                 return;
-        if (!f->options->auto_remove || f->removed)
+        if (!f->kind->removed || !f->options->auto_remove || f->removed)
                 f->over = true;
         else if (foreground_set_timer(f, REMOVE_WAIT_USEC, foreground_on_removal_timeout) < 0)
                 f->over = true;
@@ -131,14 +149,16 @@ static void foreground_handle_event(Foreground *f, const EventRecord *e) {
         f->last_sequence = e->sequence;
         if (!streq(e->ns, f->c->ns) || !streq(e->subject, f->id))
                 return;
+        if (f->options->token && !streq_ptr(json_get_string(e->details, "Token"), f->options->token))
+                return;
 
-        if (streq(e->topic, "container/started")) {
+        if (streq(e->topic, f->kind->started)) {
                 f->started = true;
-                foreground_set_leader(f, json_integer_value(json_object_get(e->details, "LeaderPID")));
-        } else if (streq(e->topic, "container/exited")) {
+                foreground_set_leader(f, json_integer_value(json_object_get(e->details, f->kind->pid)));
+        } else if (streq(e->topic, f->kind->exited)) {
                 f->exit_code = (int) json_integer_value(json_object_get(e->details, "ExitCode"));
                 f->ended = true;
-        } else if (streq(e->topic, "container/removed"))
+        } else if (streq_ptr(f->kind->removed, e->topic))
                 f->removed = true;
 }
 
@@ -162,8 +182,9 @@ static void foreground_send_kill(Foreground *f, int signo) {
 
         /* Whether it arrives is seen by what the container does; one that has just ended cannot be killed.
          */
-        if (ctl_new_call(f->c, f->path, BUS_CONTAINER, "Kill", &m, NULL) >= 0 &&
-            sd_bus_message_append(m, "si", "main", signo) >= 0)
+        if (ctl_new_call(f->c, f->path, f->kind->interface, "Kill", &m, NULL) >= 0 &&
+            (f->kind == &exec_kind || sd_bus_message_append(m, "s", "main") >= 0) &&
+            sd_bus_message_append(m, "i", signo) >= 0)
                 (void) sd_bus_send(f->c->bus, m, NULL);
 }
 
@@ -191,8 +212,10 @@ static int foreground_on_signal(sd_event_source *s, const struct signalfd_siginf
                                         f, -ECANCELED,
                                         "Given up: moored is away, and the container's end is not known.");
                 if (!f->c->quiet)
-                        fprintf(stderr, "moorctl: stopping %s\n", f->id);
-                if (ctl_new_call(f->c, f->path, BUS_CONTAINER, "Stop", &m, NULL) >= 0 &&
+                        fprintf(stderr, "moorctl: stopping %s\n", f->kind == &exec_kind ? "the command" : f->id);
+                if (f->kind == &exec_kind)
+                        foreground_send_kill(f, SIGKILL);
+                else if (ctl_new_call(f->c, f->path, BUS_CONTAINER, "Stop", &m, NULL) >= 0 &&
                     sd_bus_message_append(m, "t", UINT64_MAX) >= 0)
                         (void) sd_bus_send(f->c->bus, m, NULL);
                 return 0;
@@ -260,7 +283,8 @@ static int resync_again(Foreground *f, const sd_bus_error *e) {
         f->resync_attempts++;
         if (bus_error_is_moored(e) || (!f->running && f->resync_attempts >= RESYNC_ATTEMPTS_MAX)) {
                 (void) error_move(&f->error, &error);
-                (void) error_prefix(&f->error, "Cannot learn how the container %s ended", f->id);
+                (void) error_prefix(&f->error, "Cannot learn how the %s %s ended",
+                                    f->kind == &exec_kind ? "command in the container" : "container", f->id);
                 f->over = true;
                 return 0;
         }
@@ -298,7 +322,7 @@ static int resync_on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_
                 if (!f->running && !f->started)
                         return run_send(f);
                 return foreground_fail(f, -ENOENT,
-                                       "The container is gone, and moored does not know how it ended.");
+                                       "What was started is gone, and moored does not know how it ended.");
         }
         if (e)
                 return resync_again(f, e);
@@ -308,7 +332,7 @@ static int resync_on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         state = strempty(json_get_string(properties, "State"));
         if (!f->running && !f->started && streq(state, "created"))
                 return resync_remove_created(f);
-        foreground_set_leader(f, json_integer_value(json_object_get(properties, "LeaderPID")));
+        foreground_set_leader(f, json_integer_value(json_object_get(properties, f->kind->pid)));
         if (streq(state, "exited")) {
                 f->exit_code = (int) json_integer_value(json_object_get(properties, "ExitCode"));
                 f->ended = true;
@@ -321,8 +345,10 @@ static int resync_get_state(Foreground *f) {
         _cleanup_message_ sd_bus_message *m = NULL;
 
         f->resync_slot = sd_bus_slot_unref(f->resync_slot);
+        if (!f->path)
+                return run_send(f);
         if (ctl_new_call(f->c, f->path, BUS_PROPERTIES, "GetAll", &m, NULL) < 0 ||
-            sd_bus_message_append(m, "s", BUS_CONTAINER) < 0 ||
+            sd_bus_message_append(m, "s", f->kind->interface) < 0 ||
             sd_bus_call_async(f->c->bus, &f->resync_slot, m, resync_on_state, f, UINT64_MAX) < 0)
                 return foreground_fail(f, -EIO, "Cannot ask moored for the container's state.");
         return 0;
@@ -409,6 +435,11 @@ static int foreground_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *
 
 /* -- the call -- */
 
+static int arguments_error(int r, Error *reterr_error) {
+        return error_set(reterr_error, r, "InvalidArgument",
+                         "These arguments cannot be sent to moored: %s. Are they all UTF-8?", strerror(-r));
+}
+
 int new_create_call(Ctl *c, const char *member, const char *id, const char *image, const CreateOptions *o,
                     char *const *command, const int fds[static 3], sd_bus_message **ret,
                     Error *reterr_error) {
@@ -425,10 +456,38 @@ int new_create_call(Ctl *c, const char *member, const char *id, const char *imag
         if (r >= 0)
                 r = create_options_append(m, o, command, fds);
         if (r < 0)
-                return error_set(reterr_error, r, "InvalidArgument",
-                                 "These arguments cannot be sent to moored: %s. Are they all UTF-8?",
-                                 strerror(-r));
+                return arguments_error(r, reterr_error);
         *ret = TAKE_PTR(m);
+        return 0;
+}
+
+int new_exec_call(Ctl *c, const char *id, const CreateOptions *o, char *const *command, const int fds[static 3],
+                  sd_bus_message **ret, Error *reterr_error) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+        _cleanup_free_ char *path = container_path(c->ns, id);
+        int r;
+
+        if (!path)
+                return ctl_oom(reterr_error);
+        r = ctl_new_call(c, path, BUS_CONTAINER, "Exec", &m, reterr_error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append_strv(m, (char **) command);
+        if (r >= 0)
+                r = create_options_append(m, o, NULL, fds);
+        if (r < 0)
+                return arguments_error(r, reterr_error);
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+static int run_take_path(Foreground *f, sd_bus_message *m) {
+        const char *path;
+
+        if (f->kind != &exec_kind)
+                return 0;
+        if (sd_bus_message_read(m, "o", &path) < 0 || free_and_strdup(&f->path, path) < 0)
+                return foreground_fail(f, -EBADMSG, "moored's answer cannot be read.");
         return 0;
 }
 
@@ -437,6 +496,7 @@ static int run_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
         Foreground *f = userdata;
 
         if (!e) {
+                (void) run_take_path(f, m);
                 foreground_set_running(f);
                 return 1;
         }
@@ -444,7 +504,8 @@ static int run_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
                 f->lost = f->deaf = true;
                 return resync_later(f, START_DELAY_USEC);
         }
-        (void) bus_error_to_error(e, 0, &f->error);
+        (void) (f->kind == &exec_kind ? container_error(f->c, f->id, e, &f->error)
+                                      : bus_error_to_error(e, 0, &f->error));
         f->over = true;
         return 1;
 }
@@ -455,8 +516,11 @@ static int run_send(Foreground *f) {
 
         f->lost = f->deaf = false;
         f->run_attempts++;
-        r = new_create_call(f->c, "RunContainer", f->id, f->image, f->options, f->command,
-                            stdio_copy_fds(f->stdio), &m, &f->error);
+        if (f->kind == &exec_kind)
+                r = new_exec_call(f->c, f->id, f->options, f->command, stdio_copy_fds(f->stdio), &m, &f->error);
+        else
+                r = new_create_call(f->c, "RunContainer", f->id, f->image, f->options, f->command,
+                                    stdio_copy_fds(f->stdio), &m, &f->error);
         if (r >= 0) {
                 f->run_slot = sd_bus_slot_unref(f->run_slot);
                 r = sd_bus_call_async(f->c->bus, &f->run_slot, m, run_on_reply, f, UINT64_MAX);
@@ -505,10 +569,25 @@ static int foreground_loop(Foreground *f, Error *reterr_error) {
         return f->exit_code & 0xFF;
 }
 
+static int foreground_run(Foreground *f, Error *reterr_error) {
+        int r;
+
+        r = ctl_event(f->c, &f->event, reterr_error);
+        if (r < 0)
+                return r;
+        (void) signal(SIGPIPE, SIG_IGN);
+        r = foreground_loop(f, reterr_error);
+        /* One that came too late for the container must not take the place of its exit code. */
+        if (r < 0)
+                (void) block_signals(SIG_UNBLOCK);
+        return r;
+}
+
 int run_foreground(Ctl *c, const CreateOptions *o, const char *image, char *const *command,
                    Error *reterr_error) {
         _cleanup_free_ char *id = o->name ? strdup(o->name) : random_hex(6);
         _cleanup_(foreground_done) Foreground f = {
+                .kind = &container_kind,
                 .c = c,
                 .options = o,
                 .image = image,
@@ -517,18 +596,33 @@ int run_foreground(Ctl *c, const CreateOptions *o, const char *image, char *cons
                 .leader_pidfd = -EBADF,
                 .begin_usec = now_usec(CLOCK_REALTIME),
         };
-        int r;
 
         f.path = id ? container_path(c->ns, id) : NULL;
-        if (!f.path)
-                return ctl_oom(reterr_error);
-        r = ctl_event(c, &f.event, reterr_error);
-        if (r < 0)
-                return r;
-        (void) signal(SIGPIPE, SIG_IGN);
-        r = foreground_loop(&f, reterr_error);
-        /* One that came too late for the container must not take the place of its exit code. */
-        if (r < 0)
-                (void) block_signals(SIG_UNBLOCK);
-        return r;
+        return f.path ? foreground_run(&f, reterr_error) : ctl_oom(reterr_error);
+}
+
+int exec_foreground(Ctl *c, const CreateOptions *o, const char *id, char *const *command, Error *reterr_error) {
+        _cleanup_free_ char *token = random_hex(16);
+        CreateOptions options = *o; /* borrows */
+        _cleanup_(foreground_done) Foreground f = {
+                .kind = &exec_kind,
+                .c = c,
+                .options = &options,
+                .command = command,
+                .id = id,
+                .leader_pidfd = -EBADF,
+                .begin_usec = now_usec(CLOCK_REALTIME),
+        };
+
+        options.auto_remove = true;
+        options.token = token;
+        return token ? foreground_run(&f, reterr_error) : ctl_oom(reterr_error);
+}
+
+int command_failure_status(const Error *e) {
+        if (error_has_name(e, "CommandNotFound"))
+                return EXIT_NOT_FOUND;
+        if (error_has_name(e, "CommandNotExecutable"))
+                return EXIT_NOT_EXECUTABLE;
+        return EXIT_MOORED_FAILED;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A container in the foreground: its output is ours, our signals are its. See foreground.c. */
+/* A container, or an exec, in the foreground: its output is ours, our signals are its. See foreground.c. */
 
 #include "ctl/create-options.h"
 #include "ctl/ctl.h"
@@ -10,6 +10,16 @@
  * done). */
 int run_foreground(Ctl *c, const CreateOptions *o, const char *image, char *const *command,
                    Error *reterr_error);
+
+/* The same for a command in the container id. */
+int exec_foreground(Ctl *c, const CreateOptions *o, const char *id, char *const *command, Error *reterr_error);
+
+/* The container's Exec. */
+int new_exec_call(Ctl *c, const char *id, const CreateOptions *o, char *const *command, const int fds[static 3],
+                  sd_bus_message **ret, Error *reterr_error);
+
+/* moorctl's exit status when no command gives one. */
+int command_failure_status(const Error *e);
 
 /* RunContainer or CreateContainer with o's options; fds as for create_options_append(). Exported for "run
  * -d" and "create". */

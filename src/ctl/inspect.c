@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "basic/string-util.h"
 #include "ctl/bus-util.h"
 
 typedef struct InspectOptions {
@@ -25,16 +26,17 @@ static int add_text(Ctl *c, const char *path, const char *interface, const char 
 }
 
 static int inspect_container(Ctl *c, const char *name, bool spec, json_t **ret, Error *reterr_error) {
-        _cleanup_free_ char *path = container_path(c->ns, name);
+        const char *interface;
+        _cleanup_free_ char *path = container_or_exec_path(c->ns, name, &interface);
         _cleanup_json_ json_t *object = NULL;
         int r;
 
         if (!path)
                 return ctl_oom(reterr_error);
-        r = ctl_get_all(c, path, BUS_CONTAINER, &object, reterr_error);
+        r = ctl_get_all(c, path, interface, &object, reterr_error);
         if (r < 0)
                 return r;
-        if (spec) {
+        if (spec && streq(interface, BUS_CONTAINER)) {
                 r = add_text(c, path, BUS_CONTAINER, "Spec", object, reterr_error);
                 if (r < 0)
                         return r;
@@ -79,7 +81,8 @@ static int inspect_one(Ctl *c, const char *name, const InspectOptions *o, json_t
                 r = inspect_container(c, name, o->spec, ret, &error);
                 if (r >= 0)
                         return 0;
-                if (!error_has_name(&error, "NoSuchObject") && !error_has_name(&error, "NoSuchContainer"))
+                if (!error_has_name(&error, "NoSuchObject") && !error_has_name(&error, "NoSuchContainer") &&
+                    !error_has_name(&error, "NoSuchExec"))
                         return error_move(reterr_error, &error);
                 if (!any)
                         return error_set(reterr_error, -ENOENT, "NoSuchContainer",
@@ -133,8 +136,8 @@ static const Option inspect_options[] = {
 const Verb verb_inspect = {
         .name = "inspect",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "[OPTION…] CONTAINER|IMAGE…",
-        .summary = "Show all of a container or an image, as JSON",
+        .arguments = "[OPTION…] CONTAINER[/EXEC]|IMAGE…",
+        .summary = "Show all of a container, an exec or an image, as JSON",
         .description =
                 "An array of objects whose keys are the bus property names; an image's Config is its OCI image\n"
                 "configuration.\n\n"

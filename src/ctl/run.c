@@ -42,14 +42,6 @@ static int make_container(Ctl *c, const char *member, const CreateOptions *o, co
         return make_detached(c, member, o, image, command, reterr_error);
 }
 
-static int failure_status(const Error *e) {
-        if (error_has_name(e, "CommandNotFound"))
-                return EXIT_NOT_FOUND;
-        if (error_has_name(e, "CommandNotExecutable"))
-                return EXIT_NOT_EXECUTABLE;
-        return EXIT_MOORED_FAILED;
-}
-
 static int run_or_create(Ctl *c, const char *member, char **argv, Error *reterr_error) {
         _cleanup_(create_options_done) CreateOptions o = {};
         _cleanup_error_ Error error = ERROR_NULL;
@@ -101,7 +93,7 @@ static int run_or_create(Ctl *c, const char *member, char **argv, Error *reterr_
         }
 
         if (c->verb->failure == EXIT_MOORED_FAILED)
-                c->failure = failure_status(&error);
+                c->failure = command_failure_status(&error);
         return error_move(reterr_error, &error);
 }
 

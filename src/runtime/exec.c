@@ -18,8 +18,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/exec.h"
 #include "runtime/foreground.h"
-#include "runtime/init.h"
-#include "runtime/labels.h"
+#include "runtime/join.h"
 #include "runtime/prepare.h"
 #include "runtime/report.h"
 #include "runtime/resctrl.h"
@@ -258,24 +257,11 @@ static int connect_sockets(Exec *e, Error *reterr_error) {
 
 /* ---- all of it ---- */
 
-/* Out of the host, while its /proc is there. */
-static int leave(void *userdata, Error *reterr_error) {
-        const Exec *e = userdata;
-        int r;
-
-        r = oom_score_apply(0, &e->process, NULL, reterr_error);
-        if (r >= 0)
-                r = labels_apply(&e->process, reterr_error);
-        if (r >= 0)
-                environment_forget(NULL);
-        return r;
-}
-
 static void prepare_leaving(Exec *e, int sock) {
         CloneSpec *c = &e->clone;
 
-        c->leave = leave;
-        c->userdata = e;
+        c->leave = join_leave;
+        c->userdata = &e->process;
         c->kept_fds = e->kept_fds;
         memcpy(e->kept_fds, e->preserved.fds, e->preserved.n * sizeof(int));
         c->n_kept_fds = e->preserved.n;

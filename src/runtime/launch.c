@@ -109,7 +109,7 @@ static int start_init(Prepared *p, const PreservedFds *preserved, pid_t *ret_pid
 /* What a start that never becomes ready fails with: "Name: sentence". */
 #define STATUS_NOT_HEALTHY "NotHealthy: No health check of the container has succeeded."
 
-static int announce(pid_t pid, bool ready, bool healthy, const char *notes, Error *reterr_error) {
+int launch_announce(pid_t pid, bool ready, bool healthy, const char *notes, Error *reterr_error) {
         _cleanup_free_ char *message = NULL;
         int r;
 
@@ -168,7 +168,7 @@ static int launch_run(Prepared *p, const char *bundle, bool record, Error *reter
         waits = system_launch_begin(p->spec, bundle, pid, &system, reterr_error);
         if (waits < 0)
                 return waits;
-        r = announce(pid, !waits, streq_ptr(runtime_spec_annotation(p->spec, ANNOTATION_READY), "healthy"),
+        r = launch_announce(pid, !waits, streq_ptr(runtime_spec_annotation(p->spec, ANNOTATION_READY), "healthy"),
                      m.text, reterr_error);
         if (r < 0)
                 return r;
@@ -181,7 +181,7 @@ static int launch_run(Prepared *p, const char *bundle, bool record, Error *reter
         return r < 0 || !waits ? r : system_launch_wait(&system, reterr_error);
 }
 
-static void report(const Error *e, bool journal) {
+void launch_report(const Error *e, bool journal) {
         _cleanup_free_ char *status = NULL;
 
         status = strjoin("STATUS=", error_name(e), ": ", error_message(e));
@@ -212,7 +212,7 @@ int launch(char *argv[], const char *bundle, bool record) {
         if (r >= 0)
                 return 0;
 
-        report(&e, journal);
+        launch_report(&e, journal);
         return error_exit_code(&e);
 }
 

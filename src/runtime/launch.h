@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "basic/macro.h"
+#include <sys/types.h>
+
+#include "basic/error.h"
 
 /* `mooring launch [--record] BUNDLE`: a container unit's ExecStart=. Starts the container's init as a sibling (a child
  * of the service manager), tells the service manager so, and ends. Returns the exit code: 0, or 125, 126,
@@ -14,6 +16,15 @@ int launch(char *argv[], const char *bundle, bool record);
  * waits until it has ended or its time is up. Returns the exit code. */
 int launch_stop(const char *bundle);
 
+/* `mooring launch-exec FILE`: the same for a process that joins a container; FILE is what join.h says. */
+int launch_exec(char *argv[], const char *path);
+
 /* `mooring prepare-seccomp NAME`: what launch() would have to do for the first container with this profile
  * (ANNOTATION_SECCOMP). Returns the exit code. */
 int launch_prepare_seccomp(const char *name);
+
+/* Between the two: tells the service manager the main process (ready: and that it has started; healthy: that this will
+ * be so when it is healthy), and waits until it has read that. notes: what could not be had, or "". */
+int launch_announce(pid_t pid, bool ready, bool healthy, const char *notes, Error *reterr_error);
+/* Why there is none: to the service manager, and on stderr if that is the journal, or nobody else is told. */
+void launch_report(const Error *e, bool journal);

@@ -85,7 +85,15 @@ static const char *const schema_steps[SCHEMA_VERSION] = {
         " topic TEXT NOT NULL, subject TEXT, details TEXT) STRICT;",
 [1] =
         "ALTER TABLE containers ADD COLUMN restart_count INTEGER NOT NULL DEFAULT 0;"
-        "ALTER TABLE containers ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0;",
+        "ALTER TABLE containers ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0;"
+        /* AUTOINCREMENT: the number is part of a unit's name, which may still be taken: never again. */
+        "CREATE TABLE execs ("
+        " n INTEGER PRIMARY KEY AUTOINCREMENT, ns TEXT NOT NULL, id TEXT NOT NULL, options TEXT NOT NULL,"
+        " token TEXT, auto_remove INTEGER NOT NULL, created_usec INTEGER NOT NULL,"
+        " started_usec INTEGER NOT NULL, finished_usec INTEGER NOT NULL, boot_id TEXT,"
+        " invocation_id TEXT, exit_code INTEGER NOT NULL, exit_signal TEXT, result TEXT,"
+        " FOREIGN KEY (ns, id) REFERENCES containers (ns, id) ON DELETE CASCADE) STRICT;"
+        "CREATE INDEX execs_container ON execs (ns, id);",
 };
 /* clang-format on */
 

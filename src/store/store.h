@@ -139,6 +139,31 @@ int store_container_remove(Store *s, const char *ns, const char *id);
 int store_container_foreach(Store *s, const char *ns, int (*cb)(const ContainerRow *r, void *userdata),
                             void *userdata);
 
+/* -- execs: other processes in containers ----------------------------------------------------------------- */
+typedef struct ExecRow {
+        uint64_t n; /* never used again, whatever the container */
+        char *ns;
+        char *id;              /* the container's */
+        char *options;         /* JSON: what is shown of it (container/exec.c) */
+        char *token;           /* the caller's, or NULL */
+        bool auto_remove;
+        uint64_t created_usec;
+        uint64_t started_usec;  /* 0 while it has not started */
+        uint64_t finished_usec; /* 0 while it has not ended */
+        char *boot_id;
+        char *invocation_id;
+        int32_t exit_code;     /* as a container's, and so the next two */
+        char *exit_signal;
+        char *result;
+} ExecRow;
+void exec_row_done(ExecRow *r);
+/* Not durable by themselves: after a power loss there is nothing they could describe. */
+int store_exec_add(Store *s, ExecRow *r);          /* fills r->n (0: a new number); -ENOENT: no such container */
+int store_exec_update(Store *s, const ExecRow *r); /* all but number and container */
+int store_exec_remove(Store *s, uint64_t n);       /* -ENOENT. With their container all of its go. */
+/* Ordered by number. */
+int store_exec_foreach(Store *s, int (*cb)(const ExecRow *r, void *userdata), void *userdata);
+
 /* -- garbage: what no image name, container, lease or pin reaches --------------------------------------- */
 /* pinned: digests (blobs, chain ids) of running work, as a callback so that the table stays where it is. */
 typedef struct Garbage {

@@ -187,6 +187,14 @@ static int append_fixed(sd_bus_message *m, const UnitSpec *spec) {
                                      "s", spec->syslog_identifier, "DevicePolicy", "s", "closed");
 }
 
+/* An exec's process is in the container's control group, so that there is nothing to be delegated, nor devices to be
+ * kept from it. */
+static int append_exec_fixed(sd_bus_message *m, const UnitSpec *spec) {
+        return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", spec->description, "Slice", "s",
+                                     spec->slice, "Type", "s", "notify", "NotifyAccess", "s", "all", "TimeoutStopUSec",
+                                     "t", spec->timeout_stop_usec, "SyslogIdentifier", "s", spec->syslog_identifier);
+}
+
 int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, bool back_off, Error *reterr_error) {
         int r;
 
@@ -194,12 +202,12 @@ int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, bool back_off, Err
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "(sv)");
         if (r >= 0)
-                r = append_fixed(m, spec);
+                r = spec->exec ? append_exec_fixed(m, spec) : append_fixed(m, spec);
         if (r >= 0)
                 r = append_restart(m, spec, back_off);
         if (r >= 0)
                 r = append_exec(m, "ExecStart", spec->exec_start);
-        if (r >= 0)
+        if (r >= 0 && (!spec->exec || spec->stdio.out < 0 || spec->stdio.err < 0))
                 r = append_log_fields(m, spec->log_extra_fields);
         if (r >= 0)
                 r = append_environment(m, spec->environment);

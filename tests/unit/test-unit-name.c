@@ -35,6 +35,8 @@ static void test_names(void **state) {
         check(container_template_unit_name("a-b"), "moored@a-b.service");
         assert_true(unit_is_installed("moored@web.service"));
         assert_false(unit_is_installed("moored-default-web.service"));
+        check(exec_unit_name("default", "web", 12), "moored-default-web-12.service");
+        check(container_unit_name("default", "web-12"), "moored-default-web\\x2d12.service");
         check(namespace_slice_name("default"), "moored-default.slice");
         check(namespace_slice_name("a-b"), "moored-a\\x2db.slice");
         /* Whatever the dashes, two containers are two units. */

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "bus/bus-call.h"
+#include "bus/bus-error.h"
+#include "bus/bus-exec.h"
+#include "bus/bus-options.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "container/unit-name.h"
+
+/* org.moored1.Exec, and org.moored1.Container's method that makes one. userdata of methods and getters is the Exec. */
+
+/* -- Container.Exec() -- */
+
+typedef struct ExecBag {
+        ExecOptions exec;
+        ContainerStdio stdio; /* the message's descriptors */
+} ExecBag;
+
+static void exec_bag_done(ExecBag *b) {
+        exec_options_done(&b->exec);
+}
+
+static const BusOption exec_options[] = {
+        { "Environment", "as", bus_option_strv, offsetof(ExecBag, exec.environment) },
+        { "WorkingDirectory", "s", bus_option_string, offsetof(ExecBag, exec.working_directory) },
+        { "User", "s", bus_option_string, offsetof(ExecBag, exec.user) },
+        { "Groups", "as", bus_option_strv, offsetof(ExecBag, exec.groups) },
+        { "CapabilitiesAdd", "as", bus_option_strv, offsetof(ExecBag, exec.cap_add) },
+        { "CapabilitiesDrop", "as", bus_option_strv, offsetof(ExecBag, exec.cap_drop) },
+        { "Privileged", "b", bus_option_bool, offsetof(ExecBag, exec.privileged) },
+        { "AutoRemove", "b", bus_option_bool, offsetof(ExecBag, exec.auto_remove) },
+        { "Token", "s", bus_option_string, offsetof(ExecBag, exec.token) },
+        { "StandardInput", "h", bus_option_fd, offsetof(ExecBag, stdio.in) },
+        { "StandardOutput", "h", bus_option_fd, offsetof(ExecBag, stdio.out) },
+        { "StandardError", "h", bus_option_fd, offsetof(ExecBag, stdio.err) },
+        {},
+};
+
+static const BusOption command_option = { "Command", "as", bus_option_strv, 0 };
+
+static void reply_started(Exec *e, const Error *error, void *userdata) {
+        _cleanup_(bus_call_freep) BusCall *call = userdata;
+        _cleanup_error_ Error gone = ERROR_NULL;
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        if (!error_is_set(error) && !e) {
+                (void) error_set(&gone, -ENXIO, "NoSuchExec", "The exec was removed before it could be shown.");
+                error = &gone;
+        }
+        if (error_is_set(error))
+                r = bus_error_reply(call->message, error);
+        else {
+                path = bus_exec_path(e->row.ns, e->row.id, e->row.n);
+                r = bus_reply_path(call->message, path);
+        }
+        bus_call_warn(call, r);
+}
+
+static void reply_empty(Exec *e, const Error *error, void *userdata) {
+        _cleanup_(bus_call_freep) BusCall *call = userdata;
+
+        bus_call_warn(call, error_is_set(error) ? bus_error_reply(call->message, error)
+                                                : sd_bus_reply_method_return(call->message, NULL));
+}
+
+int bus_container_method_exec(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_(exec_bag_done) ExecBag bag = { .stdio = CONTAINER_STDIO_NULL };
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
+        _cleanup_error_ Error error = ERROR_NULL;
+        BusCall *call;
+        int r;
+
+        r = bus_option_strv(m, &command_option, &bag.exec.command, &error);
+        if (r >= 0)
+                r = bus_options_parse(m, exec_options, &bag, &error);
+        if (r < 0)
+                return bus_error_set(ret_error, &error);
+        if (isempty(bag.exec.token)) {
+                free(bag.exec.token);
+                bag.exec.token = NULL;
+        }
+
+        call = bus_call_new(b, m);
+        if (!call)
+                return -ENOMEM;
+        r = exec_start(userdata, &bag.exec, &bag.stdio, reply_started, call, &error);
+        if (r < 0) {
+                bus_call_free(call);
+                return bus_error_set(ret_error, &error);
+        }
+        return 1;
+}
+
+/* -- the object -- */
+
+static int method_wait(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_error_ Error error = ERROR_NULL;
+
+        if (bus_wait_exec(bus_current(sd_bus_message_get_bus(m)), m, userdata, &error) < 0)
+                return bus_error_set(ret_error, &error);
+        return 1;
+}
+
+static int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
+        _cleanup_error_ Error error = ERROR_NULL;
+        BusCall *call;
+        int32_t signo;
+        int r;
+
+        r = sd_bus_message_read(m, "i", &signo);
+        if (r < 0)
+                return r;
+
+        call = bus_call_new(b, m);
+        if (!call)
+                return -ENOMEM;
+        r = exec_kill(userdata, signo, reply_empty, call, &error);
+        if (r < 0) {
+                bus_call_free(call);
+                return bus_error_set(ret_error, &error);
+        }
+        return 1;
+}
+
+static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
+        _cleanup_error_ Error error = ERROR_NULL;
+        BusCall *call;
+        bool force;
+        int r;
+
+        r = bus_options_parse_force(m, &force, &error);
+        if (r < 0)
+                return bus_error_set(ret_error, &error);
+
+        call = bus_call_new(b, m);
+        if (!call)
+                return -ENOMEM;
+        r = exec_remove(userdata, force, reply_empty, call, &error);
+        if (r < 0) {
+                bus_call_free(call);
+                return bus_error_set(ret_error, &error);
+        }
+        return 1;
+}
+
+static int property_get_state(sd_bus *bus, const char *path, const char *interface, const char *property,
+                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        const Exec *e = userdata;
+
+        return bus_append_string(reply, exec_state_to_string(e->state));
+}
+
+static int property_get_unit_path(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                  sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        const Exec *e = userdata;
+        _cleanup_free_ char *unit_path = unit_object_path(e->unit);
+
+        return unit_path ? sd_bus_message_append(reply, "o", unit_path) : -ENOMEM;
+}
+
+static int property_get_flag(sd_bus *bus, const char *path, const char *interface, const char *property,
+                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        const Exec *e = userdata;
+
+        return sd_bus_message_append(reply, "b",
+                                     (int) (streq(property, "Privileged") ? e->privileged : e->row.auto_remove));
+}
+
+static int exec_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata,
+                            void **ret_found, sd_bus_error *ret_error) {
+        _cleanup_free_ char *ns = NULL, *id = NULL, *number = NULL;
+        Bus *b = userdata;
+        Container *c;
+        uint64_t n;
+        int r;
+
+        r = sd_bus_path_decode_many(path, BUS_PATTERN_EXEC, &ns, &id, &number);
+        if (r <= 0 || parse_uint64(number, &n) < 0)
+                return MIN(r, 0);
+
+        c = container_find(b->context.containers, ns, id, NULL);
+        *ret_found = c ? exec_find(c, n, NULL) : NULL;
+        return !!*ret_found;
+}
+
+static int exec_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes,
+                          sd_bus_error *ret_error) {
+        _cleanup_strv_free_ char **nodes = NULL;
+        Bus *b = userdata;
+        HashmapIterator i = 0;
+        Container *c;
+
+        while (container_iterate(b->context.containers, &i, &c))
+                for (const Exec *e = c->execs; e; e = e->next)
+                        if (e->state != EXEC_STARTING &&
+                            strv_consume(&nodes, bus_exec_path(e->row.ns, e->row.id, e->row.n)) < 0)
+                                return -ENOMEM;
+
+        *ret_nodes = TAKE_PTR(nodes);
+        return 0;
+}
+
+static const sd_bus_vtable exec_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("Kill", SD_BUS_ARGS("i", signal), SD_BUS_NO_RESULT, method_kill,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Wait", SD_BUS_NO_ARGS, SD_BUS_RESULT("i", exit_code, "s", exit_signal),
+                                method_wait, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_remove,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_PROPERTY("Id", "t", NULL, offsetof(Exec, row.n), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Namespace", "s", NULL, offsetof(Exec, row.ns), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Container", "s", NULL, offsetof(Exec, row.id), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Command", "as", NULL, offsetof(Exec, command), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("User", "s", NULL, offsetof(Exec, user), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("WorkingDirectory", "s", NULL, offsetof(Exec, working_directory),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Privileged", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("State", "s", property_get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Unit", "s", NULL, offsetof(Exec, unit), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("UnitPath", "o", property_get_unit_path, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("PID", "u", NULL, offsetof(Exec, pid), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("ExitCode", "i", NULL, offsetof(Exec, row.exit_code), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("ExitSignal", "s", NULL, offsetof(Exec, row.exit_signal),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Result", "s", NULL, offsetof(Exec, row.result), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(Exec, row.created_usec), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("StartedUSec", "t", NULL, offsetof(Exec, row.started_usec), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("FinishedUSec", "t", NULL, offsetof(Exec, row.finished_usec),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("AutoRemove", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_VTABLE_END,
+};
+
+const BusObject bus_exec_object = {
+        .interface = BUS_INTERFACE_EXEC,
+        .prefix = BUS_PATH "/namespace",
+        .pattern = BUS_PATTERN_EXEC,
+        .sample = BUS_PATH "/namespace/default/container/web/exec/_31",
+        .vtable = exec_vtable,
+        .find = exec_object_find,
+        .enumerate = exec_enumerate,
+};

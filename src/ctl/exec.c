@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <limits.h>
+
+#include "ctl/bus-util.h"
+#include "ctl/foreground.h"
+
+static const int no_fds[3] = { -EBADF, -EBADF, -EBADF };
+
+/* Starts it and prints its name. */
+static int exec_detached(Ctl *c, const CreateOptions *o, const char *id, char *const *command, Error *reterr_error) {
+        _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
+        _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+        _cleanup_free_ char *number = NULL;
+        const char *path;
+        int r;
+
+        r = new_exec_call(c, id, o, command, no_fds, &m, reterr_error);
+        if (r < 0)
+                return r;
+        r = sd_bus_call(c->bus, m, UINT64_MAX, &e, &reply);
+        if (r < 0)
+                return container_error(c, id, &e, reterr_error);
+        r = sd_bus_message_read(reply, "o", &path);
+        if (r >= 0)
+                r = sd_bus_path_decode_many(path, BUS_PATH "/namespace/%/container/%/exec/%", NULL, NULL, &number);
+        if (r <= 0)
+                return bus_error_to_error(NULL, r < 0 ? r : -EBADMSG, reterr_error);
+        printf("%s/%s\n", id, number);
+        return EXIT_SUCCESS;
+}
+
+static int exec_main(Ctl *c, char **argv, Error *reterr_error) {
+        _cleanup_(create_options_done) CreateOptions o = {};
+        _cleanup_error_ Error error = ERROR_NULL;
+        _cleanup_free_ char **args = NULL;
+        int r;
+
+        r = ctl_parse(c, argv, &o, &args, reterr_error);
+        if (r <= 0)
+                return r;
+        if (o.detach && o.interactive)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "-d and -i contradict each other: in the background there is no standard input.");
+        if (c->host && !o.detach)
+                return error_set(reterr_error, -EOPNOTSUPP, "InvalidArgument",
+                                 "Standard output cannot be passed to %s: use exec -d there, or ssh %s moorctl exec …",
+                                 c->host, c->host);
+        ctl_start_agent(c);
+
+        r = o.detach ? exec_detached(c, &o, args[0], args + 1, &error)
+                     : exec_foreground(c, &o, args[0], args + 1, &error);
+        if (r >= 0)
+                return r;
+        c->failure = command_failure_status(&error);
+        return error_move(reterr_error, &error);
+}
+
+const Verb verb_exec = {
+        .name = "exec",
+        .group = VERB_GROUP_CONTAINERS,
+        .arguments = "[OPTION…] CONTAINER COMMAND [ARGUMENT…]",
+        .summary = "Run a command in a container that runs",
+        .description =
+                "The command is a systemd unit of its own, in the container's namespaces and limits. In the foreground its\n"
+                "output is passed through, stdout and stderr apart; signals that moorctl gets are passed on to it; its\n"
+                "exit code becomes moorctl's (128+N if signal N ended it). 125: moored failed; 126: the command is not\n"
+                "executable; 127: not found. In the background its name, CONTAINER/NUMBER, is printed, by which wait,\n"
+                "kill, rm and inspect know it.\n\n"
+                "Examples:\n"
+                "  moorctl exec web ps\n"
+                "  moorctl exec -u www-data -w /srv -e LANG=C web sh -c 'ls; id'\n"
+                "  moorctl exec -i db psql <dump.sql\n"
+                "  moorctl wait $(moorctl exec -d web backup)\n",
+        .options = exec_options,
+        .min_args = 2,
+        .max_args = UINT_MAX,
+        .stop_at_first = true,
+        .failure = EXIT_MOORED_FAILED,
+        .run = exec_main,
+};
