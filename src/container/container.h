@@ -177,6 +177,9 @@ typedef struct UnitBackend {
         /* Ask for its state and tell it by container_unit_changed(), changed or not: what is told is then
          * the last word of PID 1. */
         int (*refresh)(void *backend, const char *unit);
+        /* How a run ended whose unit is gone, as far as the log has it. For recovery only: it blocks, a few
+         * milliseconds. -ENODATA. */
+        int (*last_words)(void *backend, const char *unit, const char *invocation_id, UnitStatus *ret);
         int (*processes)(void *backend, const char *unit,
                          void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n,
                                       void *userdata),

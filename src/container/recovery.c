@@ -413,13 +413,26 @@ static void recover_runs(Container *c) {
                 container_settle_runs(c); /* we died before that */
 }
 
+/* Somebody has stopped the unit, or the host went down. */
+static void recover_end(Container *c) {
+        _cleanup_(unit_status_done) UnitStatus u = {};
+        ContainerManager *m = c->manager;
+        int r = -ENODATA;
+
+        if (m->backend && m->backend->last_words && streq_ptr(c->row.boot_id, m->boot_id))
+                r = m->backend->last_words(m->backend_userdata, c->unit, c->row.invocation_id, &u);
+        if (r < 0 && r != -ENODATA)
+                log_debug_errno(r, "Failed to look for the end of container %s in the journal, ignoring: %m", c->row.id);
+        container_record_exit(c, r < 0 ? NULL : &u, r < 0 ? container_lost_result(c) : u.result);
+}
+
 static void recover_container(Container *c) {
         bool unit = hashmap_get(c->manager->units, c->unit);
 
         if (container_repeats(c) && !unit)
                 recover_runs(c);
         if (container_is_alive(c) && !unit)
-                container_record_exit(c, NULL, container_lost_result(c));
+                recover_end(c);
 
         if (c->state == CONTAINER_EXITED && c->row.auto_remove)
                 c->work->remove = true;

@@ -98,6 +98,11 @@ int unit_update(void *backend, const char *unit, char *const *properties, UnitDo
 int unit_freeze(void *backend, const char *unit, bool freeze, UnitDoneFunc func, void *userdata);
 int unit_limits(void *backend, const char *unit, UnitLimitsFunc func, void *userdata);
 
+/* unit-journal.c */
+/* How a run of a unit ended that PID 1 knows no more; blocks for as long as it takes to look that up in the
+ * journal. -ENODATA: that is not there. */
+int unit_journal_last_words(const char *unit, const char *invocation_id, UnitStatus *ret);
+
 /* unit-sync.c */
 /* The properties of template->unit; interface "": of all. */
 int unit_call_get_all(UnitManager *m, const UnitCall *template, const char *interface);

@@ -400,6 +400,10 @@ static int backend_refresh(void *backend, const char *unit) {
         return u ? unit_refresh(u) : -ENOENT;
 }
 
+static int backend_last_words(void *backend, const char *unit, const char *invocation_id, UnitStatus *ret) {
+        return unit_journal_last_words(unit, invocation_id, ret);
+}
+
 static int read_processes(sd_bus_message *reply, uint32_t **ret_pids, char ***ret_commands, size_t *ret_n) {
         _cleanup_strv_free_ char **commands = NULL;
         _cleanup_free_ uint32_t *pids = NULL;
@@ -458,6 +462,7 @@ static const UnitBackend unit_backend = {
         .kill = backend_kill,
         .release = backend_release,
         .refresh = backend_refresh,
+        .last_words = backend_last_words,
         .processes = backend_processes,
         .update = unit_update,
         .freeze = unit_freeze,

@@ -100,13 +100,29 @@ class AwayTest(ContainerTestCase):
         assert_records()
 
     def test_the_unit_taken_away(self):
-        self.detach("lost")
+        """PID 1 does not know it any more; but it told the journal how it ended."""
+
+        ends = {"stopped": (0, "", "success"), "code": (7, "", "exit-code"), "killed": (137, "KILL", "signal")}
+        before = last_event()
+        self.detach("stopped")
+        self.detach("code", command=("sh", "-c", OBEDIENT.replace("exit 0", "exit 7")))
+        self.detach("killed", command=("sleep", "1000"))
         with daemon_away():
-            lib.run(["systemctl", "stop", unit_of("lost")])
-            lib.run(["systemctl", "reset-failed", unit_of("lost")], check=False)
-        self.assertEqual((self.inspect("lost")["State"], self.inspect("lost")["Result"]), ("exited", "lost"))
-        lib.moorctl("start", "lost")
-        self.assertEqual(self.inspect("lost")["State"], "running")
+            start = time.time()
+            for name in ends:
+                lib.run(["systemctl", *(("kill", "-s", "KILL") if name == "killed" else ("stop",)), unit_of(name)])
+            lib.wait_until(lambda: "active" not in units().values(), what="all have ended")
+            lib.run(["systemctl", "reset-failed", "moored-*"])
+            self.assertEqual(units(), {})
+            lib.run(["journalctl", "--sync"])
+            end = time.time()
+        for name, expected in ends.items():
+            now = self.inspect(name)
+            self.assertEqual((now["State"], now["ExitCode"], now["ExitSignal"], now["Result"]), ("exited", *expected), name)
+            self.assertTrue(start - 0.01 <= now["FinishedUSec"] / 1e6 <= end + 0.01, (start, now["FinishedUSec"], end))
+            self.assertEqual(topics_since(before, name), ["container/created", "container/started", "container/exited"])
+        lib.moorctl("start", *ends)
+        self.assertEqual(self.inspect("stopped")["State"], "running")
 
     def test_one_that_was_only_created(self):
         lib.moorctl("create", "--name=waiting", "-e", "A=b", BUSYBOX, "sh", "-c", "exit 8")
