@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon is killed at random moments during a load of 20 containers: nothing is lost, told twice or left.
 
-What really happened is written down by the containers themselves, into files of the host: a line for each start, and one for each end that
+What really happened is written down by the containers and execs themselves, into files of the host: a line for each start, and one for each end that
 they chose. MOORED_KILLS says how often the daemon is killed (default: 12), MOORED_KILLS_SEED at which moments."""
 
 import collections
@@ -142,6 +142,17 @@ class Load:
                 raise AssertionError(f"{name} is not removed")
             time.sleep(0.05)
 
+    def executes(self, name):
+        """In a container that stays: its log has lines of its own file."""
+
+        self.done["execs"] += 1
+        code = random.randrange(1, 120)
+        result = lib.moorctl("exec", name, "sh", "-c", f"echo start >>/log/exec.{name}; sleep {random.choice((0, 0.1))}; "
+                             f"echo exit {code} >>/log/exec.{name}; exit {code}", check=False)
+        if result.returncode not in (code, 125):
+            raise AssertionError(f"exec in {name} ended with {code}, not {result.returncode}: {result.stderr}")
+        self.done["execs without an answer"] += result.returncode == 125
+
     def stops_and_starts(self, name):
         """By hand: each of its runs is ended by SIGKILL."""
 
@@ -238,6 +249,15 @@ class KillLoadTest(ContainerTestCase):
         self.assertEqual(codes[:len(chosen)], chosen, name)
         self.assertIn(codes[len(chosen):], ([], [137]), name)
 
+    def check_execs(self, name, events):
+        log = self.load.log(f"exec.{name}")
+        exits = [e for e in events if e["Topic"] == "container/exec-exited"]
+        self.assertEqual(sorted(e["Details"]["ExitCode"] for e in exits), sorted(int(line.split()[1]) for line in log if line != "start"))
+        for topic in ("exec-started", "exec-exited"):
+            numbers = [e["Details"]["Exec"] for e in events if e["Topic"] == f"container/{topic}"]
+            self.assertEqual((len(numbers), len(set(numbers))), (log.count("start"), log.count("start")), f"{name}: {topic}")
+        return [e for e in events if "/exec-" not in e["Topic"]]
+
     def check_events(self, follower):
         self.assertEqual(follower.problems, [])
         by_name = collections.defaultdict(list)
@@ -252,8 +272,9 @@ class KillLoadTest(ContainerTestCase):
             if not log and [e["Topic"] for e in events] == ["container/created", "container/removed"]:
                 continue
             with self.subTest(name=name):
-                self.check_container(name, events, log)
-        self.assertEqual(set(os.listdir(self.load.directory)) - set(by_name), set(), "containers that no event speaks of")
+                self.check_container(name, self.check_execs(name, events), log)
+        self.assertEqual({n.removeprefix("exec.") for n in os.listdir(self.load.directory)} - set(by_name), set(),
+                         "containers that no event speaks of")
         return len(by_name)
 
     def test_load(self):
@@ -279,6 +300,8 @@ class KillLoadTest(ContainerTestCase):
             self.load.start(self.load.removes_itself, i)
         for name in hand:
             self.load.start(self.load.stops_and_starts, name)
+        for name in stays * 2:
+            self.load.start(self.load.executes, name)
 
         for _ in range(KILLS):
             self.kill()
