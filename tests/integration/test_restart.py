@@ -190,7 +190,7 @@ class BootTest(RestartTestCase):
         with daemon_away():
             lib.run(["systemctl", "kill", "-s", "KILL", "--kill-who=all", *[unit_of(n) for n in ("no", "failure", "always", "unless")]])
             lib.run(["systemctl", "stop", *[unit_of(n) for n in ("no", "failure", "always", "unless")]])
-            lib.run(["systemctl", "reset-failed", "moored-*"])
+            lib.run(["systemctl", "reset-failed", "moored-default-*"])
             shutil.rmtree("/run/moored/containers")
             with contextlib.closing(sqlite3.connect(f"{lib_store.STORE}/moored.db")) as db, db:
                 db.execute("UPDATE containers SET boot_id = 'earlier'")
