@@ -199,6 +199,7 @@ static int append_event_struct(const EventRow *row, void *userdata) {
 static int method_events_since(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         Bus *b = userdata;
+        _cleanup_error_ Error error = ERROR_NULL;
         uint64_t sequence;
         uint32_t max;
         int r;
@@ -206,6 +207,9 @@ static int method_events_since(sd_bus_message *m, void *userdata, sd_bus_error *
         r = sd_bus_message_read(m, "tu", &sequence, &max);
         if (r < 0)
                 return r;
+        r = events_check_since(b->context.events, sequence, &error);
+        if (r < 0)
+                return bus_error_set(ret_error, &error);
         if (max == 0 || max > EVENTS_REPLY_MAX)
                 max = EVENTS_REPLY_MAX;
 
@@ -263,7 +267,10 @@ static int property_get_event_sequence(sd_bus *bus, const char *path, const char
                                        sd_bus_error *ret_error) {
         Bus *b = userdata;
 
-        return sd_bus_message_append(reply, "t", events_last_sequence(b->context.events));
+        return sd_bus_message_append(reply, "t",
+                                     streq(property, "EventSequence")
+                                                     ? events_last_sequence(b->context.events)
+                                                     : events_oldest_sequence(b->context.events));
 }
 
 static const sd_bus_vtable manager_vtable[] = {
@@ -306,6 +313,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_PROPERTY("NContainers", "u", property_get_count, 0, 0),
         SD_BUS_PROPERTY("NImages", "u", property_get_count, 0, 0),
         SD_BUS_PROPERTY("EventSequence", "t", property_get_event_sequence, 0, 0),
+        SD_BUS_PROPERTY("OldestEventSequence", "t", property_get_event_sequence, 0, 0),
         SD_BUS_VTABLE_END,
 };
 

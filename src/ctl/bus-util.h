@@ -20,6 +20,8 @@
 #define BUS_JOB "org.moored1.Job"
 #define BUS_PROPERTIES "org.freedesktop.DBus.Properties"
 
+#define BUS_ERROR_EVENTS_LOST "org.moored1.Error.EventsLost"
+
 /* moored comes and goes. */
 #define MATCH_OWNER                                                                                         \
         "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',"                         \

@@ -7,7 +7,7 @@
 
 #include "basic/json.h"
 
-#define EVENTS_PAGE 500U /* asked of EventsSince() at once */
+#define EVENTS_PAGE 2000U /* asked of EventsSince() at once */
 
 typedef struct EventRecord {
         uint64_t sequence, usec;

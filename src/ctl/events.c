@@ -1,27 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Signals are only the wake-up: the bus drops them for a slow reader, and moored may be restarted. A number
- * that is not the next one, or a new moored, makes us ask for all since the last that was shown. */
+ * that is not the next one, or a new moored, makes us ask for all since the last that was shown. Where moored
+ * does not keep them any more, or numbers are left out (after a power loss), that is said: what is shown
+ * without such a sentence is complete. */
 
 #include "ctl/event-record.h"
 
+#include <inttypes.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "basic/string-util.h"
 #include "basic/time-util.h"
 #include "ctl/bus-util.h"
+#include "ctl/event-filter.h"
 #include "ctl/pager.h"
 #include "ctl/terminal.h"
 
 typedef struct EventsOptions {
         Ctl *c;
         bool follow;
-        uint64_t since_sequence, since_usec;
+        uint64_t since_sequence, since_usec, until_usec;
         bool since_set;
         uint64_t lines;
+        EventFilter filter;
         /* state */
         uint64_t last;
+        bool lost; /* some that should have been shown are not there */
+        bool over; /* --until= has come */
         json_t *kept; /* with -n: what was read until all are known */
         bool stale;   /* ask again */
         int error;
@@ -39,6 +46,19 @@ static int apply_since(const char *value, void *target, Error *reterr_error) {
                                  "2026-01-02, -5min or today.",
                                  value);
         return 0;
+}
+
+static int apply_until(const char *value, void *target, Error *reterr_error) {
+        EventsOptions *o = target;
+
+        if (parse_timestamp(value, &o->until_usec) < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--until=%s is not a time, such as 2026-01-02, -5min or today.", value);
+        return 0;
+}
+
+static int apply_filter(const char *value, void *target, Error *reterr_error) {
+        return event_filter_add(&((EventsOptions *) target)->filter, value, reterr_error);
 }
 
 static int apply_lines(const char *value, void *target, Error *reterr_error) {
@@ -72,12 +92,25 @@ static int event_print(Ctl *c, json_t *event) {
         return 0;
 }
 
+static void events_tell_lost(EventsOptions *o, uint64_t first, uint64_t last) {
+        o->lost = true;
+        (void) fflush(stdout);
+        fprintf(stderr, "moorctl: the events %" PRIu64 " to %" PRIu64 " are not kept any more.\n", first, last);
+}
+
 static int events_add(EventsOptions *o, const EventRecord *e) {
         _cleanup_json_ json_t *event = NULL;
         int r;
 
+        if (o->last > 0 && e->sequence > o->last + 1)
+                events_tell_lost(o, o->last + 1, e->sequence - 1);
         o->last = MAX(o->last, e->sequence);
-        if (e->usec < o->since_usec || (o->c->ns_option && !streq(e->ns, o->c->ns_option)))
+        if (e->usec > o->until_usec) {
+                o->over = true;
+                return 0;
+        }
+        if (e->usec < o->since_usec || (o->c->ns_option && !streq(e->ns, o->c->ns_option)) ||
+            !event_filter_match(&o->filter, e))
                 return 0;
         r = event_record_to_json(e, &event);
         if (r < 0)
@@ -91,6 +124,44 @@ static int events_add(EventsOptions *o, const EventRecord *e) {
         return 0;
 }
 
+static int events_read(EventsOptions *o, sd_bus_message *reply, unsigned *ret_n) {
+        unsigned n = 0;
+        int r;
+
+        r = sd_bus_message_enter_container(reply, SD_BUS_TYPE_ARRAY, "(ttsssa{sv})");
+        while (r >= 0) {
+                _cleanup_(event_record_done) EventRecord e = {};
+
+                r = event_record_read(reply, true, &e);
+                if (r <= 0)
+                        break;
+                n++;
+                r = events_add(o, &e);
+        }
+        *ret_n = n;
+        return r;
+}
+
+/* Of those after o->last some are gone: those that are there. */
+static int events_since_lost(EventsOptions *o, sd_bus_message **ret, Error *reterr_error) {
+        _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+        uint64_t newest = 0;
+        int r;
+
+        r = sd_bus_get_property_trivial(o->c->bus, BUS_NAME, BUS_PATH, BUS_MANAGER, "EventSequence", &e, 't', &newest);
+        if (r < 0)
+                return bus_error_to_error(&e, r, reterr_error);
+        /* They are numbered anew: none is known. */
+        if (newest < o->last) {
+                o->lost = true;
+                fprintf(stderr, "moorctl: the event %" PRIu64 " has not been; the last one is %" PRIu64 ".\n", o->last,
+                        newest);
+                o->last = 0;
+        }
+        return ctl_call(o->c, BUS_PATH, BUS_MANAGER, "EventsSince", ret, reterr_error, "tu", UINT64_C(0),
+                        (uint32_t) EVENTS_PAGE);
+}
+
 /* All events after o->last. */
 static int events_catch_up(EventsOptions *o, Error *reterr_error) {
         unsigned n;
@@ -98,25 +169,21 @@ static int events_catch_up(EventsOptions *o, Error *reterr_error) {
 
         do {
                 _cleanup_message_ sd_bus_message *reply = NULL;
+                _cleanup_error_ Error error = ERROR_NULL;
 
-                n = 0;
-                r = ctl_call(o->c, BUS_PATH, BUS_MANAGER, "EventsSince", &reply, reterr_error, "tu", o->last,
+                r = ctl_call(o->c, BUS_PATH, BUS_MANAGER, "EventsSince", &reply, &error, "tu", o->last,
                              (uint32_t) EVENTS_PAGE);
-                if (r < 0)
-                        return r;
-                r = sd_bus_message_enter_container(reply, SD_BUS_TYPE_ARRAY, "(ttsssa{sv})");
-                while (r >= 0) {
-                        _cleanup_(event_record_done) EventRecord e = {};
-
-                        r = event_record_read(reply, true, &e);
-                        if (r <= 0)
-                                break;
-                        n++;
-                        r = events_add(o, &e);
+                if (r < 0 && !error_has_name(&error, "EventsLost"))
+                        return error_move(reterr_error, &error);
+                if (r < 0) {
+                        r = events_since_lost(o, &reply, reterr_error);
+                        if (r < 0)
+                                return r;
                 }
+                r = events_read(o, reply, &n);
                 if (r < 0)
                         return bus_error_to_error(NULL, r, reterr_error);
-        } while (n >= EVENTS_PAGE);
+        } while (n >= EVENTS_PAGE && !o->over);
         return 0;
 }
 
@@ -155,10 +222,17 @@ static int events_subscribe(EventsOptions *o, Error *reterr_error) {
         return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
 }
 
-static int events_follow(EventsOptions *o, Error *reterr_error) {
-        int r;
+/* How long to wait for the next event. */
+static uint64_t events_timeout(EventsOptions *o) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
 
-        for (;;) {
+        return o->until_usec == UINT64_MAX ? UINT64_MAX : o->until_usec > now ? o->until_usec - now : 0;
+}
+
+static int events_follow(EventsOptions *o, Error *reterr_error) {
+        int r = 0;
+
+        while (!o->over) {
                 r = sd_bus_process(o->c->bus, NULL);
                 if (r >= 0 && o->error < 0)
                         r = o->error;
@@ -173,11 +247,14 @@ static int events_follow(EventsOptions *o, Error *reterr_error) {
                 }
                 if (r == 0 && fflush(stdout) != 0)
                         r = -errno;
+                if (r == 0 && events_timeout(o) == 0)
+                        break;
                 if (r == 0)
-                        r = sd_bus_wait(o->c->bus, UINT64_MAX);
+                        r = sd_bus_wait(o->c->bus, events_timeout(o));
                 if (r < 0 && r != -EINTR)
                         return bus_error_to_error(NULL, r, reterr_error);
         }
+        return 0;
 }
 
 static int events_show(EventsOptions *o, Error *reterr_error) {
@@ -215,18 +292,23 @@ static int events_show(EventsOptions *o, Error *reterr_error) {
                         return ctl_oom(reterr_error);
         json_decref(o->kept);
         o->kept = NULL;
-        return o->follow ? events_follow(o, reterr_error) : EXIT_SUCCESS;
+        if (o->follow) {
+                r = events_follow(o, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        return o->lost ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int events_main(Ctl *c, char **argv, Error *reterr_error) {
-        EventsOptions o = { .c = c, .lines = UINT64_MAX };
+        EventsOptions o = { .c = c, .lines = UINT64_MAX, .until_usec = UINT64_MAX };
         _cleanup_free_ char **args = NULL;
         int r;
 
         r = ctl_parse(c, argv, &o, &args, reterr_error);
-        if (r <= 0)
-                return r;
-        r = events_show(&o, reterr_error);
+        if (r > 0)
+                r = events_show(&o, reterr_error);
+        event_filter_done(&o.filter);
         json_decref(o.kept);
         return r;
 }
@@ -236,6 +318,10 @@ static const Option events_options[] = {
           .help = "Wait for new ones; shows old ones only if asked" },
         { 0, "since", "NUMBER|TIME", OPTION_CUSTOM, .apply = apply_since,
           .help = "Those after this event's number, or since a time" },
+        { 0, "until", "TIME", OPTION_CUSTOM, .apply = apply_until,
+          .help = "Those until then; with -f it ends then" },
+        { 0, "filter", "KEY=VALUE", OPTION_CUSTOM, .apply = apply_filter,
+          .help = "Those that match: container=, image=, type=container,\nevent=exited, namespace=, subject=" },
         { 'n', "lines", "NUMBER", OPTION_CUSTOM, .apply = apply_lines, .help = "The last ones only" },
         OPTION_END,
 };
@@ -247,10 +333,12 @@ const Verb verb_events = {
         .summary = "Show what has happened, or what happens",
         .description =
                 "Events of all namespaces that moored still keeps, oldest first, or with --namespace those of one.\n"
-                "With --json one object each: Sequence, USec, Namespace, Topic, Subject, Details.\n\n"
+                "With --json one object each: Sequence, USec, Namespace, Topic, Subject, Details. If some after\n"
+                "--since NUMBER, or while following, are not kept any more, that is said, and the exit status is 1.\n\n"
                 "Examples:\n"
                 "  moorctl events --since -1h\n"
-                "  moorctl events -f --json=short\n",
+                "  moorctl events -f --json=short\n"
+                "  moorctl events --filter type=container --filter event=exited\n",
         .options = events_options,
         .run = events_main,
 };

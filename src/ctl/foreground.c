@@ -360,6 +360,11 @@ static int resync_on_events(sd_bus_message *m, void *userdata, sd_bus_error *ret
         unsigned n = 0;
         int r;
 
+        /* What has been since is not kept any more: those that are, and the container itself, have to do. */
+        if (e && streq_ptr(e->name, BUS_ERROR_EVENTS_LOST) && f->last_sequence > 0) {
+                f->last_sequence = 0;
+                return resync_send(f);
+        }
         if (e)
                 return resync_again(f, e);
         r = sd_bus_message_enter_container(m, SD_BUS_TYPE_ARRAY, "(ttsssa{sv})");

@@ -128,7 +128,7 @@ static int manager_begin_refill(Manager *m, const char *boot_id, Error *reterr_e
 }
 
 static int manager_open_store(Manager *m, Error *reterr_error) {
-        bool rebuilt = false;
+        bool rebuilt = false, first_in_boot, had_content;
         sd_id128_t boot_id;
         char boot[SD_ID128_STRING_MAX];
         int r;
@@ -137,11 +137,18 @@ static int manager_open_store(Manager *m, Error *reterr_error) {
         if (r < 0)
                 return error_set_errno(reterr_error, r, "The boot id cannot be read: %m");
 
+        /* Before any of this is made. */
+        first_in_boot = access(MOORED_RUNTIME_DIR "/containers", F_OK) < 0;
+        had_content = faccessat(m->state_fd, "content", F_OK, 0) >= 0;
         r = store_open(DATABASE, &m->store, &rebuilt, reterr_error);
         if (r < 0)
                 return r;
 
         r = events_new(m->store, m->config->events_max, &m->events);
+        if (r >= 0 && rebuilt && had_content)
+                r = events_after_database_loss(m->events);
+        else if (r >= 0 && first_in_boot && store_was_unclean(m->store))
+                r = events_after_power_loss(m->events);
         if (r >= 0)
                 r = job_manager_new(m->event, m->events, &m->jobs);
         if (r < 0)

@@ -2,34 +2,97 @@
 
 /* Delivery is synchronous and in order of subscription: a subscriber that must not act inside the emitter's
  * call (because it would free what the emitter still uses) defers its work itself. The numbered log is
- * trimmed every EVENTS_TRIM_INTERVAL records rather than at each, so that recording costs one insert. */
+ * trimmed every EVENTS_TRIM_INTERVAL records rather than at each, so that recording costs one insert.
+ *
+ * A numbered event is told to nobody before it is stored for good: one that is recorded inside a transaction waits for
+ * its end, and is forgotten if that is rolled back. Otherwise its number would be given to another.
+ *
+ * What was not on disk yet is gone after a power loss, and its numbers would be given again; so after the boot that
+ * follows, more numbers are left out than can have been lost: SQLite syncs its log at least each thousand pages. */
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <time.h>
 
 #include "basic/json.h"
 #include "basic/string-util.h"
 #include "basic/time-util.h"
+#include "events/event-journal.h"
 #include "events/events.h"
 
 #define SUBSCRIBERS_MAX 8U
 #define EVENTS_TRIM_INTERVAL 256U
+#define EVENTS_LEFT_OUT 10000U /* after a power loss */
+#define NUMBER_TEXT_MAX 24U
 
 typedef struct Subscriber {
         NotifyFunc func;
         void *userdata;
 } Subscriber;
 
+/* Recorded, but its transaction has not ended. */
+typedef struct Queued {
+        EventRow row;
+        json_t *details;
+        struct Queued *next;
+} Queued;
+
 struct Events {
         Store *store; /* weak */
         uint32_t keep;
         unsigned n_recorded;
-        uint64_t last;
+        uint64_t last; /* that was told */
+        Queued *queue, **queue_tail;
         Subscriber subscribers[SUBSCRIBERS_MAX];
         size_t n_subscribers;
 };
 
+static Queued *queued_free(Queued *q) {
+        if (!q)
+                return NULL;
+        event_row_done(&q->row);
+        json_decref(q->details);
+        free(q);
+        return NULL;
+}
+DEFINE_CLEANUP_FUNC(Queued *, queued_free)
+
+static Queued *queue_take(Events *e) {
+        Queued *q = TAKE_PTR(e->queue);
+
+        e->queue_tail = &e->queue;
+        return q;
+}
+
+static void publish(Events *e, const EventRow *row, json_t *details) {
+        e->last = row->sequence;
+        event_to_journal(row, details);
+        events_notify(e, NOTIFY_EVENT, row->ns, row->topic, (EventRow *) row);
+}
+
+static void on_transaction_ended(bool committed, void *userdata) {
+        Events *e = userdata;
+        Queued *q = queue_take(e);
+
+        while (q) {
+                Queued *next = q->next;
+
+                if (committed)
+                        publish(e, &q->row, q->details);
+                queued_free(q);
+                q = next;
+        }
+}
+
 Events *events_free(Events *e) {
+        if (!e)
+                return NULL;
+
+        store_set_ended(e->store, NULL, NULL);
+        for (Queued *q = e->queue, *next; q; q = next) {
+                next = q->next;
+                queued_free(q);
+        }
         free(e);
         return NULL;
 }
@@ -47,6 +110,10 @@ int events_new(Store *store, uint32_t keep, Events **ret) {
         e->store = store;
         e->keep = keep;
         e->last = store_event_last(store);
+        e->queue_tail = &e->queue;
+        store_set_ended(store, on_transaction_ended, e);
+        /* EventsMax= may be smaller than it was. */
+        (void) store_event_trim(store, keep);
 
         *ret = e;
         return 0;
@@ -97,6 +164,32 @@ static int details_from_pairs(va_list ap, json_t **ret) {
         return 0;
 }
 
+static int record_later(Events *e, const EventRow *row, json_t *details) {
+        _cleanup_(queued_freep) Queued *q = calloc(1, sizeof(Queued));
+        int r;
+
+        if (!q)
+                return -ENOMEM;
+        q->row = (EventRow) {
+                .usec = row->usec,
+                .ns = strdup(row->ns),
+                .topic = strdup(row->topic),
+                .subject = strdup(row->subject),
+                .details = strdup(row->details),
+        };
+        q->details = json_incref(details);
+        if (!q->row.ns || !q->row.topic || !q->row.subject || !q->row.details)
+                return -ENOMEM;
+        r = store_event_add(e->store, &q->row);
+        if (r < 0)
+                return r;
+
+        *e->queue_tail = q;
+        e->queue_tail = &q->next;
+        (void) TAKE_PTR(q);
+        return 0;
+}
+
 int events_record(Events *e, const char *ns, const char *topic, const char *subject, ...) {
         _cleanup_json_ json_t *details = NULL;
         _cleanup_free_ char *text = NULL;
@@ -125,15 +218,19 @@ int events_record(Events *e, const char *ns, const char *topic, const char *subj
                 .details = text,
         };
 
-        r = store_event_add(e->store, &row);
-        if (r < 0)
-                return r;
+        if (store_in_transaction(e->store)) {
+                r = record_later(e, &row, details);
+                if (r < 0)
+                        return r;
+        } else {
+                r = store_event_add(e->store, &row);
+                if (r < 0)
+                        return r;
+                publish(e, &row, details);
+        }
 
-        e->last = row.sequence;
         if (++e->n_recorded % EVENTS_TRIM_INTERVAL == 0)
                 (void) store_event_trim(e->store, e->keep);
-
-        events_notify(e, NOTIFY_EVENT, ns, topic, &row);
         return 1;
 }
 
@@ -141,4 +238,46 @@ uint64_t events_last_sequence(Events *e) {
         assert(e);
 
         return e->last;
+}
+
+uint64_t events_oldest_sequence(Events *e) {
+        assert(e);
+
+        return store_event_oldest(e->store);
+}
+
+int events_check_since(Events *e, uint64_t sequence, Error *reterr_error) {
+        uint64_t oldest = store_event_oldest(e->store);
+
+        if (sequence > e->last)
+                return error_set(reterr_error, -ENODATA, "EventsLost",
+                                 "There was no event number %" PRIu64 " yet, the last one is %" PRIu64
+                                 ": these are not the events that you know. Begin with 0.",
+                                 sequence, e->last);
+        if (sequence > 0 && sequence + 1 < oldest)
+                return error_set(reterr_error, -ENODATA, "EventsLost",
+                                 "The events %" PRIu64 " to %" PRIu64
+                                 " are not kept any more (EventsMax= of moored.conf). The rest are those since %" PRIu64 ".",
+                                 sequence + 1, oldest - 1, oldest - 1);
+        return 0;
+}
+
+static int skip_to(Events *e, uint64_t last, const char *reason) {
+        char from[NUMBER_TEXT_MAX], to[NUMBER_TEXT_MAX];
+        int r;
+
+        (void) snprintf(from, sizeof(from), "%" PRIu64, e->last + 1);
+        (void) snprintf(to, sizeof(to), "%" PRIu64, last);
+        r = store_event_skip_to(e->store, last);
+        if (r < 0)
+                return r;
+        return events_record(e, NULL, "events/lost", "", "#First", from, "#Last", to, "Reason", reason, NULL);
+}
+
+int events_after_power_loss(Events *e) {
+        return skip_to(e, e->last + EVENTS_LEFT_OUT, "power-loss");
+}
+
+int events_after_database_loss(Events *e) {
+        return skip_to(e, MAX(e->last, now_usec(CLOCK_REALTIME) / USEC_PER_MSEC), "database-lost");
 }

@@ -68,6 +68,25 @@ uint64_t store_event_last(Store *s) {
         return query_uint64(&q, 0);
 }
 
+uint64_t store_event_oldest(Store *s) {
+        _cleanup_query_ Query q = {};
+
+        if (query_begin(&q, s, "SELECT min(sequence) FROM events", "") < 0 || query_step(&q) <= 0 ||
+            query_uint64(&q, 0) == 0)
+                return store_event_last(s) + 1;
+
+        return query_uint64(&q, 0);
+}
+
+int store_event_skip_to(Store *s, uint64_t sequence) {
+        int r;
+
+        r = store_write(s, true, "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'events'", "u", sequence);
+        if (r == 0) /* There was none yet. */
+                r = store_write(s, true, "INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?1)", "u", sequence);
+        return r < 0 ? r : 0;
+}
+
 int store_event_trim(Store *s, uint32_t keep) {
         uint64_t last = store_event_last(s);
         int r;

@@ -14,6 +14,9 @@ struct Store {
         unsigned depth; /* of nested transactions */
         bool doomed;    /* an inner one was rolled back: the outermost cannot commit any more */
         int synchronous; /* as last set: 1 NORMAL, 2 FULL */
+        bool unclean;
+        void (*ended)(bool committed, void *userdata);
+        void *ended_userdata;
         struct {
                 const char *sql; /* a literal: found again by its address */
                 sqlite3_stmt *stmt;

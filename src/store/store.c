@@ -420,12 +420,18 @@ int store_begin(Store *s, bool durable) {
         return 0;
 }
 
+static void transaction_ended(Store *s, bool committed) {
+        if (s->ended)
+                s->ended(committed, s->ended_userdata);
+}
+
 static void transaction_abandon(Store *s) {
         s->depth = 0;
         s->doomed = false;
 
         if (!sqlite3_get_autocommit(s->db))
                 (void) run(s, "ROLLBACK");
+        transaction_ended(s, false);
 }
 
 int store_commit(Store *s) {
@@ -446,6 +452,7 @@ int store_commit(Store *s) {
         }
 
         s->depth = 0;
+        transaction_ended(s, true);
         return 0;
 }
 
@@ -483,12 +490,26 @@ void store_transaction_done(StoreTransaction *t) {
                 (void) store_rollback(TAKE_PTR(t->store));
 }
 
+bool store_in_transaction(Store *s) {
+        return s->depth > 0;
+}
+
+void store_set_ended(Store *s, void (*func)(bool committed, void *userdata), void *userdata) {
+        s->ended = func;
+        s->ended_userdata = userdata;
+}
+
 /* -- opening -- */
+
+bool store_was_unclean(Store *s) {
+        return s->unclean;
+}
 
 Store *store_free(Store *s) {
         if (!s)
                 return NULL;
 
+        s->ended = NULL;
         if (s->depth > 0)
                 transaction_abandon(s);
         for (size_t i = 0; i < s->n_statements; i++)
@@ -656,6 +677,7 @@ static int store_open_once(const char *path, Store **ret, bool *ret_rebuilt, Err
         if (r < 0)
                 return r;
 
+        s->unclean = unclean;
         if (unclean) {
                 r = quick_check(s);
                 if (r < 0)

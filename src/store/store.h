@@ -30,6 +30,11 @@ int store_transaction_begin(StoreTransaction *t, Store *s, bool durable);
 int store_transaction_commit(StoreTransaction *t);
 void store_transaction_done(StoreTransaction *t);
 #define _cleanup_transaction_ _cleanup_(store_transaction_done)
+bool store_in_transaction(Store *s);
+/* Called when an outermost transaction has ended, be it that of a single write. There is one such function. */
+void store_set_ended(Store *s, void (*func)(bool committed, void *userdata), void *userdata);
+/* The last who had it open did not close it. */
+bool store_was_unclean(Store *s);
 
 /* -- namespaces ----------------------------------------------------------------------------------------- */
 typedef struct NamespaceRow {
@@ -197,4 +202,8 @@ int store_event_add(Store *s, EventRow *r); /* fills r->sequence; not durable by
 int store_event_foreach_since(Store *s, uint64_t sequence, uint32_t max,
                               int (*cb)(const EventRow *r, void *userdata), void *userdata);
 uint64_t store_event_last(Store *s);
+/* The first that is kept; the one behind the last if there is none. */
+uint64_t store_event_oldest(Store *s);
+/* The next gets a number above this one. */
+int store_event_skip_to(Store *s, uint64_t sequence);
 int store_event_trim(Store *s, uint32_t keep);

@@ -6,7 +6,11 @@
 
 #include <cmocka.h>
 
+#include "basic/json.h"
+#include "basic/strv.h"
+#include "events/event-journal.h"
 #include "events/events.h"
+#include "events/topics.h"
 
 typedef struct Seen {
         unsigned n;
@@ -88,6 +92,150 @@ static void test_trim(void **state) {
         assert_int_equal(events_last_sequence(e), store_event_last(s));
 }
 
+static void test_trim_at_start(void **state) {
+        _cleanup_(store_freep) Store *s = NULL;
+        unsigned n = 0;
+        Events *e;
+
+        assert_int_equal(store_open(":memory:", &s, NULL, NULL), 0);
+        assert_int_equal(events_new(s, 100, &e), 0);
+        for (unsigned i = 0; i < 50; i++)
+                assert_true(events_record(e, "a", "image/pulled", "b", NULL) >= 0);
+        events_free(e);
+        assert_int_equal(events_new(s, 10, &e), 0);
+        assert_int_equal(store_event_foreach_since(s, 0, 10000, count_event, &n), 0);
+        assert_int_equal(n, 10);
+        assert_int_equal(events_oldest_sequence(e), 41);
+        events_free(e);
+}
+
+/* Nobody hears of what may be undone. */
+static void test_transactions(void **state) {
+        _cleanup_(store_freep) Store *s = NULL;
+        _cleanup_(events_freep) Events *e = NULL;
+        Seen seen = {};
+
+        assert_int_equal(store_open(":memory:", &s, NULL, NULL), 0);
+        assert_int_equal(events_new(s, 100, &e), 0);
+        assert_int_equal(events_subscribe(e, on_notify, &seen), 0);
+
+        assert_int_equal(store_begin(s, true), 0);
+        assert_true(store_in_transaction(s));
+        assert_int_equal(store_begin(s, false), 0);
+        assert_true(events_record(e, "a", "container/started", "one", NULL) >= 0);
+        assert_true(events_record(e, "a", "container/exited", "two", "#ExitCode", "1", NULL) >= 0);
+        assert_int_equal(store_commit(s), 0);
+        assert_int_equal(seen.n, 0);
+        assert_int_equal(events_last_sequence(e), 0);
+        assert_int_equal(store_commit(s), 0);
+        assert_int_equal(seen.n, 2);
+        assert_int_equal(events_last_sequence(e), 2);
+        assert_string_equal(seen.details, "a|container/exited|two|{\"ExitCode\":1}");
+
+        /* Rolled back: its number is the next one's. */
+        assert_int_equal(store_begin(s, true), 0);
+        assert_true(events_record(e, "a", "container/started", "lost", NULL) >= 0);
+        assert_int_equal(store_rollback(s), 0);
+        assert_int_equal(seen.n, 2);
+        assert_true(events_record(e, "a", "container/removed", "kept", NULL) >= 0);
+        assert_int_equal(seen.n, 3);
+        assert_int_equal(seen.sequence, 3);
+        assert_string_equal(seen.details, "a|container/removed|kept|{}");
+
+        /* One that never ends. */
+        assert_int_equal(store_begin(s, true), 0);
+        assert_true(events_record(e, "a", "container/started", "open", NULL) >= 0);
+}
+
+static void check_since(Events *e, uint64_t sequence, bool complete) {
+        _cleanup_error_ Error error = ERROR_NULL;
+
+        assert_int_equal(events_check_since(e, sequence, &error), complete ? 0 : -ENODATA);
+        assert_int_equal(error_has_name(&error, "EventsLost"), !complete);
+}
+
+static void test_proof(void **state) {
+        _cleanup_(store_freep) Store *s = NULL;
+        _cleanup_(events_freep) Events *e = NULL;
+
+        assert_int_equal(store_open(":memory:", &s, NULL, NULL), 0);
+        assert_int_equal(events_new(s, 10, &e), 0);
+        assert_int_equal(events_oldest_sequence(e), 1);
+        check_since(e, 0, true);
+        check_since(e, 1, false);
+        for (unsigned i = 0; i < 256; i++)
+                assert_true(events_record(e, "a", "image/pulled", "b", NULL) >= 0);
+        assert_int_equal(events_oldest_sequence(e), 247);
+        check_since(e, 0, true);
+        check_since(e, 245, false);
+        check_since(e, 246, true);
+        check_since(e, 256, true);
+        check_since(e, 257, false);
+        /* None is kept. */
+        assert_int_equal(store_event_trim(s, 0), 1);
+        assert_int_equal(events_oldest_sequence(e), 257);
+        check_since(e, 256, true);
+        check_since(e, 255, false);
+}
+
+static void test_losses(void **state) {
+        _cleanup_(store_freep) Store *s = NULL;
+        _cleanup_(events_freep) Events *e = NULL;
+        uint64_t last;
+        Seen seen = {};
+
+        assert_int_equal(store_open(":memory:", &s, NULL, NULL), 0);
+        assert_int_equal(events_new(s, 10, &e), 0);
+        assert_int_equal(events_subscribe(e, on_notify, &seen), 0);
+        assert_true(events_after_power_loss(e) >= 0);
+        assert_string_equal(seen.details, "|events/lost||{\"First\":1,\"Last\":10000,\"Reason\":\"power-loss\"}");
+        assert_int_equal(seen.sequence, 10001);
+        assert_true(events_record(e, "a", "image/pulled", "b", NULL) >= 0);
+        assert_int_equal(seen.sequence, 10002);
+
+        assert_true(events_after_database_loss(e) >= 0);
+        last = seen.sequence;
+        assert_true(last > UINT64_C(1700000000000) && last < INT64_MAX);
+        assert_non_null(strstr(seen.details, "database-lost"));
+        assert_true(events_after_database_loss(e) >= 0);
+        assert_true(seen.sequence > last);
+}
+
+static void test_topics(void **state) {
+        assert_null(event_topic_find("container/eaten"));
+        assert_string_equal(event_topic_find("container/exited")->field, "MOORED_CONTAINER");
+        assert_int_equal(strlen(event_topic_find("events/lost")->message_id), 32);
+}
+
+static void test_journal(void **state) {
+        _cleanup_json_ json_t *details = json_pack("{si ss ss sb}", "ExitCode", 7, "Result", "exit-code", "ExitSignal", "",
+                                                   "OOMKilled", 1),
+                              *none = json_object();
+        const EventRow row = { .sequence = 5, .ns = (char *) "default", .topic = (char *) "container/exited", .subject = (char *) "web" };
+        const EventRow job = { .topic = (char *) "namespace/created", .ns = (char *) "x", .subject = (char *) "x" };
+        const EventRow lost = { .topic = (char *) "events/lost", .ns = (char *) "", .subject = (char *) "" };
+        _cleanup_strv_free_ char **fields = NULL, **few = NULL;
+        _cleanup_free_ char *message = NULL, *a = NULL, *b = NULL;
+
+        assert_int_equal(event_journal_fields(&row, details, &fields), 0);
+        assert_string_equal(strv_env_get(fields, "MOORED_EVENT"), "5");
+        assert_string_equal(strv_env_get(fields, "MOORED_TOPIC"), "container/exited");
+        assert_string_equal(strv_env_get(fields, "MOORED_CONTAINER"), "web");
+        assert_string_equal(strv_env_get(fields, "MOORED_NAMESPACE"), "default");
+        assert_string_equal(strv_env_get(fields, "MOORED_EXIT_CODE"), "7");
+        assert_string_equal(strv_env_get(fields, "MOORED_OOM_KILLED"), "true");
+        assert_string_equal(strv_env_get(fields, "MESSAGE_ID"), event_topic_find("container/exited")->message_id);
+        assert_int_equal(event_journal_message(&row, details, &message), 0);
+        assert_string_equal(message, "Container web has ended: ExitCode=7 Result=exit-code OOMKilled=true");
+
+        assert_int_equal(event_journal_fields(&job, none, &few), 0);
+        assert_int_equal(strv_length(few), 4); /* its namespace once */
+        assert_int_equal(event_journal_message(&job, none, &a), 0);
+        assert_string_equal(a, "Namespace x was made.");
+        assert_int_equal(event_journal_message(&lost, none, &b), 0);
+        assert_string_equal(b, "Events were lost.");
+}
+
 static void test_subscribers_are_bounded(void **state) {
         _cleanup_(store_freep) Store *s = NULL;
         _cleanup_(events_freep) Events *e = NULL;
@@ -109,6 +257,12 @@ int main(void) {
                 cmocka_unit_test(test_record),
                 cmocka_unit_test(test_numbers_go_on),
                 cmocka_unit_test(test_trim),
+                cmocka_unit_test(test_trim_at_start),
+                cmocka_unit_test(test_transactions),
+                cmocka_unit_test(test_proof),
+                cmocka_unit_test(test_losses),
+                cmocka_unit_test(test_topics),
+                cmocka_unit_test(test_journal),
                 cmocka_unit_test(test_subscribers_are_bounded),
         };
 
