@@ -369,6 +369,7 @@ static int method_create_container(sd_bus_message *m, void *userdata, sd_bus_err
         _cleanup_free_ char *path = NULL;
         const NamespaceRow *ns = userdata;
         const char *id, *image;
+        BusCall *call;
         Container *c;
         bool waited;
         int r;
@@ -381,6 +382,17 @@ static int method_create_container(sd_bus_message *m, void *userdata, sd_bus_err
         if (r < 0)
                 return bus_error_or_unpack(b, m, waited, ns->name, image, NULL, &error, ret_error);
 
+        if (c->options.unit) {
+                call = bus_call_new(b, m);
+                if (!call)
+                        return -ENOMEM;
+                r = container_apply_unit_limits(c, bus_call_reply_container, call, &error);
+                if (r > 0)
+                        return 1;
+                bus_call_free(call);
+                if (r < 0)
+                        return bus_error_set(ret_error, &error);
+        }
         path = bus_container_path(c->row.ns, c->row.id);
         return bus_reply_path(m, path);
 }

@@ -8,11 +8,15 @@
  *
  * Each run is a container of its own, made from what the file says by then; the one of the last run stays, with
  * its exit code, until the next. Whether the unit is kept, started again or looked at is not moored's business: it
- * is never released. Container.Start() is StartUnit, Container.Stop() StopUnit. */
+ * is never released. Container.Start() is StartUnit, Container.Stop() StopUnit.
+ *
+ * Limits that the file has are set at the unit, until the host is booted again. As PID 1 would keep those that are
+ * no longer in the file, what the unit had before is kept, and given back to it. */
 
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "container/container-private.h"
+#include "container/unit-limits.h"
 #include "container/unit-name.h"
 
 #define TEMPLATE_NAMESPACE "default" /* the template says where the bundle is */
@@ -35,10 +39,15 @@ int container_check_unit(const char *ns, const char *id, const ContainerOptions 
         if (o->log && !streq(o->log, "journal"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Log: where a unit's output goes is said in a drop-in of %s, by StandardOutput=.", unit);
-        return strv_length(o->properties) == 0
-                               ? 0
-                               : error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                           "Properties: those of a unit are said in a drop-in of %s.", unit);
+        STRV_FOREACH(p, o->properties) {
+                const Limit *l = limit_find(p);
+
+                if (!l || limit_is_list(l))
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "Properties: %.*s= is said in a drop-in of %s.", (int) strcspn(p, "="), p,
+                                         unit);
+        }
+        return 0;
 }
 
 int container_check_replaceable(Container *old, const char *unit, Error *reterr_error) {
@@ -63,12 +72,16 @@ int container_check_replaceable(Container *old, const char *unit, Error *reterr_
 
 int container_replace(Container *c, Error *reterr_error) {
         Container *old = container_find(c->manager, c->row.ns, c->row.id, NULL);
+        _cleanup_strv_free_ char **limits = NULL;
         Waiter *waiters;
         bool pending;
         int r;
 
         if (!old)
                 return 0;
+        limits = strv_copy(old->options.unit_limits);
+        if (old->options.unit_limits && !limits)
+                return -ENOMEM;
         waiters = container_take_waiters(old, WAITER_ALL);
         pending = old->work->start_pending;
         old->work->start_pending = false;
@@ -79,6 +92,7 @@ int container_replace(Container *c, Error *reterr_error) {
                 return r;
         }
 
+        c->options.unit_limits = TAKE_PTR(limits);
         c->work->waiters = waiters;
         c->work->start_pending = pending;
         if (pending)
@@ -91,4 +105,137 @@ void container_follow_unit(Container *c) {
 
         if (c->options.unit && m->backend)
                 (void) m->backend->follow(m->backend_userdata, c->unit);
+}
+
+/* -- limits ------------------------------------------------------------------------------------- */
+
+typedef struct LimitsCall {
+        ContainerManager *manager;
+        char *unit;
+        ContainerFunc func;
+        void *userdata;
+} LimitsCall;
+
+static LimitsCall *limits_call_free(LimitsCall *k) {
+        if (k)
+                free(k->unit);
+        free(k);
+        return NULL;
+}
+DEFINE_CLEANUP_FUNC(LimitsCall *, limits_call_free)
+
+static const char *find_same(char *const *l, const char *assignment) {
+        STRV_FOREACH(s, l)
+                if (limit_find(s) == limit_find(assignment))
+                        return s;
+        return NULL;
+}
+
+/* now: what the unit has. */
+static int plan_limits(const Container *c, char *const *now, char ***ret_changes, char ***ret_before) {
+        _cleanup_strv_free_ char **changes = NULL, **before = NULL;
+        const ContainerOptions *o = &c->options;
+        int r = 0;
+
+        STRV_FOREACH(s, o->unit_limits)
+                if (r >= 0 && !find_same(o->properties, s))
+                        r = strv_extend(&changes, s);
+        STRV_FOREACH(p, o->properties) {
+                const char *was = find_same(o->unit_limits, p) ?: find_same(now, p);
+                _cleanup_free_ char *text = NULL;
+
+                if (r >= 0)
+                        r = limit_canonical(p, &text);
+                if (r >= 0)
+                        r = limit_set(&changes, text);
+                if (r >= 0 && was)
+                        r = limit_set(&before, was);
+        }
+        if (r < 0)
+                return r;
+
+        *ret_changes = TAKE_PTR(changes);
+        *ret_before = TAKE_PTR(before);
+        return 0;
+}
+
+static int record_options(Container *c, Error *reterr_error) {
+        _cleanup_free_ char *text = NULL, *old = c->row.options;
+        int r;
+
+        r = container_options_to_json(&c->options, &c->work->process, &text, reterr_error);
+        if (r < 0)
+                return r;
+        c->row.options = text;
+        r = store_container_update(c->manager->store, &c->row);
+        if (r >= 0)
+                r = container_write_record(c);
+        if (r < 0) {
+                c->row.options = TAKE_PTR(old);
+                return error_set_errno(reterr_error, r, "Failed to record the limits of container %s: %m", c->row.id);
+        }
+        (void) TAKE_PTR(text);
+        return 0;
+}
+
+static void on_limits_set(int r, const Error *error, void *userdata) {
+        _cleanup_(limits_call_freep) LimitsCall *k = userdata;
+
+        k->func(container_find_by_unit(k->manager, k->unit), r < 0 ? error : NULL, k->userdata);
+}
+
+/* What the unit has had is recorded first: nobody could find it out afterwards. */
+static int set_limits(Container *c, char *const *now, LimitsCall *k, Error *reterr_error) {
+        _cleanup_strv_free_ char **changes = NULL, **before = NULL;
+        ContainerManager *m = c->manager;
+        int r;
+
+        r = plan_limits(c, now, &changes, &before);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Out of memory.");
+        strv_free(c->options.unit_limits);
+        c->options.unit_limits = TAKE_PTR(before);
+        r = record_options(c, reterr_error);
+        if (r < 0)
+                return r;
+        r = m->backend ? m->backend->update(m->backend_userdata, c->unit, changes, on_limits_set, k) : -ENOTCONN;
+        return r < 0 ? error_set_errno(reterr_error, r, "Failed to ask systemd to change unit %s: %m", c->unit) : 0;
+}
+
+static void on_limits_known(int r, char *const *limits, void *userdata) {
+        _cleanup_(limits_call_freep) LimitsCall *k = userdata;
+        Container *c = container_find_by_unit(k->manager, k->unit);
+        _cleanup_error_ Error error = ERROR_NULL;
+
+        if (!c)
+                r = error_set(&error, -ENOENT, "NoSuchContainer", "The container of %s is gone.", k->unit);
+        else if (r < 0)
+                (void) error_set_errno(&error, r, "Failed to read the limits of unit %s: %m", k->unit);
+        else
+                r = set_limits(c, limits, k, &error);
+        if (r < 0)
+                k->func(c, &error, k->userdata);
+        else
+                (void) TAKE_PTR(k);
+}
+
+int container_apply_unit_limits(Container *c, ContainerFunc func, void *userdata, Error *reterr_error) {
+        _cleanup_(limits_call_freep) LimitsCall *k = NULL;
+        ContainerManager *m = c->manager;
+        int r;
+
+        if (!c->options.unit || (strv_length(c->options.properties) == 0 && strv_length(c->options.unit_limits) == 0))
+                return 0;
+        k = calloc(1, sizeof(*k));
+        if (!k)
+                return -ENOMEM;
+        *k = (LimitsCall) { .manager = m, .unit = strdup(c->unit), .func = func, .userdata = userdata };
+        if (!k->unit)
+                return -ENOMEM;
+        r = m->backend ? m->backend->limits(m->backend_userdata, c->unit, on_limits_known, k) : -ENOTCONN;
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Failed to ask systemd for the limits of unit %s: %m", c->unit);
+
+        (void) TAKE_PTR(k);
+        return 1;
 }

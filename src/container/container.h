@@ -98,6 +98,7 @@ typedef struct ContainerOptions {
         char *unit; /* moored@ID.service, which is installed and runs this container; NULL: a transient one */
         HealthOptions health;
         bool ready_when_healthy; /* the unit has started when a health check has succeeded */
+        char **unit_limits; /* that the unit had before it was given this container's: to be given back to it */
 } ContainerOptions;
 void container_options_done(ContainerOptions *o);
 
@@ -255,6 +256,9 @@ typedef void (*ContainerFunc)(Container *c /* NULL if it is gone */, const Error
  * one still runs, PID 1 has been asked, try again. */
 int container_create(ContainerManager *m, const char *ns, const char *id, const char *image,
                      ContainerOptions *options, Container **ret, Error *reterr_error);
+/* To follow container_create() with options->unit: has the unit get the limits among its properties, and back those
+ * that the last container had changed. 0: there is nothing to do; else func is called, when it has them. */
+int container_apply_unit_limits(Container *c, ContainerFunc func, void *userdata, Error *reterr_error);
 /* Would container_create() take these? Neither image nor container need be there. */
 int container_check(ContainerManager *m, const char *ns, const char *id, const char *image,
                     const ContainerOptions *options, Error *reterr_error);

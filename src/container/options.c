@@ -48,6 +48,7 @@ void container_options_done(ContainerOptions *o) {
         free(o->systemd);
         free(o->unit);
         health_options_done(&o->health);
+        strv_free(o->unit_limits);
         *o = (ContainerOptions){ .stop_timeout_usec = UINT64_MAX };
 }
 
@@ -444,6 +445,7 @@ static const JsonField options_fields[] = {
         { "machine", JSON_FIELD_BOOL, offsetof(ContainerOptions, machine) },
         { "systemd", JSON_FIELD_STRING, offsetof(ContainerOptions, systemd) },
         { "unit", JSON_FIELD_STRING, offsetof(ContainerOptions, unit) },
+        { "unitLimits", JSON_FIELD_STRV, offsetof(ContainerOptions, unit_limits) },
         {},
 };
 

@@ -34,8 +34,9 @@ class UnitsTestCase(ContainerTestCase):
             shutil.rmtree(f"{CONTAINERS}/{name}.conf.d", ignore_errors=True)
         for path in self.drop_ins:
             shutil.rmtree(path, ignore_errors=True)
-        if self.drop_ins:
-            lib.run(["systemctl", "daemon-reload"])
+        # Limits that were set at units.
+        shutil.rmtree("/run/systemd/system.control", ignore_errors=True)
+        lib.run(["systemctl", "daemon-reload"])
 
     def write(self, name, *lines, image=BUSYBOX):
         """NAME.conf; returns the unit's name."""
@@ -57,7 +58,7 @@ class UnitsTestCase(ContainerTestCase):
         path = f"{SYSTEM}/{unit}.d"
         os.makedirs(path, exist_ok=True)
         self.drop_ins.append(path)
-        with open(f"{path}/test.conf", "w", encoding="utf-8") as f:
+        with open(f"{path}/10-test.conf", "w", encoding="utf-8") as f:
             f.write("\n".join([*lines, ""]))
         lib.run(["systemctl", "daemon-reload"])
 
@@ -208,6 +209,45 @@ class UnitTest(UnitsTestCase):
             self.assertIn(wanted, dependencies)
         self.systemctl("disable", unit)
         self.assertFalse(os.path.exists(f"{SYSTEM}/multi-user.target.wants/{unit}"))
+
+
+class LimitsTest(UnitsTestCase):
+    def limits(self, unit):
+        return tuple(lib.unit_properties(unit, "MemoryMax", "TasksMax")[name] for name in ("MemoryMax", "TasksMax"))
+
+    def test_limits(self):
+        unit = self.write("web", f"Exec={SLEEP}")
+        self.drop_in(unit, "[Service]", "MemoryMax=1G")
+        self.systemctl("start", unit)
+        memory, tasks = self.limits(unit)
+        self.assertEqual(memory, str(1 << 30))
+        self.write("web", f"Exec={SLEEP}", "Memory=64m", "PidsLimit=100")
+        self.systemctl("restart", unit)
+        self.assertEqual(self.limits(unit), (str(64 << 20), "100"))
+        self.write("web", f"Exec={SLEEP}", "Memory=32m")
+        with daemon_away():
+            pass
+        self.systemctl("restart", unit)
+        self.assertEqual(self.limits(unit), (str(32 << 20), tasks))
+        self.systemctl("daemon-reload")
+        self.assertEqual(self.limits(unit), (str(32 << 20), tasks))
+        # What the unit had before comes back.
+        self.write("web", f"Exec={SLEEP}")
+        self.systemctl("restart", unit)
+        self.assertEqual(self.limits(unit), (memory, tasks))
+        self.systemctl("revert", unit, check=False)
+
+    def test_moorctl_update(self):
+        unit = self.write("web", f"Exec={SLEEP}", "Memory=64m")
+        self.systemctl("start", unit)
+        lib.moorctl("update", "--memory=32m", "web")
+        self.assertEqual(self.limits(unit)[0], str(32 << 20))
+        self.systemctl("restart", unit)
+        self.assertEqual(self.limits(unit)[0], str(64 << 20))
+
+    def test_a_wrong_limit(self):
+        unit = self.write("web", "Memory=much")
+        self.assertIn("web.conf:3: Memory=: ", self.start_fails(unit))
 
 
 class StopTest(UnitsTestCase):

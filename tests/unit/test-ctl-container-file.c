@@ -70,7 +70,7 @@ static void every_key(void **state) {
                        "WorkingDir=/www\nHostName=web\nReadOnly=yes\n"
                        "AddCapability=NET_ADMIN CAP_SYS_TIME\nDropCapability=ALL\n"
                        "SeccompProfile=unconfined\nLabel=a=b \"c=d e\"\nNetwork=host\n"
-                       "StopSignal=QUIT\nStopTimeout=1min\nPull=never\n");
+                       "StopSignal=QUIT\nStopTimeout=1min\nPull=never\nMemory=64m\nPidsLimit=100\n");
         load(text, &f);
         expect_list(f.problems, "");
         assert_int_equal(container_file_check(&f, NULL), 0);
@@ -98,6 +98,7 @@ static void every_key(void **state) {
         assert_true(f.options.stop_timeout_set);
         assert_true(f.options.stop_timeout_usec == UINT64_C(60000000));
         assert_int_equal(f.options.pull, PULL_NEVER);
+        expect_list(f.options.properties, "MemoryMax=67108864|TasksMax=100");
 }
 
 static void taken_back(void **state) {
