@@ -101,6 +101,8 @@ int container_check_replaceable(Container *old, const char *unit, Error *reterr_
 /* The container of that id, if there is one, goes; who waits for it waits for c, which is not linked yet. */
 int container_replace(Container *c, Error *reterr_error);
 void container_follow_unit(Container *c);
+/* Takes over what the unit has written down (restart.c): its run may have ended unseen. */
+void container_take_unit_runs(Container *c);
 
 /* container-start.c */
 void container_take_control_group(Container *c, const UnitStatus *status);

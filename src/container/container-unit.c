@@ -36,6 +36,9 @@ int container_check_unit(const char *ns, const char *id, const ContainerOptions 
         if (o->auto_remove)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "AutoRemove: a unit's container stays until the unit's next start.");
+        if (o->restart && !streq(o->restart, "no"))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Restart: when a unit is started again is said in a drop-in of %s, by Restart=.", unit);
         if (o->log && !streq(o->log, "journal"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Log: where a unit's output goes is said in a drop-in of %s, by StandardOutput=.", unit);
@@ -61,7 +64,9 @@ int container_check_replaceable(Container *old, const char *unit, Error *reterr_
         if (old->work->remove)
                 return error_set(reterr_error, -EBUSY, "ContainerRunning", "Container %s is being removed.",
                                  old->row.id);
-        if (old->state != CONTAINER_RUNNING && old->state != CONTAINER_STOPPING)
+        if (container_is_alive(old))
+                container_take_unit_runs(old);
+        if (!container_is_alive(old))
                 return 0;
 
         if (m->backend)
@@ -98,6 +103,12 @@ int container_replace(Container *c, Error *reterr_error) {
         if (pending)
                 c->state = CONTAINER_STARTING;
         return 0;
+}
+
+void container_take_unit_runs(Container *c) {
+        (void) container_take_runs(c, NULL);
+        if (container_is_alive(c) && c->row.finished_usec > 0)
+                container_ended(c, 0);
 }
 
 void container_follow_unit(Container *c) {

@@ -150,6 +150,14 @@ static void goes_on(Container *c, const UnitStatus *u) {
         }
 }
 
+/* PID 1 has forgotten the run; its unit may have written down how it ended. */
+static void ended_unseen(Container *c) {
+        if (c->options.unit)
+                container_take_unit_runs(c);
+        if (container_is_alive(c))
+                container_record_exit(c, NULL, container_lost_result(c));
+}
+
 static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase phase) {
         if (phase == UNIT_ENDED && !end_is_confirmed(c))
                 return;
@@ -166,7 +174,10 @@ static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase ph
                 break;
 
         case UNIT_ENDED:
-                container_record_exit(c, u, u->result);
+                if (c->options.unit && !same_invocation(c, u))
+                        ended_unseen(c);
+                else
+                        container_record_exit(c, u, u->result);
                 break;
 
         case UNIT_GONE:
@@ -174,12 +185,12 @@ static void running_unit_changed(Container *c, const UnitStatus *u, UnitPhase ph
                 if (u->exec_main_code != 0 && same_invocation(c, u))
                         container_record_exit(c, u, u->result);
                 else
-                        container_record_exit(c, NULL, container_lost_result(c));
+                        ended_unseen(c);
                 break;
 
         case UNIT_STARTING:
                 if (c->options.unit && u->invocation_id && !same_invocation(c, u)) {
-                        container_record_exit(c, NULL, container_lost_result(c));
+                        ended_unseen(c);
                         container_set_state(c, CONTAINER_STARTING);
                 }
                 break;
@@ -431,6 +442,8 @@ static void recover_container(Container *c) {
 
         if (container_repeats(c) && !unit)
                 recover_runs(c);
+        if (c->options.unit && !unit) /* it may have been started, too, behind the last daemon's back */
+                container_take_unit_runs(c);
         if (container_is_alive(c) && !unit)
                 recover_end(c);
 

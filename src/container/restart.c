@@ -133,7 +133,7 @@ static void take_end(Container *c, const RunRecord *record) {
         }
         if (run_is_open(c))
                 (void) container_record_end(c, &u, record->result);
-        if (c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED)
+        if (container_repeats(c) && (c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED))
                 container_set_state(c, CONTAINER_RESTARTING);
 }
 
@@ -168,7 +168,7 @@ bool container_take_runs(Container *c, const char *invocation) {
         size_t n, i;
         int r;
 
-        if (!container_repeats(c))
+        if (!container_repeats(c) && !c->options.unit)
                 return false;
         r = fd = open_log(c, false);
         if (r >= 0)

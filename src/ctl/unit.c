@@ -40,15 +40,22 @@ static int load(const char *name, ContainerFile *f, Error *reterr_error) {
 
 static int image_is_here(Ctl *c, const char *image, Error *reterr_error) {
         _cleanup_free_ char *path = namespace_path(c->ns);
-        _cleanup_error_ Error error = ERROR_NULL;
-        int r;
 
         if (!path)
                 return ctl_oom(reterr_error);
-        r = ctl_call(c, path, BUS_NAMESPACE, "GetImage", NULL, &error, "s", image);
-        if (r < 0 && !error_has_name(&error, "NoSuchImage"))
-                return error_move(reterr_error, &error);
-        return r >= 0;
+        for (unsigned i = 1;; i++) {
+                _cleanup_error_ Error error = ERROR_NULL;
+                int r;
+
+                r = ctl_call(c, path, BUS_NAMESPACE, "GetImage", NULL, &error, "s", image);
+                if (r >= 0)
+                        return 1;
+                if (error_has_name(&error, "NoSuchImage"))
+                        return 0;
+                if (!error_has_name(&error, "NoReply") || i >= ATTEMPTS_MAX)
+                        return error_move(reterr_error, &error);
+                (void) usleep(ATTEMPT_DELAY_USEC);
+        }
 }
 
 static int unit_pull(Ctl *c, const ContainerFile *f, Error *reterr_error) {

@@ -68,7 +68,8 @@ int record_exit(const char *bundle) {
         if (set_string(record.result, sizeof(record.result), getenv("SERVICE_RESULT")) < 0)
                 memcpy(record.result, "unknown", sizeof("unknown"));
         take_exit(&record);
-        if (append(bundle, &record, &e) >= 0)
+        /* A unit whose container could not be made has no bundle. */
+        if (append(bundle, &record, &e) >= 0 || e.error == -ENOENT)
                 return EXIT_SUCCESS;
 
         dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));

@@ -3,11 +3,12 @@
 
 import os
 import shutil
+import signal
 import time
 import urllib.request
 
 import lib
-from lib_container import BUSYBOX, OBEDIENT, ContainerTestCase, daemon_away, last_event, topics_since, wait_traps
+from lib_container import BUSYBOX, OBEDIENT, ContainerTestCase, daemon_away, events_since, last_event, topics_since, wait_traps
 
 CONTAINERS = "/etc/moored/containers"
 SYSTEM = "/etc/systemd/system"
@@ -368,6 +369,38 @@ class RecoveryTest(UnitsTestCase):
             lib.wait_until(lambda: lib.unit_properties(unit, "ActiveState")["ActiveState"] == "failed",
                            what="it has ended")
         self.assertEqual(self.wait_state("web", "exited")["ExitCode"], 9)
+
+    def test_an_exit_that_systemd_forgets(self):
+        # A unit that has ended well, and that nobody refers to, is not kept.
+        unit = self.write("web", "Exec=sh -c 'sleep 2; exit 4'")
+        self.drop_in(unit, "[Service]", "SuccessExitStatus=4")
+        event = last_event()
+        self.systemctl("start", unit)
+        with daemon_away():
+            lib.wait_until(lambda: not self.systemctl("list-units", "--all", "--plain", "--no-legend", unit).stdout,
+                           what="it is gone")
+        web = self.wait_state("web", "exited")
+        self.assertEqual((web["ExitCode"], web["Result"]), (4, "success"))
+        self.assertEqual(topics_since(event, "web"), ["container/created", "container/started", "container/exited"])
+
+    def test_restarted_while_the_daemon_is_away(self):
+        unit = self.write("web", "Exec=sh -c 'sleep 2; exit 5'")
+        event = last_event()
+        self.systemctl("start", unit)
+        pid = lib.moored_pid()
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(lambda: lib.moored_pid() == pid and os.kill(pid, signal.SIGKILL))
+        lib.wait_until(lambda: lib.unit_properties(unit, "ActiveState")["ActiveState"] == "failed",
+                       what="it has ended")
+        # The start waits for the daemon, which is replaced meanwhile.
+        self.systemctl("start", "--no-block", unit)
+        lib.wait_until(lambda: lib.unit_properties("moored-image@web.service", "SubState")["SubState"] == "start",
+                       what="its image is asked for")
+        os.kill(pid, signal.SIGKILL)
+        lib.wait_until(lambda: self.systemctl("is-active", unit, check=False).stdout == "active\n", what="it runs")
+        self.assertEqual(topics_since(event, "web"), ["container/created", "container/started", "container/exited",
+                                                      "container/removed", "container/created", "container/started"])
+        self.assertEqual([e["Details"]["ExitCode"] for e in events_since(event, "web") if "ExitCode" in e["Details"]], [5])
 
     def test_the_start_brings_the_daemon_back(self):
         unit = self.write("web", f"Exec={SLEEP}")
