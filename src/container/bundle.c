@@ -104,8 +104,12 @@ static int write_system_dir(int bundle_fd, const BundleContent *content) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        if (!content->manager)
+        if (!content->host_dir)
                 return 0;
+        fd = mkdirat_open(bundle_fd, SYSTEM_HOST_NAME, 0755);
+        if (fd < 0 || !content->manager)
+                return fd < 0 ? fd : 0;
+
         manager = strjoin(content->manager, "\n");
         uuid = strjoin(strempty(content->uuid), "\n");
         if (!manager || !uuid)
@@ -113,9 +117,6 @@ static int write_system_dir(int bundle_fd, const BundleContent *content) {
         r = host_file("/etc/os-release", "", &release);
         if (r < 0)
                 return r;
-        fd = mkdirat_open(bundle_fd, SYSTEM_HOST_NAME, 0755);
-        if (fd < 0)
-                return fd;
 
         const HostText texts[] = {
                 { "container-manager", manager },

@@ -23,6 +23,7 @@ typedef struct BundleContent {
         bool host_network;   /* hosts and resolv.conf are the host's */
         const char *seccomp; /* name of the profile; NULL: none */
         int seccomp_fd;      /* where it is */
+        bool host_dir;              /* it has a /run/host */
         const char *manager, *uuid; /* of a system (system.h): what its /run/host says; NULL: it has none */
 } BundleContent;
 int bundle_write(int containers_fd, const char *ns, const char *id, const BundleContent *content,

@@ -280,6 +280,7 @@ int container_write_bundle(Container *c, Error *reterr_error) {
                 .host_network = streq_ptr(c->options.network, "host"),
                 .seccomp = in.seccomp,
                 .seccomp_fd = seccomp_store_fd(m->seccomp),
+                .host_dir = container_has_host_dir(&c->options, process->args),
                 .manager = system ? strv_env_get(process->env, "container") : NULL,
                 .uuid = system ? strv_env_get(process->env, "container_uuid") : NULL,
         };

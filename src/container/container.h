@@ -97,6 +97,7 @@ typedef struct ContainerOptions {
         char *systemd; /* "true" (default: by its command), "false", "always"; see system.h */
         char *unit; /* moored@ID.service, which is installed and runs this container; NULL: a transient one */
         HealthOptions health;
+        bool notify;             /* the unit has started when the container says so, by sd_notify(3) */
         bool ready_when_healthy; /* the unit has started when a health check has succeeded */
         char **unit_limits; /* that the unit had before it was given this container's: to be given back to it */
 } ContainerOptions;

@@ -444,6 +444,7 @@ static const JsonField options_fields[] = {
         { "log", JSON_FIELD_STRING, offsetof(ContainerOptions, log) },
         { "machine", JSON_FIELD_BOOL, offsetof(ContainerOptions, machine) },
         { "systemd", JSON_FIELD_STRING, offsetof(ContainerOptions, systemd) },
+        { "notify", JSON_FIELD_BOOL, offsetof(ContainerOptions, notify) },
         { "unit", JSON_FIELD_STRING, offsetof(ContainerOptions, unit) },
         { "unitLimits", JSON_FIELD_STRV, offsetof(ContainerOptions, unit_limits) },
         {},

@@ -158,6 +158,9 @@ static int resolve_health(const ImageConfig *image, const ContainerOptions *o, C
         int r;
 
         r = health_check_resolve(&image->health, &o->health, &p->health, reterr_error);
+        if (r >= 0 && o->ready_when_healthy && o->notify)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Notify: it is ready when it says so, or when it is healthy (ReadyWhenHealthy), not both.");
         if (r < 0 || !o->ready_when_healthy)
                 return r;
 
@@ -305,11 +308,15 @@ static bool is_system(const SpecInput *in) {
         return container_is_system(in->options, in->process->args);
 }
 
+static bool has_host_dir(const SpecInput *in) {
+        return container_has_host_dir(in->options, in->process->args);
+}
+
 /* The socket is only there where the launcher has made it. */
 static json_t *environment_to_json(const SpecInput *in) {
         json_t *env = strings_to_json((const char *const *) in->process->env);
 
-        if (is_system(in) && json_array_append_new(env, json_string("NOTIFY_SOCKET=" SYSTEM_NOTIFY_SOCKET)) < 0) {
+        if (has_host_dir(in) && json_array_append_new(env, json_string("NOTIFY_SOCKET=" SYSTEM_NOTIFY_SOCKET)) < 0) {
                 json_decref(env);
                 return NULL;
         }
@@ -492,7 +499,7 @@ static int add_host_mount(const SpecInput *in, json_t *mounts) {
         static const char *const options[] = { "bind", "private", "ro", "nosuid", "nodev", "noexec", NULL };
         _cleanup_free_ char *source = NULL;
 
-        if (!is_system(in) || user_mount_on(in->options, SYSTEM_HOST_DIR))
+        if (!has_host_dir(in) || user_mount_on(in->options, SYSTEM_HOST_DIR))
                 return 0;
         source = strjoin(in->bundle, "/" SYSTEM_HOST_NAME);
         return source ? json_array_append_new(mounts, mount_to_json("bind", source, SYSTEM_HOST_DIR,
@@ -590,7 +597,9 @@ static json_t *annotations_to_json(const SpecInput *in) {
                 r |= json_object_set_new(j, ANNOTATION_SECCOMP, json_string(in->seccomp));
         if (in->machine)
                 r |= json_object_set_new(j, ANNOTATION_MACHINE, json_string(in->machine));
-        if (is_system(in))
+        if (in->options->notify)
+                r |= json_object_set_new(j, ANNOTATION_SYSTEM, json_string("notify"));
+        else if (is_system(in))
                 r |= json_object_set_new(j, ANNOTATION_SYSTEM,
                                          json_string(streq_ptr(in->options->systemd, "always") ? "systemd"
                                                                                                : "detect"));

@@ -12,7 +12,7 @@
 #define ANNOTATION_PREFIX "org.moored."
 #define ANNOTATION_SECCOMP ANNOTATION_PREFIX "seccomp"
 #define ANNOTATION_MACHINE ANNOTATION_PREFIX "machine" /* its name at systemd-machined */
-#define ANNOTATION_SYSTEM ANNOTATION_PREFIX "system" /* "systemd", or "detect": says itself when it is ready */
+#define ANNOTATION_SYSTEM ANNOTATION_PREFIX "system" /* "systemd", "notify", or "detect": says itself when it is ready */
 #define ANNOTATION_STOP ANNOTATION_PREFIX "stop" /* "SIGNAL MICROSECONDS", for mooring stop */
 #define ANNOTATION_EXEC_PID ANNOTATION_PREFIX "exec.pid"
 #define ANNOTATION_EXEC_CGROUP ANNOTATION_PREFIX "exec.cgroup"

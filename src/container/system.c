@@ -31,6 +31,10 @@ bool container_is_system(const ContainerOptions *o, char *const *args) {
         return (o->machine && !streq_ptr(o->systemd, "false")) || container_is_systemd(o, args);
 }
 
+bool container_has_host_dir(const ContainerOptions *o, char *const *args) {
+        return o->notify || container_is_system(o, args);
+}
+
 bool system_mode_is_valid(const char *s) {
         return streq(s, "true") || streq(s, "false") || streq(s, "always");
 }

@@ -20,6 +20,10 @@ bool container_is_system(const ContainerOptions *o, char *const *args);
 /* The same, but for one that is only to be a machine: what it runs may be anything. */
 bool container_is_systemd(const ContainerOptions *o, char *const *args);
 
+/* Whether it has a directory of the host's, SYSTEM_HOST_DIR, with a socket to notify: as one, or because the options
+ * say that it notifies. */
+bool container_has_host_dir(const ContainerOptions *o, char *const *args);
+
 /* "true", "false", "always". */
 bool system_mode_is_valid(const char *s);
 

@@ -45,12 +45,19 @@ static const Key keys[] = {
         { "Exec", KEY_VALUE, NULL },
         { "Group", KEY_VALUE, NULL },
         { "GroupAdd", KEY_LIST, "group-add" },
+        { "HealthCmd", KEY_VALUE, "health-cmd" },
+        { "HealthInterval", KEY_VALUE, "health-interval" },
+        { "HealthOnFailure", KEY_VALUE, "health-on-failure" },
+        { "HealthRetries", KEY_VALUE, "health-retries" },
+        { "HealthStartPeriod", KEY_VALUE, "health-start-period" },
+        { "HealthTimeout", KEY_VALUE, "health-timeout" },
         { "HostName", KEY_VALUE, "hostname" },
         { "Image", KEY_VALUE, NULL },
         { "Label", KEY_WORDS, "label" },
         { "Memory", KEY_VALUE, "memory" },
         { "Mount", KEY_LIST, "mount" },
         { "Network", KEY_VALUE, "network" },
+        { "Notify", KEY_VALUE, NULL },
         { "PidsLimit", KEY_VALUE, "pids-limit" },
         { "Pull", KEY_VALUE, "pull" },
         { "ReadOnly", KEY_FLAG, "read-only" },
@@ -216,6 +223,17 @@ static int apply_user(ContainerFile *f, const ContainerFileEntry *e, Error *rete
         return option_apply_by_name(run_options, "user", f->user, &f->options, reterr_error);
 }
 
+static int apply_notify(ContainerFile *f, const ContainerFileEntry *e, Error *reterr_error) {
+        int b = streq(e->value, "healthy") ? 1 : parse_boolean(e->value);
+
+        if (b < 0)
+                return error_set(reterr_error, b, "InvalidArgument", "\"%s\" is neither yes nor no nor healthy.",
+                                 e->value);
+        return option_apply_by_name(run_options, "sdnotify",
+                                    streq(e->value, "healthy") ? "healthy" : b ? "container" : "started",
+                                    &f->options, reterr_error);
+}
+
 static int apply_special(ContainerFile *f, const ContainerFileEntry *e, Error *reterr_error) {
         _cleanup_free_ char *s = NULL;
 
@@ -232,6 +250,8 @@ static int apply_special(ContainerFile *f, const ContainerFileEntry *e, Error *r
                 return option_apply_by_name(run_options, "security-opt",
                                             f->words[strv_length(f->words) - 1], &f->options, reterr_error);
         }
+        if (streq(e->key->name, "Notify"))
+                return apply_notify(f, e, reterr_error);
         return apply_user(f, e, reterr_error);
 }
 

@@ -124,10 +124,11 @@ int apply_health_retries(const char *value, void *target, Error *reterr_error) {
 int apply_sdnotify(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
 
-        if (!streq(value, "healthy") && !streq(value, "started"))
+        if (!streq(value, "healthy") && !streq(value, "started") && !streq(value, "container"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--sdnotify= is one of started, healthy, not '%s'.", value);
+                                 "--sdnotify= is one of started, container, healthy, not '%s'.", value);
         o->ready_when_healthy = streq(value, "healthy");
+        o->notify = streq(value, "container");
         return 0;
 }
 

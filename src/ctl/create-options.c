@@ -685,6 +685,8 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
         if (r >= 0)
                 r = append_flag(m, "ReadyWhenHealthy", o->ready_when_healthy);
         if (r >= 0)
+                r = append_flag(m, "Notify", o->notify);
+        if (r >= 0)
                 r = append_flag(m, "ReadOnly", o->read_only);
         if (r >= 0)
                 r = append_flag(m, "AutoRemove", o->auto_remove);
@@ -776,7 +778,7 @@ const Option run_options[] = {
           .help = "When it is unhealthy: none, kill, restart or stop" },
         { 0, "no-healthcheck", NULL, OPTION_FLAG, offsetof(CreateOptions, health.disabled),
           .help = "Do not check the health as the image says" },
-        { 0, "sdnotify", "started|healthy", OPTION_CUSTOM, .apply = apply_sdnotify,
+        { 0, "sdnotify", "started|container|healthy", OPTION_CUSTOM, .apply = apply_sdnotify,
           .help = "When the unit has started (default: started)" },
         { 0, "pull", "missing|always|never", OPTION_CUSTOM, .apply = apply_pull,
           .help = "When to pull the image (default: missing)" },

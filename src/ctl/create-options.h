@@ -49,7 +49,7 @@ typedef struct CreateOptions {
         uint64_t stop_timeout_usec;
         bool stop_timeout_set;
         CreateHealth health;
-        bool ready_when_healthy;
+        bool ready_when_healthy, notify;
         /* of exec alone */
         bool privileged;
         const char *token;

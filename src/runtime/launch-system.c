@@ -91,14 +91,14 @@ static bool runs_systemd(const RuntimeSpec *spec, pid_t pid) {
         return slash && streq(slash + 1, "systemd");
 }
 
-static int open_socket(const char *bundle) {
+static int open_socket(const char *bundle, mode_t mode) {
         _cleanup_free_ char *path = path_join(bundle, HOST_DIR);
         _cleanup_close_ int dir = -EBADF;
 
         if (!path)
                 return -ENOMEM;
         dir = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return dir < 0 ? -errno : notify_proxy_bind(dir, 0600);
+        return dir < 0 ? -errno : notify_proxy_bind(dir, mode);
 }
 
 static int step_aside(SystemLaunch *l) {
@@ -138,18 +138,21 @@ int system_launch_begin(const RuntimeSpec *spec, const char *bundle, pid_t pid, 
                         Error *reterr_error) {
         _cleanup_(system_launch_done) SystemLaunch l = SYSTEM_LAUNCH_NULL;
         const char *mode = runtime_spec_annotation(spec, ANNOTATION_SYSTEM);
+        bool notifies;
         int r;
 
         r = register_machine(spec, pid, reterr_error);
         if (r < 0)
                 return r;
-        if (!mode || isempty(getenv("NOTIFY_SOCKET")) || !(streq(mode, "systemd") || runs_systemd(spec, pid)))
+        notifies = streq_ptr(mode, "notify");
+        if (!mode || isempty(getenv("NOTIFY_SOCKET")) ||
+            !(notifies || streq(mode, "systemd") || runs_systemd(spec, pid)))
                 return 0;
 
         l.pid = pid;
         r = l.pidfd = pidfd_open_(pid);
         if (r >= 0)
-                r = l.notify_fd = open_socket(bundle);
+                r = l.notify_fd = open_socket(bundle, notifies ? 0666 : 0600); /* who notifies need not be root */
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot make the socket for the container's readiness: %m");
         r = step_aside(&l);

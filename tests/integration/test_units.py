@@ -251,6 +251,71 @@ class LimitsTest(UnitsTestCase):
         self.assertIn("web.conf:3: Memory=: ", self.start_fails(unit))
 
 
+class ReadyTest(UnitsTestCase):
+    def start_in_background(self, unit):
+        self.systemctl("start", "--no-block", unit)
+        lib.wait_until(lambda: lib.unit_properties(unit, "SubState", "MainPID")["MainPID"] != "0" and
+                       lib.unit_properties(unit, "StatusText")["StatusText"] == "on its way", what="it is being started")
+
+    def test_notify(self):
+        unit = self.write("web", "Notify=yes", "User=1000", "Volume=/var/tmp:/var/tmp",
+                          "Exec=sh -c '/var/tmp/send STATUS=\"on its way\"; until test -e /var/tmp/ready; do sleep 0.1; done; "
+                          "/var/tmp/send READY=1; exec sleep 1000'", image=self.notifier())
+        path = "/var/tmp/ready"
+        self.addCleanup(lambda: os.path.exists(path) and os.unlink(path))
+        self.start_in_background(unit)
+        self.assertEqual(lib.unit_properties(unit, "ActiveState")["ActiveState"], "activating")
+        self.assertEqual(self.inspect("web")["State"], "starting")
+        with open(path, "w", encoding="ascii"):
+            pass
+        lib.wait_until(lambda: lib.unit_properties(unit, "ActiveState")["ActiveState"] == "active", what="it is ready")
+        self.assertEqual(self.wait_state("web", "running")["LeaderPID"], self.main_pid(unit))
+        self.assertEqual(lib.processes("mooring"), {})
+        self.systemctl("stop", unit)
+        self.wait_state("web", "exited")
+
+    def notifier(self):
+        """Makes /var/tmp/send, which sends its argument to $NOTIFY_SOCKET; returns an image that can execute it."""
+
+        name = f"{lib.REGISTRY}/debian:test"
+        lib.moorctl("pull", "-q", name)
+        script = ("#!/usr/bin/python3\nimport os, socket, sys\n"
+                  "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(sys.argv[1].encode(), os.environ['NOTIFY_SOCKET'])\n")
+        with open("/var/tmp/send", "w", encoding="ascii") as f:
+            f.write(script)
+        os.chmod("/var/tmp/send", 0o755)
+        self.addCleanup(os.unlink, "/var/tmp/send")
+        return name
+
+    def test_run(self):
+        image = self.notifier()
+        result = lib.moorctl("run", "-d", "--name=web", "--sdnotify=container", "-v", "/var/tmp:/mnt", image, "sh", "-c",
+                             "sleep 0.5; date +%s.%N >/mnt/stamp; /mnt/send READY=1; exec sleep 1000")
+        now = time.time()
+        self.addCleanup(os.unlink, "/var/tmp/stamp")
+        self.assertEqual(result.stdout, "web\n")
+        with open("/var/tmp/stamp", encoding="ascii") as f:
+            self.assertLess(float(f.read()), now)
+        # Nothing that ends before is ready.
+        result = lib.moorctl("run", "-d", "--name=other", "--sdnotify=container", BUSYBOX, "sh", "-c", "exit 3", check=False)
+        self.assertNotEqual(result.returncode, 0)
+
+    def test_healthy(self):
+        unit = self.write("web", "Notify=healthy", "HealthCmd=test -e /mnt/well", "Volume=/var/tmp:/mnt", f"Exec={SLEEP}",
+                          "HealthInterval=200ms", "HealthOnFailure=none")
+        path = "/var/tmp/well"
+        self.addCleanup(lambda: os.path.exists(path) and os.unlink(path))
+        self.systemctl("start", "--no-block", unit)
+        lib.wait_until(lambda: self.main_pid(unit) != 0, what="it runs")
+        time.sleep(0.5)
+        self.assertEqual(lib.unit_properties(unit, "ActiveState")["ActiveState"], "activating")
+        with open(path, "w", encoding="ascii"):
+            pass
+        lib.wait_until(lambda: lib.unit_properties(unit, "ActiveState")["ActiveState"] == "active", timeout=20,
+                       what="it is healthy")
+        lib.wait_until(lambda: self.inspect("web")["Health"] == "healthy", what="moored knows it")
+
+
 class StopTest(UnitsTestCase):
     def test_stop_signal(self):
         script = "trap 'echo got it; exit 3' USR1; while :; do sleep 1000 & wait $!; done"

@@ -70,7 +70,8 @@ static void every_key(void **state) {
                        "WorkingDir=/www\nHostName=web\nReadOnly=yes\n"
                        "AddCapability=NET_ADMIN CAP_SYS_TIME\nDropCapability=ALL\n"
                        "SeccompProfile=unconfined\nLabel=a=b \"c=d e\"\nNetwork=host\n"
-                       "StopSignal=QUIT\nStopTimeout=1min\nPull=never\nMemory=64m\nPidsLimit=100\n");
+                       "StopSignal=QUIT\nStopTimeout=1min\nPull=never\nMemory=64m\nPidsLimit=100\nNotify=yes\n"
+                       "HealthCmd=test -e /ok\nHealthInterval=5s\nHealthRetries=2\n");
         load(text, &f);
         expect_list(f.problems, "");
         assert_int_equal(container_file_check(&f, NULL), 0);
@@ -98,7 +99,11 @@ static void every_key(void **state) {
         assert_true(f.options.stop_timeout_set);
         assert_true(f.options.stop_timeout_usec == UINT64_C(60000000));
         assert_int_equal(f.options.pull, PULL_NEVER);
-        expect_list(f.options.properties, "MemoryMax=67108864|TasksMax=100");
+        assert_true(f.options.notify);
+        assert_false(f.options.ready_when_healthy);
+        assert_non_null(f.options.health.command);
+        assert_int_equal(f.options.health.retries, 2);
+        expect_list(f.options.limits.properties, "MemoryMax=67108864|TasksMax=100");
 }
 
 static void taken_back(void **state) {
@@ -151,6 +156,7 @@ static void problems(void **state) {
                 { "[Container]\nImage=a\nEnvironmentFile=/nonexistent/x", "/web.conf:3: EnvironmentFile=:" },
                 { "[Container]\nImage=a\nGroup=g", "/web.conf:3: Group=: There is no User=" },
                 { "[Container]\nImage=a\nUser=u:g\nGroup=g", "/web.conf:3: User=: User=u:g names a group" },
+                { "[Container]\nImage=a\nNotify=perhaps", "/web.conf:3: Notify=: \"perhaps\" is neither" },
                 { "[Container]\nImage=a\nStopSignal=LOUD", "/web.conf:3: StopSignal=:" },
                 { "[Container]\nImage=a\nStopTimeout=soon", "/web.conf:3: StopTimeout=:" },
                 { "[Container]\nImage=a\nSeccompProfile=/etc/x.json", "/web.conf:3: SeccompProfile=:" },
