@@ -91,7 +91,8 @@ static int emit_container(Bus *b, NotifyType type, const char *ns, const char *i
         if (type == NOTIFY_CONTAINER_REMOVED)
                 return sd_bus_emit_interfaces_removed(b->bus, path, BUS_INTERFACE_CONTAINER, NULL);
         if (type == NOTIFY_CONTAINER_LIMITS_CHANGED)
-                return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "Limits", NULL);
+                return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "Limits",
+                                                      "OOMKilled", "OOMKills", NULL);
         if (type == NOTIFY_CONTAINER_HEALTH)
                 return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "Health",
                                                       "HealthFailingStreak", NULL);

@@ -6,6 +6,7 @@
 #include "bus/bus-options.h"
 #include "bus/bus-unpack.h"
 #include "bus/limits-bus.h"
+#include "bus/statistics-bus.h"
 #include "basic/strv.h"
 #include "container/system.h"
 #include "container/health.h"
@@ -338,6 +339,14 @@ static int property_get_backend(sd_bus *bus, const char *path, const char *inter
         return bus_append_string(reply, streq(property, "Runtime") ? BUS_RUNTIME : BUS_SNAPSHOTTER);
 }
 
+static int property_get_oom_killed(sd_bus *bus, const char *path, const char *interface,
+                                   const char *property, sd_bus_message *reply, void *userdata,
+                                   sd_bus_error *ret_error) {
+        const Container *c = userdata;
+
+        return sd_bus_message_append(reply, "b", (int) (c->row.oom_kills > 0));
+}
+
 static int property_get_spec(sd_bus *bus, const char *path, const char *interface, const char *property,
                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         _cleanup_error_ Error error = ERROR_NULL;
@@ -408,6 +417,10 @@ static const sd_bus_vtable container_vtable[] = {
                                 bus_container_method_update, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Exec", SD_BUS_ARGS("as", command, "a{sv}", options), SD_BUS_RESULT("o", exec),
                                 bus_container_method_exec, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Statistics", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", statistics),
+                                bus_container_method_statistics, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", processes),
+                                bus_container_method_get_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(us)", processes),
                                 method_list_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("RunHealthCheck", SD_BUS_NO_ARGS,
@@ -456,6 +469,9 @@ static const sd_bus_vtable container_vtable[] = {
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("HealthCheck", "a{sv}", property_get_health_check, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("HealthLog", "a(ttis)", property_get_health_log, 0, 0),
+        SD_BUS_PROPERTY("OOMKilled", "b", property_get_oom_killed, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("OOMKills", "t", NULL, offsetof(Container, row.oom_kills),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Spec", "s", property_get_spec, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),
         SD_BUS_VTABLE_END,
 };

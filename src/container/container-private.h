@@ -3,6 +3,7 @@
 
 /* Shared by the files of container/ only. */
 
+#include "container/cgroup-watch.h"
 #include "container/container.h"
 #include "container/health.h"
 #include "container/options.h"
@@ -34,6 +35,8 @@ struct ContainerManager {
         bool host_stops; /* the host is going down */
         char **boot_queue; /* "ns/id" of those that are to be started after the boot */
         size_t boot_next, boot_inflight;
+        CgroupWatch *watch;  /* NULL: container_manager_watch() was not called */
+        bool memory_watched; /* and this host has the controller */
         bool unreadable; /* there is a record that was ignored: what seems to belong to nobody may be its */
         bool recovering; /* from container_manager_load() to container_manager_recovered() */
 };
@@ -55,6 +58,8 @@ struct Waiter {
         void *userdata;
 };
 
+typedef struct OomQuery OomQuery;
+
 typedef struct ContainerWork {
         ContainerProcess process;
         Waiter *waiters;      /* in order of arrival */
@@ -71,6 +76,13 @@ typedef struct ContainerWork {
         bool confirming; /* PID 1 has been asked whether it really has ended */
         sd_event_source *stop_timer, *remove_source;
         ContainerHealth *health; /* NULL as long as nobody wanted to know */
+        int watch;               /* inotify's descriptor of its control group; -1: none */
+        bool changed_memory, changed_frozen; /* what it says */
+        uint32_t changed_limits;
+        char *initial_tasks;     /* value of TasksMax= where none is set, as it was found */
+        bool killed;             /* SIGKILL was sent by us in this run */
+        bool oom_asked;          /* and the answer is known */
+        OomQuery *oom;           /* what the OOM killer did is being found out */
 } ContainerWork;
 
 /* container.c */

@@ -22,6 +22,7 @@
 #include "basic/time-util.h"
 #include "container/bundle.h"
 #include "container/container-private.h"
+#include "container/oom.h"
 #include "container/system.h"
 #include "container/unit-name.h"
 
@@ -93,6 +94,13 @@ void container_record_start(Container *c, const UnitStatus *status) {
             free_and_strdup(&c->row.invocation_id, status->invocation_id) < 0)
                 (void) log_oom();
         c->leader_pid = status->main_pid;
+        if (c->row.oom_kills > 0) {
+                c->row.oom_kills = 0;
+                events_notify(c->manager->events, NOTIFY_CONTAINER_LIMITS_CHANGED, c->row.ns, c->row.id, c);
+        }
+        c->work->killed = c->work->oom_asked = false;
+        if (c->manager->watch)
+                cgroup_watch_schedule(c->manager->watch);
         c->work->run = false;
         c->work->released = false;
 
@@ -472,6 +480,8 @@ int container_record_end(Container *c, const UnitStatus *status, const char *res
         (void) free_and_strdup(&c->control_group, NULL);
         strv_free(c->live_limits);
         c->live_limits = NULL;
+        if (c->manager->watch)
+                cgroup_watch_drop(c->manager->watch, c);
         r = container_record(c, record_exited_event);
         if (!c->row.auto_remove) {
                 int k = container_write_record(c);
@@ -517,7 +527,8 @@ void container_ended(Container *c, int recorded) {
 }
 
 void container_record_exit(Container *c, const UnitStatus *status, const char *result) {
-        container_ended(c, container_record_end(c, status, result));
+        if (!container_oom_delay_exit(c, status, result))
+                container_ended(c, container_record_end(c, status, result));
 }
 
 /* -- stop and kill ------------------------------------------------------------------------------ */
@@ -590,6 +601,7 @@ static int send_signal(Container *c, const char *whom, int signo, const KillCall
                                        "Failed to ask systemd to send a signal to container %s: %m",
                                        c->row.id);
 
+        c->work->killed = c->work->killed || signo == SIGKILL;
         (void) TAKE_PTR(k);
         return 0;
 }

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include "basic/cgroup-file.h"
 #include "basic/fd-util.h"
 #include "basic/fs-util.h"
 #include "basic/log.h"
@@ -21,6 +22,7 @@
 #include "container/bundle.h"
 #include "container/capability.h"
 #include "container/container-private.h"
+#include "container/oom.h"
 #include "container/record.h"
 #include "container/spec.h"
 #include "container/system.h"
@@ -144,6 +146,7 @@ int container_new(ContainerManager *m, const ContainerRow *row, const ContainerO
         if (!c->work)
                 return -ENOMEM;
         c->work->stdio = CONTAINER_STDIO_NULL;
+        c->work->watch = -1;
         c->unit = options->unit ? strdup(options->unit) : container_unit_name(row->ns, row->id);
         c->command = strv_copy(process->args);
         if (!c->unit || !c->command)
@@ -212,6 +215,10 @@ Container *container_free(Container *c) {
                         container_forget_execs(c, &e);
                         container_call_waiters(container_take_waiters(c, WAITER_ALL), NULL, &e);
                 }
+                if (c->manager->watch)
+                        cgroup_watch_drop(c->manager->watch, c);
+                container_oom_free(c);
+                free(c->work->initial_tasks);
                 sd_event_source_disable_unref(c->work->stop_timer);
                 sd_event_source_disable_unref(c->work->remove_source);
                 stdio_done(&c->work->stdio);
@@ -404,6 +411,22 @@ int container_manager_new(sd_event *event, Store *store, SnapshotManager *snapsh
         return 0;
 }
 
+int container_manager_watch(ContainerManager *m, Error *reterr_error) {
+        _cleanup_close_ int fd = cgroup_open_group("/");
+        _cleanup_free_ char *controllers = NULL;
+        _cleanup_strv_free_ char **l = NULL;
+        int r;
+
+        r = cgroup_watch_new(m, &m->watch);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Control groups cannot be watched: %m");
+        if (fd < 0 || cgroup_read(fd, "cgroup.controllers", &controllers) < 0)
+                return 0;
+        l = strv_split(controllers, " ");
+        m->memory_watched = strv_contains(l, "memory");
+        return 0;
+}
+
 ContainerManager *container_manager_free(ContainerManager *m) {
         Container *c;
 
@@ -414,6 +437,7 @@ ContainerManager *container_manager_free(ContainerManager *m) {
                 container_free(c);
         if (m->boot_id)
                 image_manager_set_in_use(m->images, NULL, NULL);
+        cgroup_watch_free(m->watch);
         hashmap_free(m->containers);
         hashmap_free(m->by_unit);
         hashmap_free(m->execs);

@@ -124,6 +124,7 @@ typedef struct UnitStatus {
         uint64_t inactive_exit_usec;  /* when its last start was begun */
         uint32_t job;               /* that PID 1 has for it; 0: none */
         uint32_t main_pid;
+        uint32_t exec_main_pid; /* also of one that has ended */
         int32_t exec_main_code; /* CLD_EXITED, … 0: none */
         int32_t exec_main_status;
         uint64_t exec_main_start_usec, exec_main_exit_usec; /* realtime */
@@ -220,6 +221,8 @@ DEFINE_CLEANUP_FUNC(ContainerManager *, container_manager_free)
 /* From moored.conf, section [Container]; network NULL: "none". For containers whose options leave them open.
  */
 int container_manager_set_defaults(ContainerManager *m, uint64_t stop_timeout_usec, const char *network);
+/* Looks at the control groups of those that run: out-of-memory kills, limits that others change, freezing. */
+int container_manager_watch(ContainerManager *m, Error *reterr_error);
 void container_manager_set_backend(ContainerManager *m, const UnitBackend *ops, void *backend);
 /* Before all else, if the database was lost: containers of this boot and what they stand on, from their
  * bundles. boot_id as snapshot_manager_recover() gets it. Returns how many. */

@@ -53,7 +53,7 @@ int record_build(Store *s, const ContainerRow *row, char **ret) {
         if (r < 0)
                 return r;
         j = json_pack("{s:i, s:s, s:s, s:s, s:s*, s:s, s:b, s:I, s:I, s:I, s:s*, s:s*, s:i, s:s*, s:s*, "
-                      "s:I, s:b, s:O}",
+                      "s:I, s:b, s:I, s:O}",
                       "version", RECORD_VERSION, "namespace", row->ns, "id", row->id, "image", row->image,
                       "imageDigest", row->image_digest, "options", row->options, "autoRemove",
                       (int) row->auto_remove, "createdUSec", (json_int_t) row->created_usec, "startedUSec",
@@ -61,6 +61,7 @@ int record_build(Store *s, const ContainerRow *row, char **ret) {
                       "bootId", row->boot_id, "invocationId", row->invocation_id, "exitCode",
                       (int) row->exit_code, "exitSignal", row->exit_signal, "result", row->result,
                       "restartCount", (json_int_t) row->restart_count, "stopped", (int) row->stopped,
+                      "oomKills", (json_int_t) row->oom_kills,
                       "snapshots", snapshots);
         text = j ? json_dump(j, false) : NULL;
         if (!text)
@@ -99,6 +100,7 @@ static int record_parse(json_t *j, Record *ret, Error *reterr_error) {
                 { "exitCode", JSON_FIELD_INT64, offsetof(Record, exit_code), true, NULL },
                 { "exitSignal", JSON_FIELD_STRING, offsetof(Record, row.exit_signal), false, NULL },
                 { "result", JSON_FIELD_STRING, offsetof(Record, row.result), false, NULL },
+                { "oomKills", JSON_FIELD_UINT64, offsetof(Record, row.oom_kills), false, NULL },
                 { "restartCount", JSON_FIELD_UINT64, offsetof(Record, restart_count), false, NULL },
                 { "stopped", JSON_FIELD_BOOL, offsetof(Record, row.stopped), false, NULL },
                 { "snapshots", JSON_FIELD_ARRAY, offsetof(Record, snapshots), true, NULL },

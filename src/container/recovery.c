@@ -138,6 +138,8 @@ static bool end_is_confirmed(Container *c) {
 static void adopt(Container *c, const UnitStatus *u) {
         container_take_control_group(c, u);
         container_take_frozen(c, true);
+        if (c->manager->watch)
+                cgroup_watch_schedule(c->manager->watch);
 }
 
 /* The run that is known. */

@@ -398,11 +398,12 @@ static char *values_of(char *const *l, const Limit *limit) {
 static int take_limit(Container *c, const Limit *limit, char *const *known, char *const *now,
                       char ***changed) {
         _cleanup_free_ char *before = values_of(known, limit), *after = values_of(now, limit);
+        const char *initial = limit->initial ?: c->work->initial_tasks;
         int r;
 
         if (!before || !after)
                 return -ENOMEM;
-        if (streq(isempty(before) ? strempty(limit->initial) : before, after))
+        if (streq(isempty(before) ? strempty(initial) : before, after))
                 return 0;
 
         if (limit_is_list(limit)) { /* all devices anew */

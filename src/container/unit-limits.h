@@ -24,7 +24,7 @@ typedef struct Limit {
         const char *name;     /* as on the bus, ours and PID 1's */
         LimitKind kind;
         const char *file;     /* of the control group that PID 1 writes when it changes */
-        const char *initial;  /* value where none is set; NULL: not known */
+        const char *initial;  /* value where none is set; NULL: the host's */
 } Limit;
 
 /* Ends in an entry without a name. */

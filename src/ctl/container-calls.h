@@ -26,6 +26,8 @@ typedef struct ContainerCalls {
         size_t n_failed;
 } ContainerCalls;
 
+/* Names of the namespace's containers in one of these states; NULL: there are none. */
+int container_ids_by_state(Ctl *c, char *const *states, char ***ret, Error *reterr_error);
 /* Exit status. An error of one container is printed and does not end the others. */
 int container_calls_run(Ctl *c, ContainerCalls *calls, Error *reterr_error);
 /* The same for a verb with --all: ids are the arguments, or all containers in one of these states. */

@@ -90,7 +90,7 @@ static int list_containers(Ctl *c, sd_bus_message **ret, Error *reterr_error) {
         return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
 }
 
-static int ids_by_state(Ctl *c, char *const *states, char ***ret, Error *reterr_error) {
+int container_ids_by_state(Ctl *c, char *const *states, char ***ret, Error *reterr_error) {
         _cleanup_message_ sd_bus_message *reply = NULL;
         _cleanup_strv_free_ char **ids = NULL;
         const char *id, *state;
@@ -125,7 +125,7 @@ int container_calls_run_all(Ctl *c, ContainerCalls *calls, char **args, const ch
         wanted = strv_split(states, " ");
         if (!wanted)
                 return ctl_oom(reterr_error);
-        r = ids_by_state(c, wanted, &ids, reterr_error);
+        r = container_ids_by_state(c, wanted, &ids, reterr_error);
         if (r < 0 || !ids)
                 return r < 0 ? r : EXIT_SUCCESS;
         calls->ids = ids;

@@ -180,7 +180,9 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
         r = container_manager_set_defaults(m->containers, m->config->stop_timeout_usec, m->config->network);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Out of memory");
-        r = container_manager_load(m->containers, reterr_error);
+        r = container_manager_watch(m->containers, reterr_error);
+        if (r >= 0)
+                r = container_manager_load(m->containers, reterr_error);
         if (r >= 0)
                 r = namespace_table_new(m->store, m->events, m->jobs, m->images, m->containers,
                                         &m->namespaces, reterr_error);

@@ -6,7 +6,7 @@
 #define CONTAINER_COLUMNS                                                                      \
         "ns, id, image, image_digest, options, snapshot, auto_remove, created_usec, "          \
         "started_usec, finished_usec, boot_id, invocation_id, exit_code, exit_signal, result, "  \
-        "restart_count, stopped"
+        "restart_count, stopped, oom_kills"
 /* clang-format on */
 
 void container_row_done(ContainerRow *r) {
@@ -35,6 +35,7 @@ static int container_row_read(Query *q, ContainerRow *ret) {
                 .exit_code = sqlite3_column_int(q->stmt, 12),
                 .restart_count = (uint32_t) query_uint64(q, 15),
                 .stopped = query_bool(q, 16),
+                .oom_kills = query_uint64(q, 17),
         };
         int r;
 
@@ -57,11 +58,12 @@ int store_container_add(Store *s, const ContainerRow *row) {
         r = store_write(s, true,
                         "INSERT INTO containers (" CONTAINER_COLUMNS ") "
                         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "
-                        "?16, ?17)",
-                        "sssssubuuussissub", row->ns, row->id, row->image, row->image_digest, row->options,
+                        "?16, ?17, ?18)",
+                        "sssssubuuussissubu", row->ns, row->id, row->image, row->image_digest, row->options,
                         row->snapshot, (int) row->auto_remove, row->created_usec, row->started_usec,
                         row->finished_usec, row->boot_id, row->invocation_id, (int64_t) row->exit_code,
-                        row->exit_signal, row->result, (uint64_t) row->restart_count, (int) row->stopped);
+                        row->exit_signal, row->result, (uint64_t) row->restart_count, (int) row->stopped,
+                        row->oom_kills);
         /* The foreign key: no such namespace. */
         return r == -ENOTEMPTY ? -ENOENT : r < 0 ? r : 0;
 }
@@ -74,12 +76,14 @@ int store_container_update(Store *s, const ContainerRow *row) {
                         "?6, auto_remove = ?7, "
                         "created_usec = ?8, started_usec = ?9, finished_usec = ?10, boot_id = ?11, "
                         "invocation_id = ?12, "
-                        "exit_code = ?13, exit_signal = ?14, result = ?15, restart_count = ?16, stopped = ?17 "
+                        "exit_code = ?13, exit_signal = ?14, result = ?15, restart_count = ?16, stopped = ?17, "
+                        "oom_kills = ?18 "
                         "WHERE ns = ?1 AND id = ?2",
-                        "sssssubuuussissub", row->ns, row->id, row->image, row->image_digest, row->options,
+                        "sssssubuuussissubu", row->ns, row->id, row->image, row->image_digest, row->options,
                         row->snapshot, (int) row->auto_remove, row->created_usec, row->started_usec,
                         row->finished_usec, row->boot_id, row->invocation_id, (int64_t) row->exit_code,
-                        row->exit_signal, row->result, (uint64_t) row->restart_count, (int) row->stopped);
+                        row->exit_signal, row->result, (uint64_t) row->restart_count, (int) row->stopped,
+                        row->oom_kills);
         return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 

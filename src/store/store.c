@@ -86,6 +86,7 @@ static const char *const schema_steps[SCHEMA_VERSION] = {
 [1] =
         "ALTER TABLE containers ADD COLUMN restart_count INTEGER NOT NULL DEFAULT 0;"
         "ALTER TABLE containers ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE containers ADD COLUMN oom_kills INTEGER NOT NULL DEFAULT 0;"
         /* AUTOINCREMENT: the number is part of a unit's name, which may still be taken: never again. */
         "CREATE TABLE execs ("
         " n INTEGER PRIMARY KEY AUTOINCREMENT, ns TEXT NOT NULL, id TEXT NOT NULL, options TEXT NOT NULL,"

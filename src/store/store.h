@@ -136,6 +136,7 @@ typedef struct ContainerRow {
                          "oom-kill", "timeout", … or NULL */
         uint32_t restart_count; /* times that the restart policy has started it since a user did */
         bool stopped;          /* the last run ended because somebody wanted it to */
+        uint64_t oom_kills; /* processes of this run, or the last, that the OOM killer has killed */
 } ContainerRow;
 void container_row_done(ContainerRow *r);
 int store_container_add(Store *s, const ContainerRow *r);    /* -EEXIST */

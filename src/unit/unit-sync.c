@@ -29,6 +29,7 @@ static const StatusField status_fields[] = {
         { "ControlGroup", 's', offsetof(UnitStatus, control_group) },
         { "ExecMainCode", 'i', offsetof(UnitStatus, exec_main_code) },
         { "ExecMainExitTimestamp", 't', offsetof(UnitStatus, exec_main_exit_usec) },
+        { "ExecMainPID", 'u', offsetof(UnitStatus, exec_main_pid) },
         { "ExecMainStartTimestamp", 't', offsetof(UnitStatus, exec_main_start_usec) },
         { "ExecMainStatus", 'i', offsetof(UnitStatus, exec_main_status) },
         { "InactiveExitTimestamp", 't', offsetof(UnitStatus, inactive_exit_usec) },

@@ -2,6 +2,7 @@
 """Limits as unit properties, changed while the container runs; paused containers; many at once."""
 
 import json
+import os
 import time
 
 import lib
@@ -172,3 +173,159 @@ class UpdateTest(ContainerTestCase):
         self.assertIn("Colour", result.stderr)
         result = lib.busctl_call(path_of("typed"), CONTAINER, "Update", "a{sv}", 1, "MemoryMax", "s", "red", check=False)
         self.assertIn("MemoryMax", result.stderr)
+
+
+EAT = "tail -c 200000000 /dev/zero"
+SMALL = ("--memory=24M", "-p", "MemorySwapMax=0")
+
+
+class OutOfMemoryTest(ContainerTestCase):
+    """The kernel kills: who, and what becomes of the container. A machine with the memory controller."""
+
+    hosts = "b"
+    timeout = 300
+
+    def kills(self, sequence, name):
+        return [e["Details"] for e in events_since(sequence, name) if e["Topic"] == "container/oom"]
+
+    def assert_killed(self, name, before, process, command="tail"):
+        ended = self.wait_state(name, "exited")
+        self.assertTrue(ended["OOMKilled"])
+        self.assertEqual(ended["OOMKills"], 1)
+        kills = self.kills(before, name)
+        self.assertEqual([(k["Command"], k["Process"]) for k in kills], [(command, process)])
+        self.assertGreater(kills[0]["PID"], 1)
+        return ended
+
+    def test_the_main_process(self):
+        before = last_event()
+        self.detach("eater", *SMALL, command=EAT.split())
+        ended = self.assert_killed("eater", before, "main")
+        self.assertEqual((ended["Result"], ended["ExitCode"], ended["ExitSignal"]), ("oom-kill", 137, "KILL"))
+        self.assertEqual(topics_since(before, "eater"), ["container/created", "container/started", "container/oom", "container/exited"])
+        lib.moorctl("update", "--memory=512m", "eater")
+        self.assertEqual(self.inspect("eater")["OOMKills"], 1)
+
+    def test_another_process(self):
+        before = last_event()
+        self.detach("parent", *SMALL, command=("sh", "-c", f"{EAT}; sleep 2; exit 5"))
+        # Told while the container goes on.
+        lib.wait_until(lambda: self.kills(before, "parent"), what="the kill is told")
+        self.assertEqual(self.inspect("parent")["State"], "running")
+        ended = self.assert_killed("parent", before, "other")
+        self.assertEqual((ended["Result"], ended["ExitCode"]), ("exit-code", 5))
+
+        before = last_event()
+        self.detach("shell", *SMALL, command=("sh", "-c", f"{EAT}; exit $?"))
+        self.assertEqual(self.assert_killed("shell", before, "other")["ExitCode"], 137)
+
+    def test_while_the_daemon_is_away(self):
+        before = last_event()
+        for name, command in (("gone", f"sleep 3; exec {EAT}"), ("lasts", f"sleep 3; {EAT}; sleep 1000"),
+                              ("ends", f"sleep 3; {EAT}; exit 7")):
+            self.detach(name, *SMALL, command=("sh", "-c", command))
+        with daemon_away():
+            lib.wait_until(lambda: lib.run(["systemctl", "is-active", unit_of("gone")], check=False).stdout.strip() == "failed", timeout=60)
+            lib.wait_until(lambda: lib.run(["systemctl", "is-active", unit_of("ends")], check=False).stdout.strip() == "failed", timeout=60)
+            path = f"/sys/fs/cgroup/moored.slice/moored-default.slice/{unit_of('lasts')}/memory.events"
+            lib.wait_until(lambda: "oom_kill 1" in lib.run(["cat", path]).stdout, timeout=60)
+        self.assertEqual(self.assert_killed("gone", before, "main")["Result"], "oom-kill")
+        self.assertEqual(self.assert_killed("ends", before, "other")["ExitCode"], 7)
+        lib.wait_until(lambda: self.kills(before, "lasts"))
+        self.assertEqual(self.inspect("lasts")["OOMKills"], 1)
+        lib.kill9_moored()
+        time.sleep(1)
+        self.assertEqual(len(self.kills(before, "lasts")), 1)
+
+    def test_other_kills_are_not_taken_for_it(self):
+        self.detach("shot", command=("sleep", "1000"))
+        os.kill(self.inspect("shot")["LeaderPID"], 9)
+        ended = self.wait_state("shot", "exited")
+        self.assertEqual((ended["Result"], ended["OOMKilled"], ended["OOMKills"]), ("signal", False, 0))
+        self.run_container(BUSYBOX, "sh", "-c", "exit 137", status=137)
+
+    def test_the_unit_s_own_policy(self):
+        before = last_event()
+        self.detach("policy", *SMALL, "-p", "OOMPolicy=kill", command=("sh", "-c", f"{EAT}; sleep 1000"))
+        ended = self.wait_state("policy", "exited")
+        self.assertEqual((ended["Result"], ended["OOMKilled"]), ("oom-kill", True))
+        self.assertTrue(self.kills(before, "policy"))
+
+
+class SetPropertyTest(ContainerTestCase):
+    """What is changed at the unit is seen. PID 1 writes into the control group only where there are controllers."""
+
+    hosts = "b"
+
+    def test_systemctl_set_property(self):
+        self.detach("seen", "--memory=100M")
+        # The group is watched from a tenth of a second on.
+        time.sleep(0.5)
+        before = last_event()
+        lib.run(["systemctl", "set-property", "--runtime", unit_of("seen"), "MemoryMax=150M", "CPUWeight=33"])
+        lib.wait_until(lambda: self.inspect("seen")["Limits"].get("MemoryMax") == 150 << 20, what="the limit is seen")
+        self.assertEqual(self.inspect("seen")["Limits"], {"MemoryMax": 150 << 20, "CPUWeight": 33})
+        changes = [e["Details"]["Limits"] for e in events_since(before, "seen") if e["Topic"] == "container/updated"]
+        self.assertEqual(sorted("; ".join(changes).split("; ")), ["CPUWeight=33", f"MemoryMax={150 << 20}"])
+        before = last_event()
+        lib.moorctl("update", "--memory=160M", "seen")
+        time.sleep(0.5)
+        self.assertEqual(topics_since(before, "seen"), ["container/updated"])
+        self.assertEqual(self.inspect("seen")["Limits"], {"MemoryMax": 160 << 20, "CPUWeight": 33})
+        # It was for this run.
+        lib.moorctl("restart", "seen")
+        self.assertEqual(self.inspect("seen")["Limits"], {"MemoryMax": 160 << 20})
+
+    def test_systemctl_freeze(self):
+        self.detach("ice")
+        time.sleep(0.5)
+        lib.run(["systemctl", "freeze", unit_of("ice")])
+        self.wait_state("ice", "paused")
+        lib.run(["systemctl", "thaw", unit_of("ice")])
+        self.wait_state("ice", "running")
+
+
+class StatisticsTest(ContainerTestCase):
+    """What containers use."""
+
+    hosts = "ab"
+
+    def test_stats(self):
+        self.detach("busy", command=("sh", "-c", "while :; do :; done"))
+        self.detach("lazy", command=("sleep", "1000"))
+        shown = {s["Id"]: s for s in lib.moorctl_json("stats", "--no-stream")}
+        self.assertEqual(sorted(shown), ["busy", "lazy"])
+        self.assertGreater(shown["busy"]["CPUPercent"], 5)
+        self.assertLess(shown["lazy"]["CPUPercent"], 5)
+        self.assertGreater(shown["busy"]["CPUUsageNSec"], 0)
+        if os.path.exists("/sys/fs/cgroup/system.slice/memory.max"):
+            self.assertGreater(shown["lazy"]["MemoryCurrent"], 10000)
+            self.assertGreater(shown["lazy"]["MemoryLimit"], 1 << 20)
+            self.assertEqual(shown["lazy"]["TasksCurrent"], 1)
+        table = lib.moorctl("stats", "--no-stream", "busy").stdout.splitlines()
+        self.assertEqual([line.split()[0] for line in table], ["ID", "busy"])
+        self.assertIn("nosuch", lib.moorctl("stats", "nosuch", check=False).stderr)
+        self.assertNotEqual(lib.moorctl("stats", "--interval=never", check=False).returncode, 0)
+
+    def test_stats_go_on_until_the_container_ends(self):
+        self.detach("watched", command=("sleep", "1000"))
+        process = self.popen("stats", "--interval=100ms", "--json=short", "watched")
+        for _ in range(3):
+            self.assertEqual([s["Id"] for s in json.loads(process.stdout.readline())], ["watched"])
+        lib.moorctl("kill", "watched")
+        process.communicate(timeout=20)
+        self.assertEqual(process.returncode, 0)
+
+    def test_top(self):
+        self.detach("many", command=("sh", "-c", "sleep 1000 & exec sleep 2000"))
+        lib.wait_until(lambda: len(lib.moorctl_json("top", "many")) == 2)
+        shown = {p["ContainerPID"]: p for p in lib.moorctl_json("top", "many")}
+        self.assertEqual(shown[1]["PID"], self.inspect("many")["LeaderPID"])
+        self.assertEqual(shown[1]["Command"], "sleep 2000")
+        self.assertEqual(shown[1]["UID"], 0)
+        self.assertAlmostEqual(shown[1]["StartedUSec"] / 1e6, time.time(), delta=60)
+        self.assertIn("sleep 1000", lib.moorctl("top", "many").stdout)
+        lib.moorctl("kill", "many")
+        self.wait_state("many", "exited")
+        self.assertIn("exited", lib.moorctl("top", "many", check=False).stderr)
+        self.assertIn("There is no container", lib.moorctl("top", "nosuch", check=False).stderr)

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Members of org.moored1.Container that say what it uses. */
+
+#include <systemd/sd-bus.h>
+
+int bus_container_method_statistics(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int bus_container_method_get_processes(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
