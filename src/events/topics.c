@@ -25,6 +25,8 @@ static const EventTopic topics[] = {
           "MOORED_CONTAINER", "Container ", " goes on", LOG_INFO },
         { "container/updated", "9957cfde104b478f998dadb8dbb13d59",
           "MOORED_CONTAINER", "Container ", " has other limits", LOG_INFO },
+        { "container/oom", "f1fac11b22f44c74b1bf2cf97865b15f",
+          "MOORED_CONTAINER", "A process of container ", " was killed for want of memory", LOG_NOTICE },
         { "container/health-changed", "8610fdbffcc24404b786c472c5f21902",
           "MOORED_CONTAINER", "Container ", " has another health", LOG_INFO },
         { "container/exec-started", "12ab86ec31f048f98c745ca5fdf4dcee",
