@@ -127,6 +127,39 @@ def bench_idle(rounds):
     return interleave(start_contenders(), max(5, rounds // 3), pause=0.2), "moorctl run --rm", {}
 
 
+EXEC_GOALS = {"ctr task exec": 1 / 4, "podman exec": 1 / 10}
+
+
+def bench_exec(rounds):
+    """From the command to its end: /bin/true in a container that runs, five in a row of each, in turn."""
+
+    pull_all(SMALL)
+    run("moorctl", "run", "-d", "--name=bench-exec", SMALL, "sleep", "600")
+    run("ctr", "run", "-d", *CTR_RUN, SMALL, "bench-exec", "sleep", "600")
+    run("podman", "run", "-d", "--name=bench-exec", "--network=none", *PODMAN_RUN, SMALL, "sleep", "600")
+    n = 0
+
+    def ctr():
+        nonlocal n
+        n += 1
+        return timed("ctr", "task", "exec", "--exec-id", f"exec{n}", "bench-exec", "/bin/true")
+
+    try:
+        samples = interleave({
+            "moorctl exec": ["moorctl", "exec", "bench-exec", "/bin/true"],
+            "ctr task exec": ctr,
+            "podman exec": ["podman", "exec", "bench-exec", "/bin/true"],
+        }, max(3, rounds // 5), burst=6)
+    finally:
+        run("moorctl", "rm", "-f", "bench-exec")
+        run("ctr", "tasks", "kill", "-s", "SIGKILL", "bench-exec", check=False)
+        run("podman", "rm", "-f", "-t", "0", "bench-exec", check=False)
+        time.sleep(0.5)
+        run("ctr", "tasks", "rm", "bench-exec", check=False)
+        run("ctr", "containers", "rm", "bench-exec", check=False)
+    return samples, "moorctl exec", EXEC_GOALS
+
+
 def bench_many(rounds):
     """Fifty containers of sleep, started one by one with -d."""
 
@@ -318,7 +351,7 @@ def bench_runtime_memory(_rounds):
 
 
 TIMED = {
-    "start": bench_start, "idle": bench_idle, "many": bench_many, "pull": bench_pull, "layers": bench_layers,
+    "start": bench_start, "idle": bench_idle, "exec": bench_exec, "many": bench_many, "pull": bench_pull, "layers": bench_layers,
     "runtime-run": bench_runtime_run, "runtime-exec": bench_runtime_exec,
 }
 FIGURES = {"memory": bench_memory, "runtime-memory": bench_runtime_memory}
