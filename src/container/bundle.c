@@ -326,3 +326,31 @@ int bundle_foreach(int containers_fd, void (*func)(const char *ns, const char *i
 
         return 0;
 }
+
+int bundle_foreach_exec(int containers_fd, const char *ns, const char *id,
+                        void (*func)(uint64_t n, const char *text, void *userdata), void *userdata) {
+        _cleanup_free_ char *dir = bundle_name(ns, id, NULL);
+        _cleanup_strv_free_ char **names = NULL;
+        int r;
+
+        if (!dir)
+                return -ENOMEM;
+        r = list_dir(containers_fd, dir, &names);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(name, names) {
+                const char *number = startswith(name, "exec-"), *end = endswith(name, ".json");
+                _cleanup_free_ char *digits = NULL, *text = NULL;
+                uint64_t n;
+
+                if (!number || !end)
+                        continue;
+                digits = strndup(number, (size_t) (end - number));
+                if (!digits)
+                        return -ENOMEM;
+                if (parse_uint64(digits, &n) >= 0 &&
+                    read_text(containers_fd, ns, id, name, BUNDLE_CONFIG_SIZE_MAX, &text) >= 0)
+                        func(n, text, userdata);
+        }
+        return 0;
+}

@@ -40,6 +40,9 @@ int bundle_read_health(int containers_fd, const char *ns, const char *id, char *
 char *bundle_exec_path(const char *runtime_dir, const char *ns, const char *id, uint64_t n);
 int bundle_write_exec(int containers_fd, const char *ns, const char *id, uint64_t n, const char *text);
 int bundle_remove_exec(int containers_fd, const char *ns, const char *id, uint64_t n); /* 0 also if there is none */
+/* Calls back for each that is there and can be read. */
+int bundle_foreach_exec(int containers_fd, const char *ns, const char *id,
+                        void (*func)(uint64_t n, const char *text, void *userdata), void *userdata);
 int bundle_remove(int containers_fd, const char *ns, const char *id);
 /* Calls back for each bundle that is there. */
 int bundle_foreach(int containers_fd, void (*func)(const char *ns, const char *id, void *userdata),

@@ -28,6 +28,7 @@
 #include "basic/time-util.h"
 #include "container/bundle.h"
 #include "container/container-private.h"
+#include "container/exec-record.h"
 #include "container/exec.h"
 #include "container/spec.h"
 #include "container/unit-name.h"
@@ -350,7 +351,8 @@ static void exec_exited(Exec *e, const UnitStatus *status, const char *result) {
         if (c->manager->recovering)
                 log_info("Exec %" PRIu64 " in container %s ended meanwhile (%s, exit code %" PRIi32 ").", e->row.n,
                          e->row.id, strempty(e->row.result), e->row.exit_code);
-        exec_notify(e, NOTIFY_EXEC_CHANGED);
+        if (!gone || r < 0) /* else it goes at once */
+                exec_notify(e, NOTIFY_EXEC_CHANGED);
 
         /* Without a record PID 1 is the only one who knows: it keeps the unit. */
         if (r >= 0)
@@ -567,8 +569,9 @@ static int resolve_capabilities(const Container *c, const ExecOptions *o, uint64
         return capabilities_change(mask, o->cap_add, o->cap_drop, available, ret, reterr_error);
 }
 
-static int build_exec_spec(Container *c, const ExecOptions *o, const ContainerProcess *process, char **ret,
-                           Error *reterr_error) {
+static int build_exec_spec(Container *c, const ExecOptions *o, const ContainerProcess *process, const ExecRow *row,
+                           char **ret, Error *reterr_error) {
+        _cleanup_free_ char *record = NULL;
         _cleanup_strv_free_ char **groups = strv_copy(c->options.groups);
         bool confined = !o->privileged && !c->options.privileged_seccomp;
         char seccomp[SECCOMP_NAME_SIZE];
@@ -584,9 +587,12 @@ static int build_exec_spec(Container *c, const ExecOptions *o, const ContainerPr
         if (!groups && c->options.groups)
                 return -ENOMEM;
         r = strv_extend_strv(&groups, o->groups);
+        if (r >= 0)
+                r = exec_record_build(row, &record);
         if (r < 0)
                 return r;
         in.groups = groups;
+        in.record = record;
         r = resolve_capabilities(c, o, &in.capabilities, reterr_error);
         if (r >= 0 && confined) {
                 r = seccomp_store_get(c->manager->seccomp, in.capabilities, seccomp, reterr_error);
@@ -689,9 +695,9 @@ static int exec_make(Container *c, const ExecOptions *o, const ContainerStdio *s
         if (r >= 0)
                 r = resolve_process(c, o, &process);
         if (r >= 0)
-                r = build_exec_spec(c, o, &process, &spec, reterr_error);
-        if (r >= 0)
                 r = build_exec_row(c, o, &process, &row);
+        if (r >= 0)
+                r = build_exec_spec(c, o, &process, &row, &spec, reterr_error);
         if (r >= 0)
                 r = store_exec_add(c->manager->store, &row);
         if (r < 0)

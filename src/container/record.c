@@ -11,6 +11,7 @@
 #include "basic/string-util.h"
 #include "container/bundle.h"
 #include "container/container.h"
+#include "container/exec-record.h"
 #include "oci/digest.h"
 
 #define RECORD_VERSION 1
@@ -264,9 +265,10 @@ static void restore_one(const char *ns, const char *id, void *userdata) {
         r = bundle_read_record(x->containers_fd, ns, id, &text);
         if (r >= 0)
                 r = record_restore(x->store, ns, id, text, x->boot_id, &e);
-        if (r >= 0)
+        if (r >= 0) {
                 x->n++;
-        else if (r != -ENOENT)
+                exec_record_restore_all(x->store, x->containers_fd, ns, id, x->boot_id);
+        } else if (r != -ENOENT)
                 log_warning("The record of container %s in namespace %s cannot be used, ignoring it: %s", id,
                             ns, error_is_set(&e) ? error_message(&e) : strerror(-r));
 }

@@ -657,6 +657,7 @@ static json_t *exec_annotations_to_json(const ExecSpecInput *in) {
         (void) snprintf(pid, sizeof(pid), "%" PRIu32, in->pid);
         r = json_object_set_new(j, ANNOTATION_EXEC_PID, json_string(pid));
         r |= json_object_set_new(j, ANNOTATION_EXEC_CGROUP, json_string(in->control_group));
+        r |= json_object_set_new(j, ANNOTATION_EXEC_RECORD, json_string(in->record));
         if (in->seccomp)
                 r |= json_object_set_new(j, ANNOTATION_SECCOMP, json_string(in->seccomp));
         if (in->process->user)

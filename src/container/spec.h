@@ -16,6 +16,7 @@
 #define ANNOTATION_STOP ANNOTATION_PREFIX "stop" /* "SIGNAL MICROSECONDS", for mooring stop */
 #define ANNOTATION_EXEC_PID ANNOTATION_PREFIX "exec.pid"
 #define ANNOTATION_EXEC_CGROUP ANNOTATION_PREFIX "exec.cgroup"
+#define ANNOTATION_EXEC_RECORD ANNOTATION_PREFIX "exec.record" /* the daemon's own: exec-record.h */
 
 /* image-spec conversion.md: arguments, environment, directory, user, annotations. "InvalidArgument" if there
  * is nothing to run. */
@@ -53,5 +54,6 @@ typedef struct ExecSpecInput {
         bool new_privileges; /* what is executed may gain some */
         uint32_t pid; /* the container's init */
         const char *control_group;
+        const char *record;
 } ExecSpecInput;
 int exec_spec_build(const ExecSpecInput *in, char **ret, Error *reterr_error);

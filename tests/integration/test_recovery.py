@@ -133,6 +133,31 @@ class LostDatabaseTest(RecoveryTestCase):
         self.assertEqual(self.inspect("runs")["State"], "running")
         self.assert_records()
 
+    def test_execs(self):
+        self.detach("web", command=("sleep", "1000"))
+        names = {}
+        for what, script in (("runs", "sleep 1000"), ("dies", "sleep 1000"), ("ended", "exit 3")):
+            names[what] = lib.moorctl("exec", "-d", "web", "sh", "-c", script).stdout.strip()
+        lib.wait_until(lambda: self.inspect(names["ended"])["State"] == "exited", what="one has ended")
+        before = self.inspect(names["runs"])
+        dies = self.inspect(names["dies"])["PID"]
+        foreground = self.popen("exec", "web", "sh", "-c", "echo ready; sleep 1; exit 6")
+        self.assertEqual(foreground.stdout.readline(), "ready\n")
+        with daemon_away():
+            os.kill(dies, 9)
+            lib.wait_until(lambda: not os.path.exists(f"/proc/{dies}"), what="it is gone")
+            delete_database()
+        now = self.inspect(names["runs"])
+        for key in ("State", "PID", "Command", "CreatedUSec", "StartedUSec", "Unit", "AutoRemove"):
+            self.assertEqual(now[key], before[key], key)
+        self.assertEqual(self.inspect(names["dies"])["ExitCode"], 137)
+        # What had ended is forgotten, but its number is not given away in front of others.
+        self.assertFalse(self.exists(names["ended"]))
+        self.assertEqual(foreground.wait(timeout=60), 6)
+        foreground.communicate()
+        number = lib.moorctl("exec", "-d", "web", "true").stdout.strip().split("/")[1]
+        self.assertGreater(int(number), int(names["runs"].split("/")[1]))
+
     def test_again_and_again(self):
         self.detach("runs")
         pid = self.inspect("runs")["LeaderPID"]
