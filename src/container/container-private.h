@@ -185,6 +185,9 @@ typedef enum UnitPhase {
         UNIT_BETWEEN, /* being stopped, or about to be started again by PID 1 */
         UNIT_ENDED,
 } UnitPhase;
+/* How a unit ended that PID 1 has forgotten, as far as somebody wrote that down. */
+bool unit_last_words(ContainerManager *m, const char *unit, const char *boot_id, const char *invocation_id,
+                     UnitStatus *ret);
 
 /* exec.c */
 /* At start, behind the containers'. */

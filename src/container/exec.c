@@ -20,6 +20,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #include "basic/json.h"
 #include "basic/log.h"
@@ -862,6 +863,16 @@ int execs_load(ContainerManager *m) {
         return store_exec_foreach(m->store, load_exec, m);
 }
 
+/* Somebody has stopped the unit, or the host went down. SIGTERM is a clean end to PID 1, of which it does not say more
+ * than of code 0; the init of a container does not die of that, an exec does. */
+static void recover_end(Exec *e) {
+        _cleanup_(unit_status_done) UnitStatus u = {};
+        bool known = unit_last_words(e->container->manager, e->unit, e->row.boot_id, e->row.invocation_id, &u) &&
+                     !(u.exec_main_code == CLD_EXITED && u.exec_main_status == 0);
+
+        exec_exited(e, known ? &u : NULL, known ? u.result : exec_lost_result(e));
+}
+
 void execs_recovered(ContainerManager *m) {
         Exec *e;
 
@@ -869,7 +880,7 @@ void execs_recovered(ContainerManager *m) {
                 if (hashmap_get(m->units, e->unit))
                         continue;
                 if (e->state == EXEC_RUNNING)
-                        exec_exited(e, NULL, exec_lost_result(e));
+                        recover_end(e);
                 else if (e->state == EXEC_STARTING)
                         start_failed_unwatched(e, &(UnitStatus){});
         }

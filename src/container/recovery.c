@@ -426,17 +426,23 @@ static void recover_runs(Container *c) {
                 container_settle_runs(c); /* we died before that */
 }
 
+bool unit_last_words(ContainerManager *m, const char *unit, const char *boot_id, const char *invocation_id,
+                     UnitStatus *ret) {
+        int r = -ENODATA;
+
+        if (m->backend && m->backend->last_words && streq_ptr(boot_id, m->boot_id))
+                r = m->backend->last_words(m->backend_userdata, unit, invocation_id, ret);
+        if (r < 0 && r != -ENODATA)
+                log_debug_errno(r, "Failed to look for the end of unit %s in the journal, ignoring: %m", unit);
+        return r >= 0;
+}
+
 /* Somebody has stopped the unit, or the host went down. */
 static void recover_end(Container *c) {
         _cleanup_(unit_status_done) UnitStatus u = {};
-        ContainerManager *m = c->manager;
-        int r = -ENODATA;
+        bool known = unit_last_words(c->manager, c->unit, c->row.boot_id, c->row.invocation_id, &u);
 
-        if (m->backend && m->backend->last_words && streq_ptr(c->row.boot_id, m->boot_id))
-                r = m->backend->last_words(m->backend_userdata, c->unit, c->row.invocation_id, &u);
-        if (r < 0 && r != -ENODATA)
-                log_debug_errno(r, "Failed to look for the end of container %s in the journal, ignoring: %m", c->row.id);
-        container_record_exit(c, r < 0 ? NULL : &u, r < 0 ? container_lost_result(c) : u.result);
+        container_record_exit(c, known ? &u : NULL, known ? u.result : container_lost_result(c));
 }
 
 static void recover_container(Container *c) {

@@ -385,6 +385,9 @@ static int resync_on_events(sd_bus_message *m, void *userdata, sd_bus_error *ret
                 return foreground_fail(f, r, "moored's answer cannot be read.");
         if (n >= EVENTS_PAGE)
                 return resync_send(f);
+        /* After a loss of its database moored begins to count anew. */
+        if (n == 0)
+                f->last_sequence = 0;
         f->deaf = false;
         if (f->ended) {
                 foreground_set_running(f);

@@ -320,12 +320,18 @@ class AwayTest(ExecTestCase):
         self.assertEqual(self.exec("web", "cat", "/ran").split(), [str(i) for i in range(15)])
 
     def test_unit_that_somebody_took_away(self):
-        name, number = self.exec_detached("web", "sleep", "1000")
+        lost, n_lost = self.exec_detached("web", "sleep", "1000")
+        told, n_told = self.exec_detached("web", "sh", "-c", "trap 'exit 9' TERM; touch /trapped; while :; do sleep 0.05; done")
+        lib.wait_until(lambda: lib.moorctl("exec", "web", "ls", "/trapped", check=False).returncode == 0, what="it has its trap")
         with daemon_away():
-            lib.run(["systemctl", "stop", exec_unit("web", number)])
-            lib.run(["systemctl", "reset-failed", exec_unit("web", number)], check=False)
-        e = self.inspect_exec(name)
-        self.assertEqual((e["State"], e["Result"]), ("exited", "lost"))
+            for number in (n_lost, n_told):
+                lib.run(["systemctl", "stop", exec_unit("web", number)])
+                lib.run(["systemctl", "reset-failed", exec_unit("web", number)], check=False)
+        # To PID 1 an end by SIGTERM is one as any; others it has told the journal.
+        e = self.inspect_exec(lost)
+        self.assertEqual((e["State"], e["Result"], e["ExitCode"]), ("exited", "lost", -1))
+        e = self.inspect_exec(told)
+        self.assertEqual((e["State"], e["Result"], e["ExitCode"]), ("exited", "exit-code", 9))
 
     def test_container_that_ends_meanwhile(self):
         name, _ = self.exec_detached("web", "sleep", "1000")
