@@ -26,9 +26,9 @@ static void help(const char *name, FILE *f) {
                 name);
         command_print_verbs(f);
         fprintf(f,
-                "  launch      Become a container unit's main process (moored's ExecStart=)\n"
-                "  stop        Have a container unit's main process end (moored@.service's ExecStop=)\n"
-                "  probe       Make health checks (ExecStart= of moored-probe.service)\n"
+                "\n"
+                "For units of moored's (what they start; not by hand):\n"
+                "  launch, launch-exec, stop, record-exit, probe, prepare-seccomp\n"
                 "\n"
                 "Options:\n"
                 "     --root=DIR                Keep the containers' states in DIR\n"
