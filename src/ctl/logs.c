@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <systemd/sd-journal.h>
+#include <systemd/sd-messages.h>
 
 #include "basic/string-util.h"
 #include "basic/time-util.h"
@@ -32,8 +33,9 @@ typedef struct Source {
         LogSource source; /* first: what lines carry */
         Logs *logs;
         uint64_t since_usec;
+        uint64_t exec;    /* 0: the container itself */
         bool known, live; /* moored knows it; it may still write */
-        char *log;        /* its property, or NULL */
+        char *log, *unit; /* its properties, or NULL */
 } Source;
 
 struct Logs {
@@ -121,21 +123,8 @@ static bool field_is(const char *p, size_t size, const char *s) {
         return p && size == strlen(s) && memcmp(p, s, size) == 0;
 }
 
-static Source *entry_source(Logs *l) {
-        const char *p;
-        size_t size;
-
-        if (l->n_sources == 1)
-                return l->sources;
-        p = entry_field(l->journal, "MOORED_CONTAINER", &size);
-        for (size_t i = 0; i < l->n_sources; i++)
-                if (field_is(p, size, l->sources[i].source.id))
-                        return &l->sources[i];
-        return NULL;
-}
-
 /* 0: the container's own process. */
-static uint64_t entry_exec(Logs *l, const Source *s) {
+static uint64_t entry_exec(const Logs *l, const Source *s) {
         size_t size, prefix = strlen(s->source.id);
         const char *p = entry_field(l->journal, "SYSLOG_IDENTIFIER", &size);
         _cleanup_free_ char *number = NULL;
@@ -150,24 +139,43 @@ static uint64_t entry_exec(Logs *l, const Source *s) {
 typedef struct Entry {
         Source *source;
         uint64_t usec, exec;
+        bool dropped; /* journald tells how many lines it left out */
 } Entry;
+
+static bool entry_is(const Logs *l, const char *field, const char *value) {
+        size_t size = 0;
+        const char *p = entry_field(l->journal, field, &size);
+
+        return value && field_is(p, size, value);
+}
+
+static bool source_has_entry(const Logs *l, const Source *s, Entry *e) {
+        if (e->usec < s->since_usec || e->usec > l->until_usec)
+                return false;
+        e->dropped = entry_is(l, "OBJECT_SYSTEMD_UNIT", s->unit) && entry_is(l, "_TRANSPORT", "driver");
+        if (e->dropped)
+                return true;
+        if (l->n_sources > 1 && !entry_is(l, "MOORED_CONTAINER", s->source.id))
+                return false;
+        e->exec = entry_exec(l, s);
+        return s->exec == EXEC_ALL || e->exec == s->exec;
+}
 
 /* 1 if it is to be shown. */
 static int entry_select(Logs *l, Entry *ret) {
-        Entry e;
+        Entry e = {};
         int r;
 
         r = sd_journal_get_realtime_usec(l->journal, &e.usec);
         if (r < 0)
                 return r;
-        e.source = entry_source(l);
-        if (!e.source || e.usec < e.source->since_usec || e.usec > l->until_usec)
-                return 0;
-        e.exec = entry_exec(l, e.source);
-        if (l->exec != EXEC_ALL && e.exec != l->exec)
-                return 0;
-        *ret = e;
-        return 1;
+        for (size_t i = 0; i < l->n_sources; i++)
+                if (source_has_entry(l, &l->sources[i], &e)) {
+                        e.source = &l->sources[i];
+                        *ret = e;
+                        return 1;
+                }
+        return 0;
 }
 
 static int entry_take_image(Logs *l, Source *s) {
@@ -206,6 +214,17 @@ static int entry_add(Logs *l, const Entry *e) {
         return log_lines_add(l->assembly, &piece);
 }
 
+/* Where the rate limit was reached; journald writes it when it takes lines again. */
+static int entry_tell_dropped(Logs *l, const Entry *e) {
+        size_t size;
+        const char *p = entry_field(l->journal, "N_DROPPED", &size);
+
+        if (p && fflush(stdout) == 0)
+                fprintf(stderr, "moorctl: journald left out %.*s lines of %s here (see --log-rate= of run).\n", (int) size, p,
+                        e->source->source.id);
+        return 0;
+}
+
 static int print_entries(Logs *l) {
         int r;
 
@@ -214,7 +233,7 @@ static int print_entries(Logs *l) {
 
                 r = entry_select(l, &e);
                 if (r > 0)
-                        r = entry_add(l, &e);
+                        r = e.dropped ? entry_tell_dropped(l, &e) : entry_add(l, &e);
                 if (r < 0)
                         return r;
         }
@@ -264,7 +283,14 @@ static int add_matches(Logs *l, const Source *s) {
                 if (r >= 0)
                         r = sd_journal_add_disjunction(l->journal);
         }
-        return r;
+        if (r < 0 || !s->unit)
+                return r;
+        r = sd_journal_add_match(l->journal, "MESSAGE_ID=" SD_MESSAGE_JOURNAL_DROPPED_STR, 0);
+        if (r >= 0)
+                r = sd_journal_add_match(l->journal, "_TRANSPORT=driver", 0);
+        if (r >= 0)
+                r = add_match(l->journal, "OBJECT_SYSTEMD_UNIT", s->unit);
+        return r < 0 ? r : sd_journal_add_disjunction(l->journal);
 }
 
 static uint64_t oldest_usec(const Logs *l) {
@@ -287,7 +313,7 @@ static int seek_lines(Logs *l) {
                 Entry e;
 
                 r = entry_select(l, &e);
-                if (r <= 0)
+                if (r <= 0 || e.dropped)
                         continue;
                 line_break = entry_field(l->journal, "_LINE_BREAK", &size);
                 if (log_break_ends_line(line_break, size) && n++ == l->lines)
@@ -332,7 +358,8 @@ static int look_up(Logs *l, Source *s, Error *reterr_error) {
         s->live = state_is_live(container);
         created = (uint64_t) json_integer_value(json_object_get(container, "CreatedUSec"));
         s->since_usec = MAX(s->since_usec, created);
-        if (free_and_strdup(&s->log, json_get_string(container, "Log")) < 0)
+        if (free_and_strdup(&s->log, json_get_string(container, "Log")) < 0 ||
+            free_and_strdup(&s->unit, json_get_string(container, "Unit")) < 0)
                 return ctl_oom(reterr_error);
         return 0;
 }
@@ -542,8 +569,23 @@ static void logs_done(Logs *l) {
         for (size_t i = 0; i < l->n_sources; i++) {
                 free(l->sources[i].source.image);
                 free(l->sources[i].log);
+                free(l->sources[i].unit);
         }
         free(l->sources);
+}
+
+/* "web", or "web/3": its third exec. */
+static int source_set(Logs *l, Source *s, char *name, Error *reterr_error) {
+        char *slash = strchr(name, '/');
+
+        *s = (Source) { .source = { .ns = l->c->ns, .id = name }, .logs = l, .exec = l->exec };
+        if (!slash)
+                return 0;
+        if (parse_uint64(slash + 1, &s->exec) < 0 || s->exec == 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "'%s' is neither a container nor an exec (CONTAINER/NUMBER).", name);
+        *slash = 0;
+        return 0;
 }
 
 static int logs_main(Ctl *c, char **argv, Error *reterr_error) {
@@ -572,8 +614,11 @@ static int logs_main(Ctl *c, char **argv, Error *reterr_error) {
                 l.n_sources = 0;
                 return ctl_oom(reterr_error);
         }
-        for (size_t i = 0; i < l.n_sources; i++)
-                l.sources[i] = (Source) { .source = { .ns = c->ns, .id = args[i] }, .logs = &l };
+        for (size_t i = 0; i < l.n_sources; i++) {
+                r = source_set(&l, &l.sources[i], args[i], reterr_error);
+                if (r < 0)
+                        return r;
+        }
         return logs_show(&l, reterr_error);
 }
 
@@ -603,8 +648,8 @@ const Verb verb_logs = {
         .summary = "Show what containers wrote",
         .description =
                 "From the journal, as it was written, to stdout and stderr; also of containers that were removed. A\n"
-                "container that runs in the foreground writes to moorctl run instead. More: journalctl "
-                "MOORED_CONTAINER=NAME.\n\n"
+                "container that runs in the foreground writes to moorctl run instead. CONTAINER/NUMBER is an exec.\n"
+                "More: journalctl MOORED_CONTAINER=NAME.\n\n"
                 "Examples:\n"
                 "  moorctl logs -f web\n"
                 "  moorctl logs -n 20 --since -1h job\n"

@@ -165,6 +165,34 @@ class LogsTest(LogTestCase):
         self.detach("w", command=("sh", "-c", f"echo first; {OBEDIENT}"))
         self.assertEqual(lib.moorctl("logs", "-f", f"--until=@{int(time.time()) + 2}", "w").stdout, "first\n")
 
+    def test_execs(self):
+        self.detach("w", command=("sh", "-c", f"echo main; {OBEDIENT}"))
+        names = []
+        for i in range(2):
+            names.append(lib.moorctl("exec", "-d", "w", "sh", "-c", f"echo out {i}; echo err {i} >&2").stdout.strip())
+            lib.moorctl("wait", names[i])
+        self.assertEqual(lib.moorctl("logs", "w").stdout, "main\n")
+        for i in range(2):
+            for arguments in ([names[i]], ["--exec=" + names[i].split("/")[1], "w"]):
+                result = lib.moorctl("logs", *arguments)
+                self.assertEqual((result.stdout, result.stderr), (f"out {i}\n", f"err {i}\n"))
+        self.assertEqual(lib.moorctl("logs", "--exec=all", "w").stdout, "main\nout 0\nout 1\n")
+        self.assertEqual(lib.moorctl("logs", "w", names[1]).stdout, f"w: main\n{names[1]}: out 1\n")
+        # journald keeps no order between the two.
+        self.assertEqual({(e["Exec"], e["Stream"]) for e in log_json(names[0])},
+                         {(int(names[0].split("/")[1]), stream) for stream in ("stdout", "stderr")})
+        for bad in ("w/", "w/x", "w/0"):
+            self.assertIn("CONTAINER/NUMBER", lib.moorctl("logs", bad, check=False).stderr)
+
+    def test_followed_through_restarts(self):
+        self.detach("w", command=("sh", "-c", f"echo begin; {OBEDIENT}"))
+        process = popen("logs", "-f", "w")
+        self.assertEqual(process.stdout.readline(), "begin\n")
+        lib.moorctl("restart", "w")
+        self.assertEqual(process.stdout.readline(), "begin\n")
+        lib.moorctl("stop", "w")
+        self.assertEqual(process.communicate(timeout=30)[0], "")
+
     def test_those_of_the_dead(self):
         # A journal cannot forget: the second of a name does not show the first one's lines.
         name = self.ended("dead", "echo old")
@@ -255,6 +283,13 @@ class WhereTest(LogTestCase):
         self.assertGreaterEqual(len(shown), 10)
         self.assertLess(len(shown), 1000)
         self.assertEqual(lib.moorctl("logs", "all").stdout.splitlines(), [str(i) for i in range(1, 20001)])
+
+    def test_what_the_rate_limit_left_out_is_told(self):
+        self.ended("some", "seq 5000; sleep 2; echo end", "--log-rate=10/1s")
+        result = lib.moorctl("logs", "some")
+        shown = result.stdout.splitlines()
+        self.assertEqual(shown[-1], "end")
+        self.assertIn(f"journald left out {5001 - len(shown)} lines of some", result.stderr)
 
 
 if __name__ == "__main__":
