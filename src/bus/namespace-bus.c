@@ -142,6 +142,7 @@ static int parse_health_check(sd_bus_message *m, const BusOption *o, void *targe
         CONTAINER_OPTION("Network", "s", bus_option_string, network),                         \
         CONTAINER_OPTION("Labels", "a{ss}", bus_option_labels, labels),                       \
         CONTAINER_OPTION("Properties", "as", bus_option_properties, properties),                   \
+        CONTAINER_OPTION("Devices", "as", bus_option_strv, devices),                          \
         CONTAINER_OPTION("Limits", "a{sv}", bus_option_limits, properties),                   \
         CONTAINER_OPTION("CapabilitiesAdd", "as", bus_option_strv, cap_add),                  \
         CONTAINER_OPTION("CapabilitiesDrop", "as", bus_option_strv, cap_drop),                \

@@ -22,6 +22,7 @@
 #include "basic/time-util.h"
 #include "container/bundle.h"
 #include "container/container-private.h"
+#include "container/devices.h"
 #include "container/oom.h"
 #include "container/system.h"
 #include "container/unit-name.h"
@@ -169,6 +170,14 @@ uint64_t container_stop_timeout(const Container *c) {
                                                           : c->manager->stop_timeout_usec;
 }
 
+static int add_devices(const Container *c, char ***properties) {
+        _cleanup_strv_free_ char **allowed = NULL;
+        int r;
+
+        r = container_devices_resolve(c->options.devices, NULL, &allowed, NULL);
+        return r < 0 ? r : strv_extend_strv(properties, allowed);
+}
+
 static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *ret) {
         _cleanup_(unit_spec_done) UnitSpec u = { .stdio = *stdio };
         _cleanup_free_ char *bundle = bundle_path(c->manager->runtime_dir, c->row.ns, c->row.id);
@@ -209,6 +218,8 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
                 r = strv_extendf(&u.log_extra_fields, "MOORED_IMAGE=%s", c->row.image);
         if (r >= 0)
                 r = strv_extend_strv(&u.properties, c->options.properties);
+        if (r >= 0 && c->options.devices)
+                r = add_devices(c, &u.properties);
         if (r < 0)
                 return r;
         u.kill_signal = c->work->process.stop_signal;
@@ -388,8 +399,8 @@ static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_
         r = check_layers(c, reterr_error);
         if (r < 0)
                 return r;
-        /* The host's resolver may be another one by now. */
-        if (streq_ptr(c->options.network, "host") ||
+        /* The host's resolver may be another one by now, and so may the numbers of devices. */
+        if (streq_ptr(c->options.network, "host") || c->options.devices ||
             !bundle_exists(m->containers_fd, c->row.ns, c->row.id)) {
                 r = container_write_bundle(c, reterr_error);
                 if (r < 0)

@@ -22,6 +22,7 @@
 #include "container/bundle.h"
 #include "container/capability.h"
 #include "container/container-private.h"
+#include "container/devices.h"
 #include "container/oom.h"
 #include "container/record.h"
 #include "container/spec.h"
@@ -237,6 +238,7 @@ Container *container_free(Container *c) {
 }
 
 int container_write_bundle(Container *c, Error *reterr_error) {
+        _cleanup_json_ json_t *devices = NULL;
         _cleanup_(snapshot_mount_done) SnapshotMount mount = {};
         _cleanup_free_ char *path = NULL, *text = NULL, *machine = NULL;
         const ContainerProcess *process = &c->work->process;
@@ -262,6 +264,11 @@ int container_write_bundle(Container *c, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
+        if (c->options.devices) {
+                r = container_devices_resolve(c->options.devices, &devices, NULL, reterr_error);
+                if (r < 0)
+                        return r;
+        }
         path = bundle_path(m->runtime_dir, c->row.ns, c->row.id);
         if (!path)
                 return -ENOMEM;
@@ -272,6 +279,7 @@ int container_write_bundle(Container *c, Error *reterr_error) {
                 .mount = &mount,
                 .bundle = path,
                 .capabilities = capabilities,
+                .devices = devices,
                 .seccomp = c->options.privileged_seccomp ? NULL : seccomp,
                 .machine = machine,
                 .stop_timeout_usec = container_stop_timeout(c),

@@ -85,6 +85,7 @@ typedef struct ContainerOptions {
         char *network;              /* "none" (default) or "host" */
         char **labels;              /* "key=value" */
         char **properties;          /* "NAME=VALUE" of unit properties */
+        char **devices;             /* as devices.h has them */
         char **cap_add, **cap_drop; /* "NET_ADMIN", "ALL" */
         bool privileged_seccomp;    /* seccomp=unconfined */
         char *stop_signal;          /* "TERM" */

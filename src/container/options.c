@@ -15,6 +15,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "container/capability.h"
+#include "container/devices.h"
 #include "container/options.h"
 #include "container/system.h"
 
@@ -39,6 +40,7 @@ void container_options_done(ContainerOptions *o) {
         free(o->network);
         strv_free(o->labels);
         strv_free(o->properties);
+        strv_free(o->devices);
         strv_free(o->cap_add);
         strv_free(o->cap_drop);
         free(o->stop_signal);
@@ -325,6 +327,9 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
         r = check_property_names(o->properties, reterr_error);
         if (r < 0)
                 return r;
+        r = container_devices_validate(o->devices, reterr_error);
+        if (r < 0)
+                return r;
         if (o->working_directory &&
             (o->working_directory[0] != '/' || strlen(o->working_directory) >= PATH_MAX ||
              !string_is_safe(o->working_directory)))
@@ -433,6 +438,7 @@ static const JsonField options_fields[] = {
         { "network", JSON_FIELD_STRING, offsetof(ContainerOptions, network) },
         { "labels", JSON_FIELD_STRV, offsetof(ContainerOptions, labels) },
         { "properties", JSON_FIELD_STRV, offsetof(ContainerOptions, properties) },
+        { "devices", JSON_FIELD_STRV, offsetof(ContainerOptions, devices) },
         { "capabilitiesAdd", JSON_FIELD_STRV, offsetof(ContainerOptions, cap_add) },
         { "capabilitiesDrop", JSON_FIELD_STRV, offsetof(ContainerOptions, cap_drop) },
         { "seccompUnconfined", JSON_FIELD_BOOL, offsetof(ContainerOptions, privileged_seccomp) },

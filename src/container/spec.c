@@ -562,6 +562,8 @@ static json_t *linux_to_json(const SpecInput *in) {
         int r;
 
         r = json_object_set_new(j, "namespaces", namespaces_to_json(in->options));
+        if (in->devices)
+                r |= json_object_set(j, "devices", in->devices);
         r |= json_object_set_new(j, "maskedPaths", strings_to_json(masked));
         r |= json_object_set_new(j, "readonlyPaths", strings_to_json(readonly));
         if (r < 0) {

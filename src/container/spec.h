@@ -3,6 +3,7 @@
 
 /* From an image's configuration and a container's options to the runtime specification's config.json. */
 
+#include "basic/json.h"
 #include "container/container.h"
 #include "container/options.h"
 #include "oci/image-config.h"
@@ -41,6 +42,7 @@ typedef struct SpecInput {
         const char *seccomp; /* name of the profile (seccomp-store.h); NULL: unconfined */
         const char *machine; /* its name there; NULL: it is none */
         uint64_t stop_timeout_usec;
+        json_t *devices;     /* members of linux.devices, or NULL; borrowed */
 } SpecInput;
 int container_spec_build(const SpecInput *in, char **ret, Error *reterr_error);
 

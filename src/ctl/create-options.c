@@ -39,6 +39,7 @@ void mount_arg_done(MountArg *m) {
 
 void create_options_done(CreateOptions *o) {
         limit_options_done(&o->limits);
+        strv_free(o->devices);
         strv_free(o->entrypoint);
         strv_free(o->environment);
         strv_free(o->file_environment);
@@ -639,6 +640,7 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
         } lists[] = {
                 { "Groups", o->groups },
                 { "Properties", o->limits.properties },
+                { "Devices", o->devices },
                 { "CapabilitiesAdd", o->cap_add },
                 { "CapabilitiesDrop", o->cap_drop },
                 { "Command", command },
@@ -742,6 +744,12 @@ const Option run_options[] = {
         { 'p', "property", "NAME=VALUE", OPTION_CUSTOM, .apply = limit_apply_property,
           .help = "Set a property of the container's unit, such as\nMemoryMax=1G, Slice=…, After=…" },
         LIMIT_OPTIONS,
+        { 0, "device", "HOST[:CONTAINER][:rwm]", OPTION_STRV, offsetof(CreateOptions, devices),
+          .help = "Make a device of the host visible and usable" },
+        { 0, "oom-score-adj", "NUMBER", OPTION_CUSTOM, .apply = limit_apply_oom_score_adj,
+          .help = "Short for -p OOMScoreAdjust=" },
+        { 0, "ulimit", "NAME=SOFT[:HARD]", OPTION_CUSTOM, .apply = limit_apply_ulimit,
+          .help = "Resource limit: nofile, nproc, core, …" },
         { 0, "cap-add", "CAPABILITY", OPTION_STRV, offsetof(CreateOptions, cap_add),
           .help = "Add a capability, or ALL" },
         { 0, "cap-drop", "CAPABILITY", OPTION_STRV, offsetof(CreateOptions, cap_drop),

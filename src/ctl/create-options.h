@@ -29,6 +29,7 @@ DECLARE_STRING_TABLE(pull_policy, PullPolicy);
 
 typedef struct CreateOptions {
         LimitOptions limits; /* the first */
+        char **devices;
         /* of moorctl */
         bool detach, interactive;
         PullPolicy pull;

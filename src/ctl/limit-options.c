@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 
@@ -9,6 +10,7 @@
 #include "ctl/limit-options.h"
 
 #define CPUS_MAX 10000.0
+#define OOM_SCORE_MAX 1000
 #define CPU_PERIOD_DEFAULT_USEC 100000U
 #define CPU_PERIOD_MIN_USEC 1000U
 #define CPU_PERIOD_MAX_USEC 1000000U
@@ -255,6 +257,40 @@ int limit_apply_device_write_iops(const char *value, void *target, Error *reterr
         int r = parse_device_rate("device-write-iops", "IOWriteIOPSMax", value, false, &s, reterr_error);
 
         return add(target, r, s, reterr_error);
+}
+
+int limit_apply_oom_score_adj(const char *value, void *target, Error *reterr_error) {
+        int n;
+
+        if (parse_int(value + (value[0] == '-'), &n) < 0 || n > OOM_SCORE_MAX)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--oom-score-adj=%s is not a number from -1000 to 1000.", value);
+        return add(target, 0, strjoin("OOMScoreAdjust=", value), reterr_error);
+}
+
+/* "nofile=1024:4096", "nofile=1024", "core=unlimited" */
+int limit_apply_ulimit(const char *value, void *target, Error *reterr_error) {
+        static const char *const names[] = { "as",     "core", "cpu",    "data",   "fsize",      "locks",
+                                             "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
+                                             "rtprio", "rttime", "sigpending", "stack", NULL };
+        const char *eq = strchr(value, '=');
+        _cleanup_free_ char *name = eq ? strndup(value, (size_t) (eq - value)) : NULL;
+        _cleanup_strv_free_ char **parts = eq ? strv_split(eq + 1, ":") : NULL;
+        size_t n = strv_length(parts);
+
+        if (!name || !strv_contains((char *const *) names, name) || n < 1 || n > 2)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--ulimit=%s is not a limit: --ulimit nofile=1024:4096", value);
+        for (char *p = name; *p; p++)
+                *p = (char) toupper((unsigned char) *p);
+        for (size_t i = 0; i < n; i++)
+                if ((streq(parts[i], "unlimited") || streq(parts[i], "-1")) &&
+                    free_and_strdup(&parts[i], "infinity") < 0)
+                        return oom(reterr_error);
+        return add(target, 0,
+                   n == 1 ? strformat("Limit%s=%s", name, parts[0])
+                          : strformat("Limit%s=%s:%s", name, parts[0], parts[1]),
+                   reterr_error);
 }
 
 /* -- what depends on each other ----------------------------------------------------------------- */

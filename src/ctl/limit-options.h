@@ -36,6 +36,10 @@ int limit_apply_device_write_bps(const char *value, void *target, Error *reterr_
 int limit_apply_device_read_iops(const char *value, void *target, Error *reterr_error);
 int limit_apply_device_write_iops(const char *value, void *target, Error *reterr_error);
 
+/* Not to be changed later. */
+int limit_apply_oom_score_adj(const char *value, void *target, Error *reterr_error);
+int limit_apply_ulimit(const char *value, void *target, Error *reterr_error);
+
 #define LIMIT_OPTION(long_name_, metavar_, apply_, help_)                                                   \
         { 0, long_name_, metavar_, OPTION_CUSTOM, .apply = apply_, .help = help_ }
 /* Entries of an option table: what can be changed later as well. */

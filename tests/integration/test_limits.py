@@ -329,3 +329,55 @@ class StatisticsTest(ContainerTestCase):
         self.wait_state("many", "exited")
         self.assertIn("exited", lib.moorctl("top", "many", check=False).stderr)
         self.assertIn("There is no container", lib.moorctl("top", "nosuch", check=False).stderr)
+
+
+class DeviceTest(ContainerTestCase):
+    """Devices of the host: a node inside, and a property of the unit that opens it."""
+
+    def test_a_device(self):
+        script = "ls -l /dev/fuse /dev/other; exec 3<>/dev/fuse && echo opened"
+        for options in (["--device=/dev/fuse", "--device=/dev/fuse:/dev/other:r"], ["--device=/dev/fuse:/dev/other:r", "--device=/dev/fuse:rw"]):
+            shown = self.sh(script, *options)
+            self.assertIn("opened", shown)
+            self.assertEqual(shown.count("10, 229"), 2)
+        self.sh("exec 3</dev/fuse && exec 3<>/dev/fuse", "--device=/dev/fuse:r", status=1)
+        self.sh("test -e /dev/fuse", status=1)
+        # Without the property a node opens nothing.
+        denied = lib.moorctl("run", "--rm", BUSYBOX, "sh", "-c", "mknod /f c 10 229; exec 3<>/f", check=False)
+        self.assertNotEqual(denied.returncode, 0)
+
+    def test_a_reload_takes_nothing_away(self):
+        self.detach("owner", "--device=/dev/fuse", command=("sh", "-c", "while sleep 0.1; do (exec 3<>/dev/fuse) || exit 9; done"))
+        for _ in range(3):
+            lib.run(["systemctl", "daemon-reload"])
+            lib.moorctl("update", "--memory=1g", "owner")
+            time.sleep(0.3)
+        self.assertEqual(self.inspect("owner")["State"], "running")
+        self.assertIn("/dev/fuse", lib.unit_properties(unit_of("owner"), "DeviceAllow")["DeviceAllow"])
+        lib.moorctl("kill", "owner")
+        self.wait_state("owner", "exited")
+        lib.moorctl("start", "owner")
+        self.assertEqual(self.wait_state("owner", "running")["State"], "running")
+
+    def test_a_directory(self):
+        os.makedirs("/dev/moored-test/below", exist_ok=True)
+        try:
+            os.mknod("/dev/moored-test/zero", 0o20600, os.makedev(1, 5))
+            os.mknod("/dev/moored-test/below/full", 0o20600, os.makedev(1, 7))
+            shown = self.sh("ls -l /dev/x /dev/x/below; head -c 3 /dev/x/zero | wc -c", "--device=/dev/moored-test:/dev/x")
+            self.assertRegex(shown, r"crw-------.* 1, +5 .* zero")
+            self.assertRegex(shown, r"crw-------.* 1, +7 .* full")
+            self.assertTrue(shown.endswith("3\n"), shown)
+        finally:
+            lib.run("rm -rf /dev/moored-test")
+
+    def test_mistakes(self):
+        self.fails("--device=/dev/nosuch", BUSYBOX, "true", text="/dev/nosuch")
+        self.fails("--device=/etc/passwd", BUSYBOX, "true", text="/etc/passwd")
+        self.fails("--device=fuse", BUSYBOX, "true", text="fuse")
+        self.fails("--device=/dev/fuse:/dev/x:rx", BUSYBOX, "true", text="/dev/fuse:/dev/x:rx")
+        self.fails("--device=/dev/fuse:relative", BUSYBOX, "true", text="relative")
+
+    def test_resource_limits(self):
+        self.assertEqual(self.sh("ulimit -n; ulimit -Hn", "--ulimit=nofile=100:200"), "100\n200\n")
+        self.assertEqual(self.sh("cat /proc/self/oom_score_adj", "--oom-score-adj=321"), "321\n")

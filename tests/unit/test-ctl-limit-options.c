@@ -78,7 +78,10 @@ static void test_values(void **state) {
 }
 
 static int parse(LimitOptions *o, const char *const *argv, Error *e) {
-        static const Option options[] = { LIMIT_OPTIONS, OPTION_END };
+        static const Option options[] = { LIMIT_OPTIONS,
+                                          LIMIT_OPTION("ulimit", "X", limit_apply_ulimit, ""),
+                                          LIMIT_OPTION("oom-score-adj", "X", limit_apply_oom_score_adj, ""),
+                                          OPTION_END };
         const OptionSet set = { options, o };
         _cleanup_free_ char **args = NULL;
         int r;
@@ -116,6 +119,13 @@ static void test_options(void **state) {
                 { { "--blkio-weight=9" }, NULL },
                 { { "--device-read-bps=/dev/a:1k", "--device-read-bps=/dev/b:2k" },
                   "IOReadBandwidthMax=/dev/a 1024 IOReadBandwidthMax=/dev/b 2048" },
+                { { "--ulimit=nofile=10:20", "--ulimit=core=unlimited", "--ulimit=nproc=5" },
+                  "LimitNOFILE=10:20 LimitCORE=infinity LimitNPROC=5" },
+                { { "--ulimit=files=3" }, NULL },
+                { { "--ulimit=nofile" }, NULL },
+                { { "--ulimit=nofile=1:2:3" }, NULL },
+                { { "--oom-score-adj=-500" }, "OOMScoreAdjust=-500" },
+                { { "--oom-score-adj=1001" }, NULL },
                 { { "--device-write-iops=/dev/a:5" }, "IOWriteIOPSMax=/dev/a 5" },
         };
 
