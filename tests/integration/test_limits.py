@@ -343,7 +343,7 @@ class DeviceTest(ContainerTestCase):
         self.sh("exec 3</dev/fuse && exec 3<>/dev/fuse", "--device=/dev/fuse:r", status=1)
         self.sh("test -e /dev/fuse", status=1)
         # Without the property a node opens nothing.
-        denied = lib.moorctl("run", "--rm", BUSYBOX, "sh", "-c", "mknod /f c 10 229; exec 3<>/f", check=False)
+        denied = lib.moorctl("run", "--rm", BUSYBOX, "sh", "-c", "mknod /f c 10 229; exec 3</f", check=False)
         self.assertNotEqual(denied.returncode, 0)
 
     def test_a_reload_takes_nothing_away(self):
