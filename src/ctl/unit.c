@@ -229,11 +229,17 @@ static int verify_by_moored(Ctl *c, const ContainerFile *f, Verify *v, Error *re
 
 static int verify_one(Ctl *c, const char *name, Verify *v, Error *reterr_error) {
         _cleanup_(container_file_done) ContainerFile f = {};
+        _cleanup_error_ Error error = ERROR_NULL;
         int r;
 
-        r = container_file_load(name, &f, reterr_error);
-        if (r < 0)
-                return r;
+        r = container_file_load(name, &f, &error);
+        if (r == -ENOMEM)
+                return error_move(reterr_error, &error);
+        if (r < 0) {
+                fprintf(stderr, "%s\n", error_message(&error));
+                v->problems++;
+                return 0;
+        }
         STRV_FOREACH(p, f.problems) {
                 fprintf(stderr, "%s\n", p);
                 v->problems++;

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """moored@.service, moored@.socket, moored-image@.service: containers as units that people write."""
 
+import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import time
 import urllib.request
 
 import lib
+import lib_store
 from lib_container import BUSYBOX, OBEDIENT, ContainerTestCase, daemon_away, events_since, last_event, topics_since, wait_traps
 
 CONTAINERS = "/etc/moored/containers"
@@ -400,7 +403,8 @@ class MistakesTest(UnitsTestCase):
         self.write("other", "Exec=\"true")
         self.assertEqual(lib.moorctl("verify", check=False).returncode, 1)
         self.assertEqual(lib.moorctl("verify", "web").returncode, 0)
-        self.assertEqual(lib.moorctl("verify", "nonexistent", check=False).returncode, 1)
+        result = lib.moorctl("verify", "nonexistent", "other", check=False)
+        self.assertEqual((result.returncode, len(result.stderr.splitlines())), (1, 2))
         with daemon_away():
             result = lib.moorctl("verify", "web", check=False)
             self.assertEqual(result.returncode, 0, result.stderr)
@@ -466,6 +470,34 @@ class RecoveryTest(UnitsTestCase):
         self.assertEqual(topics_since(event, "web"), ["container/created", "container/started", "container/exited",
                                                       "container/removed", "container/created", "container/started"])
         self.assertEqual([e["Details"]["ExitCode"] for e in events_since(event, "web") if "ExitCode" in e["Details"]], [5])
+
+    def boot(self, unit, again):
+        """As after a boot: the unit's run and all bundles are gone, and the records speak of another one."""
+
+        with daemon_away():
+            self.systemctl("kill", "--signal=KILL", "--kill-who=all", unit)
+            self.systemctl("stop", unit)
+            self.systemctl("reset-failed", unit, check=False)
+            shutil.rmtree("/run/moored/containers")
+            with contextlib.closing(sqlite3.connect(f"{lib_store.STORE}/moored.db")) as db, db:
+                db.execute("UPDATE containers SET boot_id = 'earlier', invocation_id = 'earlier'")
+            if again:
+                lib.run(["systemctl", "unmask", "--runtime", "moored.service"])
+                # It waits for moored, which it starts.
+                self.systemctl("start", unit)
+                lib.run(["systemctl", "stop", "moored.service"])
+
+    def test_boot(self):
+        unit = self.write("web", f"Exec={SLEEP}")
+        for again in (False, True):
+            self.systemctl("start", unit)
+            event = last_event()
+            self.boot(unit, again)
+            events = events_since(event, "web")
+            self.assertEqual([(e["Details"]["Result"], e["Details"]["ExitCode"]) for e in events
+                              if e["Topic"] == "container/exited"], [("reboot", -1)])
+            self.assertEqual(self.inspect("web")["State"], "running" if again else "exited")
+        self.assertEqual(self.inspect("web")["LeaderPID"], self.main_pid(unit))
 
     def test_the_start_brings_the_daemon_back(self):
         unit = self.write("web", f"Exec={SLEEP}")
