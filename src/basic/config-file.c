@@ -188,7 +188,7 @@ int config_drop_ins_read(const char *const *directories, const char *file, const
         }
 
         strv_sort(names);
-        STRV_FOREACH(name, names) {
+        STRV_FOREACH (name, names) {
                 r = read_drop_in(directories, file, name, handler);
                 if (r < 0)
                         return r;

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Containers whose unit is installed: moored@ID.service, a template's instance that its owner enables, starts and
- * stops by systemctl. Here the unit is first:
+/* Containers whose unit is installed: moored@ID.service, a template's instance that its owner enables,
+ * starts and stops by systemctl. Here the unit is first:
  *
- *   start job ─▶ ExecStartPre=moorctl unit prepare ID ─▶ CreateContainer(Unit=…): record, snapshot, bundle; from
- *   then on the unit is followed ─▶ ExecStart=mooring launch BUNDLE ─▶ as any other
+ *   start job ─▶ ExecStartPre=moorctl unit prepare ID ─▶ CreateContainer(Unit=…): record, snapshot,
+ *   bundle; from then on the unit is followed ─▶ ExecStart=mooring launch BUNDLE ─▶ as any other
  *
- * Each run is a container of its own, made from what the file says by then; the one of the last run stays, with
- * its exit code, until the next. Whether the unit is kept, started again or looked at is not moored's business: it
- * is never released. Container.Start() is StartUnit, Container.Stop() StopUnit.
+ * Each run is a container of its own, made from what the file says by then; the one of the last run stays,
+ * with its exit code, until the next. Whether the unit is kept, started again or looked at is not moored's
+ * business: it is never released. Container.Start() is StartUnit, Container.Stop() StopUnit.
  *
- * Limits that the file has are set at the unit, until the host is booted again. As PID 1 would keep those that are
- * no longer in the file, what the unit had before is kept, and given back to it. */
+ * Limits that the file has are set at the unit, until the host is booted again. As PID 1 would keep those
+ * that are no longer in the file, what the unit had before is kept, and given back to it. */
 
 #include "basic/string-util.h"
 #include "basic/strv.h"
@@ -31,24 +31,28 @@ int container_check_unit(const char *ns, const char *id, const ContainerOptions 
                                  "Unit: containers of units are in namespace \"" TEMPLATE_NAMESPACE "\".");
         if (!streq(o->unit, unit))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Unit: the unit of container \"%s\" is %s, not \"%.300s\".", strempty(id), unit,
-                                 o->unit);
+                                 "Unit: the unit of container \"%s\" is %s, not \"%.300s\".", strempty(id),
+                                 unit, o->unit);
         if (o->auto_remove)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "AutoRemove: a unit's container stays until the unit's next start.");
         if (o->restart && !streq(o->restart, "no"))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Restart: when a unit is started again is said in a drop-in of %s, by Restart=.", unit);
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "Restart: when a unit is started again is said in a drop-in of %s, by Restart=.",
+                                unit);
         if (o->log && !streq(o->log, "journal"))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Log: where a unit's output goes is said in a drop-in of %s, by StandardOutput=.", unit);
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "Log: where a unit's output goes is said in a drop-in of %s, by StandardOutput=.",
+                                unit);
         STRV_FOREACH(p, o->properties) {
                 const Limit *l = limit_find(p);
 
                 if (!l || limit_is_list(l))
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "Properties: %.*s= is said in a drop-in of %s.", (int) strcspn(p, "="), p,
-                                         unit);
+                                         "Properties: %.*s= is said in a drop-in of %s.",
+                                         (int) strcspn(p, "="), p, unit);
         }
         return 0;
 }
@@ -183,7 +187,8 @@ static int record_options(Container *c, Error *reterr_error) {
                 r = container_write_record(c);
         if (r < 0) {
                 c->row.options = TAKE_PTR(old);
-                return error_set_errno(reterr_error, r, "Failed to record the limits of container %s: %m", c->row.id);
+                return error_set_errno(reterr_error, r, "Failed to record the limits of container %s: %m",
+                                       c->row.id);
         }
         (void) TAKE_PTR(text);
         return 0;
@@ -209,8 +214,11 @@ static int set_limits(Container *c, char *const *now, LimitsCall *k, Error *rete
         r = record_options(c, reterr_error);
         if (r < 0)
                 return r;
-        r = m->backend ? m->backend->update(m->backend_userdata, c->unit, changes, on_limits_set, k) : -ENOTCONN;
-        return r < 0 ? error_set_errno(reterr_error, r, "Failed to ask systemd to change unit %s: %m", c->unit) : 0;
+        r = m->backend ? m->backend->update(m->backend_userdata, c->unit, changes, on_limits_set, k)
+                       : -ENOTCONN;
+        return r < 0 ? error_set_errno(reterr_error, r, "Failed to ask systemd to change unit %s: %m",
+                                       c->unit)
+                     : 0;
 }
 
 static void on_limits_known(int r, char *const *limits, void *userdata) {
@@ -235,17 +243,19 @@ int container_apply_unit_limits(Container *c, ContainerFunc func, void *userdata
         ContainerManager *m = c->manager;
         int r;
 
-        if (!c->options.unit || (strv_length(c->options.properties) == 0 && strv_length(c->options.unit_limits) == 0))
+        if (!c->options.unit ||
+            (strv_length(c->options.properties) == 0 && strv_length(c->options.unit_limits) == 0))
                 return 0;
         k = calloc(1, sizeof(*k));
         if (!k)
                 return -ENOMEM;
-        *k = (LimitsCall) { .manager = m, .unit = strdup(c->unit), .func = func, .userdata = userdata };
+        *k = (LimitsCall){ .manager = m, .unit = strdup(c->unit), .func = func, .userdata = userdata };
         if (!k->unit)
                 return -ENOMEM;
         r = m->backend ? m->backend->limits(m->backend_userdata, c->unit, on_limits_known, k) : -ENOTCONN;
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to ask systemd for the limits of unit %s: %m", c->unit);
+                return error_set_errno(reterr_error, r,
+                                       "Failed to ask systemd for the limits of unit %s: %m", c->unit);
 
         (void) TAKE_PTR(k);
         return 1;

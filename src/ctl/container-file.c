@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Assignments are collected first, as a later one may take an earlier one back; then each is applied as if it
- * were an option of `moorctl run`: a key is a name for an option, so that both say the same and accept the same. */
+/* Assignments are collected first, as a later one may take an earlier one back; then each is applied as if
+ * it were an option of `moorctl run`: a key is a name for an option, so that both say the same and accept
+ * the same. */
 
 #include "ctl/container-file.h"
 
@@ -89,7 +90,7 @@ void container_file_done(ContainerFile *f) {
         strv_free(f->problems);
         strv_free(f->words);
         create_options_done(&f->options);
-        *f = (ContainerFile) {};
+        *f = (ContainerFile){};
 }
 
 /* -- reading -- */
@@ -108,8 +109,8 @@ static int on_assignment(ContainerFile *f, const ConfigLine *l) {
                 return 0; /* the section's line is the problem */
         e.key = key_find(l->key);
         if (!e.key)
-                return strv_extendf(&f->problems, "%s:%u: There is no key %s= in section [" SECTION "].", l->file,
-                                    l->number, l->key);
+                return strv_extendf(&f->problems, "%s:%u: There is no key %s= in section [" SECTION "].",
+                                    l->file, l->number, l->key);
         if (f->n_entries >= ENTRIES_MAX)
                 return strv_extendf(&f->problems, "%s:%u: These are more than %u lines.", l->file, l->number,
                                     ENTRIES_MAX);
@@ -131,15 +132,16 @@ static int on_line(const ConfigLine *l, void *userdata) {
                 if (streq(l->section, SECTION))
                         return 0;
                 return strv_extendf(&f->problems,
-                                    "%s:%u: There is only a section [" SECTION "], not [%s]; what is for the unit "
+                                    "%s:%u: There is only a section [" SECTION
+                                    "], not [%s]; what is for the unit "
                                     "belongs into a drop-in of it: systemctl edit moored@%s.service",
                                     l->file, l->number, l->section, f->name);
         }
         if (l->type == CONFIG_LINE_ASSIGNMENT && l->section)
                 return on_assignment(f, l);
-        return strv_extendf(&f->problems, "%s:%u: \"%.100s\" is %s.", l->file, l->number,
-                            l->key ?: l->value,
-                            l->key ? "before the section [" SECTION "]" : "neither a section nor an assignment");
+        return strv_extendf(&f->problems, "%s:%u: \"%.100s\" is %s.", l->file, l->number, l->key ?: l->value,
+                            l->key ? "before the section [" SECTION "]"
+                                   : "neither a section nor an assignment");
 }
 
 static int on_unreadable(const char *path, int error, void *userdata) {
@@ -185,7 +187,8 @@ static int split_words(const char *value, char ***ret, Error *reterr_error) {
 
 static int apply_option(ContainerFile *f, const Key *k, const char *value, Error *reterr_error) {
         if (k->absolute && value[0] != '/')
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is not an absolute path.", value);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%s\" is not an absolute path.",
+                                 value);
         if (streq(k->name, "Environment") && !strchr(value, '='))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "\"%s\" is not of the form NAME=VALUE.", value);
@@ -211,7 +214,8 @@ static int apply_user(ContainerFile *f, const ContainerFileEntry *e, Error *rete
         const ContainerFileEntry *user = entry_find(f, "User"), *group = entry_find(f, "Group");
 
         if (!user)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "There is no User= to go with it.");
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "There is no User= to go with it.");
         if (group && strchr(user->value, ':'))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument", "User=%s names a group already.",
                                  user->value);
@@ -227,10 +231,12 @@ static int apply_notify(ContainerFile *f, const ContainerFileEntry *e, Error *re
         int b = streq(e->value, "healthy") ? 1 : parse_boolean(e->value);
 
         if (b < 0)
-                return error_set(reterr_error, b, "InvalidArgument", "\"%s\" is neither yes nor no nor healthy.",
-                                 e->value);
+                return error_set(reterr_error, b, "InvalidArgument",
+                                 "\"%s\" is neither yes nor no nor healthy.", e->value);
         return option_apply_by_name(run_options, "sdnotify",
-                                    streq(e->value, "healthy") ? "healthy" : b ? "container" : "started",
+                                    streq(e->value, "healthy") ? "healthy"
+                                    : b                        ? "container"
+                                                               : "started",
                                     &f->options, reterr_error);
 }
 
@@ -247,8 +253,8 @@ static int apply_special(ContainerFile *f, const ContainerFileEntry *e, Error *r
                 s = strjoin("seccomp=", e->value);
                 if (!s || strv_extend(&f->words, s) < 0)
                         return oom(reterr_error);
-                return option_apply_by_name(run_options, "security-opt",
-                                            f->words[strv_length(f->words) - 1], &f->options, reterr_error);
+                return option_apply_by_name(run_options, "security-opt", f->words[strv_length(f->words) - 1],
+                                            &f->options, reterr_error);
         }
         if (streq(e->key->name, "Notify"))
                 return apply_notify(f, e, reterr_error);
@@ -259,7 +265,8 @@ static int apply_flag(ContainerFile *f, const ContainerFileEntry *e, Error *rete
         int b = parse_boolean(e->value);
 
         if (b < 0)
-                return error_set(reterr_error, b, "InvalidArgument", "\"%s\" is neither yes nor no.", e->value);
+                return error_set(reterr_error, b, "InvalidArgument", "\"%s\" is neither yes nor no.",
+                                 e->value);
         return b ? option_apply_by_name(run_options, e->key->option, NULL, &f->options, reterr_error) : 0;
 }
 
@@ -282,7 +289,8 @@ static int apply_all(ContainerFile *f) {
                 _cleanup_error_ Error error = ERROR_NULL;
                 int r;
 
-                if (is_taken_back(f, i) || ((e->key->kind == KEY_VALUE || e->key->kind == KEY_FLAG) && !is_last(f, i)))
+                if (is_taken_back(f, i) ||
+                    ((e->key->kind == KEY_VALUE || e->key->kind == KEY_FLAG) && !is_last(f, i)))
                         continue;
                 r = apply_entry(f, e, &error);
                 if (r == -ENOMEM)
@@ -334,8 +342,8 @@ int container_file_load(const char *name_or_path, ContainerFile *ret, Error *ret
         int r;
 
         if (!path && !filename_is_valid(name_or_path))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "\"%.100s\" is not a container's name.",
-                                 name_or_path);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "\"%.100s\" is not a container's name.", name_or_path);
         r = path ? load_by_path(&f, name_or_path) : load_by_name(&f, name_or_path);
         if (r == -ENOENT && path)
                 return error_set(reterr_error, r, "NoSuchFile", "There is no file %s.", name_or_path);
@@ -346,7 +354,7 @@ int container_file_load(const char *name_or_path, ContainerFile *ret, Error *ret
                 return oom(reterr_error);
 
         *ret = f;
-        f = (ContainerFile) {};
+        f = (ContainerFile){};
         return 0;
 }
 
@@ -389,7 +397,8 @@ int container_file_list(char ***ret, Error *reterr_error) {
                 int r = list_directory(*d, &names);
 
                 if (r < 0)
-                        return error_set(reterr_error, r, "Failed", "%s cannot be read: %s", *d, strerror(-r));
+                        return error_set(reterr_error, r, "Failed", "%s cannot be read: %s", *d,
+                                         strerror(-r));
         }
         strv_sort(names);
         *ret = TAKE_PTR(names);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What units run: `unit pull` is moored-image@.service, `unit prepare` the ExecStartPre= of moored@.service. Both
- * read the container's file, so that a changed one counts at the next start; moored itself is told the options
- * only. What is wrong goes to the journal and, as "Name: sentence", to the unit's status text, where systemctl shows
- * it and moored finds it. `verify` says it beforehand. */
+/* What units run: `unit pull` is moored-image@.service, `unit prepare` the ExecStartPre= of moored@.service.
+ * Both read the container's file, so that a changed one counts at the next start; moored itself is told the
+ * options only. What is wrong goes to the journal and, as "Name: sentence", to the unit's status text, where
+ * systemctl shows it and moored finds it. `verify` says it beforehand. */
 
 #include <inttypes.h>
 #include <limits.h>
@@ -186,10 +186,9 @@ const Verb verb_unit = {
         .group = VERB_GROUP_SYSTEM,
         .arguments = "pull|prepare NAME",
         .summary = "Do a step of starting moored@NAME.service",
-        .description =
-                "For units, not for people, who say: systemctl start moored@NAME.service\n\n"
-                "pull pulls the image that the container's file names, if it is not here (Pull=);\n"
-                "prepare makes the container. See moored.container(5).\n",
+        .description = "For units, not for people, who say: systemctl start moored@NAME.service\n\n"
+                       "pull pulls the image that the container's file names, if it is not here (Pull=);\n"
+                       "prepare makes the container. See moored.container(5).\n",
         .min_args = 2,
         .max_args = 2,
         .run = unit_main,
@@ -210,8 +209,8 @@ static int verify_by_moored(Ctl *c, const ContainerFile *f, Verify *v, Error *re
 
         r = ctl_connect(c, &error);
         if (r >= 0)
-                r = new_create_call(c, "CheckContainer", f->name, f->image, &f->options, f->command, no_fds, &m,
-                                    &error);
+                r = new_create_call(c, "CheckContainer", f->name, f->image, &f->options, f->command, no_fds,
+                                    &m, &error);
         if (r >= 0)
                 r = ctl_call_message(c, m, NULL, &error);
         if (r >= 0)
@@ -268,7 +267,8 @@ static int verify_main(Ctl *c, char **argv, Error *reterr_error) {
                         return r;
         }
         if (v.offline && !c->quiet)
-                fprintf(stderr, "moored does not run, so that only the files themselves could be looked at.\n");
+                fprintf(stderr,
+                        "moored does not run, so that only the files themselves could be looked at.\n");
         return v.problems > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -277,13 +277,13 @@ const Verb verb_verify = {
         .group = VERB_GROUP_SYSTEM,
         .arguments = "[NAME|FILE…]",
         .summary = "Look for mistakes in files of moored@.service's containers",
-        .description =
-                "Prints what is wrong in " MOORED_CONF_DIR "/containers/NAME.conf and its drop-ins, with file and\n"
-                "line, and fails if anything is; without an argument, in all of them. A FILE has a slash in its\n"
-                "name. What is wrong with a unit's own drop-ins says: systemd-analyze verify moored@NAME.service\n\n"
-                "Examples:\n"
-                "  moorctl verify web\n"
-                "  moorctl verify ./web.conf\n",
+        .description = "Prints what is wrong in " MOORED_CONF_DIR
+                       "/containers/NAME.conf and its drop-ins, with file and\n"
+                       "line, and fails if anything is; without an argument, in all of them. A FILE has a slash in its\n"
+                       "name. What is wrong with a unit's own drop-ins says: systemd-analyze verify moored@NAME.service\n\n"
+                       "Examples:\n"
+                       "  moorctl verify web\n"
+                       "  moorctl verify ./web.conf\n",
         .max_args = UINT_MAX,
         .run = verify_main,
 };

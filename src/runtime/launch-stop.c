@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A transient unit has the container's own signal and time as KillSignal= and TimeoutStopSec=. A unit that is
- * installed has not, as they come from a file and an image that PID 1 does not read: so its ExecStop= does what
- * PID 1 would do; what is still there afterwards, PID 1 kills. */
+/* A transient unit has the container's own signal and time as KillSignal= and TimeoutStopSec=. A unit that
+ * is installed has not, as they come from a file and an image that PID 1 does not read: so its ExecStop=
+ * does what PID 1 would do; what is still there afterwards, PID 1 kills. */
 
 #include <inttypes.h>
 #include <poll.h>
@@ -19,7 +19,8 @@
 #include "runtime/prepare.h"
 #include "runtime/spec.h"
 
-/* PID 1 is asked for this much more time, again and again, as a container's own may be longer than the unit's. */
+/* PID 1 is asked for this much more time, again and again, as a container's own may be longer than the
+ * unit's. */
 #define EXTEND_USEC (30 * USEC_PER_SEC)
 #define EXTEND_EVERY_USEC (10 * USEC_PER_SEC)
 
@@ -34,7 +35,8 @@ static int read_stop(const char *bundle, int *ret_signal, uint64_t *ret_timeout_
         stop = runtime_spec_annotation(p.spec, ANNOTATION_STOP);
         if (!stop || sscanf(stop, "%i %" SCNu64, ret_signal, ret_timeout_usec) != 2)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "The bundle \"%s\" does not say how its container is to be stopped.", bundle);
+                                 "The bundle \"%s\" does not say how its container is to be stopped.",
+                                 bundle);
         return 0;
 }
 
