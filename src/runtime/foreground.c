@@ -202,15 +202,24 @@ static void forget_code(void) {
                 (void) madvise((void *) begin, end - begin, MADV_DONTNEED);
 }
 
-static int exit_code(int code, int status) {
+int foreground_exit_code(int code, int status) {
         return code == CLD_EXITED ? status : 128 + status;
 }
 
 int foreground_wait(Foreground *f, pid_t pid, int *ret_code, Error *reterr_error) {
+        int code, status, r;
+
+        r = foreground_wait_end(f, pid, &code, &status, reterr_error);
+        if (r >= 0)
+                *ret_code = foreground_exit_code(code, status);
+        return r;
+}
+
+int foreground_wait_end(Foreground *f, pid_t pid, int *ret_code, int *ret_status, Error *reterr_error) {
         Flow in = { .from = f->master >= 0 ? STDIN_FILENO : -EBADF, .to = f->master };
         Flow out = { .from = f->master, .to = STDOUT_FILENO };
         _cleanup_close_ int pidfd = pidfd_open_(pid);
-        int code, status, r, timeout = SETTLE_MSEC;
+        int r, timeout = SETTLE_MSEC;
 
         if (pidfd < 0)
                 return error_set_errno(reterr_error, pidfd, "Cannot watch process %d: %m", pid);
@@ -246,11 +255,10 @@ int foreground_wait(Foreground *f, pid_t pid, int *ret_code, Error *reterr_error
                 if (fds[POLL_PROCESS].revents == 0)
                         continue;
 
-                r = pidfd_reap(pidfd, &code, &status);
+                r = pidfd_reap(pidfd, ret_code, ret_status);
                 if (r < 0)
                         return error_set_errno(reterr_error, r, "Cannot wait for process %d: %m", pid);
                 drain(&out);
-                *ret_code = exit_code(code, status);
                 return 0;
         }
 }

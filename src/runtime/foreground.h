@@ -31,5 +31,8 @@ int foreground_wait_readable(const Foreground *f, int fd, Error *reterr_error);
 int foreground_show(Foreground *f, int master, Error *reterr_error);
 /* Until the child pid has ended: its exit code, 128 + n for signal n. */
 int foreground_wait(Foreground *f, pid_t pid, int *ret_code, Error *reterr_error);
+/* The same, told as waitid(2) does. */
+int foreground_wait_end(Foreground *f, pid_t pid, int *ret_code, int *ret_status, Error *reterr_error);
+int foreground_exit_code(int code, int status);
 /* Restores the caller's terminal. */
 void foreground_done(Foreground *f);

@@ -28,6 +28,7 @@
 #include "runtime/journal-stream.h"
 #include "runtime/launch-system.h"
 #include "runtime/launch.h"
+#include "runtime/launch-private.h"
 #include "runtime/notify.h"
 #include "runtime/plan-prepare.h"
 #include "runtime/preserve.h"
@@ -64,7 +65,8 @@ static int check_supported(const Prepared *p, Error *reterr_error) {
         return 0;
 }
 
-static int start_init(Prepared *p, const PreservedFds *preserved, pid_t *ret_pid, int *ret_sock, Error *reterr_error) {
+static int start_init(Prepared *p, const PreservedFds *preserved, bool sibling, pid_t *ret_pid, int *ret_sock,
+                      Error *reterr_error) {
         _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF };
         _cleanup_close_ int pid_fd = -EBADF;
         pid_t pid;
@@ -76,7 +78,7 @@ static int start_init(Prepared *p, const PreservedFds *preserved, pid_t *ret_pid
         r = plan_prepare(p->plan, reterr_error);
         if (r < 0)
                 return r;
-        p->clone.sibling = true;
+        p->clone.sibling = sibling;
         pid_fd = clone_take_pid_namespace(&p->clone);
         pid = clone_process(&p->clone, reterr_error);
         if (pid < 0)
@@ -93,6 +95,7 @@ static int start_init(Prepared *p, const PreservedFds *preserved, pid_t *ret_pid
                         .report_fd = -EBADF,
                         .listener_sock = -EBADF,
                         .preserved = preserved->n > 0 ? preserved : NULL,
+                        .tied = !sibling,
                         .sock = pair[1],
                 };
 
@@ -129,13 +132,14 @@ int launch_announce(pid_t pid, bool ready, bool healthy, const char *notes, Erro
         return 0;
 }
 
-static int launch_run(Prepared *p, const char *bundle, bool record, Error *reterr_error) {
-        _cleanup_(system_launch_done) SystemLaunch system = SYSTEM_LAUNCH_NULL;
-        _cleanup_close_ int sock = -EBADF, fd = -EBADF;
+void launched_done(Launched *l) {
+        l->sock = safe_close(l->sock);
+        l->fd = safe_close(l->fd);
+}
+
+int launch_init(Prepared *p, const char *bundle, bool sibling, Launched *l, Error *reterr_error) {
         PreservedFds preserved;
-        InitMessage m;
-        pid_t pid = 0;
-        int r, waits;
+        int r;
 
         r = preserved_fds_find(&preserved, 0, reterr_error); /* of a socket unit */
         if (r < 0)
@@ -152,32 +156,42 @@ static int launch_run(Prepared *p, const char *bundle, bool record, Error *reter
         r = prepare_plan(p, bundle, reterr_error);
         if (r < 0)
                 return r;
-        r = start_init(p, &preserved, &pid, &sock, reterr_error);
+        r = start_init(p, &preserved, sibling, &l->pid, &l->sock, reterr_error);
         if (r < 0)
                 return r;
-        r = init_receive(sock, &m, &fd, reterr_error);
-        if (r >= 0 && m.type == INIT_MESSAGE_MOVED) {
-                const InitConfigured configured = { .pid = pid = m.code };
+        r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
+        if (r >= 0 && l->message.type == INIT_MESSAGE_MOVED) {
+                const InitConfigured configured = { .pid = l->pid = l->message.code };
 
-                if (send(sock, &configured, sizeof(configured), MSG_NOSIGNAL) != sizeof(configured))
+                if (send(l->sock, &configured, sizeof(configured), MSG_NOSIGNAL) != sizeof(configured))
                         return error_set_errno(reterr_error, -errno, "Cannot speak to the container's process: %m");
-                r = init_receive(sock, &m, &fd, reterr_error);
+                r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
         }
+        return r;
+}
+
+static int launch_run(Prepared *p, const char *bundle, bool record, Error *reterr_error) {
+        _cleanup_(system_launch_done) SystemLaunch system = SYSTEM_LAUNCH_NULL;
+        _cleanup_(launched_done) Launched l = LAUNCHED_NULL;
+        int r, waits;
+
+        r = launch_init(p, bundle, true, &l, reterr_error);
         if (r < 0)
                 return r;
-        waits = system_launch_begin(p->spec, bundle, pid, &system, reterr_error);
+        waits = system_launch_begin(p->spec, bundle, l.pid, &system, reterr_error);
         if (waits < 0)
                 return waits;
-        r = launch_announce(pid, !waits, streq_ptr(runtime_spec_annotation(p->spec, ANNOTATION_READY), "healthy"),
-                     m.text, reterr_error);
+        r = launch_announce(l.pid, !waits,
+                            streq_ptr(runtime_spec_annotation(p->spec, ANNOTATION_READY), "healthy"),
+                            l.message.text, reterr_error);
         if (r < 0)
                 return r;
         if (record) {
-                r = record_start(bundle, pid, reterr_error);
+                r = record_start(bundle, l.pid, reterr_error);
                 if (r < 0)
                         return r;
         }
-        r = init_continue(sock, reterr_error);
+        r = init_continue(l.sock, reterr_error);
         return r < 0 || !waits ? r : system_launch_wait(&system, reterr_error);
 }
 

@@ -16,6 +16,10 @@ int launch(char *argv[], const char *bundle, bool record);
  * waits until it has ended or its time is up. Returns the exit code. */
 int launch_stop(const char *bundle);
 
+/* `mooring launch-scope BUNDLE`: the container as a child of this process, which is in the container's scope. Its
+ * start and its end are written down in the bundle. Returns its exit code, or as above. */
+int launch_scope(char *argv[], const char *bundle);
+
 /* `mooring launch-exec FILE`: the same for a process that joins a container; FILE is what join.h says. */
 int launch_exec(char *argv[], const char *path);
 

@@ -249,6 +249,8 @@ int main(int argc, char *argv[]) {
                 }
                 return launch(argv, argv[2 + record], record);
         }
+        if (argc == 3 && streq(argv[1], "launch-scope"))
+                return launch_scope(argv, argv[2]);
         if (argc == 3 && streq(argv[1], "stop"))
                 return launch_stop(argv[2]);
         /* … and out. */

@@ -44,6 +44,16 @@ int record_start(const char *bundle, pid_t pid, Error *reterr_error) {
         return append(bundle, &record, reterr_error);
 }
 
+int record_end(const char *bundle, int code, int status, Error *reterr_error) {
+        RunRecord record = { .type = RUN_EXIT, .code = code, .status = status };
+        const char *result = code == CLD_EXITED   ? (status == 0 ? "success" : "exit-code")
+                             : code == CLD_DUMPED ? "core-dump"
+                                                  : "signal";
+
+        (void) set_string(record.result, sizeof(record.result), result);
+        return append(bundle, &record, reterr_error);
+}
+
 static void take_exit(RunRecord *record) {
         const char *code = strempty(getenv("EXIT_CODE")), *status = strempty(getenv("EXIT_STATUS"));
         uint32_t exit_status;

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Shared by launch.c and launch-scope.c only. */
+
+#include "runtime/init.h"
+#include "runtime/prepare.h"
+
+typedef struct Launched {
+        pid_t pid;           /* the container's first process */
+        int sock;            /* to it */
+        InitMessage message; /* what it has said last: nothing wrong */
+        int fd;              /* that came with it */
+} Launched;
+
+#define LAUNCHED_NULL                                                                                       \
+        (Launched) {                                                                                        \
+                .sock = -EBADF, .fd = -EBADF                                                                \
+        }
+
+void launched_done(Launched *l);
+
+/* From the bundle to a process that waits to be let go on. sibling: a child of this process's parent; else a child
+ * of this one, that ends with it. */
+int launch_init(Prepared *p, const char *bundle, bool sibling, Launched *ret, Error *reterr_error);
