@@ -194,6 +194,43 @@ static int method_list_processes(sd_bus_message *m, void *userdata, sd_bus_error
         return 1;
 }
 
+static void on_scope_started(Container *c, const Error *error, void *userdata) {
+        _cleanup_(bus_call_freep) BusCall *call = userdata;
+        _cleanup_free_ char *bundle = c && !error ? container_bundle_path(c) : NULL;
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        if (!error && !bundle) {
+                (void) error_set(&e, -ENOENT, "NoSuchContainer", "The container is gone.");
+                error = &e;
+        }
+        if (error)
+                (void) bus_error_reply(call->message, error);
+        else
+                (void) sd_bus_reply_method_return(call->message, "ss", bundle,
+                                                  strempty(container_scope_invocation(c)));
+}
+
+/* The caller says which process is moved: for root alone, as there is no rule. */
+static int method_start_scope(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
+        _cleanup_error_ Error error = ERROR_NULL;
+        uint32_t pid;
+        int r;
+
+        if (!call)
+                return -ENOMEM;
+        r = sd_bus_message_read(m, "u", &pid);
+        if (r < 0) {
+                bus_call_free(call);
+                return r;
+        }
+        if (container_start_scope(userdata, pid, on_scope_started, call, &error) < 0) {
+                bus_call_free(call);
+                return bus_error_set(ret_error, &error);
+        }
+        return 1;
+}
+
 static void on_health_checked(Container *c, int exit_code, const char *output, const Error *error,
                               void *userdata) {
         _cleanup_(bus_call_freep) BusCall *call = userdata;
@@ -423,6 +460,9 @@ static const sd_bus_vtable container_vtable[] = {
                                 bus_container_method_get_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(us)", processes),
                                 method_list_processes, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("StartScope", SD_BUS_ARGS("u", pid),
+                                SD_BUS_RESULT("s", bundle, "s", invocation_id), method_start_scope,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("RunHealthCheck", SD_BUS_NO_ARGS,
                                 SD_BUS_RESULT("i", exit_code, "s", output), method_run_health_check,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

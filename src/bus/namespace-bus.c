@@ -155,6 +155,7 @@ static int parse_health_check(sd_bus_message *m, const BusOption *o, void *targe
         CONTAINER_OPTION("Log", "s", bus_option_string, log),                                 \
         CONTAINER_OPTION("Machine", "b", bus_option_bool, machine),                           \
         CONTAINER_OPTION("Systemd", "s", bus_option_string, systemd),                         \
+        CONTAINER_OPTION("Scope", "b", bus_option_bool, scope),                               \
         CONTAINER_OPTION("HealthCheck", "a{sv}", parse_health_check, health),                 \
         CONTAINER_OPTION("ReadyWhenHealthy", "b", bus_option_bool, ready_when_healthy),       \
         CONTAINER_OPTION("Notify", "b", bus_option_bool, notify)

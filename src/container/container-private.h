@@ -75,6 +75,9 @@ typedef struct ContainerWork {
         bool released;   /* the ended unit was given back */
         bool confirming; /* PID 1 has been asked whether it really has ended */
         sd_event_source *stop_timer, *remove_source;
+        uint32_t scope_pid;           /* to be moved into the scope; 0: nobody has said so */
+        char *scope_invocation;       /* of the scope that has been made */
+        sd_event_source *scope_watch; /* of the bundle's log */
         ContainerHealth *health; /* NULL as long as nobody wanted to know */
         int watch;               /* inotify's descriptor of its control group; -1: none */
         bool changed_memory, changed_frozen; /* what it says */
@@ -152,10 +155,16 @@ int container_thaw_for_stop(Container *c, Error *reterr_error);
 static inline bool container_repeats(const Container *c) {
         return c->restart.policy != RESTART_NO;
 }
+/* Its starts and ends are written into the bundle. */
+static inline bool container_logs_runs(const Container *c) {
+        return container_repeats(c) || c->options.scope;
+}
 /* A start that somebody asked for is about to follow. */
 void container_begin_runs(Container *c);
 /* Takes over what launcher and record-exit have written since. invocation: is it among what they wrote? */
 bool container_take_runs(Container *c, const char *invocation);
+/* The process of the run that the row speaks of, as they wrote; 0: they did not. */
+uint32_t container_run_pid(const Container *c);
 /* PID 1 says that it runs, and no line is there yet. */
 void container_add_run(Container *c, const UnitStatus *u);
 /* PID 1 is about to start it again: once too often? */
@@ -188,6 +197,15 @@ typedef enum UnitPhase {
 /* How a unit ended that PID 1 has forgotten, as far as somebody wrote that down. */
 bool unit_last_words(ContainerManager *m, const char *unit, const char *boot_id, const char *invocation_id,
                      UnitStatus *ret);
+
+/* container-scope.c */
+int container_check_scope(const ContainerOptions *o, Error *reterr_error);
+int container_check_scope_start(const Container *c, Error *reterr_error);
+/* The scope is there, and the caller's process in it. */
+void container_scope_started(Container *c, const UnitStatus *status);
+void container_scope_changed(Container *c, const UnitStatus *u, UnitPhase phase);
+int container_scope_kill(Container *c, int signo);
+void container_scope_done(Container *c);
 
 /* exec.c */
 /* At start, behind the containers'. */

@@ -191,6 +191,7 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
         u.description = strjoin("Container ", c->row.id, " (", c->row.image, ")");
         u.slice = container_slice(c);
         u.syslog_identifier = strdup(c->row.id);
+        u.scope_pid = c->work->scope_pid;
         if (free_and_strdup(&u.log, c->options.log) < 0)
                 return -ENOMEM;
         if (!u.name || !u.description || !u.slice || !u.syslog_identifier)
@@ -264,6 +265,7 @@ void container_start_failed(Container *c, const Error *error) {
         c->work->stop_requested = c->work->restart = false;
         c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
         stdio_close(&c->work->stdio);
+        container_scope_done(c);
         c->leader_pid = 0;
         container_release_unit(c);
 
@@ -309,7 +311,10 @@ static void on_started(int r, const UnitStatus *status, const Error *error, void
                 return;
         }
 
-        container_started(c, status);
+        if (c->options.scope)
+                container_scope_started(c, status);
+        else
+                container_started(c, status);
         container_answer(c, WAITER_START, NULL);
 }
 
@@ -452,7 +457,7 @@ static int check_startable(Container *c, Error *reterr_error) {
         if ((c->state != CONTAINER_CREATED && c->state != CONTAINER_EXITED) || c->work->start_pending)
                 return error_set(reterr_error, -EALREADY, "AlreadyRunning", "Container %s is %s already.",
                                  c->row.id, container_state_to_string(c->state));
-        return 0;
+        return container_check_scope_start(c, reterr_error);
 }
 
 int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc func, void *userdata,
@@ -601,6 +606,17 @@ static int send_signal(Container *c, const char *whom, int signo, const KillCall
         if (!k->unit)
                 return -ENOMEM;
 
+        if (c->options.scope && signo > 0 && c->leader_pid > 0 && (signo == SIGKILL || streq_ptr(whom, "main"))) {
+                _cleanup_error_ Error error = ERROR_NULL;
+
+                r = container_scope_kill(c, signo);
+                if (r < 0)
+                        (void) error_set_errno(&error, r, "The process of container %s cannot be signaled: %m",
+                                               c->row.id);
+                on_killed(r, &error, TAKE_PTR(k));
+                return 0;
+        }
+
         if (!m->backend)
                 r = -ENOTCONN;
         else if (signo == 0)
@@ -677,7 +693,8 @@ static int stop_starting(Container *c, uint64_t timeout_usec, Error *reterr_erro
         const KillCall call = { .stop = true };
         int r;
 
-        if (c->work->start_waits || !container_is_system(&c->options, c->work->process.args))
+        if (c->work->start_waits ||
+            (!container_is_system(&c->options, c->work->process.args) && !c->work->process.ready_when_healthy))
                 return 0;
         r = send_signal(c, NULL, 0, &call, reterr_error);
         if (r < 0)
@@ -720,6 +737,9 @@ int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void
 int container_restart(Container *c, ContainerFunc func, void *userdata, Error *reterr_error) {
         int r;
 
+        r = container_check_scope_start(c, reterr_error);
+        if (r < 0)
+                return r;
         if ((c->state != CONTAINER_RUNNING && c->state != CONTAINER_PAUSED && c->state != CONTAINER_RESTARTING) ||
             c->work->remove)
                 return container_start(c, NULL, func, userdata, reterr_error);

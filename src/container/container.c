@@ -148,7 +148,9 @@ int container_new(ContainerManager *m, const ContainerRow *row, const ContainerO
                 return -ENOMEM;
         c->work->stdio = CONTAINER_STDIO_NULL;
         c->work->watch = -1;
-        c->unit = options->unit ? strdup(options->unit) : container_unit_name(row->ns, row->id);
+        c->unit = options->unit     ? strdup(options->unit)
+                  : options->scope ? container_scope_name(row->ns, row->id)
+                                   : container_unit_name(row->ns, row->id);
         c->command = strv_copy(process->args);
         if (!c->unit || !c->command)
                 return -ENOMEM;
@@ -224,6 +226,7 @@ Container *container_free(Container *c) {
                 sd_event_source_disable_unref(c->work->remove_source);
                 stdio_done(&c->work->stdio);
                 container_health_free(c->work->health);
+                container_scope_done(c);
                 container_process_done(&c->work->process);
                 free(c->work);
         }
@@ -638,6 +641,9 @@ static int check_request(ContainerManager *m, const CreateRequest *q, const Cont
         if (m->recovering)
                 return error_set(reterr_error, -EBUSY, "Busy", "moored is still starting; try again.");
         r = container_options_validate(o, reterr_error);
+        if (r < 0)
+                return r;
+        r = container_check_scope(o, reterr_error);
         if (r < 0)
                 return r;
         if (o->unit) {

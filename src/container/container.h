@@ -97,6 +97,7 @@ typedef struct ContainerOptions {
         bool machine;  /* it is registered with systemd-machined */
         char *systemd; /* "true" (default: by its command), "false", "always"; see system.h */
         char *unit; /* moored@ID.service, which is installed and runs this container; NULL: a transient one */
+        bool scope; /* its process is a child of the caller's, in a transient scope */
         HealthOptions health;
         bool notify;             /* the unit has started when the container says so, by sd_notify(3) */
         bool ready_when_healthy; /* the unit has started when a health check has succeeded */
@@ -151,6 +152,7 @@ typedef struct UnitSpec {
         int kill_signal;
         uint64_t timeout_stop_usec, timeout_start_usec;
         char **properties;    /* "NAME=VALUE" from the user */
+        uint32_t scope_pid;   /* not 0: a scope, with this process */
         bool exec;            /* its process is in a container's control group: the unit has nothing to limit */
         ContainerStdio stdio; /* borrowed */
 } UnitSpec;
@@ -270,6 +272,12 @@ int container_check(ContainerManager *m, const char *ns, const char *id, const c
 /* func is called once, when the unit's start job has ended. -EALREADY "AlreadyRunning". */
 int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc func, void *userdata,
                     Error *reterr_error);
+/* For one that was made for a scope, of which process pid becomes the first. func when it is there: the container's
+ * process is then for the caller to make. */
+int container_start_scope(Container *c, uint32_t pid, ContainerFunc func, void *userdata, Error *reterr_error);
+/* Then: what `mooring launch-scope` needs. NULL on OOM; NULL if there is no scope. */
+char *container_bundle_path(const Container *c);
+const char *container_scope_invocation(const Container *c);
 /* create + start; if the start fails nothing is left of it. */
 int container_run(ContainerManager *m, const char *ns, const char *id, const char *image,
                   ContainerOptions *options, const ContainerStdio *stdio, ContainerFunc func, void *userdata,

@@ -453,6 +453,7 @@ static const JsonField options_fields[] = {
         { "notify", JSON_FIELD_BOOL, offsetof(ContainerOptions, notify) },
         { "unit", JSON_FIELD_STRING, offsetof(ContainerOptions, unit) },
         { "unitLimits", JSON_FIELD_STRV, offsetof(ContainerOptions, unit_limits) },
+        { "scope", JSON_FIELD_BOOL, offsetof(ContainerOptions, scope) },
         {},
 };
 

@@ -278,7 +278,7 @@ static void on_orphan_stopped(int r, const Error *error, void *userdata) {
 /* Nobody else makes units of such names that run our launcher. */
 static void orphan_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *u,
                                 UnitPhase phase) {
-        if (!m->backend || !u->launcher || m->unreadable || phase == UNIT_GONE || phase == UNIT_BETWEEN)
+        if (!m->backend || (!u->launcher && !endswith(unit, ".scope")) || m->unreadable || phase == UNIT_GONE || phase == UNIT_BETWEEN)
                 return;
         /* One that is about to ask for its container, or what its owner wants to see. */
         if (unit_is_installed(unit) && phase != UNIT_RUNNING)
@@ -319,6 +319,8 @@ void container_unit_changed(ContainerManager *m, const char *unit, const UnitSta
                         container_release_unit(c);
         } else if (c->work->start_pending)
                 return;
+        else if (c->options.scope)
+                container_scope_changed(c, status, phase);
         else if (container_repeats(c))
                 repeating_unit_changed(c, status, phase);
         else if (container_is_alive(c))
@@ -448,7 +450,7 @@ static void recover_end(Container *c) {
 static void recover_container(Container *c) {
         bool unit = hashmap_get(c->manager->units, c->unit);
 
-        if (container_repeats(c) && !unit)
+        if (container_logs_runs(c) && !unit)
                 recover_runs(c);
         if (c->options.unit && !unit) /* it may have been started, too, behind the last daemon's back */
                 container_take_unit_runs(c);

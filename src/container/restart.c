@@ -77,7 +77,7 @@ void container_begin_runs(Container *c) {
         int r;
 
         c->work->begun = true;
-        if (!container_repeats(c))
+        if (!container_logs_runs(c))
                 return;
         /* Nothing runs, and all that did is in the row. */
         r = fd = open_log(c, true);
@@ -168,7 +168,7 @@ bool container_take_runs(Container *c, const char *invocation) {
         size_t n, i;
         int r;
 
-        if (!container_repeats(c) && !c->options.unit)
+        if (!container_logs_runs(c) && !c->options.unit)
                 return false;
         r = fd = open_log(c, false);
         if (r >= 0)
@@ -194,6 +194,20 @@ bool container_take_runs(Container *c, const char *invocation) {
         for (i = 0; i < n && invocation && !found; i++)
                 found = streq(records[i].invocation_id, invocation);
         return found;
+}
+
+uint32_t container_run_pid(const Container *c) {
+        _cleanup_free_ RunRecord *records = NULL;
+        _cleanup_close_ int fd = open_log(c, false);
+        uint64_t size;
+        size_t n;
+
+        if (fd < 0 || run_log_read(fd, &records, &n, &size) < 0)
+                return 0;
+        for (size_t i = n; i > 0; i--)
+                if (records[i - 1].type == RUN_START && streq_ptr(records[i - 1].invocation_id, c->row.invocation_id))
+                        return records[i - 1].pid;
+        return 0;
 }
 
 void container_add_run(Container *c, const UnitStatus *u) {

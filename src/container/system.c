@@ -22,7 +22,7 @@ bool command_is_init(char *const *args) {
 }
 
 bool container_is_systemd(const ContainerOptions *o, char *const *args) {
-        if (streq_ptr(o->systemd, "false"))
+        if (streq_ptr(o->systemd, "false") || o->scope)
                 return false;
         return streq_ptr(o->systemd, "always") || command_is_init(args);
 }

@@ -50,6 +50,12 @@ char *container_unit_name(const char *ns, const char *id) {
         return strjoin("moored-", a, "-", b, ".service");
 }
 
+char *container_scope_name(const char *ns, const char *id) {
+        _cleanup_free_ char *a = unit_name_escape(ns), *b = unit_name_escape(id);
+
+        return a && b ? strjoin("moored-", a, "-", b, ".scope") : NULL;
+}
+
 char *container_template_unit_name(const char *id) {
         return strjoin(TEMPLATE_PREFIX, id, ".service");
 }

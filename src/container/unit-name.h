@@ -11,6 +11,8 @@
 char *unit_name_escape(const char *s);
 /* moored-<ns>-<id>.service. May be longer than UNIT_NAME_LENGTH_MAX: that is for the caller to check. */
 char *container_unit_name(const char *ns, const char *id);
+/* moored-<ns>-<id>.scope */
+char *container_scope_name(const char *ns, const char *id);
 /* moored@<id>.service: the template's, for containers that a file describes. */
 char *container_template_unit_name(const char *id);
 bool unit_is_installed(const char *unit); /* is it an instance of the template? */

@@ -689,6 +689,8 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
         if (r >= 0)
                 r = append_flag(m, "Notify", o->notify);
         if (r >= 0)
+                r = append_flag(m, "Scope", o->scope);
+        if (r >= 0)
                 r = append_flag(m, "ReadOnly", o->read_only);
         if (r >= 0)
                 r = append_flag(m, "AutoRemove", o->auto_remove);
@@ -711,6 +713,8 @@ const Option run_options[] = {
           .help = "Leave it in the background, print its name;\noutput goes to the journal" },
         { 'i', "interactive", NULL, OPTION_FLAG, offsetof(CreateOptions, interactive),
           .help = "Pass standard input on" },
+        { 0, "scope", NULL, OPTION_FLAG, offsetof(CreateOptions, scope),
+          .help = "Make it a child of this process, in a scope (root)" },
         { 0, "name", "NAME", OPTION_STRING, offsetof(CreateOptions, name),
           .help = "Name the container (default: 12 hex digits)" },
         { 0, "rm", NULL, OPTION_FLAG, offsetof(CreateOptions, auto_remove),

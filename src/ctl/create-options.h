@@ -50,13 +50,13 @@ typedef struct CreateOptions {
         uint64_t stop_timeout_usec;
         bool stop_timeout_set;
         CreateHealth health;
-        bool ready_when_healthy, notify;
+        bool ready_when_healthy, notify, scope;
         /* of exec alone */
         bool privileged;
         const char *token;
 } CreateOptions;
 
-#define RUN_ONLY_OPTIONS 2U
+#define RUN_ONLY_OPTIONS 3U
 extern const Option run_options[]; /* create's begin behind those */
 extern const Option exec_options[];
 

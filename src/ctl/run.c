@@ -10,6 +10,7 @@
 #include "ctl/bus-util.h"
 #include "ctl/foreground.h"
 #include "ctl/job.h"
+#include "ctl/run-scope.h"
 
 static const int no_fds[3] = { -EBADF, -EBADF, -EBADF };
 static const int own_fds[3] = { -EBADF, STDOUT_FILENO, STDERR_FILENO };
@@ -37,6 +38,8 @@ static int make_detached(Ctl *c, const char *member, const CreateOptions *o, con
 
 static int make_container(Ctl *c, const char *member, const CreateOptions *o, const char *image,
                           char *const *command, Error *reterr_error) {
+        if (o->scope)
+                return run_scope(c, o, image, command, reterr_error);
         if (streq(member, "RunContainer") && !o->detach)
                 return run_foreground(c, o, image, command, reterr_error);
         return make_detached(c, member, o, image, command, reterr_error);

@@ -11,6 +11,7 @@
 #define SYSTEMD_MANAGER SYSTEMD_NAME ".Manager"
 #define SYSTEMD_UNIT_PATH SYSTEMD_PATH "/unit"
 #define UNIT_PATTERN "moored-*-*.service" /* not moored-probe.service, which is nobody's */
+#define UNIT_SCOPE_PATTERN "moored-*-*.scope"
 #define UNIT_TEMPLATE_PATTERN "moored@*.service"
 #define UNIT_RECONNECT_MIN_USEC UINT64_C(100000)
 

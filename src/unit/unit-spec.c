@@ -195,14 +195,20 @@ static int append_exec_fixed(sd_bus_message *m, const UnitSpec *spec) {
                                      "t", spec->timeout_stop_usec, "SyslogIdentifier", "s", spec->syslog_identifier);
 }
 
-int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, bool back_off, Error *reterr_error) {
+/* A scope has no command, and output is none of its business. What has failed is forgotten: nothing is read from
+ * it. */
+static int append_scope(sd_bus_message *m, const UnitSpec *spec) {
+        return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", spec->description,
+                                     "Slice", "s", spec->slice, "PIDs", "au", 1, spec->scope_pid, "Delegate", "b",
+                                     true, "KillSignal", "i", (int32_t) spec->kill_signal, "TimeoutStopUSec", "t",
+                                     spec->timeout_stop_usec, "DevicePolicy", "s", "closed", "CollectMode", "s",
+                                     "inactive-or-failed");
+}
+
+static int append_service(sd_bus_message *m, const UnitSpec *spec, bool back_off) {
         int r;
 
-        r = sd_bus_message_append(m, "ss", spec->name, "fail");
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'a', "(sv)");
-        if (r >= 0)
-                r = spec->exec ? append_exec_fixed(m, spec) : append_fixed(m, spec);
+        r = spec->exec ? append_exec_fixed(m, spec) : append_fixed(m, spec);
         if (r >= 0)
                 r = append_restart(m, spec, back_off);
         if (r >= 0)
@@ -211,8 +217,17 @@ int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, bool back_off, Err
                 r = append_log_fields(m, spec->log_extra_fields);
         if (r >= 0)
                 r = append_environment(m, spec->environment);
+        return r < 0 ? r : append_stdio(m, spec);
+}
+
+int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, bool back_off, Error *reterr_error) {
+        int r;
+
+        r = sd_bus_message_append(m, "ss", spec->name, "fail");
         if (r >= 0)
-                r = append_stdio(m, spec);
+                r = sd_bus_message_open_container(m, 'a', "(sv)");
+        if (r >= 0)
+                r = spec->scope_pid > 0 ? append_scope(m, spec) : append_service(m, spec, back_off);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to describe unit %s: %m", spec->name);
 

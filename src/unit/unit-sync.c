@@ -358,6 +358,6 @@ int unit_manager_sync(UnitManager *m) {
         if (r < 0)
                 return r;
 
-        return unit_call_method(m, &list, "ListUnitsByPatterns", "asas", 0, 2, UNIT_PATTERN,
-                                UNIT_TEMPLATE_PATTERN);
+        return unit_call_method(m, &list, "ListUnitsByPatterns", "asas", 0, 3, UNIT_PATTERN,
+                                UNIT_SCOPE_PATTERN, UNIT_TEMPLATE_PATTERN);
 }
