@@ -12,6 +12,21 @@
 #define CONTAINER_START_TIMEOUT_USEC (UINT64_C(90) * 1000000)
 #define CONTAINER_STOP_TIMEOUT_USEC (UINT64_C(10) * 1000000)
 
+/* What recovery has found, for the log. */
+typedef enum FoundKind {
+        FOUND_RUNNING,
+        FOUND_ADOPTED, /* started, and not recorded before the last daemon died */
+        FOUND_ENDED,
+        FOUND_REBOOT,
+        FOUND_LOST,
+        FOUND_RUNS, /* by a restart policy */
+        FOUND_UNDONE,
+        FOUND_REMOVED,
+        FOUND_ORPHANS,
+        FOUND_REMAINS,
+        _FOUND_KIND_MAX,
+} FoundKind;
+
 struct ContainerManager {
         sd_event *event;
         Store *store; /* weak, as are the next three */
@@ -38,6 +53,7 @@ struct ContainerManager {
         CgroupWatch *watch;  /* NULL: container_manager_watch() was not called */
         bool memory_watched; /* and this host has the controller */
         bool unreadable; /* there is a record that was ignored: what seems to belong to nobody may be its */
+        unsigned found[_FOUND_KIND_MAX];
         bool recovering; /* from container_manager_load() to container_manager_recovered() */
 };
 

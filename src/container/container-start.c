@@ -488,6 +488,16 @@ int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc fun
 
 /* -- the end ------------------------------------------------------------------------------------ */
 
+/* An end that nobody saw. */
+static void container_log_end(Container *c) {
+        const char *result = strempty(c->row.result);
+        FoundKind kind = streq(result, "lost") ? FOUND_LOST : streq(result, "reboot") ? FOUND_REBOOT : FOUND_ENDED;
+
+        c->manager->found[kind]++;
+        log_info("Container %s in namespace %s ended meanwhile (%s, exit code %" PRIi32 ").", c->row.id, c->row.ns, result,
+                 c->row.exit_code);
+}
+
 int container_record_end(Container *c, const UnitStatus *status, const char *result) {
         int r;
 
@@ -498,6 +508,8 @@ int container_record_end(Container *c, const UnitStatus *status, const char *res
         c->live_limits = NULL;
         if (c->manager->watch)
                 cgroup_watch_drop(c->manager->watch, c);
+        if (c->manager->recovering)
+                container_log_end(c);
         r = container_record(c, record_exited_event);
         if (!c->row.auto_remove) {
                 int k = container_write_record(c);

@@ -57,12 +57,18 @@ static bool was_active(const UnitStatus *u) {
         return u->active_enter_usec > 0 && u->active_enter_usec >= u->inactive_exit_usec;
 }
 
+static void found(ContainerManager *m, FoundKind kind) {
+        if (m->recovering)
+                m->found[kind]++;
+}
+
 static void start_failed_unwatched(Container *c, const UnitStatus *u) {
         _cleanup_error_ Error e = ERROR_NULL;
 
         (void) error_set(&e, -EIO, "Failed", "Container %s did not start%s%s.", c->row.id,
                          isempty(u->status_text) ? "" : ": ", strempty(u->status_text));
         log_info("%s", error_message(&e));
+        found(c->manager, FOUND_UNDONE);
         container_start_failed(c, &e);
 }
 
@@ -89,6 +95,7 @@ static void idle_unit_changed(Container *c, const UnitStatus *u, UnitPhase phase
         switch (phase) {
 
         case UNIT_RUNNING:
+                found(c->manager, FOUND_ADOPTED);
                 log_debug("Adopting container %s, which runs.", c->row.id);
                 container_started(c, u);
                 break;
@@ -284,6 +291,7 @@ static void orphan_unit_changed(ContainerManager *m, const char *unit, const Uni
         if (unit_is_installed(unit) && phase != UNIT_RUNNING)
                 return;
 
+        found(m, FOUND_ORPHANS);
         if (phase == UNIT_ENDED)
                 (void) m->backend->release(m->backend_userdata, unit);
         else {
@@ -463,8 +471,41 @@ static void recover_container(Container *c) {
                 c->work->remove = true;
         else if (c->state == CONTAINER_CREATED)
                 c->work->run = false; /* it stays, and is an ordinary container from now on */
-        if (c->work->remove)
+        if (c->work->remove) {
+                found(c->manager, FOUND_REMOVED);
                 container_schedule_drop(c);
+        } else if (container_is_alive(c))
+                found(c->manager, FOUND_RUNNING);
+}
+
+/* What was found, in one sentence; nothing, if nothing was. */
+static void log_found(ContainerManager *m) {
+        static const char *const texts[_FOUND_KIND_MAX] = {
+                [FOUND_RUNNING] = "containers running",
+                [FOUND_ADOPTED] = "started without a record of it",
+                [FOUND_ENDED] = "ended meanwhile",
+                [FOUND_REBOOT] = "ended by a reboot",
+                [FOUND_LOST] = "ended nobody knows how",
+                [FOUND_RUNS] = "restarted by policy",
+                [FOUND_UNDONE] = "starts undone",
+                [FOUND_REMOVED] = "removals finished",
+                [FOUND_ORPHANS] = "units of no container",
+                [FOUND_REMAINS] = "directories and layers of no container",
+        };
+        _cleanup_strv_free_ char **parts = NULL;
+        _cleanup_free_ char *text = NULL;
+        bool news = false;
+
+        for (FoundKind k = 0; k < _FOUND_KIND_MAX; k++)
+                if (m->found[k] > 0) {
+                        news = news || k != FOUND_RUNNING;
+                        if (strv_extendf(&parts, "%s: %u", texts[k], m->found[k]) < 0)
+                                return;
+                }
+        if (!parts)
+                return;
+        text = strv_join(parts, ", ");
+        log_full_errno(news ? LOG_NOTICE : LOG_INFO, 0, "What was found: %s.", strempty(text));
 }
 
 static void drop_bundle(const char *ns, const char *id, void *userdata) {
@@ -472,6 +513,7 @@ static void drop_bundle(const char *ns, const char *id, void *userdata) {
 
         if (!container_find(m, ns, id, NULL)) {
                 log_debug("Removing the bundle of %s/%s, which is no container.", ns, id);
+                m->found[FOUND_REMAINS]++;
                 (void) bundle_remove(m->containers_fd, ns, id);
         }
 }
@@ -506,6 +548,7 @@ static int drop_stray_snapshots(ContainerManager *m) {
         int r;
 
         r = store_snapshot_foreach(m->store, collect_stray_snapshot, &s);
+        m->found[FOUND_REMAINS] += (unsigned) s.n;
         for (size_t i = 0; r >= 0 && i < s.n; i++)
                 r = snapshot_remove(m->snapshots, s.ids[i]);
         if (s.n > 0)
@@ -544,6 +587,7 @@ int container_manager_recovered(ContainerManager *m) {
                         return r;
         }
 
+        log_found(m);
         container_start_wanted(m);
         return 0;
 }

@@ -117,6 +117,8 @@ static void take_start(Container *c, const RunRecord *record) {
         if (run_is_open(c))
                 (void) container_record_end(c, NULL, container_lost_result(c));
         container_record_start(c, &u);
+        if (c->manager->recovering)
+                c->manager->found[FOUND_RUNS] += c->row.restart_count > 0;
 }
 
 static void take_end(Container *c, const RunRecord *record) {

@@ -55,6 +55,7 @@ class AwayTest(ContainerTestCase):
             self.assertEqual(units()[unit_of("runs")], "active")
             end = time.time()
 
+        self.assertRegex(lib.journal("-u", "moored.service", since=start), r"What was found: containers running: 1, ended meanwhile: 2\.")
         now = self.inspect("runs")
         self.assertEqual((now["State"], now["LeaderPID"], now["StartedUSec"]),
                          ("running", running["LeaderPID"], running["StartedUSec"]))
