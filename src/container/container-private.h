@@ -90,10 +90,10 @@ typedef struct ContainerWork {
         bool remove;     /* remove it at its end */
         bool released;   /* the ended unit was given back */
         bool confirming; /* PID 1 has been asked whether it really has ended */
-        sd_event_source *stop_timer, *remove_source;
         uint32_t scope_pid;           /* to be moved into the scope; 0: nobody has said so */
         char *scope_invocation;       /* of the scope that has been made */
         sd_event_source *scope_watch; /* of the bundle's log */
+        sd_event_source *stop_timer, *remove_source, *stable_timer;
         ContainerHealth *health; /* NULL as long as nobody wanted to know */
         int watch;               /* inotify's descriptor of its control group; -1: none */
         bool changed_memory, changed_frozen; /* what it says */
@@ -183,6 +183,8 @@ bool container_take_runs(Container *c, const char *invocation);
 uint32_t container_run_pid(const Container *c);
 /* PID 1 says that it runs, and no line is there yet. */
 void container_add_run(Container *c, const UnitStatus *u);
+/* A run has begun, or goes on: if it lasts the next delay is a short one. */
+void container_watch_run(Container *c);
 /* PID 1 is about to start it again: once too often? */
 void container_limit_runs(Container *c);
 /* Somebody else ended what would have gone on: that counts as stopped. */

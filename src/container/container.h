@@ -178,6 +178,8 @@ typedef struct UnitBackend {
                     void *userdata);
         int (*kill)(void *backend, const char *unit, const char *whom, int signo,
                     void (*func)(int r, const Error *error, void *userdata), void *userdata);
+        /* The next delay between two restarts is the first one again, where PID 1 has delays that grow. */
+        int (*reset_delay)(void *backend, const char *unit);
         /* Forget an ended unit: ResetFailed or Stop, as its state wants. */
         int (*release)(void *backend, const char *unit);
         /* Ask for its state and tell it by container_unit_changed(), changed or not: what is told is then

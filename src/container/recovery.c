@@ -252,8 +252,10 @@ static void repeating_unit_changed(Container *c, const UnitStatus *u, UnitPhase 
         case UNIT_RUNNING:
                 if (!known && is_new_run(c, u))
                         container_add_run(c, u);
-                else if (same_invocation(c, u) && c->row.finished_usec == 0)
+                else if (same_invocation(c, u) && c->row.finished_usec == 0) {
                         goes_on(c, u);
+                        container_watch_run(c);
+                }
                 break;
 
         case UNIT_STARTING:

@@ -26,11 +26,14 @@
 #include "basic/run-log.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
+#include "basic/time-util.h"
 #include "container/bundle.h"
 #include "container/container-private.h"
 
 #define RUN_LOG_CLEAR_SIZE (64U * 1024)
 #define BOOT_STARTS_MAX 16U
+#define STABLE_USEC (10 * USEC_PER_SEC) /* docker's */
+#define STABLE_ACCURACY_USEC USEC_PER_SEC
 
 static const char *const restart_policy_table[_RESTART_POLICY_MAX] = {
         [RESTART_NO] = "no",
@@ -117,6 +120,7 @@ static void take_start(Container *c, const RunRecord *record) {
         if (run_is_open(c))
                 (void) container_record_end(c, NULL, container_lost_result(c));
         container_record_start(c, &u);
+        container_watch_run(c);
         if (c->manager->recovering)
                 c->manager->found[FOUND_RUNS] += c->row.restart_count > 0;
 }
@@ -135,6 +139,7 @@ static void take_end(Container *c, const RunRecord *record) {
         }
         if (run_is_open(c))
                 (void) container_record_end(c, &u, record->result);
+        c->work->stable_timer = sd_event_source_disable_unref(c->work->stable_timer);
         if (container_repeats(c) && (c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED))
                 container_set_state(c, CONTAINER_RESTARTING);
 }
@@ -229,6 +234,28 @@ void container_add_run(Container *c, const UnitStatus *u) {
         }
         log_warning_errno(r, "Failed to add to the log of container %s's runs: %m", c->row.id);
         take_start(c, &record);
+}
+
+static int on_stable(sd_event_source *s, uint64_t usec, void *userdata) {
+        Container *c = userdata;
+        ContainerManager *m = c->manager;
+
+        c->work->stable_timer = sd_event_source_disable_unref(c->work->stable_timer);
+        if (m->backend && m->backend->reset_delay && container_is_alive(c))
+                (void) m->backend->reset_delay(m->backend_userdata, c->unit);
+        return 0;
+}
+
+/* Only where the number of restarts is without limit: PID 1 has one counter for both. */
+void container_watch_run(Container *c) {
+        int r;
+
+        if (c->work->stable_timer || c->restart.max > 0 || c->row.restart_count == 0)
+                return;
+        r = sd_event_add_time_relative(c->manager->event, &c->work->stable_timer, CLOCK_MONOTONIC, STABLE_USEC,
+                                       STABLE_ACCURACY_USEC, on_stable, c);
+        if (r < 0)
+                log_debug_errno(r, "Failed to set a timer for container %s, ignoring: %m", c->row.id);
 }
 
 static void on_limited(int r, const Error *error, void *userdata) {

@@ -394,6 +394,19 @@ static int backend_release(void *backend, const char *unit) {
         return unit_call_method(m, &call, "StopUnit", "ss", unit, "replace");
 }
 
+static void on_delay_reset(UnitCall *c, sd_bus_message *reply, int r, const Error *error) {
+        if (r < 0 && r != -ECANCELED)
+                log_debug("Failed to reset the restart delay of unit %s, ignoring: %s", c->unit, error_message(error));
+}
+
+/* It resets the counter that the delay follows, whatever the unit's state. */
+static int backend_reset_delay(void *backend, const char *unit) {
+        const UnitCall call = { .unit = (char *) unit, .handler = on_delay_reset };
+        UnitManager *m = backend;
+
+        return m->back_off ? unit_call_method(m, &call, "ResetFailedUnit", "s", unit) : 0;
+}
+
 static int backend_refresh(void *backend, const char *unit) {
         Unit *u = unit_get(backend, unit);
 
@@ -461,6 +474,7 @@ static const UnitBackend unit_backend = {
         .stop = backend_stop,
         .kill = backend_kill,
         .release = backend_release,
+        .reset_delay = backend_reset_delay,
         .refresh = backend_refresh,
         .last_words = backend_last_words,
         .processes = backend_processes,
