@@ -19,12 +19,23 @@ from lib_container import BUSYBOX, ContainerTestCase, last_event, unit_of
 from test_kill import assert_records, units
 
 KILLS = int(os.environ.get("MOORED_KILLS", "12"))
+# Only host B, which is slow, has it.
+HAS_MEMORY = os.path.exists("/sys/fs/cgroup/system.slice/memory.stat")
+SLOWNESS = 8 if HAS_MEMORY else 1
+PATIENCE = 60 * SLOWNESS
 # Each run: a line, a moment, a line, an end by a known code.
 ONCE = "echo start >>/log/{name}; sleep {seconds}; echo exit {code} >>/log/{name}; exit {code}"
 # The code is the number of runs before it, from 1 on.
 AGAIN = ("echo start >>/log/{name}; n=$(grep -c start /log/{name}); c=$((n % 100 + 1)); sleep {seconds}; "
          "echo exit $c >>/log/{name}; exit $c")
+GREEDY = "echo start >>/log/{name}; exec tail /dev/zero"
 FOREVER = "echo start >>/log/{name}; exec sleep 100000"
+
+
+def moorctl(*args):
+    """It may fail, whenever the daemon is killed."""
+
+    return lib.moorctl(*args, check=False, timeout=PATIENCE)
 
 
 class Load:
@@ -52,7 +63,7 @@ class Load:
     def finish(self):
         self.ends.set()
         for thread in self.threads:
-            thread.join(timeout=120)
+            thread.join(timeout=2 * PATIENCE)
             if thread.is_alive():
                 self.problems.append("a thread does not end")
 
@@ -69,9 +80,9 @@ class Load:
     def inspect(name):
         """Its properties, None if there is no such container. The daemon may need a moment to come back."""
 
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            result = lib.moorctl("inspect", "--type=container", name, "--json=short", check=False)
+            result = moorctl("inspect", "--type=container", name, "--json=short")
             if result.returncode == 0:
                 return json.loads(result.stdout)[0]
             if "There is no container" in result.stderr:
@@ -84,7 +95,7 @@ class Load:
 
         command = ["run", "-d", f"--name={name}", "-v", f"{self.directory}:/log", *options, BUSYBOX, "sh", "-c", script]
         for _ in range(100):
-            if lib.moorctl(*command, check=False).returncode == 0:
+            if moorctl(*command).returncode == 0:
                 return
             now = self.inspect(name)
             if now is None:
@@ -99,19 +110,19 @@ class Load:
         raise AssertionError(f"{name} cannot be run")
 
     def until(self, name, *states):
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             now = self.inspect(name)
             if now and now["State"] in states:
                 return now
             if not now or now["State"] in ("running", "stopping"):
-                lib.moorctl("wait", name, check=False)
+                moorctl("wait", name)
             time.sleep(0.02)
         raise AssertionError(f"{name} does not become {states}: {now and now['State']}")
 
     def remove(self, name):
         while self.inspect(name):
-            lib.moorctl("rm", "-f", name, check=False)
+            moorctl("rm", "-f", name)
 
     # -- what the threads do --
 
@@ -127,16 +138,27 @@ class Load:
             raise AssertionError(f"{name} ended with {code}, not {now['ExitCode']}")
         self.remove(name)
 
+    def is_killed(self, number):
+        """By the kernel, since it wants more memory than it may have."""
+
+        self.done["oom"] += 1
+        name = f"oom{number}.{self.done['oom']}"
+        self.run(name, GREEDY.format(name=name), "--memory=8m")
+        now = self.until(name, "exited")
+        if (now["ExitCode"], now["OOMKilled"]) != (137, True):
+            raise AssertionError(f"{name}: {now['ExitCode']}, {now['OOMKilled']}")
+        self.remove(name)
+
     def removes_itself(self, number):
         self.done["auto"] += 1
         name = f"auto{number}.{self.done['auto']}"
         code = random.randrange(1, 120)
-        result = lib.moorctl("run", "--rm", f"--name={name}", "-v", f"{self.directory}:/log", BUSYBOX, "sh", "-c",
-                             ONCE.format(name=name, code=code, seconds=0.05), check=False)
+        result = moorctl("run", "--rm", f"--name={name}", "-v", f"{self.directory}:/log", BUSYBOX, "sh", "-c",
+                             ONCE.format(name=name, code=code, seconds=0.05))
         # moorctl waits for the daemon to come back, but a call under way is lost with the one that was killed.
         if result.returncode not in (code, 125):
             raise AssertionError(f"{name} ended with {code}, not {result.returncode}: {result.stderr}")
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while self.inspect(name):
             if time.monotonic() > end:
                 raise AssertionError(f"{name} is not removed")
@@ -147,8 +169,8 @@ class Load:
 
         self.done["execs"] += 1
         code = random.randrange(1, 120)
-        result = lib.moorctl("exec", name, "sh", "-c", f"echo start >>/log/exec.{name}; sleep {random.choice((0, 0.1))}; "
-                             f"echo exit {code} >>/log/exec.{name}; exit {code}", check=False)
+        result = moorctl("exec", name, "sh", "-c", f"echo start >>/log/exec.{name}; sleep {random.choice((0, 0.1))}; "
+                             f"echo exit {code} >>/log/exec.{name}; exit {code}")
         if result.returncode not in (code, 125):
             raise AssertionError(f"exec in {name} ended with {code}, not {result.returncode}: {result.stderr}")
         self.done["execs without an answer"] += result.returncode == 125
@@ -157,9 +179,9 @@ class Load:
         """By hand: each of its runs is ended by SIGKILL."""
 
         verb = random.choice(("stop", "restart"))
-        lib.moorctl(verb, "-t", "0", name, check=False) if verb == "stop" else lib.moorctl(verb, name, check=False)
+        moorctl(verb, "-t", "0", name) if verb == "stop" else moorctl(verb, name)
         if self.until(name, "running", "exited")["State"] == "exited":
-            lib.moorctl("start", name, check=False)
+            moorctl("start", name)
         self.done["by hand"] += 1
         time.sleep(random.uniform(0, 0.3))
 
@@ -193,8 +215,8 @@ class Follower:
 
     def finish(self):
         self.ends.set()
-        self.thread.join(timeout=60)
-        lib.wait_until(self.take, timeout=30, what="the last events")
+        self.thread.join(timeout=PATIENCE)
+        lib.wait_until(self.take, timeout=PATIENCE, what="the last events")
 
 
 def descriptors():
@@ -205,7 +227,8 @@ def descriptors():
 
 
 class KillLoadTest(ContainerTestCase):
-    timeout = 180 + 4 * KILLS
+    hosts = "ab"
+    timeout = (180 + 4 * KILLS) * SLOWNESS
 
     def setUp(self):
         super().setUp()
@@ -220,8 +243,9 @@ class KillLoadTest(ContainerTestCase):
     def kill(self):
         """Somewhere between two calls, in the middle of them, or while it is on its way back."""
 
-        time.sleep(self.random.choice((0, 0.01, 0.03)) if self.random.random() < 0.2 else self.random.uniform(0.05, 1.2))
-        pid = lib.wait_until(lib.moored_pid, timeout=30, interval=0.005, what="moored is back")
+        moment = self.random.choice((0, 0.01, 0.03)) if self.random.random() < 0.2 else self.random.uniform(0.05, 1.2)
+        time.sleep(moment * SLOWNESS)
+        pid = lib.wait_until(lib.moored_pid, timeout=PATIENCE, interval=0.005, what="moored is back")
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -239,6 +263,7 @@ class KillLoadTest(ContainerTestCase):
         # Runs and ends by turns.
         runs = [t for t in topics if t in ("started", "exited")]
         self.assertEqual(runs, ["started", "exited"] * (len(runs) // 2), name)
+        self.assertEqual(topics.count("oom"), int(name.startswith("oom")), f"{name}: {topics}")
         if name.startswith("hand"):
             # SIGKILL may come before the first line.
             self.assertGreaterEqual(topics.count("started"), starts, name)
@@ -295,7 +320,7 @@ class KillLoadTest(ContainerTestCase):
             self.load.run(name, FOREVER.format(name=name))
         pids = [self.load.inspect(name)["LeaderPID"] for name in stays]
         for i in range(8):
-            self.load.start(self.load.exits, i)
+            self.load.start(self.load.is_killed if HAS_MEMORY and i % 4 == 0 else self.load.exits, i)
         for i in range(2):
             self.load.start(self.load.removes_itself, i)
         for name in hand:
@@ -306,7 +331,7 @@ class KillLoadTest(ContainerTestCase):
         for _ in range(KILLS):
             self.kill()
             self.assertEqual(self.load.problems, [])
-        lib.wait_until(lambda: lib.moorctl("ps", "-q", check=False).returncode == 0, timeout=60, what="moored answers")
+        lib.wait_until(lambda: lib.moorctl("ps", "-q", check=False).returncode == 0, timeout=PATIENCE, what="moored answers")
         self.load.finish()
         self.assertEqual(self.load.problems, [])
 
@@ -324,8 +349,8 @@ class KillLoadTest(ContainerTestCase):
         follower.finish()
         n = self.check_events(follower)
         print(f"{KILLS} kills, {n} containers, {len(follower.events)} events, {dict(self.load.done)}", flush=True)
-        lib.assert_nothing_left(self.leftovers_before, ignore=("snapshots",))
-        assert_records()
+        lib.assert_nothing_left(self.leftovers_before, timeout=PATIENCE, ignore=("snapshots",))
+        assert_records(timeout=PATIENCE)
         self.assertEqual(lib_store.blob_problems(), [])
         self.assertEqual(lib.mountinfo_count(), mounts_before)
         lib.kill9_moored()
