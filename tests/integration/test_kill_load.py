@@ -235,7 +235,7 @@ class KillLoadTest(ContainerTestCase):
         seed = int(os.environ.get("MOORED_KILLS_SEED", str(random.randrange(1 << 30))))
         print(f"MOORED_KILLS={KILLS} MOORED_KILLS_SEED={seed}", flush=True)
         self.random = random.Random(seed)
-        directory = tempfile.TemporaryDirectory(prefix="kill-load-")  # pylint: disable=consider-using-with
+        directory = tempfile.TemporaryDirectory(prefix="kill-load-", ignore_cleanup_errors=True)  # pylint: disable=consider-using-with
         self.addCleanup(directory.cleanup)
         os.chmod(directory.name, 0o755)
         self.load = Load(directory.name)
