@@ -28,17 +28,12 @@ static int not_running(int r, Error *reterr_error) {
 
 /* What is looked at while the descriptor is held is the descriptor's, as long as it has not ended: and who has
  * ended cannot be joined. */
-static int open_init(Join *j, Error *reterr_error) {
-        const char *pid_text = runtime_spec_annotation(j->spec, ANNOTATION_EXEC_PID);
-        const char *path = runtime_spec_annotation(j->spec, ANNOTATION_EXEC_CGROUP), *rest;
+static int open_init(Join *j, pid_t pid, const char *path, Error *reterr_error) {
+        const Cgroup cgroup = { .path = (char *) path };
         _cleanup_free_ char *actual = NULL;
-        Cgroup cgroup = { .path = (char *) path };
-        int pid, r;
+        const char *rest;
+        int r;
 
-        if (!pid_text || parse_int(pid_text, &pid) < 0 || pid <= 0 || isempty(path))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "The annotations " ANNOTATION_EXEC_PID " and " ANNOTATION_EXEC_CGROUP
-                                 " must name the container's process.");
         j->clone.pidfd = pidfd_open_(pid);
         if (j->clone.pidfd < 0)
                 return not_running(j->clone.pidfd, reterr_error);
@@ -53,22 +48,35 @@ static int open_init(Join *j, Error *reterr_error) {
         return j->clone.cgroup_fd < 0 ? j->clone.cgroup_fd : 0;
 }
 
-int join_prepare(Join *j, const char *path, Error *reterr_error) {
+int join_prepare_container(Join *j, pid_t pid, const char *cgroup, Error *reterr_error) {
         int r;
 
-        r = runtime_spec_read(path, &j->spec, NULL, NULL, reterr_error);
-        if (r < 0)
-                return r;
         if (!j->spec->process.args || isempty(j->spec->process.args[0]))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "process.args: there is no command.");
-        r = open_init(j, reterr_error);
+        r = open_init(j, pid, cgroup, reterr_error);
         if (r < 0)
                 return r;
         for (NamespaceType t = 0; t < _NAMESPACE_TYPE_MAX; t++)
                 if (j->spec->namespaces[t].wanted)
                         j->clone.pidfd_flags |= namespace_clone_flag(t);
         return seccomp_get(j->spec, &j->seccomp, reterr_error);
+}
+
+int join_prepare(Join *j, const char *path, Error *reterr_error) {
+        const char *pid_text, *cgroup;
+        int pid, r;
+
+        r = runtime_spec_read(path, &j->spec, NULL, NULL, reterr_error);
+        if (r < 0)
+                return r;
+        pid_text = runtime_spec_annotation(j->spec, ANNOTATION_EXEC_PID);
+        cgroup = runtime_spec_annotation(j->spec, ANNOTATION_EXEC_CGROUP);
+        if (!pid_text || parse_int(pid_text, &pid) < 0 || pid <= 0 || isempty(cgroup))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The annotations " ANNOTATION_EXEC_PID " and " ANNOTATION_EXEC_CGROUP
+                                 " must name the container's process.");
+        return join_prepare_container(j, pid, cgroup, reterr_error);
 }
 
 int join_leave(void *userdata, Error *reterr_error) {
@@ -104,6 +112,7 @@ int join_start(Join *j, bool sibling, Error *reterr_error) {
                         .process = &j->spec->process,
                         .seccomp = j->seccomp.n > 0 ? &j->seccomp : NULL,
                         .clone = &j->clone,
+                        .tied = j->tied,
                         .listener_sock = -EBADF,
                         .pid_fd = -EBADF,
                         .start_fd = -EBADF,

@@ -20,6 +20,7 @@ typedef struct Join {
         SeccompProgram seccomp;
         CloneSpec clone; /* owns pidfd and cgroup_fd */
         int kept_fds[1];
+        bool tied; /* the process ends with this one */
         int sock; /* to init */
         pid_t pid;
 } Join;
@@ -34,6 +35,10 @@ void join_done(Join *j);
 /* Fills j from the file: specification, seccomp filter, the container's process and cgroup. Nothing is made yet.
  * Errors: NotRunning if the container's process is gone. */
 int join_prepare(Join *j, const char *path, Error *reterr_error);
+
+/* The same for j->spec, which is the container's own, with what is to be executed in its `process`. pid: of the
+ * container's init; cgroup: that it is in, or below. */
+int join_prepare_container(Join *j, pid_t pid, const char *cgroup, Error *reterr_error);
 
 /* Makes the process: in the container's cgroup from birth and in its namespaces, up to where init waits to be let go on
  * (init.h). sibling: a child of this process's parent. j->sock and j->pid are set; the next is init_receive(). */

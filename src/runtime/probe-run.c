@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -16,19 +15,15 @@
 #include <unistd.h>
 
 #include "basic/fd-util.h"
+#include "basic/fs-util.h"
 #include "basic/process.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "basic/time-util.h"
-#include "runtime/cgroup.h"
-#include "runtime/cgroup-tree.h"
-#include "runtime/init.h"
-#include "runtime/labels.h"
+#include "runtime/join.h"
 #include "runtime/notify.h"
 #include "runtime/prepare.h"
 #include "runtime/probe.h"
-#include "runtime/rlimits.h"
-#include "runtime/state.h"
 
 #define EXIT_TIMED_OUT (-1)
 #define TIMEOUT_MAX_USEC (UINT64_C(365) * 24 * 3600 * USEC_PER_SEC) /* what is longer is for ever */
@@ -44,9 +39,8 @@ typedef struct Probe {
         bool ready;
 
         uint64_t deadline_usec; /* CLOCK_MONOTONIC */
-        Prepared prepared;
-        int kept_fds[1];
-        int init_sock, output_fd, pidfd, signal_fd;
+        Join join;
+        int output_fd, pidfd, signal_fd;
         pid_t child;
         char output[PROBE_OUTPUT_MAX + 1];
         size_t n_output;
@@ -56,10 +50,7 @@ static void probe_done(Probe *p) {
         free(p->bundle);
         free(p->cgroup);
         strv_free(p->args);
-        safe_close(p->prepared.clone.pidfd);
-        safe_close(p->prepared.clone.cgroup_fd);
-        prepared_done(&p->prepared);
-        safe_close(p->init_sock);
+        join_done(&p->join);
         safe_close(p->output_fd);
         safe_close(p->pidfd);
         safe_close(p->signal_fd);
@@ -104,12 +95,9 @@ static int read_request(Probe *p, Error *reterr_error) {
         return 0;
 }
 
-/* ---- the container ---- */
+/* ---- the process ---- */
 
-static int gone(Error *reterr_error) {
-        return error_set(reterr_error, -ESRCH, "NotRunning", "The container's process is gone.");
-}
-
+/* Before the hand-over the unit's main process is the launcher, in which a check would be made of the host. */
 static bool is_in_host_mount_namespace(pid_t pid) {
         struct stat own, other;
         char path[64];
@@ -119,55 +107,27 @@ static bool is_in_host_mount_namespace(pid_t pid) {
                (own.st_dev == other.st_dev && own.st_ino == other.st_ino);
 }
 
-/* A process's number is nobody's for long: that it is the container's is seen by its control group. Before the
- * hand-over it is the launcher, in which a check would be made of the host. */
-static int check_init(const Probe *p, pid_t pid, Error *reterr_error) {
-        _cleanup_free_ char *cgroup = NULL;
-        const char *below;
-
-        if (cgroup_of_process(pid, &cgroup) < 0)
-                return gone(reterr_error);
-        below = startswith(cgroup, p->cgroup);
-        if (!below || (*below != 0 && *below != '/') || is_in_host_mount_namespace(pid))
-                return gone(reterr_error);
-        return 0;
-}
-
-static int find_container(Probe *p, Error *reterr_error) {
-        ContainerState state = { .id = p->bundle, .pid = (pid_t) p->pid };
-        const Cgroup cgroup = { .path = p->cgroup };
+static int prepare(Probe *p, Error *reterr_error) {
+        _cleanup_free_ char *config = path_join(p->bundle, "config.json");
+        ProcessSpec *process;
         int r;
 
-        state.pid_start_time = process_start_time(state.pid);
-        r = check_init(p, state.pid, reterr_error);
+        if (!config)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
+        r = runtime_spec_read(config, &p->join.spec, NULL, NULL, reterr_error);
         if (r < 0)
                 return r;
-        r = prepare_spec(&p->prepared, p->bundle, "config.json", reterr_error);
+        process = &p->join.spec->process;
+        strv_free(process->args);
+        process->args = TAKE_PTR(p->args);
+        process->terminal = false;
+        p->join.tied = true;
+        r = join_prepare_container(&p->join, (pid_t) p->pid, p->cgroup, reterr_error);
         if (r < 0)
                 return r;
-        /* Only if it has not changed since. */
-        r = clone_join_container(&p->prepared.clone, &state, p->prepared.spec, reterr_error);
-        if (r < 0)
-                return r;
-        p->prepared.clone.cgroup_fd = cgroup_open_exec(&cgroup, NULL, state.pid, reterr_error);
-        if (p->prepared.clone.cgroup_fd < 0)
-                return p->prepared.clone.cgroup_fd;
-        return seccomp_get(p->prepared.spec, &p->prepared.seccomp, reterr_error);
-}
-
-/* ---- the process ---- */
-
-/* Out of the host, while its /proc is there. */
-static int leave(void *userdata, Error *reterr_error) {
-        const Probe *p = userdata;
-        int r;
-
-        r = oom_score_apply(0, &p->prepared.spec->process, NULL, reterr_error);
-        if (r >= 0)
-                r = labels_apply(&p->prepared.spec->process, reterr_error);
-        if (r >= 0)
-                environment_forget(NULL);
-        return r;
+        return is_in_host_mount_namespace((pid_t) p->pid)
+                               ? error_set(reterr_error, -ESRCH, "NotRunning", "The container is not running.")
+                               : 0;
 }
 
 /* Where the command's output goes is this process's own until the child is made: what is above 2 is closed on
@@ -179,72 +139,42 @@ static int redirect(int null_fd, int fd, Error *reterr_error) {
 }
 
 static int start(Probe *p, Error *reterr_error) {
-        _cleanup_close_pair_ int pair[2] = { -EBADF, -EBADF }, output[2] = { -EBADF, -EBADF };
-        ProcessSpec *process = &p->prepared.spec->process;
-        CloneSpec *clone = &p->prepared.clone;
+        _cleanup_close_pair_ int output[2] = { -EBADF, -EBADF };
         _cleanup_close_ int null_fd = -EBADF;
         int r;
 
         null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (null_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ||
-            pipe2(output, O_CLOEXEC) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot make a socket: %m");
+        if (null_fd < 0 || pipe2(output, O_CLOEXEC) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot make a pipe: %m");
         r = fd_set_nonblock(output[0], true);
         if (r >= 0)
                 r = redirect(null_fd, output[1], reterr_error);
+        if (r >= 0)
+                r = join_start(&p->join, false, reterr_error);
+        if (r < 0)
+                return r;
+        p->child = p->join.pid;
+        r = redirect(null_fd, null_fd, reterr_error);
         if (r < 0)
                 return r;
 
-        strv_free(process->args);
-        process->args = TAKE_PTR(p->args);
-        process->terminal = false;
-        clone->leave = leave;
-        clone->userdata = p;
-        p->kept_fds[0] = pair[1];
-        clone->kept_fds = p->kept_fds;
-        clone->n_kept_fds = ELEMENTSOF(p->kept_fds);
-        p->child = clone_process(clone, reterr_error);
-        if (p->child == 0) {
-                InitContext init = {
-                        .spec = p->prepared.spec,
-                        .process = process,
-                        .seccomp = p->prepared.seccomp.n > 0 ? &p->prepared.seccomp : NULL,
-                        .clone = clone,
-                        .user_namespace = clone->pidfd_flags & CLONE_NEWUSER,
-                        .tied = true,
-                        .listener_sock = -EBADF,
-                        .pid_fd = -EBADF,
-                        .start_fd = -EBADF,
-                        .report_fd = pair[1],
-                        .sock = pair[1],
-                };
-
-                safe_close(pair[0]);
-                init_run(&init);
-        }
-        r = redirect(null_fd, null_fd, reterr_error);
-        if (p->child < 0 || r < 0)
-                return p->child < 0 ? p->child : r;
-
-        p->init_sock = TAKE_FD(pair[0]);
         p->output_fd = TAKE_FD(output[0]);
         p->pidfd = pidfd_open_(p->child);
         return p->pidfd < 0 ? error_set_errno(reterr_error, p->pidfd, "Cannot open the pidfd: %m") : 0;
 }
 
-/* Until the command is executed. */
+/* Until the command is about to be executed: what goes wrong then is told on its stderr. */
 static int converse(Probe *p, Error *reterr_error) {
         InitMessage m;
         int fd, r;
 
-        r = init_receive(p->init_sock, &m, &fd, reterr_error);
+        r = init_receive(p->join.sock, &m, &fd, reterr_error);
         if (r < 0)
                 return r;
         safe_close(fd);
         if (m.type != INIT_MESSAGE_READY)
                 return error_set(reterr_error, -EPROTO, "Failed", "The process said something unknown.");
-        r = init_continue(p->init_sock, reterr_error);
-        return r < 0 ? r : init_wait_executed(p->init_sock, reterr_error);
+        return init_continue(p->join.sock, reterr_error);
 }
 
 /* ---- its end ---- */
@@ -325,7 +255,7 @@ static bool tell_ready(const Probe *p) {
         int status = 0;
         pid_t pid;
 
-        clone.cgroup_fd = p->prepared.clone.cgroup_fd;
+        clone.cgroup_fd = p->join.clone.cgroup_fd;
         pid = clone_process(&clone, NULL);
         if (pid == 0) {
                 /* It is seen no more once this process is gone: hence the barrier. */
@@ -400,15 +330,14 @@ static int begin(Probe *p, Error *reterr_error) {
         p->signal_fd = RET_NERRNO(signalfd(-1, &set, SFD_CLOEXEC));
         if (p->signal_fd < 0)
                 return error_set_errno(reterr_error, p->signal_fd, "Cannot receive signals: %m");
-        r = find_container(p, reterr_error);
+        r = prepare(p, reterr_error);
         return r < 0 ? r : start(p, reterr_error);
 }
 
 void probe_answer(int sock) {
         _cleanup_(probe_done) Probe p = {
                 .sock = sock,
-                .prepared = PREPARED_INIT,
-                .init_sock = -EBADF,
+                .join = JOIN_INIT,
                 .output_fd = -EBADF,
                 .pidfd = -EBADF,
                 .signal_fd = -EBADF,
