@@ -205,8 +205,9 @@ static int foreground_on_signal(sd_event_source *s, const struct signalfd_siginf
         if (f->ended)
                 return 0;
         /* The init of a pid namespace does not get signals that it has no handler for. Whoever presses
-         * Ctrl-C again and again wants it to end. */
-        if (signo == SIGINT && foreground_is_impatient(f) && f->running) {
+         * Ctrl-C again and again wants it to end: also one that is about to start, which may take its time to
+         * become healthy. */
+        if (signo == SIGINT && foreground_is_impatient(f) && (f->running || f->kind != &exec_kind)) {
                 if (f->lost)
                         return foreground_fail(
                                         f, -ECANCELED,

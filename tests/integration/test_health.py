@@ -316,6 +316,24 @@ class ReadyTest(HealthTestCase):
         self.assertEqual(process.returncode, 125)
         self.assertIn("No health check of the container has succeeded", errors)
 
+    def test_a_start_that_waits_can_be_stopped(self):
+        process = self.ready("one")
+        lib.wait_until(lambda: self.exists("one") and len(self.inspect("one")["HealthLog"]) > 0, what="a check was made")
+        lib.moorctl("stop", "-t0", "one")
+        process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 125)
+        self.assertFalse(self.exists("one"))
+
+    def test_impatience_in_the_foreground(self):
+        process = self.popen("run", "--name=one", "--health-cmd=false", *QUICK, "--sdnotify=healthy", "--stop-timeout=0", BUSYBOX, *SLEEP)
+        lib.wait_until(lambda: self.exists("one") and len(self.inspect("one")["HealthLog"]) > 0, what="a check was made")
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 125)
+        self.assertFalse(self.exists("one"))
+
     def test_it_ends_before(self):
         result = lib.moorctl("run", "-d", "--name=one", "--health-cmd=false", *QUICK, "--sdnotify=healthy", BUSYBOX, "sh", "-c", "sleep 0.5; exit 3",
                              check=False)
