@@ -32,7 +32,7 @@ def assert_records(timeout=15):
 def units():
     """{unit: ActiveState} of the containers' units."""
 
-    output = lib.run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "moored-*.service"]).stdout
+    output = lib.run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "moored-*-*.service"]).stdout
     return {line.split()[0]: line.split()[2] for line in output.splitlines() if line.strip()}
 
 

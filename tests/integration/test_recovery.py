@@ -214,7 +214,7 @@ class LostLayersTest(RecoveryTestCase):
         lib.moorctl("start", "mine", timeout=60)
         self.wait_state("mine", "exited")
         self.assertIn("mine\n", lib.moorctl("logs", "mine").stdout)
-        self.assertIn("/usr/bin/env': No such file", lib.moorctl("logs", "mine").stdout)
+        self.assertIn("/usr/bin/env': No such file", lib.moorctl("logs", "mine").stderr)
         self.assert_records()
 
     def test_the_name_points_elsewhere(self):

@@ -253,7 +253,7 @@ class MachineTest(SystemTestCase):
             lib.run(["systemctl", "unmask", "--runtime", "systemd-machined.service"])
 
     def test_systemd_restarts_it_while_the_daemon_is_away(self):
-        pid = self.boot("again", "--machine", "-p", "Restart=on-failure", "-p", "RestartSec=10ms")
+        pid = self.boot("again", "--machine", "--restart=on-failure")
         with daemon_away():
             lib.run(["systemctl", "kill", "--kill-whom=main", "-s", "KILL", unit_of("again")])
             new = lib.wait_until(lambda: (p := lib.unit_properties(unit_of("again"), "MainPID", "ActiveState"))
