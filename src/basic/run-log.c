@@ -18,7 +18,6 @@
 #include "basic/strv.h"
 
 #define LINE_SIZE_MAX 256U
-#define WORDS_MAX 6U
 
 static const struct {
         const char *name;
@@ -71,6 +70,8 @@ static int parse_exit(char *const *words, RunRecord *r) {
                 k = code_from_string(words[4], &r->code);
         if (k >= 0)
                 k = parse_uint32(words[5], &status);
+        if (k >= 0)
+                k = parse_uint64(words[6], &r->n);
         if (k < 0 || status > 255 || strlen(words[3]) >= RUN_RESULT_SIZE ||
             !string_in_charset(words[3], LOWERCASE "-"))
                 return -EBADMSG;
@@ -94,7 +95,7 @@ static const struct {
 } types[_RUN_RECORD_TYPE_MAX] = {
         [RUN_BEGIN] = { "begin", 1, parse_begin },
         [RUN_START] = { "start", 4, parse_start },
-        [RUN_EXIT] = { "exit", 6, parse_exit },
+        [RUN_EXIT] = { "exit", 7, parse_exit },
         [RUN_DROPPED] = { "dropped", 2, parse_dropped },
 };
 
@@ -131,8 +132,8 @@ static int format_record(const RunRecord *r, char buf[static LINE_SIZE_MAX]) {
                              r->pid);
                 break;
         case RUN_EXIT:
-                n = snprintf(buf, LINE_SIZE_MAX, "exit %s %" PRIu64 " %s %s %" PRIi32 "\n", r->invocation_id,
-                             r->usec, r->result, code_to_string(r->code), r->status);
+                n = snprintf(buf, LINE_SIZE_MAX, "exit %s %" PRIu64 " %s %s %" PRIi32 " %" PRIu64 "\n",
+                             r->invocation_id, r->usec, r->result, code_to_string(r->code), r->status, r->n);
                 break;
         case RUN_DROPPED:
                 n = snprintf(buf, LINE_SIZE_MAX, "dropped %" PRIu64 "\n", r->n);

@@ -7,7 +7,9 @@
  *
  *   begin                                    a start that somebody asked for: what follows belongs to it
  *   start INVOCATION USEC PID                the container's process is about to execute its command
- *   exit INVOCATION USEC RESULT CODE STATUS  it has ended; CODE is "exited", "killed", "dumped" or "none"
+ *   exit INVOCATION USEC RESULT CODE STATUS KILLS
+ *                                            it has ended; CODE is "exited", "killed", "dumped" or "none"; KILLS:
+ *                                            how many of its processes the OOM killer has ended
  *   dropped N                                the file had grown too large: N starts and their ends are not there
  *
  * Times are CLOCK_REALTIME. RESULT is systemd's, STATUS the exit code or the signal's number. */
@@ -35,7 +37,7 @@ typedef struct RunRecord {
         uint32_t pid;                 /* start */
         char result[RUN_RESULT_SIZE]; /* exit */
         int32_t code, status;         /* exit: CLD_EXITED, … 0: there was no process */
-        uint64_t n;                   /* dropped */
+        uint64_t n;                   /* exit: kills; dropped: starts */
 } RunRecord;
 
 /* One line without its end. -EBADMSG. */

@@ -138,21 +138,26 @@ static int record_kills(Container *c, uint64_t n_new, const OomReport *report) {
 
 /* -- the question ------------------------------------------------------------------------------- */
 
-static void finish(OomQuery *q, const OomReport *report) {
+static void take_kills(const OomQuery *q, const OomReport *report) {
         Container *c = q->container;
         uint64_t n = count_kills(q, report), n_new = n - c->row.oom_kills;
-        bool main = q->ended && main_was_killed(q, report);
         int r;
 
+        if (n_new == 0)
+                return;
+        c->row.oom_kills = n;
+        r = record_kills(c, n_new, report);
+        if (r < 0)
+                log_error_errno(r, "Failed to record an out-of-memory kill in container %s: %m", c->row.id);
+        events_notify(c->manager->events, NOTIFY_CONTAINER_LIMITS_CHANGED, c->row.ns, c->row.id, c);
+}
+
+static void finish(OomQuery *q, const OomReport *report) {
+        Container *c = q->container;
+        bool main = q->ended && main_was_killed(q, report);
+
         c->work->oom = NULL;
-        if (n_new > 0) {
-                c->row.oom_kills = n;
-                r = record_kills(c, n_new, report);
-                if (r < 0)
-                        log_error_errno(r, "Failed to record an out-of-memory kill in container %s: %m",
-                                        c->row.id);
-                events_notify(c->manager->events, NOTIFY_CONTAINER_LIMITS_CHANGED, c->row.ns, c->row.id, c);
-        }
+        take_kills(q, report);
         if (q->ended) {
                 c->work->oom_asked = true;
                 container_record_exit(c, &q->status, main ? "oom-kill" : q->result);
@@ -259,4 +264,22 @@ bool container_oom_delay_exit(Container *c, const UnitStatus *status, const char
                 c->leader_pid = status->exec_main_pid;
         ask(q);
         return true;
+}
+
+/* The journal may not have got the kernel's line yet, and the next run does not wait for it: then the kill is told
+ * without its victim. */
+const char *container_oom_settle(Container *c, const UnitStatus *status, const char *result, uint64_t kills) {
+        _cleanup_(oom_report_done) OomReport report = {};
+        const OomQuery q = { .container = c, .count = kills, .ended = true, .status = *status };
+        bool killed = status->exec_main_code == CLD_KILLED && status->exec_main_status == SIGKILL;
+        int r;
+
+        container_oom_free(c);
+        if (!c->manager->memory_watched || (kills == 0 && !(killed && !c->work->killed)))
+                return result;
+        r = read_report(c, &report);
+        if (r < 0)
+                log_debug_errno(r, "Failed to look for what the OOM killer did in the journal: %m");
+        take_kills(&q, &report);
+        return main_was_killed(&q, &report) || (killed && kills > 0 && report.n_victims == 0) ? "oom-kill" : result;
 }

@@ -33,4 +33,7 @@ void container_oom_look(Container *c);
 /* It has ended in a way that may be the OOM killer's doing: container_record_exit() is called again when
  * that is known. False: go on. */
 bool container_oom_delay_exit(Container *c, const UnitStatus *status, const char *result);
+/* The same at once, for a run whose unit has written down its end and how many had been killed. Returns the
+ * result that is to be recorded. */
+const char *container_oom_settle(Container *c, const UnitStatus *status, const char *result, uint64_t kills);
 void container_oom_free(Container *c);

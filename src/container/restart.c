@@ -29,6 +29,7 @@
 #include "basic/time-util.h"
 #include "container/bundle.h"
 #include "container/container-private.h"
+#include "container/oom.h"
 
 #define RUN_LOG_CLEAR_SIZE (64U * 1024)
 #define BOOT_STARTS_MAX 16U
@@ -138,7 +139,7 @@ static void take_end(Container *c, const RunRecord *record) {
                 return;
         }
         if (run_is_open(c))
-                (void) container_record_end(c, &u, record->result);
+                (void) container_record_end(c, &u, container_oom_settle(c, &u, record->result, record->n));
         c->work->stable_timer = sd_event_source_disable_unref(c->work->stable_timer);
         if (container_repeats(c) && (c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED))
                 container_set_state(c, CONTAINER_RESTARTING);

@@ -5,11 +5,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "basic/cgroup-file.h"
 #include "basic/fd-util.h"
+#include "basic/fs-util.h"
 #include "basic/run-log.h"
 #include "basic/string-util.h"
 #include "basic/time-util.h"
 #include "runtime/record.h"
+
+#define CGROUP_SIZE_MAX (64U * 1024)
 
 static int set_string(char *to, size_t size, const char *from) {
         if (isempty(from) || strlen(from) >= size)
@@ -71,6 +75,28 @@ static void take_exit(RunRecord *record) {
         }
 }
 
+/* Of the unit's control group, which is ours or the one above: where control groups are delegated PID 1 puts
+ * what it runs itself below. */
+static uint64_t count_kills(void) {
+        _cleanup_free_ char *text = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        uint64_t n = 0;
+        char *path, *end;
+
+        if (read_file_at(AT_FDCWD, "/proc/self/cgroup", CGROUP_SIZE_MAX, &text, NULL) < 0)
+                return 0;
+        path = strstr(text, "0::");
+        if (!path)
+                return 0;
+        path += strlen("0::");
+        path[strcspn(path, "\n")] = 0;
+        end = (char *) endswith(path, "/.control");
+        if (end)
+                *end = 0;
+        fd = cgroup_open_group(path);
+        return fd < 0 || cgroup_read_key(fd, "memory.events", "oom_kill", &n) < 0 ? 0 : n;
+}
+
 int record_exit(const char *bundle) {
         RunRecord record = { .type = RUN_EXIT };
         _cleanup_error_ Error e = ERROR_NULL;
@@ -78,6 +104,7 @@ int record_exit(const char *bundle) {
         if (set_string(record.result, sizeof(record.result), getenv("SERVICE_RESULT")) < 0)
                 memcpy(record.result, "unknown", sizeof("unknown"));
         take_exit(&record);
+        record.n = count_kills();
         /* A unit whose container could not be made has no bundle. */
         if (append(bundle, &record, &e) >= 0 || e.error == -ENOENT)
                 return EXIT_SUCCESS;

@@ -219,3 +219,32 @@ class BootTest(RestartTestCase):
         lib.moorctl("stop", "-t", "0", "always")
         lib.kill9_moored()
         self.assertEqual(self.inspect("always")["State"], "exited")
+
+
+class OutOfMemoryTest(RestartTestCase):
+    """Each run is ended by the kernel; each is counted, also when nobody looks."""
+
+    hosts = "b"
+    timeout = 600
+
+    def test_each_kill_is_told(self):
+        since = last_event()
+        self.start("seen", "on-failure:2", "exec tail /dev/zero", "--memory=8m")
+        self.assertEqual(lib.moorctl("wait", "seen", timeout=300).stdout.split(), ["137"])
+        self.start("unseen", "on-failure:2", "while [ ! -e /go ]; do sleep 0.1; done; exec tail /dev/zero", "--memory=8m")
+        pid = self.inspect("unseen")["LeaderPID"]
+        with daemon_away():
+            with open(f"/proc/{pid}/root/go", "w", encoding="ascii"):
+                pass
+            lib.wait_until(lambda: lib.unit_properties(unit_of("unseen"), "ActiveState")["ActiveState"] == "failed", timeout=300,
+                           what="it has been given up")
+        lib.wait_until(lambda: self.inspect("unseen")["State"] == "exited", timeout=60, what="its end is known")
+        # While the daemon is away a reload of systemd makes it count anew.
+        for name, runs in (("seen", {3}), ("unseen", {3, 4})):
+            now = self.inspect(name)
+            self.assertEqual((now["State"], now["ExitCode"], now["Result"], now["OOMKilled"]), ("exited", 137, "oom-kill", True), name)
+            exits = [e["Details"] for e in events_since(since, name) if e["Topic"] == "container/exited"]
+            self.assertIn(len(exits), runs)
+            self.assertEqual({(e["ExitCode"], e["Result"]) for e in exits}, {(137, "oom-kill")}, name)
+            self.assertEqual(self.count(since, name, "oom"), len(exits), name)
+            self.assertEqual(now["RestartCount"], len(exits) - 1, name)

@@ -50,12 +50,13 @@ static void test_parse(void **state) {
                 "start 0123 1 2",
                 "start 0123456789ABCDEF0123456789ABCDEF 1 2",
                 "start " A " 1 99999999999",
-                "exit " A " 1 success exited",
-                "exit " A " 1 success exited x",
-                "exit " A " 1 success exited 256",
-                "exit " A " 1 success left 1",
-                "exit " A " 1 Success exited 1",
-                "exit " A " 1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa exited 1",
+                "exit " A " 1 success exited 1",
+                "exit " A " 1 success exited x 0",
+                "exit " A " 1 success exited 256 0",
+                "exit " A " 1 success left 1 0",
+                "exit " A " 1 Success exited 1 0",
+                "exit " A " 1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa exited 1 0",
+                "exit " A " 1 success exited 1 x",
                 "dropped",
                 "dropped -5",
                 "end",
@@ -69,13 +70,14 @@ static void test_parse(void **state) {
         assert_string_equal(r.invocation_id, A);
         assert_int_equal(r.usec, 17);
         assert_int_equal(r.pid, 4711);
-        assert_int_equal(run_record_parse("exit " B " 18 core-dump dumped 11", &r), 0);
+        assert_int_equal(run_record_parse("exit " B " 18 core-dump dumped 11 0", &r), 0);
         assert_int_equal(r.type, RUN_EXIT);
         assert_string_equal(r.result, "core-dump");
         assert_int_equal(r.code, CLD_DUMPED);
         assert_int_equal(r.status, SIGSEGV);
-        assert_int_equal(run_record_parse("exit " B " 18 resources none 0", &r), 0);
+        assert_int_equal(run_record_parse("exit " B " 18 resources none 0 3", &r), 0);
         assert_int_equal(r.code, 0);
+        assert_int_equal(r.n, 3);
         assert_int_equal(run_record_parse("dropped 5", &r), 0);
         assert_int_equal(r.n, 5);
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
