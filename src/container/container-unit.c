@@ -33,19 +33,20 @@ int container_check_unit(const char *ns, const char *id, const ContainerOptions 
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Unit: the unit of container \"%s\" is %s, not \"%.300s\".", strempty(id),
                                  unit, o->unit);
-        if (o->auto_remove)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "AutoRemove: a unit's container stays until the unit's next start.");
-        if (o->restart && !streq(o->restart, "no"))
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "Restart: when a unit is started again is said in a drop-in of %s, by Restart=.",
-                                unit);
-        if (o->log && !streq(o->log, "journal"))
-                return error_set(
-                                reterr_error, -EINVAL, "InvalidArgument",
-                                "Log: where a unit's output goes is said in a drop-in of %s, by StandardOutput=.",
-                                unit);
+        const struct {
+                bool given;
+                const char *option, *why;
+        } refused[] = {
+                { o->auto_remove, "AutoRemove", "a unit's container stays until the unit's next start" },
+                { o->restart && !streq(o->restart, "no"), "Restart", "say Restart= in a drop-in of the unit" },
+                { o->log && !streq(o->log, "journal"), "Log", "say StandardOutput= in a drop-in of the unit" },
+                { o->devices, "Devices", "the container of a unit has none of the host's" },
+        };
+        for (size_t i = 0; i < ELEMENTSOF(refused); i++)
+                if (refused[i].given)
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "%s cannot be said together with Unit: %s.", refused[i].option,
+                                         refused[i].why);
         STRV_FOREACH(p, o->properties) {
                 const Limit *l = limit_find(p);
 

@@ -6,11 +6,13 @@ import os
 import shutil
 import signal
 import sqlite3
+import tempfile
 import time
 import urllib.request
 
 import lib
 import lib_store
+import lib_system
 from lib_container import BUSYBOX, OBEDIENT, ContainerTestCase, daemon_away, events_since, last_event, topics_since, wait_traps
 
 CONTAINERS = "/etc/moored/containers"
@@ -617,3 +619,37 @@ class ImageTest(UnitsTestCase):
         # Where the registry cannot be reached, what is here runs.
         self.systemctl("start", unit)
         self.assertEqual(self.wait_state("web", "exited")["ExitCode"], 0)
+
+
+class SystemTest(UnitsTestCase):
+    """systemd in the container of a unit."""
+
+    IMAGE = "system:units"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        layout = tempfile.mkdtemp(dir="/var/tmp")
+        try:
+            lib_system.write_system_image(layout)
+            lib.moorctl("import", "-q", f"--name={cls.IMAGE}", layout)
+        finally:
+            shutil.rmtree(layout)
+
+    @classmethod
+    def tearDownClass(cls):
+        lib.moorctl("rmi", "-f", cls.IMAGE)
+        super().tearDownClass()
+
+    def test_it_boots_and_powers_off(self):
+        unit = self.write("web", "Machine=yes", "StopTimeout=1min", image=self.IMAGE)
+        for _ in range(2):
+            self.systemctl("start", unit)
+            self.assertEqual(lib.unit_properties(unit, "StatusText")["StatusText"], "Ready.")
+            self.assertEqual(self.inspect("web")["State"], "running")
+            self.assertEqual(self.systemctl("-M", "web", "is-system-running", check=False).stdout, "running\n")
+            shown = lib.run(["machinectl", "show", "-pLeader", "-pUnit", "web"]).stdout.splitlines()
+            self.assertEqual(sorted(shown), [f"Leader={self.main_pid(unit)}", f"Unit={unit}"])
+            self.systemctl("stop", unit)
+            web = self.wait_state("web", "exited")
+            self.assertEqual((web["ExitCode"], web["Result"]), (0, "success"))
