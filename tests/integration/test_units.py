@@ -218,6 +218,8 @@ class UnitTest(UnitsTestCase):
 
 
 class LimitsTest(UnitsTestCase):
+    hosts = "ab"
+
     def limits(self, unit):
         return tuple(lib.unit_properties(unit, "MemoryMax", "TasksMax")[name] for name in ("MemoryMax", "TasksMax"))
 
@@ -230,6 +232,10 @@ class LimitsTest(UnitsTestCase):
         self.write("web", f"Exec={SLEEP}", "Memory=64m", "PidsLimit=100")
         self.systemctl("restart", unit)
         self.assertEqual(self.limits(unit), (str(64 << 20), "100"))
+        group = "/sys/fs/cgroup" + lib.unit_properties(unit, "ControlGroup")["ControlGroup"]
+        if os.path.exists(f"{group}/memory.max"):
+            with open(f"{group}/memory.max", encoding="ascii") as f:
+                self.assertEqual(f.read(), f"{64 << 20}\n")
         self.write("web", f"Exec={SLEEP}", "Memory=32m")
         with daemon_away():
             pass
