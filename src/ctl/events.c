@@ -84,7 +84,7 @@ static int event_print(Ctl *c, json_t *event) {
                 return -ENOMEM;
         if (localtime_r(&seconds, &tm))
                 (void) strftime(date, sizeof date, "%F %T", &tm);
-        printf("%s%s.%03u%s  %-12s %-18s %s  %s%s%s\n", c->colors ? ANSI_GREY : "", date,
+        printf("%s%s.%03u%s  %-12s %-24s %s  %s%s%s\n", c->colors ? ANSI_GREY : "", date,
                (unsigned) ((uint64_t) usec % USEC_PER_SEC / USEC_PER_MSEC), c->colors ? ANSI_RESET : "",
                json_get_string(event, "Namespace"), json_get_string(event, "Topic"),
                json_get_string(event, "Subject"), c->colors ? ANSI_GREY : "", string_sanitize(details),

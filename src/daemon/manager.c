@@ -145,6 +145,8 @@ static int manager_open_store(Manager *m, Error *reterr_error) {
                 return r;
 
         r = events_new(m->store, m->config->events_max, &m->events);
+        if (r >= 0)
+                r = events_keep_mark(m->events, MOORED_RUNTIME_DIR "/journaled");
         if (r >= 0 && rebuilt && had_content)
                 r = events_after_database_loss(m->events);
         else if (r >= 0 && first_in_boot && store_was_unclean(m->store))

@@ -10,11 +10,15 @@
  * What was not on disk yet is gone after a power loss, and its numbers would be given again; so after the boot that
  * follows, more numbers are left out than can have been lost: SQLite syncs its log at least each thousand pages. */
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "basic/fd-util.h"
 #include "basic/json.h"
+#include "basic/log.h"
 #include "basic/string-util.h"
 #include "basic/time-util.h"
 #include "events/event-journal.h"
@@ -24,6 +28,7 @@
 #define EVENTS_TRIM_INTERVAL 256U
 #define EVENTS_LEFT_OUT 10000U /* after a power loss */
 #define NUMBER_TEXT_MAX 24U
+#define DETAILS_SIZE_MAX (64U * 1024)
 
 typedef struct Subscriber {
         NotifyFunc func;
@@ -42,6 +47,7 @@ struct Events {
         uint32_t keep;
         unsigned n_recorded;
         uint64_t last; /* that was told */
+        int mark_fd;   /* the number of the last one in the journal; a file that does not outlive the boot */
         Queued *queue, **queue_tail;
         Subscriber subscribers[SUBSCRIBERS_MAX];
         size_t n_subscribers;
@@ -64,9 +70,15 @@ static Queued *queue_take(Events *e) {
         return q;
 }
 
+static void set_mark(Events *e, uint64_t sequence) {
+        if (e->mark_fd >= 0 && pwrite_full(e->mark_fd, &sequence, sizeof(sequence), 0) < 0)
+                log_debug("Failed to note that event %" PRIu64 " is in the journal, ignoring.", sequence);
+}
+
 static void publish(Events *e, const EventRow *row, json_t *details) {
         e->last = row->sequence;
         event_to_journal(row, details);
+        set_mark(e, row->sequence);
         events_notify(e, NOTIFY_EVENT, row->ns, row->topic, (EventRow *) row);
 }
 
@@ -89,6 +101,7 @@ Events *events_free(Events *e) {
                 return NULL;
 
         store_set_ended(e->store, NULL, NULL);
+        safe_close(e->mark_fd);
         for (Queued *q = e->queue, *next; q; q = next) {
                 next = q->next;
                 queued_free(q);
@@ -109,6 +122,7 @@ int events_new(Store *store, uint32_t keep, Events **ret) {
 
         e->store = store;
         e->keep = keep;
+        e->mark_fd = -EBADF;
         e->last = store_event_last(store);
         e->queue_tail = &e->queue;
         store_set_ended(store, on_transaction_ended, e);
@@ -280,4 +294,30 @@ int events_after_power_loss(Events *e) {
 
 int events_after_database_loss(Events *e) {
         return skip_to(e, MAX(e->last, now_usec(CLOCK_REALTIME) / USEC_PER_MSEC), "database-lost");
+}
+
+static int to_journal(const EventRow *row, void *userdata) {
+        _cleanup_json_ json_t *details = NULL;
+
+        (void) json_parse(row->details, strlen(row->details), DETAILS_SIZE_MAX, &details, NULL);
+        event_to_journal(row, details);
+        return 0;
+}
+
+int events_keep_mark(Events *e, const char *path) {
+        uint64_t mark;
+        int r;
+
+        assert(e->mark_fd < 0);
+
+        e->mark_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (e->mark_fd < 0)
+                return -errno;
+        if (pread(e->mark_fd, &mark, sizeof(mark), 0) == sizeof(mark) && mark < e->last) {
+                r = store_event_foreach_since(e->store, mark, EVENTS_TRIM_INTERVAL, to_journal, NULL);
+                if (r < 0)
+                        return r;
+        }
+        set_mark(e, e->last);
+        return 0;
 }

@@ -56,3 +56,6 @@ int events_check_since(Events *e, uint64_t sequence, Error *reterr_error);
 int events_after_power_loss(Events *e);
 /* The store is a new one in place of another: its numbers become larger than those in that can have been. */
 int events_after_database_loss(Events *e);
+/* From now on path holds the number of the last event that has its entry in the journal: what a killed daemon had no time
+ * to write is written now. Before events are recorded, but those above. */
+int events_keep_mark(Events *e, const char *path);

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import time
 import unittest
@@ -178,6 +179,24 @@ class EventsTest(ContainerTestCase):
         # Once.
         lib.kill9_moored()
         self.assertEqual([e[3] for e in events_call(last + 10001)], [])
+        # Nor where the daemon was stopped in time.
+        lib.run(["systemctl", "stop", "moored.service"])
+        self.assertFalse(os.path.exists("/var/lib/moored/moored.db-wal"))
+        shutil.rmtree("/run/moored/containers")
+        lib.start_moored()
+        self.assertEqual(events_call(last + 10001), [])
+
+    def test_no_entry_of_the_journal_is_lost(self):
+        # The daemon is killed before it has written the last ones.
+        begin = last_event()
+        make_events(2)
+        with daemon_away():
+            with open("/run/moored/journaled", "r+b") as f:
+                self.assertEqual(struct.unpack("=Q", f.read()), (begin + 4,))
+                f.seek(0)
+                f.write(struct.pack("=Q", begin + 2))
+        counts = [len(journal_of(e)) for e in events_since(begin)]
+        self.assertEqual(counts, [1, 1, 2, 2])
 
     def test_after_the_database_was_lost(self):
         make_events(1)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "basic/fd-util.h"
 #include "basic/json.h"
 #include "basic/strv.h"
 #include "events/event-journal.h"
@@ -201,6 +204,39 @@ static void test_losses(void **state) {
         assert_true(seen.sequence > last);
 }
 
+static uint64_t read_mark(const char *path) {
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        uint64_t mark = 0;
+
+        assert_int_equal(read(fd, &mark, sizeof(mark)), sizeof(mark));
+        return mark;
+}
+
+static void test_mark(void **state) {
+        char path[] = "/tmp/test-events-XXXXXX";
+        _cleanup_close_ int fd = mkstemp(path);
+        _cleanup_(store_freep) Store *s = NULL;
+        uint64_t mark = 1;
+        Events *e;
+
+        assert_int_equal(store_open(":memory:", &s, NULL, NULL), 0);
+        assert_int_equal(events_new(s, 10, &e), 0);
+        assert_int_equal(events_keep_mark(e, path), 0);
+        assert_int_equal(read_mark(path), 0);
+        for (unsigned i = 0; i < 3; i++)
+                assert_true(events_record(e, "a", "image/pulled", "b", "Digest", "d", NULL) >= 0);
+        assert_int_equal(read_mark(path), 3);
+        events_free(e);
+
+        /* One that had no time for the last two. */
+        assert_int_equal(pwrite(fd, &mark, sizeof(mark), 0), sizeof(mark));
+        assert_int_equal(events_new(s, 10, &e), 0);
+        assert_int_equal(events_keep_mark(e, path), 0);
+        assert_int_equal(read_mark(path), 3);
+        events_free(e);
+        (void) unlink(path);
+}
+
 static void test_topics(void **state) {
         assert_null(event_topic_find("container/eaten"));
         assert_string_equal(event_topic_find("container/exited")->field, "MOORED_CONTAINER");
@@ -261,6 +297,7 @@ int main(void) {
                 cmocka_unit_test(test_transactions),
                 cmocka_unit_test(test_proof),
                 cmocka_unit_test(test_losses),
+                cmocka_unit_test(test_mark),
                 cmocka_unit_test(test_topics),
                 cmocka_unit_test(test_journal),
                 cmocka_unit_test(test_subscribers_are_bounded),
