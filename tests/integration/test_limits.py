@@ -237,6 +237,14 @@ class OutOfMemoryTest(ContainerTestCase):
         time.sleep(1)
         self.assertEqual(len(self.kills(before, "lasts")), 1)
 
+    def test_with_a_restart_policy(self):
+        before = last_event()
+        self.detach("again", *SMALL, "--restart=on-failure:2", command=EAT.split())
+        self.wait_state("again", "exited")
+        events = [e for e in events_since(before, "again") if e["Topic"] == "container/exited"]
+        self.assertEqual([e["Details"]["Result"] for e in events], ["oom-kill"] * 3)
+        self.assertEqual([k["Process"] for k in self.kills(before, "again")], ["main"] * 3)
+
     def test_other_kills_are_not_taken_for_it(self):
         self.detach("shot", command=("sleep", "1000"))
         os.kill(self.inspect("shot")["LeaderPID"], 9)
