@@ -24,8 +24,7 @@
 #define BUS_PATTERN_EXEC BUS_PATTERN_CONTAINER "/exec/%"
 #define BUS_PATTERN_JOB BUS_PATH "/job/%"
 
-/* What cannot be made with another runtime or snapshotter needs no list. */
-#define BUS_RUNTIME "mooring"
+/* What cannot be made with another snapshotter needs no list. */
 #define BUS_SNAPSHOTTER "overlay"
 
 typedef struct BusCall BusCall;

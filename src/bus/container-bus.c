@@ -8,6 +8,7 @@
 #include "bus/limits-bus.h"
 #include "bus/statistics-bus.h"
 #include "basic/strv.h"
+#include "container/runtimes.h"
 #include "container/system.h"
 #include "container/health.h"
 #include "container/unit-name.h"
@@ -373,7 +374,11 @@ static int property_get_machine(sd_bus *bus, const char *path, const char *inter
 
 static int property_get_backend(sd_bus *bus, const char *path, const char *interface, const char *property,
                                 sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        return bus_append_string(reply, streq(property, "Runtime") ? BUS_RUNTIME : BUS_SNAPSHOTTER);
+        const Container *c = userdata;
+
+        if (streq(property, "Runtime"))
+                return bus_append_string(reply, c->options.runtime ?: RUNTIME_OWN);
+        return bus_append_string(reply, BUS_SNAPSHOTTER);
 }
 
 static int property_get_oom_killed(sd_bus *bus, const char *path, const char *interface,

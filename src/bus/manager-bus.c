@@ -232,7 +232,7 @@ static int property_get_constant(sd_bus *bus, const char *path, const char *inte
         } table[] = {
                 { "Version", MOORED_VERSION },
                 { "DefaultSnapshotter", BUS_SNAPSHOTTER },
-                { "DefaultRuntime", BUS_RUNTIME },
+                { "DefaultRuntime", container_manager_default_runtime(b->context.containers) },
                 { "StateDirectory", b->context.state_dir },
                 { "Platform", b->context.platform },
         };
@@ -248,9 +248,17 @@ static int property_get_list(sd_bus *bus, const char *path, const char *interfac
                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         if (streq(property, "Snapshotters"))
                 return sd_bus_message_append(reply, "as", 1, BUS_SNAPSHOTTER);
-        if (streq(property, "Runtimes"))
-                return sd_bus_message_append(reply, "as", 1, BUS_RUNTIME);
         return sd_bus_message_append(reply, "as", 4, "pull", "import", "run", "events");
+}
+
+static int property_get_runtimes(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                 sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_strv_free_ char **names = NULL;
+        Bus *b = userdata;
+        int r;
+
+        r = container_manager_list_runtimes(b->context.containers, &names);
+        return r < 0 ? r : sd_bus_message_append_strv(reply, names);
 }
 
 static int property_get_count(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -306,7 +314,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_PROPERTY("Features", "as", property_get_list, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Snapshotters", "as", property_get_list, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("DefaultSnapshotter", "s", property_get_constant, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Runtimes", "as", property_get_list, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Runtimes", "as", property_get_runtimes, 0, 0),
         SD_BUS_PROPERTY("DefaultRuntime", "s", property_get_constant, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("StateDirectory", "s", property_get_constant, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Platform", "s", property_get_constant, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -153,6 +153,7 @@ static int parse_health_check(sd_bus_message *m, const BusOption *o, void *targe
         CONTAINER_OPTION("Restart", "s", bus_option_string, restart),                         \
         CONTAINER_OPTION("Platform", "s", bus_option_string, platform),                       \
         CONTAINER_OPTION("Log", "s", bus_option_string, log),                                 \
+        CONTAINER_OPTION("Runtime", "s", bus_option_string, runtime),                         \
         CONTAINER_OPTION("Machine", "b", bus_option_bool, machine),                           \
         CONTAINER_OPTION("Systemd", "s", bus_option_string, systemd),                         \
         CONTAINER_OPTION("Scope", "b", bus_option_bool, scope),                               \

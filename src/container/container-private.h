@@ -52,6 +52,8 @@ struct ContainerManager {
         size_t boot_next, boot_inflight;
         CgroupWatch *watch;  /* NULL: container_manager_watch() was not called */
         bool memory_watched; /* and this host has the controller */
+        char **runtimes; /* NAME=PATH */
+        char *runtime;   /* or NULL */
         bool unreadable; /* there is a record that was ignored: what seems to belong to nobody may be its */
         unsigned found[_FOUND_KIND_MAX];
         bool recovering; /* from container_manager_load() to container_manager_recovered() */

@@ -26,6 +26,7 @@
 #include "basic/string-util.h"
 #include "container/bundle.h"
 #include "container/container-private.h"
+#include "container/runtimes.h"
 
 #define PROC_CGROUP_MAX 65536U
 
@@ -43,6 +44,8 @@ int container_check_scope(const ContainerOptions *o, Error *reterr_error) {
                 return contradicts("Restart", reterr_error);
         if (o->log)
                 return contradicts("Log: its output is where the caller's is", reterr_error);
+        if (o->runtime && !streq(o->runtime, RUNTIME_OWN))
+                return contradicts("Runtime: it is made by mooring", reterr_error);
         if (o->machine)
                 return contradicts("Machine", reterr_error);
         if (streq_ptr(o->systemd, "always"))

@@ -99,7 +99,6 @@ void container_record_start(Container *c, const UnitStatus *status) {
                 c->row.oom_kills = 0;
                 events_notify(c->manager->events, NOTIFY_CONTAINER_LIMITS_CHANGED, c->row.ns, c->row.id, c);
         }
-        container_oom_free(c); /* of the last run */
         c->work->killed = c->work->oom_asked = false;
         if (c->manager->watch)
                 cgroup_watch_schedule(c->manager->watch);
@@ -179,6 +178,15 @@ static int add_devices(const Container *c, char ***properties) {
         return r < 0 ? r : strv_extend_strv(properties, allowed);
 }
 
+static int mooring_command(const char *verb, const char *bundle, char ***ret) {
+        int r;
+
+        r = strv_extend(ret, MOORING_PATH);
+        if (r >= 0)
+                r = strv_extend(ret, verb);
+        return r < 0 ? r : strv_extend(ret, bundle);
+}
+
 static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *ret) {
         _cleanup_(unit_spec_done) UnitSpec u = { .stdio = *stdio };
         _cleanup_free_ char *bundle = bundle_path(c->manager->runtime_dir, c->row.ns, c->row.id);
@@ -205,11 +213,12 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
         }
         if (container_repeats(c)) {
                 u.restart = c->restart;
-                r = strv_extend(&u.exec_stop_post, MOORING_PATH);
-                if (r >= 0)
-                        r = strv_extend(&u.exec_stop_post, "record-exit");
-                if (r >= 0)
-                        r = strv_extend(&u.exec_stop_post, bundle);
+                r = mooring_command("record-exit", bundle, &u.exec_stop_post);
+                if (r < 0)
+                        return r;
+        }
+        if (c->options.runtime) {
+                r = mooring_command("clean", bundle, &u.exec_clean);
                 if (r < 0)
                         return r;
         }
@@ -405,8 +414,8 @@ static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_
         r = check_layers(c, reterr_error);
         if (r < 0)
                 return r;
-        /* The host's resolver may be another one by now, and so may the numbers of devices. */
-        if (streq_ptr(c->options.network, "host") || c->options.devices ||
+        /* The host's resolver may be another one by now, the numbers of devices others, the runtime be somewhere else. */
+        if (streq_ptr(c->options.network, "host") || c->options.devices || c->options.runtime ||
             !bundle_exists(m->containers_fd, c->row.ns, c->row.id)) {
                 r = container_write_bundle(c, reterr_error);
                 if (r < 0)
@@ -435,6 +444,8 @@ void container_unit_gone(Container *c) {
         int r;
 
         c->work->released = false;
+        if (c->work->remove && c->state == CONTAINER_EXITED)
+                container_schedule_drop(c);
         if (!c->work->start_waits)
                 return;
 
@@ -700,14 +711,17 @@ static int begin_stop(Container *c, uint64_t timeout_usec, Error *reterr_error) 
                                 : send_signal(c, "all", SIGKILL, &call, reterr_error);
 }
 
-/* One that says itself when it is ready may take any time to: its start is canceled by PID 1. Others are let
- * start first, and stopped then. */
+/* One that says itself when it is ready, or is to be healthy first, may take any time to: its start is canceled by
+ * PID 1. Others are let start first, and stopped then. */
+static bool may_start_for_long(const Container *c) {
+        return c->work->process.ready_when_healthy || container_has_host_dir(&c->options, c->work->process.args);
+}
+
 static int stop_starting(Container *c, uint64_t timeout_usec, Error *reterr_error) {
         const KillCall call = { .stop = true };
         int r;
 
-        if (c->work->start_waits ||
-            (!container_is_system(&c->options, c->work->process.args) && !c->work->process.ready_when_healthy))
+        if (c->work->start_waits || !may_start_for_long(c))
                 return 0;
         r = send_signal(c, NULL, 0, &call, reterr_error);
         if (r < 0)

@@ -25,6 +25,7 @@
 #include "container/devices.h"
 #include "container/oom.h"
 #include "container/record.h"
+#include "container/runtimes.h"
 #include "container/spec.h"
 #include "container/system.h"
 #include "container/unit-name.h"
@@ -64,6 +65,7 @@ void unit_spec_done(UnitSpec *u) {
         free(u->slice);
         strv_free(u->exec_start);
         strv_free(u->exec_stop_post);
+        strv_free(u->exec_clean);
         strv_free(u->environment);
         strv_free(u->log_extra_fields);
         free(u->syslog_identifier);
@@ -244,7 +246,7 @@ Container *container_free(Container *c) {
 int container_write_bundle(Container *c, Error *reterr_error) {
         _cleanup_json_ json_t *devices = NULL;
         _cleanup_(snapshot_mount_done) SnapshotMount mount = {};
-        _cleanup_free_ char *path = NULL, *text = NULL, *machine = NULL;
+        _cleanup_free_ char *path = NULL, *text = NULL, *machine = NULL, *runtime = NULL;
         const ContainerProcess *process = &c->work->process;
         char seccomp[SECCOMP_NAME_SIZE];
         ContainerManager *m = c->manager;
@@ -273,6 +275,9 @@ int container_write_bundle(Container *c, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
+        r = runtime_find(m->runtimes, c->options.runtime, &runtime, reterr_error);
+        if (r < 0)
+                return r;
         path = bundle_path(m->runtime_dir, c->row.ns, c->row.id);
         if (!path)
                 return -ENOMEM;
@@ -287,6 +292,7 @@ int container_write_bundle(Container *c, Error *reterr_error) {
                 .seccomp = c->options.privileged_seccomp ? NULL : seccomp,
                 .machine = machine,
                 .stop_timeout_usec = container_stop_timeout(c),
+                .runtime = runtime,
         };
         r = container_spec_build(&in, &text, reterr_error);
         if (r < 0)
@@ -460,6 +466,8 @@ ContainerManager *container_manager_free(ContainerManager *m) {
         free(m->runtime_dir);
         free(m->boot_id);
         free(m->network);
+        strv_free(m->runtimes);
+        free(m->runtime);
         sd_event_unref(m->event);
         free(m);
         return NULL;
@@ -473,6 +481,24 @@ void container_manager_set_backend(ContainerManager *m, const UnitBackend *ops, 
 int container_manager_set_defaults(ContainerManager *m, uint64_t stop_timeout_usec, const char *network) {
         m->stop_timeout_usec = stop_timeout_usec;
         return free_and_strdup(&m->network, network ?: "none");
+}
+
+int container_manager_set_runtimes(ContainerManager *m, char *const *runtimes, const char *fallback) {
+        char **copy = strv_copy(runtimes);
+
+        if (!copy && runtimes)
+                return -ENOMEM;
+        strv_free(m->runtimes);
+        m->runtimes = copy;
+        return free_and_strdup(&m->runtime, fallback && streq(fallback, RUNTIME_OWN) ? NULL : fallback);
+}
+
+int container_manager_list_runtimes(ContainerManager *m, char ***ret) {
+        return runtime_list(m->runtimes, ret);
+}
+
+const char *container_manager_default_runtime(ContainerManager *m) {
+        return m->runtime ?: RUNTIME_OWN;
 }
 
 Container *container_find(ContainerManager *m, const char *ns, const char *id, Error *reterr_error) {
@@ -740,6 +766,8 @@ static int create(ContainerManager *m, const CreateRequest *q, ContainerOptions 
                 r = find_image(m, q->ns, q->image, options, &image, &parent, &config, &error);
         if (r >= 0 && !options->network)
                 r = free_and_strdup(&options->network, m->network);
+        if (r >= 0 && !options->runtime && !options->scope)
+                r = free_and_strdup(&options->runtime, m->runtime);
         if (r >= 0)
                 r = prepare_row(m, q->ns, chosen, image, options, &row);
         /* That a start was about to follow is seen by the boot id: an interrupted run with auto_remove goes
@@ -880,6 +908,9 @@ void container_schedule_drop(Container *c) {
         int r;
 
         if (c->work->remove_source)
+                return;
+        /* The runtime's `delete` wants the bundle: container_unit_gone() comes back. */
+        if (c->options.runtime && c->work->released && hashmap_get(c->manager->units, c->unit))
                 return;
 
         r = sd_event_add_defer(c->manager->event, &c->work->remove_source, on_remove, c);

@@ -95,6 +95,7 @@ typedef struct ContainerOptions {
         char *platform;
         char *log; /* where output goes that nobody gave a descriptor for: "journal" (NULL), "none", "file:PATH" */
         bool machine;  /* it is registered with systemd-machined */
+        char *runtime; /* name or path of an OCI runtime; NULL: mooring */
         char *systemd; /* "true" (default: by its command), "false", "always"; see system.h */
         char *unit; /* moored@ID.service, which is installed and runs this container; NULL: a transient one */
         bool scope; /* its process is a child of the caller's, in a transient scope */
@@ -144,6 +145,7 @@ typedef struct UnitSpec {
         char *slice;
         char **exec_start;
         char **exec_stop_post; /* run after each end; or NULL */
+        char **exec_clean;     /* the same, another */
         Restart restart;
         char **environment;
         char **log_extra_fields; /* "MOORED_CONTAINER=…" */
@@ -228,6 +230,12 @@ DEFINE_CLEANUP_FUNC(ContainerManager *, container_manager_free)
 int container_manager_set_defaults(ContainerManager *m, uint64_t stop_timeout_usec, const char *network);
 /* Looks at the control groups of those that run: out-of-memory kills, limits that others change, freezing. */
 int container_manager_watch(ContainerManager *m, Error *reterr_error);
+/* From moored.conf: "NAME=PATH" of OCI runtimes; the one that is taken where a container's options do not say (NULL:
+ * mooring). */
+int container_manager_set_runtimes(ContainerManager *m, char *const *runtimes, const char *fallback);
+/* The names of those that there are (strv). */
+int container_manager_list_runtimes(ContainerManager *m, char ***ret);
+const char *container_manager_default_runtime(ContainerManager *m);
 void container_manager_set_backend(ContainerManager *m, const UnitBackend *ops, void *backend);
 /* Before all else, if the database was lost: containers of this boot and what they stand on, from their
  * bundles. boot_id as snapshot_manager_recover() gets it. Returns how many. */

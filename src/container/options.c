@@ -17,6 +17,7 @@
 #include "container/capability.h"
 #include "container/devices.h"
 #include "container/options.h"
+#include "container/runtimes.h"
 #include "container/system.h"
 
 void container_options_done(ContainerOptions *o) {
@@ -47,6 +48,7 @@ void container_options_done(ContainerOptions *o) {
         free(o->restart);
         free(o->platform);
         free(o->log);
+        free(o->runtime);
         free(o->systemd);
         free(o->unit);
         health_options_done(&o->health);
@@ -362,6 +364,9 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
         if (o->stop_signal && signal_from_string(o->stop_signal) < 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "StopSignal: there is no signal \"%.100s\".", o->stop_signal);
+        if (o->runtime && !runtime_is_valid(o->runtime))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Runtime: \"%.100s\" is neither a name nor an absolute path.", o->runtime);
         if (o->systemd && !system_mode_is_valid(o->systemd))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Systemd: \"%.100s\" is none of \"true\", \"false\", \"always\".", o->systemd);
@@ -449,6 +454,7 @@ static const JsonField options_fields[] = {
         { "platform", JSON_FIELD_STRING, offsetof(ContainerOptions, platform) },
         { "log", JSON_FIELD_STRING, offsetof(ContainerOptions, log) },
         { "machine", JSON_FIELD_BOOL, offsetof(ContainerOptions, machine) },
+        { "runtime", JSON_FIELD_STRING, offsetof(ContainerOptions, runtime) },
         { "systemd", JSON_FIELD_STRING, offsetof(ContainerOptions, systemd) },
         { "notify", JSON_FIELD_BOOL, offsetof(ContainerOptions, notify) },
         { "unit", JSON_FIELD_STRING, offsetof(ContainerOptions, unit) },

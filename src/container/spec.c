@@ -597,6 +597,8 @@ static json_t *annotations_to_json(const SpecInput *in) {
         r |= json_object_set_new(j, ANNOTATION_PREFIX "rootfs.work", json_string(strempty(in->mount->work)));
         if (in->seccomp)
                 r |= json_object_set_new(j, ANNOTATION_SECCOMP, json_string(in->seccomp));
+        if (in->runtime)
+                r |= json_object_set_new(j, ANNOTATION_RUNTIME, json_string(in->runtime));
         if (in->machine)
                 r |= json_object_set_new(j, ANNOTATION_MACHINE, json_string(in->machine));
         if (in->options->notify)

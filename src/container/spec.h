@@ -13,6 +13,7 @@
 #define ANNOTATION_PREFIX "org.moored."
 #define ANNOTATION_SECCOMP ANNOTATION_PREFIX "seccomp"
 #define ANNOTATION_MACHINE ANNOTATION_PREFIX "machine" /* its name at systemd-machined */
+#define ANNOTATION_RUNTIME ANNOTATION_PREFIX "runtime" /* path of the program that the launcher calls */
 #define ANNOTATION_SYSTEM ANNOTATION_PREFIX "system" /* "systemd", "notify", or "detect": says itself when it is ready */
 #define ANNOTATION_STOP ANNOTATION_PREFIX "stop" /* "SIGNAL MICROSECONDS", for mooring stop */
 #define ANNOTATION_EXEC_PID ANNOTATION_PREFIX "exec.pid"
@@ -43,6 +44,7 @@ typedef struct SpecInput {
         const char *machine; /* its name there; NULL: it is none */
         uint64_t stop_timeout_usec;
         json_t *devices;     /* members of linux.devices, or NULL; borrowed */
+        const char *runtime; /* path of another runtime; NULL: mooring */
 } SpecInput;
 int container_spec_build(const SpecInput *in, char **ret, Error *reterr_error);
 

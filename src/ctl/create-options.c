@@ -660,6 +660,7 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 { "Unit", o->unit },
                 { "Restart", o->restart },
                 { "Token", o->token },
+                { "Runtime", o->runtime },
         };
         int r = 0;
 
@@ -768,6 +769,8 @@ const Option run_options[] = {
           .help = "What asks it to end (default: the image's)" },
         { 0, "stop-timeout", "TIME", OPTION_CUSTOM, .apply = apply_stop_timeout,
           .help = "From then until SIGKILL (default: 10s)" },
+        { 0, "runtime", "NAME|PATH", OPTION_STRING, offsetof(CreateOptions, runtime),
+          .help = "OCI runtime that makes its process, such as runc\n(default: moored.conf's, mooring)" },
         { 0, "machine", NULL, OPTION_FLAG, offsetof(CreateOptions, machine),
           .help = "Register it with systemd-machined (machinectl)" },
         { 0, "systemd", "true|false|always", OPTION_STRING, offsetof(CreateOptions, systemd),

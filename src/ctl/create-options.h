@@ -35,7 +35,7 @@ typedef struct CreateOptions {
         PullPolicy pull;
         const char *name;
         /* of the container; NULL: not given */
-        const char *working_directory, *user, *hostname, *network, *platform, *systemd;
+        const char *working_directory, *user, *hostname, *network, *platform, *systemd, *runtime;
         const char *unit; /* moored@NAME.service, for `unit prepare` */
         char **entrypoint;
         bool entrypoint_set; /* --entrypoint= with nothing clears the image's */

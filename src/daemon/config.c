@@ -7,6 +7,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "basic/time-util.h"
+#include "container/runtimes.h"
 
 /* A daemon that does not start because of a typing error in its configuration takes the way to stop
  * containers away, too: so everything wrong is a warning that names file and line, and the default holds. */
@@ -16,6 +17,7 @@
 #define DEFAULT_RETRY_DELAY_USEC USEC_PER_SEC
 #define DEFAULT_STOP_TIMEOUT_USEC (10 * USEC_PER_SEC)
 #define DEFAULT_NETWORK "none"
+#define SECTION_RUNTIMES "Runtimes"
 
 typedef struct ConfigItem {
         const char *section;
@@ -111,6 +113,13 @@ static int parse_network(const char *value, const ConfigItem *item, void *target
         return free_and_strdup(target, value);
 }
 
+static int parse_runtime(const char *value, const ConfigItem *item, void *target) {
+        if (!isempty(value) && !runtime_is_valid(value))
+                return -EINVAL;
+
+        return free_and_strdup(target, isempty(value) ? NULL : value);
+}
+
 static const ConfigItem config_items[] = {
         { "Manager", "LogLevel", parse_level, offsetof(Config, log_level), 0, 0 },
         { "Manager", "EventsMax", parse_count, offsetof(Config, events_max), EVENTS_KEPT_DEFAULT, 1000000 },
@@ -126,6 +135,7 @@ static const ConfigItem config_items[] = {
         { "Container", "StopTimeoutSec", parse_duration, offsetof(Config, stop_timeout_usec),
           DEFAULT_STOP_TIMEOUT_USEC, USEC_INFINITY },
         { "Container", "Network", parse_network, offsetof(Config, network), 0, 0 },
+        { "Container", "Runtime", parse_runtime, offsetof(Config, runtime), 0, 0 },
 };
 
 _Static_assert(sizeof(unsigned) == sizeof(uint32_t), "the numbers of PullConfig are written as uint32_t");
@@ -147,10 +157,14 @@ void config_done(Config *c) {
         free(c->pull.ca_file);
         strv_free(c->pull.insecure_registries);
         free(c->network);
+        free(c->runtime);
+        strv_free(c->runtimes);
         *c = (Config) {};
 }
 
 static bool section_is_known(const char *section) {
+        if (streq(section, SECTION_RUNTIMES))
+                return true;
         for (size_t i = 0; i < ELEMENTSOF(config_items); i++)
                 if (streq(config_items[i].section, section))
                         return true;
@@ -166,10 +180,46 @@ static const ConfigItem *item_find(const char *section, const char *key) {
         return NULL;
 }
 
+/* In this section the keys are the user's; what has no path is no runtime any more. */
+static int config_set_runtime(Config *c, const char *key, const char *value) {
+        _cleanup_strv_free_ char **rest = NULL;
+        int r = 0;
+
+        if (key[0] == '/' || !runtime_is_valid(key) || streq(key, RUNTIME_OWN) ||
+            (!isempty(value) && (value[0] != '/' || !runtime_is_valid(value))))
+                return -EINVAL;
+        STRV_FOREACH(s, c->runtimes) {
+                const char *v = startswith(s, key);
+
+                if (r >= 0 && !(v && *v == '='))
+                        r = strv_extend(&rest, s);
+        }
+        if (r >= 0 && !isempty(value))
+                r = strv_extendf(&rest, "%s=%s", key, value);
+        if (r < 0)
+                return r;
+        strv_free(c->runtimes);
+        c->runtimes = TAKE_PTR(rest);
+        return 0;
+}
+
+static int config_assign_runtime(Config *c, const ConfigLine *l) {
+        int r = config_set_runtime(c, l->key, l->value);
+
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                log_warning("%s:%u: “%s=%s” is not a name and the absolute path of a runtime, ignoring.", l->file,
+                            l->number, l->key, l->value);
+        return r < 0;
+}
+
 static int config_assign(Config *c, const ConfigLine *l) {
         const ConfigItem *item = item_find(l->section, l->key);
         int r;
 
+        if (streq_ptr(l->section, SECTION_RUNTIMES))
+                return config_assign_runtime(c, l);
         if (!item) {
                 log_warning("%s:%u: unknown key “%s” in section [%s], ignoring.", l->file, l->number, l->key,
                             strempty(l->section));

@@ -15,6 +15,8 @@ typedef struct Config {
         PullConfig pull;
         uint64_t stop_timeout_usec;
         char *network;
+        char *runtime;   /* NULL: mooring */
+        char **runtimes; /* NAME=PATH */
 } Config;
 
 int config_init(Config *c); /* the defaults; -ENOMEM */

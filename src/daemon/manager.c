@@ -180,6 +180,8 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
         if (r < 0)
                 return r;
         r = container_manager_set_defaults(m->containers, m->config->stop_timeout_usec, m->config->network);
+        if (r >= 0)
+                r = container_manager_set_runtimes(m->containers, m->config->runtimes, m->config->runtime);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Out of memory");
         r = container_manager_watch(m->containers, reterr_error);

@@ -4,6 +4,7 @@
 /* Shared by launch.c and launch-scope.c only. */
 
 #include "runtime/init.h"
+#include "runtime/launch-oci.h"
 #include "runtime/prepare.h"
 
 typedef struct Launched {
@@ -11,6 +12,7 @@ typedef struct Launched {
         int sock;            /* to it */
         InitMessage message; /* what it has said last: nothing wrong */
         int fd;              /* that came with it */
+        OciLaunch *oci;      /* another runtime has made it: there is no socket, and no message */
 } Launched;
 
 #define LAUNCHED_NULL                                                                                       \

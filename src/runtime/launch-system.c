@@ -2,15 +2,10 @@
 
 /* The service manager's own socket is not for the container: root in there could name any process of the host as
  * the unit's main process. So it speaks to a socket in its /run/host, and what it may say is passed on, until it
- * is ready; nobody is left then to hear it.
- *
- * An init gives the controllers of its control group, the unit's, to groups below, which the kernel allows where
- * no process is in there. The launcher is, and so makes a group of its own as long as it stays. Its end is in
- * the group of the init, as it cannot remove the one it is in. */
+ * is ready; nobody is left then to hear it. */
 
 #include <fcntl.h>
 #include <limits.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
@@ -19,19 +14,17 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "runtime/cgroup-scope.h"
-#include "runtime/cgroup-tree.h"
 #include "runtime/launch-system.h"
 #include "runtime/notify-proxy.h"
+#include "runtime/plan.h"
 
-#define CGROUP_NAME "launcher"
 #define HOST_DIR "host" /* in the bundle; the container's /run/host */
 #define UUID_DIGITS 32U
 
 void system_launch_done(SystemLaunch *l) {
         safe_close(l->pidfd);
         safe_close(l->notify_fd);
-        safe_close(l->cgroup_root);
-        free(l->cgroup);
+        aside_done(&l->aside);
         *l = SYSTEM_LAUNCH_NULL;
 }
 
@@ -101,43 +94,12 @@ static int open_socket(const char *bundle, mode_t mode) {
         return dir < 0 ? -errno : notify_proxy_bind(dir, mode);
 }
 
-static int step_aside(SystemLaunch *l) {
-        _cleanup_free_ char *own = NULL, *path = NULL;
-        _cleanup_close_ int dir = -EBADF;
-        int r;
-
-        r = l->cgroup_root = cgroup_root_open(NULL);
-        if (r >= 0)
-                r = cgroup_of_process(0, &own);
-        if (r < 0)
-                return r;
-        path = path_join(own, CGROUP_NAME);
-        if (!path)
-                return -ENOMEM;
-        if (mkdirat(l->cgroup_root, path + 1, 0755) < 0 && errno != EEXIST)
-                return -errno;
-        dir = cgroup_dir_open(l->cgroup_root, path);
-        if (dir < 0)
-                return dir;
-        l->cgroup = TAKE_PTR(path);
-        return cgroup_move(dir, 0);
-}
-
-static void step_back(const SystemLaunch *l) {
-        _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int dir = -EBADF;
-
-        if (cgroup_of_process(l->pid, &path) < 0)
-                return; /* it has ended, and with it goes everything that is the unit's */
-        dir = cgroup_dir_open(l->cgroup_root, path);
-        if (dir >= 0 && cgroup_move(dir, 0) >= 0)
-                (void) unlinkat(l->cgroup_root, l->cgroup + 1, AT_REMOVEDIR);
-}
-
 int system_launch_begin(const RuntimeSpec *spec, const char *bundle, pid_t pid, SystemLaunch *ret,
                         Error *reterr_error) {
         _cleanup_(system_launch_done) SystemLaunch l = SYSTEM_LAUNCH_NULL;
         const char *mode = runtime_spec_annotation(spec, ANNOTATION_SYSTEM);
+        /* Where a health check is to say it, that has the word. */
+        bool healthy = streq_ptr(runtime_spec_annotation(spec, ANNOTATION_READY), "healthy");
         bool notifies;
         int r;
 
@@ -145,7 +107,7 @@ int system_launch_begin(const RuntimeSpec *spec, const char *bundle, pid_t pid, 
         if (r < 0)
                 return r;
         notifies = streq_ptr(mode, "notify");
-        if (!mode || isempty(getenv("NOTIFY_SOCKET")) ||
+        if (!mode || healthy || isempty(getenv("NOTIFY_SOCKET")) ||
             !(notifies || streq(mode, "systemd") || runs_systemd(spec, pid)))
                 return 0;
 
@@ -155,7 +117,7 @@ int system_launch_begin(const RuntimeSpec *spec, const char *bundle, pid_t pid, 
                 r = l.notify_fd = open_socket(bundle, notifies ? 0666 : 0600); /* who notifies need not be root */
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot make the socket for the container's readiness: %m");
-        r = step_aside(&l);
+        r = aside_step(&l.aside);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot leave the container's control group: %m");
         *ret = l;
@@ -166,7 +128,7 @@ int system_launch_begin(const RuntimeSpec *spec, const char *bundle, pid_t pid, 
 int system_launch_wait(SystemLaunch *l, Error *reterr_error) {
         int r = notify_proxy_wait_ready(l->notify_fd, l->pidfd, l->pid);
 
-        step_back(l);
+        aside_step_back(&l->aside, l->pid);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot wait for the container's readiness: %m");
         return 0;

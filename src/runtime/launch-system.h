@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "basic/error.h"
+#include "runtime/launch-aside.h"
 #include "runtime/spec.h"
 
 #define ANNOTATION_MACHINE "org.moored.machine"
@@ -16,12 +17,11 @@ typedef struct SystemLaunch {
         pid_t pid;       /* of its first process */
         int pidfd;       /* the same; -EBADF, as below: not to be waited for */
         int notify_fd;   /* what it says */
-        int cgroup_root; /* with a group that this process is in as long as it waits */
-        char *cgroup;
+        Aside aside;
 } SystemLaunch;
 
 #define SYSTEM_LAUNCH_NULL                                                                                  \
-        ((SystemLaunch) { .pidfd = -EBADF, .notify_fd = -EBADF, .cgroup_root = -EBADF })
+        ((SystemLaunch) { .pidfd = -EBADF, .notify_fd = -EBADF, .aside = ASIDE_NULL })
 
 void system_launch_done(SystemLaunch *l);
 

@@ -26,6 +26,7 @@
 #include "basic/string-util.h"
 #include "runtime/init.h"
 #include "runtime/journal-stream.h"
+#include "runtime/launch-oci.h"
 #include "runtime/launch-system.h"
 #include "runtime/launch.h"
 #include "runtime/launch-private.h"
@@ -135,6 +136,7 @@ int launch_announce(pid_t pid, bool ready, bool healthy, const char *notes, Erro
 void launched_done(Launched *l) {
         l->sock = safe_close(l->sock);
         l->fd = safe_close(l->fd);
+        l->oci = oci_launch_free(l->oci);
 }
 
 int launch_init(Prepared *p, const char *bundle, bool sibling, Launched *l, Error *reterr_error) {
@@ -153,6 +155,12 @@ int launch_init(Prepared *p, const char *bundle, bool sibling, Launched *l, Erro
         r = preserved_fds_add_env(&preserved, &p->spec->process.env, reterr_error);
         if (r < 0)
                 return r;
+        if (runtime_spec_annotation(p->spec, ANNOTATION_RUNTIME)) {
+                if (!sibling)
+                        return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
+                                         "A container in a scope is made by mooring, and by no other runtime.");
+                return oci_launch_create(p, bundle, &preserved, &l->oci, &l->pid, reterr_error);
+        }
         r = prepare_plan(p, bundle, reterr_error);
         if (r < 0)
                 return r;
@@ -191,7 +199,7 @@ static int launch_run(Prepared *p, const char *bundle, bool record, Error *reter
                 if (r < 0)
                         return r;
         }
-        r = init_continue(l.sock, reterr_error);
+        r = l.oci ? oci_launch_start(l.oci, reterr_error) : init_continue(l.sock, reterr_error);
         return r < 0 || !waits ? r : system_launch_wait(&system, reterr_error);
 }
 
@@ -228,6 +236,20 @@ int launch(char *argv[], const char *bundle, bool record) {
 
         launch_report(&e, journal);
         return error_exit_code(&e);
+}
+
+int launch_clean(const char *bundle) {
+        _cleanup_(prepared_done) Prepared p = PREPARED_INIT;
+        _cleanup_error_ Error e = ERROR_NULL;
+        int r;
+
+        r = prepare_spec(&p, bundle, "config.json", &e);
+        if (r >= 0 && runtime_spec_annotation(p.spec, ANNOTATION_RUNTIME))
+                r = oci_launch_delete(&p, bundle, &e);
+        if (r >= 0)
+                return EXIT_SUCCESS;
+        dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));
+        return EXIT_FAILURE;
 }
 
 int launch_prepare_seccomp(const char *name) {

@@ -23,6 +23,10 @@ int launch_scope(char *argv[], const char *bundle);
 /* `mooring launch-exec FILE`: the same for a process that joins a container; FILE is what join.h says. */
 int launch_exec(char *argv[], const char *path);
 
+/* `mooring clean BUNDLE`: ExecStopPost= of the unit of a container that another runtime has made. Has it delete what it
+ * keeps of the container. Returns the exit code. */
+int launch_clean(const char *bundle);
+
 /* `mooring prepare-seccomp NAME`: what launch() would have to do for the first container with this profile
  * (ANNOTATION_SECCOMP). Returns the exit code. */
 int launch_prepare_seccomp(const char *name);

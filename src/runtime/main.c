@@ -260,6 +260,8 @@ int main(int argc, char *argv[]) {
                 return probe_serve(argv);
         if (argc == 3 && streq(argv[1], "launch-exec"))
                 return launch_exec(argv, argv[2]);
+        if (argc == 3 && streq(argv[1], "clean"))
+                return launch_clean(argv[2]);
         /* What can be done ahead of it. */
         if (argc == 3 && streq(argv[1], "prepare-seccomp"))
                 return launch_prepare_seccomp(argv[2]);

@@ -436,6 +436,26 @@ int plan_new(const RuntimeSpec *spec, const char *bundle, Plan **ret, Error *ret
         return 0;
 }
 
+int plan_new_root(const RuntimeSpec *spec, const char *bundle, Plan **ret, Error *reterr_error) {
+        _cleanup_(plan_freep) Plan *p = NULL;
+        int r;
+
+        p = calloc(1, sizeof(Plan));
+        if (!p)
+                return plan_oom(reterr_error);
+        r = plan_begin(p, spec, reterr_error);
+        if (r >= 0)
+                r = plan_root(p, spec, bundle, reterr_error);
+        if (r >= 0)
+                r = plan_propagation(p, spec, &p->operations[0], reterr_error);
+        if (r < 0)
+                return r;
+        p->n_making = p->n_operations;
+
+        *ret = TAKE_PTR(p);
+        return 0;
+}
+
 int plan_new_mounts(const RuntimeSpec *spec, const RuntimeSpec *added, const char *dir, Plan **ret,
                     Error *reterr_error) {
         _cleanup_(plan_freep) Plan *p = NULL;

@@ -138,6 +138,8 @@ typedef struct Plan {
 /* bundle: absolute path of the bundle, to which root.path is relative. Errors: NotSupported and
  * InvalidArgument, naming the member of the specification. */
 int plan_new(const RuntimeSpec *spec, const char *bundle, Plan **ret, Error *reterr_error);
+/* Only the root: what another runtime is to find. The rest of the specification is not looked at. */
+int plan_new_root(const RuntimeSpec *spec, const char *bundle, Plan **ret, Error *reterr_error);
 /* For a container that runs already: only the mounts of `added` (relative to dir), for plan_apply_at(). */
 int plan_new_mounts(const RuntimeSpec *spec, const RuntimeSpec *added, const char *dir, Plan **ret,
                     Error *reterr_error);

@@ -172,8 +172,9 @@ static int append_restart(sd_bus_message *m, const UnitSpec *spec, bool back_off
 
 /* After each end the unit has something to run. */
 static uint64_t stop_timeout(const UnitSpec *spec) {
-        return spec->restart.policy == RESTART_NO ? spec->timeout_stop_usec
-                                                  : MAX(spec->timeout_stop_usec, STOP_POST_TIMEOUT_USEC);
+        return spec->restart.policy == RESTART_NO && !spec->exec_clean
+                               ? spec->timeout_stop_usec
+                               : MAX(spec->timeout_stop_usec, STOP_POST_TIMEOUT_USEC);
 }
 
 static int append_fixed(sd_bus_message *m, const UnitSpec *spec) {
@@ -213,6 +214,8 @@ static int append_service(sd_bus_message *m, const UnitSpec *spec, bool back_off
                 r = append_restart(m, spec, back_off);
         if (r >= 0)
                 r = append_exec(m, "ExecStart", spec->exec_start);
+        if (r >= 0 && spec->exec_clean)
+                r = append_exec(m, "ExecStopPost", spec->exec_clean);
         if (r >= 0 && (!spec->exec || spec->stdio.out < 0 || spec->stdio.err < 0))
                 r = append_log_fields(m, spec->log_extra_fields);
         if (r >= 0)

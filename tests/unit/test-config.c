@@ -56,8 +56,23 @@ static void every_key(void **state) {
                                       "InsecureRegistry=three\n"
                                       "[Container]\n"
                                       "StopTimeoutSec=1min 30s\n"
-                                      "Network=host"),
+                                      "Network=host\n"
+                                      "Runtime=crun\n"
+                                      "[Runtimes]\n"
+                                      "crun=/opt/bin/crun\n"
+                                      "other=/opt/other\n"
+                                      "crun=/opt/crun"),
                          0);
+        assert_string_equal(c.runtime, "crun");
+        assert_int_equal(strv_length(c.runtimes), 2);
+        assert_string_equal(strv_env_get(c.runtimes, "crun"), "/opt/crun");
+        assert_string_equal(strv_env_get(c.runtimes, "other"), "/opt/other");
+        assert_int_equal(config_parse(&c, "test",
+                                      "[Container]\nRuntime=\n"
+                                      "[Runtimes]\nother=\nmooring=/x\n/a=/b\nrelative=x\na b=/x\n"),
+                         4);
+        assert_null(c.runtime);
+        assert_int_equal(strv_length(c.runtimes), 1);
         assert_int_equal(c.log_level, LOG_DEBUG);
         assert_int_equal(c.events_max, 50);
         assert_int_equal(c.pull.max_concurrent_downloads, 64);
