@@ -325,6 +325,7 @@ static void on_started(int r, const UnitStatus *status, const Error *error, void
                 container_scope_started(c, status);
         else
                 container_started(c, status);
+        container_health_unit_started(c);
         container_answer(c, WAITER_START, NULL);
 }
 

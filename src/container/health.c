@@ -419,12 +419,9 @@ static void begin(Container *c, const char *invocation_id, bool waiting) {
                 return;
         }
         if (h->active && streq_ptr(h->invocation_id, invocation_id)) {
-                /* It has started, or had been about to stop. */
-                if (!h->probe && (h->waiting != waiting || !h->timer)) {
-                        h->waiting = waiting;
+                h->waiting = h->waiting || waiting;
+                if (!h->probe && !h->timer) /* it had been about to stop, or paused */
                         schedule(c, current_interval(c));
-                }
-                h->waiting = waiting;
                 return;
         }
 
@@ -483,6 +480,16 @@ void container_health_recovered(Container *c) {
 void container_health_begin_start(Container *c, const char *invocation_id) {
         if (health_check(c)->command)
                 begin(c, invocation_id, true);
+}
+
+void container_health_unit_started(Container *c) {
+        ContainerHealth *h = c->work->health;
+
+        if (!h || !h->waiting)
+                return;
+        h->waiting = false;
+        if (!h->probe)
+                schedule(c, current_interval(c));
 }
 
 /* -- what others want to know -------------------------------------------------------------------- */

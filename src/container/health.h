@@ -32,6 +32,8 @@ void container_health_follow(Container *c);
 void container_health_recovered(Container *c);
 /* The unit waits for the first success to have started; leader_pid and control_group are known. */
 void container_health_begin_start(Container *c, const char *invocation_id);
+/* It waits no more. */
+void container_health_unit_started(Container *c);
 
 /* NULL: it has no health check. */
 const char *container_get_health(Container *c);

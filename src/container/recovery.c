@@ -76,18 +76,26 @@ const char *container_lost_result(const Container *c) {
         return streq_ptr(c->row.boot_id, c->manager->boot_id) ? "lost" : "reboot";
 }
 
-/* The launcher says so when its place has been taken by the container's process. */
+/* The launcher says so when its place has been taken by the container's process; of one that PID 1 starts again it
+ * has perhaps written down the start already. */
 void container_unit_waits(ContainerManager *m, const char *unit, const UnitStatus *status) {
         Container *c = container_find_by_unit(m, unit);
 
-        if (!c || (c->state != CONTAINER_STARTING && c->state != CONTAINER_RESTARTING) || c->work->start_waits ||
-            !c->work->process.ready_when_healthy || status->main_pid == 0 || !status->status_text ||
-            !startswith(status->status_text, STATUS_NOT_HEALTHY))
+        if (!c || !c->work->process.ready_when_healthy || c->work->start_waits || status->main_pid == 0 ||
+            !status->status_text || !startswith(status->status_text, STATUS_NOT_HEALTHY) ||
+            (c->state != CONTAINER_STARTING && c->state != CONTAINER_RESTARTING && c->state != CONTAINER_RUNNING))
                 return;
 
         c->leader_pid = status->main_pid;
         container_take_control_group(c, status);
         container_health_begin_start(c, status->invocation_id);
+}
+
+static void unit_started(ContainerManager *m, const char *unit) {
+        Container *c = container_find_by_unit(m, unit);
+
+        if (c)
+                container_health_unit_started(c);
 }
 
 /* Created, exited, or starting by the hand of a daemon that is no more. */
@@ -340,6 +348,8 @@ void container_unit_changed(ContainerManager *m, const char *unit, const UnitSta
 
         if (phase == UNIT_STARTING)
                 container_unit_waits(m, unit, status);
+        else if (phase == UNIT_RUNNING)
+                unit_started(m, unit);
         else if (phase == UNIT_GONE) {
                 c = container_find_by_unit(m, unit);
                 if (c)

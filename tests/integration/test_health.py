@@ -205,6 +205,24 @@ class QuietTest(HealthTestCase):
         self.assertEqual(lib.processes("mooring"), {})
 
 
+class PauseTest(HealthTestCase):
+    def test_a_paused_container_is_not_checked(self):
+        self.detach_checked("one")
+        self.wait_health("one", "healthy")
+        lib.moorctl("pause", "one")
+        self.set_well(False)
+        checks = self.inspect("one")["HealthLog"]
+        time.sleep(1)
+        self.assertEqual(self.inspect("one")["HealthLog"], checks)
+        self.check_now("one", 125)
+        lib.kill9_moored()
+        time.sleep(0.5)
+        found = self.inspect("one")
+        self.assertEqual((found["State"], found["Health"], found["HealthLog"]), ("paused", "healthy", checks))
+        lib.moorctl("resume", "one")
+        self.wait_health("one", "unhealthy")
+
+
 class ActionTest(HealthTestCase):
     def test_kill(self):
         self.detach_checked("one", "--health-on-failure=kill", well=False)
@@ -315,6 +333,19 @@ class ReadyTest(HealthTestCase):
         _, errors = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 125)
         self.assertIn("No health check of the container has succeeded", errors)
+
+    def test_a_restart_waits_as_well(self):
+        self.set_well(True)
+        process = self.ready("one", "--restart=always")
+        process.communicate(timeout=30)
+        first = self.wait_state("one", "running")["LeaderPID"]
+        self.set_well(False)
+        os.kill(first, signal.SIGKILL)
+        lib.wait_until(lambda: self.active_state("one")["ActiveState"] == "activating" and "NotHealthy" in self.active_state("one")["StatusText"],
+                       timeout=20, what="it is starting again")
+        self.set_well(True)
+        lib.wait_until(lambda: self.active_state("one")["ActiveState"] == "active", timeout=20, what="it has started again")
+        self.assertEqual(self.wait_health("one", "healthy")["RestartCount"], 1)
 
     def test_a_start_that_waits_can_be_stopped(self):
         process = self.ready("one")
