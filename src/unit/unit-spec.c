@@ -17,6 +17,9 @@
 #include "unit/unit-properties.h"
 
 #define STATUS_NAME_MAX 64U
+/* systemd.exec(5), "Process Exit Codes" */
+#define SYSTEMD_EXIT_STDOUT 209
+#define SYSTEMD_EXIT_STDERR 222
 /* docker's, where PID 1 can do it: from 0.1 s to a minute */
 #define RESTART_DELAY_USEC (UINT64_C(100) * USEC_PER_MSEC)
 #define RESTART_DELAY_MAX_USEC (60 * USEC_PER_SEC)
@@ -317,6 +320,12 @@ int unit_error_from_status(const UnitStatus *status, const char *unit, const cha
                                 ret, -EIO, "Failed",
                                 "Unit %s did not start because one that it needs did not; see systemctl status.",
                                 unit);
+        if (status->exec_main_code == CLD_EXITED &&
+            (status->exec_main_status == SYSTEMD_EXIT_STDOUT || status->exec_main_status == SYSTEMD_EXIT_STDERR))
+                return error_set(ret, -EIO, "LogFailed",
+                                 "systemd cannot open the file that the output of unit %s goes to (Log): can it be written "
+                                 "there? See journalctl -u '%s'.",
+                                 unit, unit);
 
         return error_set(ret, -EIO, "Failed",
                          "Unit %s did not start (job: %s, result: %s, %s %i); see journalctl -u '%s'.", unit,

@@ -235,6 +235,7 @@ class WhereTest(LogTestCase):
             lib.moorctl("rm", "w")
             self.assertIn("/nowhere", self.fails("-d", "--log=file:/nowhere/log", BUSYBOX, "true"))
             self.assertIn("directory", self.fails("-d", f"--log=file:{directory}", BUSYBOX, "true"))
+            self.assertIn("cannot open the file", self.fails("-d", "--log=file:/proc/log", BUSYBOX, "true"))
 
     def test_none(self):
         name = self.ended("silent", "echo out; echo err >&2; test -c /dev/stdout", "--log=none")

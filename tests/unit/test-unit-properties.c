@@ -410,6 +410,13 @@ static void test_status_error(void **state) {
                 else
                         assert_non_null(strstr(error_message(&e), "u.service"));
         }
+
+        /* systemd itself could not open the log. */
+        UnitStatus s = { .exec_main_code = CLD_EXITED, .exec_main_status = 209 };
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        assert_int_equal(unit_error_from_status(&s, "u.service", "failed", &e), -EIO);
+        assert_string_equal(error_name(&e), "LogFailed");
 }
 
 static void test_read_status(void **state) {
