@@ -359,7 +359,8 @@ static int look_up(Logs *l, Source *s, Error *reterr_error) {
         created = (uint64_t) json_integer_value(json_object_get(container, "CreatedUSec"));
         s->since_usec = MAX(s->since_usec, created);
         if (free_and_strdup(&s->log, json_get_string(container, "Log")) < 0 ||
-            free_and_strdup(&s->unit, json_get_string(container, "Unit")) < 0)
+            free_and_strdup(&s->unit, json_get_string(container, "Unit")) < 0 ||
+            free_and_strdup(&s->source.image, json_get_string(container, "Image")) < 0)
                 return ctl_oom(reterr_error);
         return 0;
 }
