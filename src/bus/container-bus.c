@@ -7,6 +7,7 @@
 #include "bus/bus-unpack.h"
 #include "bus/limits-bus.h"
 #include "bus/statistics-bus.h"
+#include "basic/fd-util.h"
 #include "basic/strv.h"
 #include "container/runtimes.h"
 #include "container/system.h"
@@ -149,6 +150,59 @@ static int method_pause(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
 
 static int method_resume(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         return method_freeze(m, userdata, container_resume, ret_error);
+}
+
+static int append_descriptor(sd_bus_message *m, const char *key, int fd) {
+        return fd < 0 ? 0 : sd_bus_message_append(m, "{sv}", key, "h", fd);
+}
+
+static int method_attach(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        static const BusOption options[] = { { "Packets", "b", bus_option_bool, 0 }, {} };
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        ContainerAttachment a = { -EBADF, -EBADF };
+        _cleanup_error_ Error error = ERROR_NULL;
+        bool packets = false;
+        int r;
+
+        r = bus_options_parse(m, options, &packets, &error);
+        if (r >= 0)
+                r = container_attach(userdata, packets, &a, &error);
+        if (r < 0)
+                return bus_error_set(ret_error, &error);
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0)
+                r = append_descriptor(reply, "Terminal", a.terminal);
+        if (r >= 0)
+                r = append_descriptor(reply, "StandardInput", a.input);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        safe_close(a.terminal);
+        safe_close(a.input);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_resize(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_error_ Error error = ERROR_NULL;
+        uint32_t rows, columns;
+        int r;
+
+        r = sd_bus_message_read(m, "uu", &rows, &columns);
+        if (r < 0)
+                return r;
+        if (container_resize(userdata, rows, columns, &error) < 0)
+                return bus_error_set(ret_error, &error);
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_close_standard_input(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_error_ Error error = ERROR_NULL;
+
+        if (container_end_input(userdata, &error) < 0)
+                return bus_error_set(ret_error, &error);
+        return sd_bus_reply_method_return(m, NULL);
 }
 
 static int send_processes(sd_bus_message *m, const uint32_t *pids, char *const *commands, size_t n) {
@@ -348,6 +402,15 @@ static int property_get_restart_policy(sd_bus *bus, const char *path, const char
         return bus_append_string(reply, isempty(c->options.restart) ? "no" : c->options.restart);
 }
 
+static int property_get_flag(sd_bus *bus, const char *path, const char *interface, const char *property,
+                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        const Container *c = userdata;
+
+        return sd_bus_message_append(reply, "b",
+                                     (int) (streq(property, "Terminal") ? c->options.terminal
+                                                                        : c->options.open_stdin));
+}
+
 static int property_get_network(sd_bus *bus, const char *path, const char *interface, const char *property,
                                 sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Container *c = userdata;
@@ -471,6 +534,12 @@ static const sd_bus_vtable container_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("RunHealthCheck", SD_BUS_NO_ARGS,
                                 SD_BUS_RESULT("i", exit_code, "s", output), method_run_health_check,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Attach", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", descriptors),
+                                method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Resize", SD_BUS_ARGS("u", rows, "u", columns), SD_BUS_NO_RESULT, method_resize,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("CloseStandardInput", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
+                                method_close_standard_input, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Id", "s", NULL, offsetof(Container, row.id), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Namespace", "s", NULL, offsetof(Container, row.ns), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Image", "s", NULL, offsetof(Container, row.image), SD_BUS_VTABLE_PROPERTY_CONST),
@@ -499,6 +568,8 @@ static const sd_bus_vtable container_vtable[] = {
         SD_BUS_PROPERTY("RestartPolicy", "s", property_get_restart_policy, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("RestartCount", "u", NULL, offsetof(Container, row.restart_count),
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Terminal", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("OpenStandardInput", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Network", "s", property_get_network, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Log", "s", property_get_log, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Runtime", "s", property_get_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),

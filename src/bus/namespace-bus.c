@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <inttypes.h>
+
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
 #include "bus/bus-options.h"
@@ -127,6 +129,23 @@ static int parse_health_check(sd_bus_message *m, const BusOption *o, void *targe
         return bus_options_parse(m, options, target, reterr_error);
 }
 
+static int parse_terminal_size(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
+        uint32_t rows, columns;
+        char *size;
+        int r;
+
+        r = sd_bus_message_read(m, "(uu)", &rows, &columns);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Option “%s” cannot be read: %m", o->name);
+        size = strformat("%" PRIu32 "x%" PRIu32, rows, columns);
+        if (!size)
+                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+
+        free(*(char **) target);
+        *(char **) target = size;
+        return 0;
+}
+
 #define CONTAINER_OPTION(name, signature, parse, field) \
         { name, signature, parse, offsetof(RunOptions, container.field) }
 #define CREATE_OPTIONS                                                                        \
@@ -159,7 +178,10 @@ static int parse_health_check(sd_bus_message *m, const BusOption *o, void *targe
         CONTAINER_OPTION("Scope", "b", bus_option_bool, scope),                               \
         CONTAINER_OPTION("HealthCheck", "a{sv}", parse_health_check, health),                 \
         CONTAINER_OPTION("ReadyWhenHealthy", "b", bus_option_bool, ready_when_healthy),       \
-        CONTAINER_OPTION("Notify", "b", bus_option_bool, notify)
+        CONTAINER_OPTION("Notify", "b", bus_option_bool, notify),                           \
+        CONTAINER_OPTION("Terminal", "b", bus_option_bool, terminal),                         \
+        CONTAINER_OPTION("TerminalSize", "(uu)", parse_terminal_size, terminal_size),         \
+        CONTAINER_OPTION("OpenStandardInput", "b", bus_option_bool, open_stdin)
 
 static const BusOption create_options[] = {
         CREATE_OPTIONS,
@@ -172,6 +194,7 @@ static const BusOption run_options[] = {
         { "StandardInput", "h", bus_option_fd, offsetof(RunOptions, stdio.in) },
         { "StandardOutput", "h", bus_option_fd, offsetof(RunOptions, stdio.out) },
         { "StandardError", "h", bus_option_fd, offsetof(RunOptions, stdio.err) },
+        { "TerminalDescriptor", "h", bus_option_fd, offsetof(RunOptions, stdio.terminal) },
         {},
 };
 
@@ -353,6 +376,18 @@ static int method_get_image(sd_bus_message *m, void *userdata, sd_bus_error *ret
 
 /* -- containers -- */
 
+static int check_terminal(const RunOptions *o, Error *reterr_error) {
+        const ContainerStdio *s = &o->stdio;
+
+        if (o->container.terminal && (s->in >= 0 || s->out >= 0 || s->err >= 0))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "With Terminal the three standard descriptors are the terminal: StandardInput, "
+                                 "StandardOutput and StandardError cannot be given, TerminalDescriptor can.");
+        if (!o->container.terminal && s->terminal >= 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "TerminalDescriptor needs Terminal.");
+        return 0;
+}
+
 /* Reads "ssa{sv}". */
 static int read_container(sd_bus_message *m, const BusOption *table, const char **ret_id,
                           const char **ret_image, RunOptions *ret_options, Error *reterr_error) {
@@ -363,7 +398,8 @@ static int read_container(sd_bus_message *m, const BusOption *table, const char 
                 return error_set(reterr_error, r, "InvalidArgument", "The call cannot be read: %m");
 
         ret_options->container.stop_timeout_usec = UINT64_MAX; /* moored.conf's */
-        return bus_options_parse(m, table, ret_options, reterr_error);
+        r = bus_options_parse(m, table, ret_options, reterr_error);
+        return r < 0 ? r : check_terminal(ret_options, reterr_error);
 }
 
 static int method_create_container(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {

@@ -33,6 +33,8 @@ struct ContainerManager {
         SnapshotManager *snapshots;
         ImageManager *images;
         Events *events;
+        TerminalManager *terminals; /* weak, as is the next; NULL: there are none */
+        InputManager *inputs;
         const UnitBackend *backend;
         void *backend_userdata;
         Hashmap *containers; /* "ns/id" → Container, owns them */
@@ -136,6 +138,13 @@ int container_replace(Container *c, Error *reterr_error);
 void container_follow_unit(Container *c);
 /* Takes over what the unit has written down (restart.c): its run may have ended unseen. */
 void container_take_unit_runs(Container *c);
+
+/* container-terminal.c */
+char *container_terminal_key(const Container *c);
+/* Before the unit is started: its terminal, or its standard input (*ret_fd, which the caller closes; else -EBADF). */
+int container_open_input(Container *c, const ContainerStdio *stdio, int *ret_fd, Error *reterr_error);
+void container_close_input(Container *c); /* the container has ended */
+void container_inputs_recovered(ContainerManager *m);
 
 /* container-start.c */
 void container_take_control_group(Container *c, const UnitStatus *status);

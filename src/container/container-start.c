@@ -246,11 +246,12 @@ static void stdio_close(ContainerStdio *s) {
         s->in = safe_close(s->in);
         s->out = safe_close(s->out);
         s->err = safe_close(s->err);
+        s->terminal = safe_close(s->terminal);
 }
 
 static int stdio_copy(ContainerStdio *dst, const ContainerStdio *src) {
-        const int from[] = { src->in, src->out, src->err };
-        int *to[] = { &dst->in, &dst->out, &dst->err };
+        const int from[] = { src->in, src->out, src->err, src->terminal };
+        int *to[] = { &dst->in, &dst->out, &dst->err, &dst->terminal };
 
         for (size_t i = 0; i < ELEMENTSOF(from); i++) {
                 if (from[i] < 0)
@@ -276,6 +277,7 @@ void container_start_failed(Container *c, const Error *error) {
         c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
         stdio_close(&c->work->stdio);
         container_scope_done(c);
+        container_close_input(c);
         c->leader_pid = 0;
         container_release_unit(c);
 
@@ -331,16 +333,24 @@ static void on_started(int r, const UnitStatus *status, const Error *error, void
 
 static int launch(Container *c, const ContainerStdio *stdio, Error *reterr_error) {
         _cleanup_(unit_spec_done) UnitSpec u = { .stdio = CONTAINER_STDIO_NULL };
+        _cleanup_close_ int input = -EBADF;
         ContainerManager *m = c->manager;
         int r;
 
         r = build_unit_spec(c, stdio, &u);
         if (r < 0)
                 return r;
+        r = container_open_input(c, stdio, &input, reterr_error);
+        if (r < 0)
+                return r;
+        if (input >= 0)
+                u.stdio.in = input;
         container_begin_runs(c);
         r = m->backend->start(m->backend_userdata, &u, on_started, c);
-        if (r < 0)
+        if (r < 0) {
+                container_close_input(c);
                 return error_set_errno(reterr_error, r, "Failed to ask systemd for unit %s: %m", c->unit);
+        }
 
         c->work->start_pending = true;
         return 0;
@@ -475,7 +485,7 @@ static int check_startable(Container *c, Error *reterr_error) {
 
 int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc func, void *userdata,
                     Error *reterr_error) {
-        static const ContainerStdio none = { -EBADF, -EBADF, -EBADF };
+        const ContainerStdio none = CONTAINER_STDIO_NULL;
         Waiter *waiters;
         int r;
 
@@ -535,11 +545,12 @@ int container_record_end(Container *c, const UnitStatus *status, const char *res
 }
 
 void container_ended(Container *c, int recorded) {
-        static const ContainerStdio none = { -EBADF, -EBADF, -EBADF };
+        const ContainerStdio none = CONTAINER_STDIO_NULL;
         _cleanup_error_ Error error = ERROR_NULL;
         bool restart = c->work->restart && !c->work->remove;
         int r;
 
+        container_close_input(c);
         c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
         if (container_repeats(c))
                 container_settle_runs(c);

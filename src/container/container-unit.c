@@ -40,6 +40,8 @@ int container_check_unit(const char *ns, const char *id, const ContainerOptions 
                 { o->auto_remove, "AutoRemove", "a unit's container stays until the unit's next start" },
                 { o->restart && !streq(o->restart, "no"), "Restart", "say Restart= in a drop-in of the unit" },
                 { o->log && !streq(o->log, "journal"), "Log", "say StandardOutput= in a drop-in of the unit" },
+                { o->terminal, "Terminal", "say StandardInput= in a drop-in of the unit" },
+                { o->open_stdin, "OpenStandardInput", "say StandardInput= in a drop-in of the unit" },
                 { o->devices, "Devices", "the container of a unit has none of the host's" },
         };
         for (size_t i = 0; i < ELEMENTSOF(refused); i++)

@@ -204,6 +204,7 @@ static void stdio_done(ContainerStdio *s) {
         safe_close(s->in);
         safe_close(s->out);
         safe_close(s->err);
+        safe_close(s->terminal);
         *s = CONTAINER_STDIO_NULL;
 }
 
@@ -246,7 +247,7 @@ Container *container_free(Container *c) {
 int container_write_bundle(Container *c, Error *reterr_error) {
         _cleanup_json_ json_t *devices = NULL;
         _cleanup_(snapshot_mount_done) SnapshotMount mount = {};
-        _cleanup_free_ char *path = NULL, *text = NULL, *machine = NULL, *runtime = NULL;
+        _cleanup_free_ char *path = NULL, *text = NULL, *machine = NULL, *runtime = NULL, *terminal = NULL;
         const ContainerProcess *process = &c->work->process;
         char seccomp[SECCOMP_NAME_SIZE];
         ContainerManager *m = c->manager;
@@ -279,7 +280,9 @@ int container_write_bundle(Container *c, Error *reterr_error) {
         if (r < 0)
                 return r;
         path = bundle_path(m->runtime_dir, c->row.ns, c->row.id);
-        if (!path)
+        if (c->options.terminal)
+                terminal = container_terminal_key(c);
+        if (!path || (c->options.terminal && !terminal))
                 return -ENOMEM;
 
         const SpecInput in = {
@@ -289,6 +292,7 @@ int container_write_bundle(Container *c, Error *reterr_error) {
                 .bundle = path,
                 .capabilities = capabilities,
                 .devices = devices,
+                .terminal = terminal,
                 .seccomp = c->options.privileged_seccomp ? NULL : seccomp,
                 .machine = machine,
                 .stop_timeout_usec = container_stop_timeout(c),

@@ -24,6 +24,8 @@
 #include "image/image.h"
 #include "snapshot/snapshot.h"
 #include "store/store.h"
+#include "terminal/input.h"
+#include "terminal/terminal.h"
 
 #define CONTAINER_ID_MAX 64U
 #define CONTAINERS_MAX 4096U
@@ -103,15 +105,20 @@ typedef struct ContainerOptions {
         bool notify;             /* the unit has started when the container says so, by sd_notify(3) */
         bool ready_when_healthy; /* the unit has started when a health check has succeeded */
         char **unit_limits; /* that the unit had before it was given this container's: to be given back to it */
+        bool terminal;       /* 0, 1 and 2 are a pseudoterminal */
+        char *terminal_size; /* at the start: "ROWSxCOLUMNS"; NULL: as it comes */
+        bool open_stdin; /* in the background, without a terminal: a pipe that stays open, not /dev/null */
 } ContainerOptions;
 void container_options_done(ContainerOptions *o);
 
 /* Descriptors that the caller passed for a run in the foreground; -EBADF: stdin /dev/null, stdout and stderr
- * as ContainerOptions' log says. Borrowed. */
+ * as ContainerOptions' log says. terminal: a socket that is the container's terminal's client, in place of the
+ * three. Borrowed. */
 typedef struct ContainerStdio {
         int in, out, err;
+        int terminal;
 } ContainerStdio;
-#define CONTAINER_STDIO_NULL ((ContainerStdio){ -EBADF, -EBADF, -EBADF })
+#define CONTAINER_STDIO_NULL ((ContainerStdio){ -EBADF, -EBADF, -EBADF, -EBADF })
 
 typedef struct ContainerManager ContainerManager;
 typedef struct Container Container;
@@ -237,6 +244,8 @@ int container_manager_set_runtimes(ContainerManager *m, char *const *runtimes, c
 int container_manager_list_runtimes(ContainerManager *m, char ***ret);
 const char *container_manager_default_runtime(ContainerManager *m);
 void container_manager_set_backend(ContainerManager *m, const UnitBackend *ops, void *backend);
+/* Borrowed. Without them there are no terminals. */
+void container_manager_set_terminals(ContainerManager *m, TerminalManager *terminals, InputManager *inputs);
 /* Before all else, if the database was lost: containers of this boot and what they stand on, from their
  * bundles. boot_id as snapshot_manager_recover() gets it. Returns how many. */
 int container_restore_records(Store *store, const char *runtime_dir, const char *boot_id,
@@ -304,6 +313,17 @@ int container_wait(Container *c, ContainerFunc func, void *userdata);
 int container_remove(Container *c, bool force, ContainerFunc func, void *userdata, Error *reterr_error);
 /* Stop, if it runs, and start. func as for container_start(). */
 int container_restart(Container *c, ContainerFunc func, void *userdata, Error *reterr_error);
+/* What whoever attaches gets, to keep: the terminal (a socket, as terminal_add_client() has it), or the writing end of standard
+ * input; -EBADF: there is none. Output without a terminal is in the journal. */
+typedef struct ContainerAttachment {
+        int terminal, input;
+} ContainerAttachment;
+/* "NotRunning", "NoTerminal": it was lost; "LimitsExceeded": too many are there */
+int container_attach(Container *c, bool packets, ContainerAttachment *ret, Error *reterr_error);
+/* "NotRunning", "NoTerminal" */
+int container_resize(Container *c, unsigned rows, unsigned columns, Error *reterr_error);
+/* The standard input that is kept open ends, once all who attached have closed theirs. */
+int container_end_input(Container *c, Error *reterr_error);
 /* -ESRCH if it is not running. */
 int container_list_processes(Container *c,
                              void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n,

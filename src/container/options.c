@@ -53,6 +53,7 @@ void container_options_done(ContainerOptions *o) {
         free(o->unit);
         health_options_done(&o->health);
         strv_free(o->unit_limits);
+        free(o->terminal_size);
         *o = (ContainerOptions){ .stop_timeout_usec = UINT64_MAX };
 }
 
@@ -314,6 +315,7 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
                 { "Labels", TEXT_ASSIGNMENT, o->labels },
                 { "Properties", TEXT_LINE, o->properties },
         };
+        unsigned rows, columns;
         int r;
 
         for (size_t i = 0; i < ELEMENTSOF(lists); i++) {
@@ -375,6 +377,10 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
                 r = health_options_validate(&o->health, reterr_error);
         if (r < 0)
                 return r;
+        if (o->terminal && o->log && startswith(o->log, "file:"))
+                return invalid(reterr_error, "Log", "what a terminal shows goes to the journal or nowhere");
+        if (container_terminal_size(o->terminal_size, &rows, &columns) < 0)
+                return invalid(reterr_error, "TerminalSize", "a terminal has at most 65535 rows and columns");
         r = check_capabilities("CapabilitiesAdd", o->cap_add, reterr_error);
         if (r < 0)
                 return r;
@@ -409,6 +415,17 @@ int container_options_check_sources(const ContainerOptions *o, Error *reterr_err
                                         "The source \"%.200s\" of the mount on \"%.200s\" is not there: %m.",
                                         o->mounts[i].source, o->mounts[i].destination);
         return check_log_directory(o->log, reterr_error);
+}
+
+int container_terminal_size(const char *size, unsigned *ret_rows, unsigned *ret_columns) {
+        unsigned rows = 0, columns = 0;
+        char end;
+
+        if (size && (sscanf(size, "%5ux%5u%c", &rows, &columns, &end) != 2 || rows > UINT16_MAX || columns > UINT16_MAX))
+                return -EINVAL;
+        *ret_rows = rows;
+        *ret_columns = columns;
+        return 0;
 }
 
 const char *container_options_get_property(const ContainerOptions *o, const char *name) {
@@ -460,6 +477,9 @@ static const JsonField options_fields[] = {
         { "unit", JSON_FIELD_STRING, offsetof(ContainerOptions, unit) },
         { "unitLimits", JSON_FIELD_STRV, offsetof(ContainerOptions, unit_limits) },
         { "scope", JSON_FIELD_BOOL, offsetof(ContainerOptions, scope) },
+        { "terminal", JSON_FIELD_BOOL, offsetof(ContainerOptions, terminal) },
+        { "terminalSize", JSON_FIELD_STRING, offsetof(ContainerOptions, terminal_size) },
+        { "openStandardInput", JSON_FIELD_BOOL, offsetof(ContainerOptions, open_stdin) },
         {},
 };
 

@@ -34,5 +34,7 @@ int container_options_to_json(const ContainerOptions *o, const ContainerProcess 
 /* Both results are empty on failure. */
 int container_options_from_json(const char *text, ContainerOptions *ret_options,
                                 ContainerProcess *ret_process, Error *reterr_error);
+/* "ROWSxCOLUMNS"; NULL: 0 and 0. -EINVAL */
+int container_terminal_size(const char *size, unsigned *ret_rows, unsigned *ret_columns);
 /* Value of the unit property NAME that the user gave last, or NULL. */
 const char *container_options_get_property(const ContainerOptions *o, const char *name);

@@ -586,6 +586,7 @@ int container_manager_recovered(ContainerManager *m) {
                 recover_container(c);
         execs_recovered(m);
         m->recovering = false;
+        container_inputs_recovered(m);
 
         HASHMAP_FOREACH(c, m->containers)
                 container_health_recovered(c);

@@ -59,6 +59,8 @@ static int resolve_env(const ImageConfig *image, const ContainerOptions *o, cons
         if (r < 0)
                 return r;
         r = strv_extend(&env, h);
+        if (r >= 0 && o->terminal)
+                r = strv_extend(&env, "TERM=xterm");
         if (r < 0)
                 return r;
 
@@ -348,6 +350,18 @@ static json_t *process_to_json(const ContainerProcess *p, json_t *env, uint64_t 
         return j;
 }
 
+/* size: "ROWSxCOLUMNS" or NULL. */
+static int set_terminal(json_t *process, const char *size) {
+        unsigned rows, columns;
+        int r;
+
+        r = json_object_set_new(process, "terminal", json_true());
+        if (container_terminal_size(size, &rows, &columns) >= 0 && rows > 0 && columns > 0)
+                r |= json_object_set_new(process, "consoleSize",
+                                         json_pack("{s:i,s:i}", "height", (int) rows, "width", (int) columns));
+        return r;
+}
+
 static json_t *mount_to_json(const char *type, const char *source, const char *destination,
                              json_t *options) {
         json_t *j = json_object();
@@ -595,6 +609,8 @@ static json_t *annotations_to_json(const SpecInput *in) {
         r |= set_joined(j, ANNOTATION_PREFIX "rootfs.lower", in->mount->lower, ":");
         r |= json_object_set_new(j, ANNOTATION_PREFIX "rootfs.upper", json_string(in->mount->upper));
         r |= json_object_set_new(j, ANNOTATION_PREFIX "rootfs.work", json_string(strempty(in->mount->work)));
+        if (in->terminal)
+                r |= json_object_set_new(j, ANNOTATION_PREFIX "terminal", json_string(in->terminal));
         if (in->seccomp)
                 r |= json_object_set_new(j, ANNOTATION_SECCOMP, json_string(in->seccomp));
         if (in->runtime)
@@ -634,6 +650,8 @@ int container_spec_build(const SpecInput *in, char **ret, Error *reterr_error) {
         r |= json_object_set_new(root, "readonly", json_boolean(in->options->read_only));
         r |= json_object_set_new(j, "ociVersion", json_string(OCI_VERSION));
         r |= json_object_set_new(j, "process", process_to_json(in->process, environment_to_json(in), in->capabilities, false));
+        if (in->terminal)
+                r |= set_terminal(json_object_get(j, "process"), in->options->terminal_size);
         r |= json_object_set_new(j, "root", root);
         r |= json_object_set_new(j, "hostname", json_string(in->process->hostname));
         r |= json_object_set_new(j, "mounts", mounts_to_json(in));

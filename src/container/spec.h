@@ -45,6 +45,7 @@ typedef struct SpecInput {
         uint64_t stop_timeout_usec;
         json_t *devices;     /* members of linux.devices, or NULL; borrowed */
         const char *runtime; /* path of another runtime; NULL: mooring */
+        const char *terminal; /* what its terminal is called; NULL: none */
 } SpecInput;
 int container_spec_build(const SpecInput *in, char **ret, Error *reterr_error);
 

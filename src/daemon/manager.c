@@ -15,6 +15,7 @@
 #include "basic/time-util.h"
 #include "bus/bus.h"
 #include "container/container.h"
+#include "daemon/fd-store.h"
 #include "daemon/manager.h"
 #include "daemon/namespace.h"
 #include "oci/manifest.h"
@@ -49,6 +50,8 @@ struct Manager {
         SnapshotManager *snapshots;
         JobManager *jobs;
         ImageManager *images;
+        TerminalManager *terminals;
+        InputManager *inputs;
         ContainerManager *containers;
         NamespaceTable *namespaces;
         Bus *bus;
@@ -62,6 +65,8 @@ Manager *manager_free(Manager *m) {
 
         unit_manager_free(m->units);
         container_manager_free(m->containers);
+        terminal_manager_free(m->terminals);
+        input_manager_free(m->inputs);
         /* Pulls that run belong to their jobs, and need what follows until their end. */
         job_manager_free(m->jobs);
         image_manager_free(m->images);
@@ -172,6 +177,29 @@ static int manager_open_store(Manager *m, Error *reterr_error) {
         return r;
 }
 
+static int adopt_descriptor(const char *name, int fd, void *userdata) {
+        Manager *m = userdata;
+        int r;
+
+        r = terminal_manager_adopt(m->terminals, name, fd);
+        return r == 0 ? input_manager_adopt(m->inputs, name, fd) : r;
+}
+
+static int manager_adopt_descriptors(Manager *m, Error *reterr_error) {
+        int r;
+
+        r = terminal_manager_new(m->event, &fd_store, NULL, MOORED_RUNTIME_DIR "/terminals", TERMINAL_JOURNAL,
+                                 &m->terminals);
+        if (r >= 0)
+                r = input_manager_new(&fd_store, NULL, &m->inputs);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "The tables cannot be made: %m");
+        r = fd_store_foreach(adopt_descriptor, m);
+        if (r < 0)
+                log_warning_errno(r, "Not all descriptors of the last moored can be used: %m");
+        return 0;
+}
+
 static int manager_load_containers(Manager *m, Error *reterr_error) {
         int r;
 
@@ -179,6 +207,7 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
                                   &m->containers, reterr_error);
         if (r < 0)
                 return r;
+        container_manager_set_terminals(m->containers, m->terminals, m->inputs);
         r = container_manager_set_defaults(m->containers, m->config->stop_timeout_usec, m->config->network);
         if (r >= 0)
                 r = container_manager_set_runtimes(m->containers, m->config->runtimes, m->config->runtime);
@@ -292,7 +321,9 @@ int manager_new(sd_event *event, const Config *config, Manager **ret, Error *ret
                 .lock_fd = -EBADF,
         };
 
-        r = manager_open_state(m, reterr_error);
+        r = manager_adopt_descriptors(m, reterr_error);
+        if (r >= 0)
+                r = manager_open_state(m, reterr_error);
         if (r >= 0)
                 r = manager_open_store(m, reterr_error);
         if (r >= 0)

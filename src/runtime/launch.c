@@ -36,6 +36,7 @@
 #include "runtime/prepare.h"
 #include "runtime/record.h"
 #include "runtime/self.h"
+#include "runtime/terminal.h"
 
 /* What the launcher's init is not: set up by its parent, or with hooks. */
 static int check_supported(const Prepared *p, Error *reterr_error) {
@@ -47,9 +48,6 @@ static int check_supported(const Prepared *p, Error *reterr_error) {
                         return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
                                          "hooks.%s: moored's containers have no hooks.",
                                          hook_type_to_string(t));
-        if (p->spec->process.terminal)
-                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
-                                 "process.terminal: moored's containers have no terminal.");
         if (p->spec->intel_rdt.wanted || p->spec->net_devices.n > 0)
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
                                  "linux.%s: moored's containers have none.",
@@ -174,6 +172,12 @@ int launch_init(Prepared *p, const char *bundle, bool sibling, Launched *l, Erro
                 if (send(l->sock, &configured, sizeof(configured), MSG_NOSIGNAL) != sizeof(configured))
                         return error_set_errno(reterr_error, -errno, "Cannot speak to the container's process: %m");
                 r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
+        }
+        if (r >= 0 && l->message.type == INIT_MESSAGE_TERMINAL) {
+                r = terminal_hand_over(l->fd, runtime_spec_annotation(p->spec, ANNOTATION_TERMINAL), reterr_error);
+                l->fd = safe_close(l->fd);
+                if (r >= 0)
+                        r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
         }
         return r;
 }

@@ -140,3 +140,18 @@ int unix_send_fd(int sock, const char *name, int fd, const char *what, Error *re
                 return error_set_errno(reterr_error, r, "Cannot send to %s: %m", what);
         return 0;
 }
+
+int terminal_hand_over(int master, const char *key, Error *reterr_error) {
+        static const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = MOORED_RUNTIME_DIR "/terminals" };
+        _cleanup_close_ int fd = -EBADF;
+
+        if (isempty(key))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "process.terminal: there is no annotation " ANNOTATION_TERMINAL ".");
+        fd = RET_NERRNO(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        if (fd < 0)
+                return error_set_errno(reterr_error, fd, "Cannot make a socket: %m");
+        if (connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
+                return error_set_errno(reterr_error, -errno, "Cannot pass the terminal to moored, which does not run: %m");
+        return unix_send_fd(fd, key, master, "moored", reterr_error);
+}

@@ -15,5 +15,8 @@ int terminal_open(unsigned rows, unsigned columns, uid_t uid, bool console, int 
 
 /* Connects to a listening unix stream socket. Descriptor or negative errno. */
 int unix_connect(const char *path, const char *what, Error *reterr_error);
+/* In moored's units: the master goes to the daemon, or waits for it. key: how that calls this terminal. */
+#define ANNOTATION_TERMINAL "org.moored.terminal"
+int terminal_hand_over(int master, const char *key, Error *reterr_error);
 /* Sends a descriptor with a name as bytes over a connected socket, as runc does with console sockets. */
 int unix_send_fd(int sock, const char *name, int fd, const char *what, Error *reterr_error);
