@@ -15,6 +15,7 @@
 #include "basic/strv.h"
 #include "basic/time-util.h"
 #include "ctl/create-health.h"
+#include "ctl/terminal.h"
 
 #define ENTRYPOINT_MAX (64U * 1024)
 
@@ -630,8 +631,23 @@ static int append_mounts(sd_bus_message *m, const MountArg *mounts, size_t n) {
         return r;
 }
 
+static int append_terminal(sd_bus_message *m, const CreateOptions *o, const CreateDescriptors *fds) {
+        unsigned rows, columns;
+        int r;
+
+        /* Input that nobody passes on now may be wanted later. */
+        if (!o->terminal)
+                return append_flag(m, "OpenStandardInput", o->interactive && !o->scope && fds->standard[STDIN_FILENO] < 0);
+        r = append_flag(m, "Terminal", true);
+        if (r >= 0 && terminal_window_size(&rows, &columns))
+                r = sd_bus_message_append(m, "{sv}", "TerminalSize", "(uu)", (uint32_t) rows, (uint32_t) columns);
+        if (r >= 0 && fds->terminal >= 0)
+                r = sd_bus_message_append(m, "{sv}", "TerminalDescriptor", "h", fds->terminal);
+        return r;
+}
+
 int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const *command,
-                          const int fds[static 3]) {
+                          const CreateDescriptors *fds) {
         static const char *const stdio[] = { "StandardInput", "StandardOutput", "StandardError" };
         _cleanup_strv_free_ char **environment = strv_copy(o->file_environment);
         const struct {
@@ -703,8 +719,10 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 r = sd_bus_message_append(m, "{sv}", "StopTimeoutUSec", "t", o->stop_timeout_usec);
         for (size_t i = 0; i < ELEMENTSOF(stdio) && r >= 0; i++)
                 /* What has a log of its own writes there. */
-                if (fds[i] >= 0 && (i == STDIN_FILENO || !o->log))
-                        r = sd_bus_message_append(m, "{sv}", stdio[i], "h", fds[i]);
+                if (fds->standard[i] >= 0 && (i == STDIN_FILENO || !o->log))
+                        r = sd_bus_message_append(m, "{sv}", stdio[i], "h", fds->standard[i]);
+        if (r >= 0)
+                r = append_terminal(m, o, fds);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -712,10 +730,14 @@ const Option run_options[] = {
         /* The first RUN_ONLY_OPTIONS are not create's. */
         { 'd', "detach", NULL, OPTION_FLAG, offsetof(CreateOptions, detach),
           .help = "Leave it in the background, print its name;\noutput goes to the journal" },
-        { 'i', "interactive", NULL, OPTION_FLAG, offsetof(CreateOptions, interactive),
-          .help = "Pass standard input on" },
+        { 0, "detach-keys", "KEYS", OPTION_STRING, offsetof(CreateOptions, detach_keys),
+          .help = "What leaves the terminal (default: ctrl-p,ctrl-q;\nempty: nothing)" },
         { 0, "scope", NULL, OPTION_FLAG, offsetof(CreateOptions, scope),
           .help = "Make it a child of this process, in a scope (root)" },
+        { 'i', "interactive", NULL, OPTION_FLAG, offsetof(CreateOptions, interactive),
+          .help = "Pass standard input on; in the background: keep\nit open" },
+        { 't', "tty", NULL, OPTION_FLAG, offsetof(CreateOptions, terminal),
+          .help = "Give it a terminal of its own" },
         { 0, "name", "NAME", OPTION_STRING, offsetof(CreateOptions, name),
           .help = "Name the container (default: 12 hex digits)" },
         { 0, "rm", NULL, OPTION_FLAG, offsetof(CreateOptions, auto_remove),

@@ -32,6 +32,7 @@ typedef struct CreateOptions {
         char **devices;
         /* of moorctl */
         bool detach, interactive;
+        const char *detach_keys;
         PullPolicy pull;
         const char *name;
         /* of the container; NULL: not given */
@@ -43,7 +44,7 @@ typedef struct CreateOptions {
         char **groups, **labels, **cap_add, **cap_drop;
         MountArg *mounts;
         size_t n_mounts;
-        bool read_only, auto_remove, machine;
+        bool read_only, auto_remove, machine, terminal;
         const char *seccomp, *stop_signal, *restart;
         char *log;   /* "journal", "none", "file:/PATH" */
         bool log_fd; /* --log=fd: our own stdout and stderr */
@@ -56,15 +57,21 @@ typedef struct CreateOptions {
         const char *token;
 } CreateOptions;
 
+/* What RunContainer is given; -EBADF: nothing. */
+typedef struct CreateDescriptors {
+        int standard[3];
+        int terminal;
+} CreateDescriptors;
+#define CREATE_DESCRIPTORS_NULL ((CreateDescriptors){ { -EBADF, -EBADF, -EBADF }, -EBADF })
+
 #define RUN_ONLY_OPTIONS 3U
 extern const Option run_options[]; /* create's begin behind those */
 extern const Option exec_options[];
 
 void create_options_done(CreateOptions *o);
-/* The a{sv} but for the descriptors: fds[i] is appended as StandardInput, -Output, -Error where it is not
- * negative. */
+/* The a{sv}. fds->standard[i] is appended as StandardInput, -Output, -Error where it is not negative. */
 int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const *command,
-                          const int fds[static 3]);
+                          const CreateDescriptors *fds);
 
 /* Pure; exported for the tests. All fill the error. */
 int parse_volume(const char *value, const char *working_directory, MountArg *ret,

@@ -79,7 +79,7 @@ void ctl_done(Ctl *c);
 
 /* One per verb; main.c has the table. */
 extern const Verb verb_pull, verb_images, verb_tag, verb_rmi, verb_import;
-extern const Verb verb_run, verb_create, verb_exec;
+extern const Verb verb_run, verb_create, verb_exec, verb_attach;
 extern const Verb verb_start, verb_stop, verb_restart, verb_kill, verb_rm, verb_ps, verb_wait;
 extern const Verb verb_pause, verb_resume, verb_update, verb_stats, verb_top;
 extern const Verb verb_inspect, verb_logs, verb_events, verb_healthcheck;

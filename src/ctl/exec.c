@@ -5,17 +5,16 @@
 #include "ctl/bus-util.h"
 #include "ctl/foreground.h"
 
-static const int no_fds[3] = { -EBADF, -EBADF, -EBADF };
-
 /* Starts it and prints its name. */
 static int exec_detached(Ctl *c, const CreateOptions *o, const char *id, char *const *command, Error *reterr_error) {
         _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
         _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+        const CreateDescriptors no_fds = CREATE_DESCRIPTORS_NULL;
         _cleanup_free_ char *number = NULL;
         const char *path;
         int r;
 
-        r = new_exec_call(c, id, o, command, no_fds, &m, reterr_error);
+        r = new_exec_call(c, id, o, command, &no_fds, &m, reterr_error);
         if (r < 0)
                 return r;
         r = sd_bus_call(c->bus, m, UINT64_MAX, &e, &reply);

@@ -29,7 +29,10 @@
 #include "basic/time-util.h"
 #include "ctl/bus-util.h"
 #include "ctl/event-record.h"
+#include "ctl/logs.h"
 #include "ctl/stdio-copy.h"
+#include "ctl/terminal-session.h"
+#include "ctl/terminal.h"
 
 #define RUN_ATTEMPTS_MAX 5U
 #define RESYNC_ATTEMPTS_MAX 60U
@@ -42,6 +45,7 @@
 #define REMOVE_WAIT_USEC (5 * USEC_PER_SEC) /* --rm: for the removal after the exit */
 #define PENDING_SIGNALS_MAX 16U
 #define IMPATIENT_SIGINTS 3U
+#define SIGNAL_EXIT_BASE 128
 #define IMPATIENT_USEC (2 * USEC_PER_SEC)
 
 static const int forwarded_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
@@ -63,14 +67,21 @@ static const ForegroundKind exec_kind = {
 typedef struct Foreground {
         const ForegroundKind *kind;
         Ctl *c;
-        const CreateOptions *options;
+        bool attach;                 /* it runs already */
+        bool no_sig_proxy;
+        const CreateOptions *options; /* when attaching: those that are about the terminal */
         const char *image;
         char *const *command;
         const char *id;
         char *path; /* of an exec: NULL until it has a number */
         sd_event *event; /* weak */
-        StdioCopy *stdio;
-        sd_bus_slot *event_slot, *owner_slot, *run_slot, *resync_slot;
+        LogFollower *log;         /* attached without a terminal */
+        StdioCopy *stdio;         /* or, with a terminal: */
+        TerminalSession *session;
+        bool session_ended; /* our connection to the terminal */
+        bool session_over;  /* what the terminal has shown is written */
+        bool detached;     /* by its keys */
+        sd_bus_slot *event_slot, *owner_slot, *run_slot, *resync_slot, *attach_slot;
         sd_event_source *signals[ELEMENTSOF(forwarded_signals)], *timer, *leader;
         int leader_pidfd;
         uint64_t begin_usec, last_sequence;
@@ -95,11 +106,14 @@ static void foreground_done(Foreground *f) {
         sd_bus_slot_unref(f->owner_slot);
         sd_bus_slot_unref(f->run_slot);
         sd_bus_slot_unref(f->resync_slot);
+        sd_bus_slot_unref(f->attach_slot);
         sd_event_source_disable_unref(f->timer);
         sd_event_source_disable_unref(f->leader);
         for (size_t i = 0; i < ELEMENTSOF(forwarded_signals); i++)
                 sd_event_source_disable_unref(f->signals[i]);
         stdio_copy_free(f->stdio);
+        terminal_session_free(f->session);
+        log_follower_free(f->log);
         safe_close(f->leader_pidfd);
         free(f->path);
         error_done(&f->error);
@@ -128,9 +142,21 @@ static int foreground_on_removal_timeout(sd_event_source *s, uint64_t usec, void
         return 0;
 }
 
+static int attach_send(Foreground *f);
+
 /* Called after each change. */
 static void foreground_work(Foreground *f) {
+        if (f->session_ended && f->running && !f->lost) {
+                f->session_ended = false;
+                if (f->ended)
+                        f->session_over = true;
+                else
+                        (void) attach_send(f);
+        }
         if (!f->running || !f->ended || f->over)
+                return;
+        /* It is closed at the end; one that is started again keeps its terminal. */
+        if (f->session && !f->session_over)
                 return;
         if (!f->kind->removed || !f->options->auto_remove || f->removed)
                 f->over = true;
@@ -154,6 +180,8 @@ static void foreground_handle_event(Foreground *f, const EventRecord *e) {
 
         if (streq(e->topic, f->kind->started)) {
                 f->started = true;
+                if (f->session)
+                        f->ended = false;
                 foreground_set_leader(f, json_integer_value(json_object_get(e->details, f->kind->pid)));
         } else if (streq(e->topic, f->kind->exited)) {
                 f->exit_code = (int) json_integer_value(json_object_get(e->details, "ExitCode"));
@@ -204,6 +232,11 @@ static int foreground_on_signal(sd_event_source *s, const struct signalfd_siginf
 
         if (f->ended)
                 return 0;
+        if (f->no_sig_proxy) {
+                f->exit_code = SIGNAL_EXIT_BASE + signo;
+                f->over = true;
+                return 0;
+        }
         /* The init of a pid namespace does not get signals that it has no handler for. Whoever presses
          * Ctrl-C again and again wants it to end: also one that is about to start, which may take its time to
          * become healthy. */
@@ -258,7 +291,10 @@ static void foreground_set_running(Foreground *f) {
         f->running = true;
         f->lost = false;
         f->resync_attempts = 0;
-        stdio_copy_release(f->stdio);
+        if (f->stdio)
+                stdio_copy_release(f->stdio);
+        if (f->session && terminal_session_start(f->session) < 0)
+                (void) foreground_fail(f, -EIO, "Cannot use this terminal.");
         for (size_t i = 0; i < f->n_pending; i++)
                 foreground_send_kill(f, f->pending[i]);
         f->n_pending = 0;
@@ -320,7 +356,7 @@ static int resync_on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_
                 return 0;
         }
         if (bus_error_is_unknown_object(e)) {
-                if (!f->running && !f->started)
+                if (!f->running && !f->started && !f->attach)
                         return run_send(f);
                 return foreground_fail(f, -ENOENT,
                                        "What was started is gone, and moored does not know how it ended.");
@@ -331,8 +367,10 @@ static int resync_on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_
                 return foreground_fail(f, -EBADMSG, "moored's answer cannot be read.");
 
         state = strempty(json_get_string(properties, "State"));
-        if (!f->running && !f->started && streq(state, "created"))
+        if (!f->running && !f->started && !f->attach && streq(state, "created"))
                 return resync_remove_created(f);
+        if (!f->running && f->attach && !streq(state, "exited"))
+                return attach_send(f);
         foreground_set_leader(f, json_integer_value(json_object_get(properties, f->kind->pid)));
         if (streq(state, "exited")) {
                 f->exit_code = (int) json_integer_value(json_object_get(properties, "ExitCode"));
@@ -450,7 +488,7 @@ static int arguments_error(int r, Error *reterr_error) {
 }
 
 int new_create_call(Ctl *c, const char *member, const char *id, const char *image, const CreateOptions *o,
-                    char *const *command, const int fds[static 3], sd_bus_message **ret,
+                    char *const *command, const CreateDescriptors *fds, sd_bus_message **ret,
                     Error *reterr_error) {
         _cleanup_message_ sd_bus_message *m = NULL;
         _cleanup_free_ char *path = namespace_path(c->ns);
@@ -470,7 +508,7 @@ int new_create_call(Ctl *c, const char *member, const char *id, const char *imag
         return 0;
 }
 
-int new_exec_call(Ctl *c, const char *id, const CreateOptions *o, char *const *command, const int fds[static 3],
+int new_exec_call(Ctl *c, const char *id, const CreateOptions *o, char *const *command, const CreateDescriptors *fds,
                   sd_bus_message **ret, Error *reterr_error) {
         _cleanup_message_ sd_bus_message *m = NULL;
         _cleanup_free_ char *path = container_path(c->ns, id);
@@ -519,17 +557,32 @@ static int run_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
         return 1;
 }
 
+/* RunContainer's descriptors: the three, or a terminal's. */
+static int run_new_call(Foreground *f, sd_bus_message **ret) {
+        _cleanup_close_ int sock = -EBADF;
+        CreateDescriptors fds = CREATE_DESCRIPTORS_NULL;
+        int r;
+
+        if (f->session) {
+                r = terminal_session_pair(f->session, &sock);
+                if (r < 0)
+                        return error_set(&f->error, r, "Failed", "Cannot make a socket: %s", strerror(-r));
+                fds.terminal = sock;
+        } else
+                memcpy(fds.standard, stdio_copy_fds(f->stdio), sizeof fds.standard);
+        if (f->kind == &exec_kind)
+                return new_exec_call(f->c, f->id, f->options, f->command, &fds, ret, &f->error);
+        return new_create_call(f->c, "RunContainer", f->id, f->image, f->options, f->command, &fds, ret,
+                               &f->error);
+}
+
 static int run_send(Foreground *f) {
         _cleanup_message_ sd_bus_message *m = NULL;
         int r;
 
         f->lost = f->deaf = false;
         f->run_attempts++;
-        if (f->kind == &exec_kind)
-                r = new_exec_call(f->c, f->id, f->options, f->command, stdio_copy_fds(f->stdio), &m, &f->error);
-        else
-                r = new_create_call(f->c, "RunContainer", f->id, f->image, f->options, f->command,
-                                    stdio_copy_fds(f->stdio), &m, &f->error);
+        r = run_new_call(f, &m);
         if (r >= 0) {
                 f->run_slot = sd_bus_slot_unref(f->run_slot);
                 r = sd_bus_call_async(f->c->bus, &f->run_slot, m, run_on_reply, f, UINT64_MAX);
@@ -551,10 +604,129 @@ static int foreground_add_matches(Foreground *f, Error *reterr_error) {
         return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
 }
 
+/* -- the terminal -- */
+
+static void foreground_on_resized(unsigned rows, unsigned columns, void *userdata) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+        Foreground *f = userdata;
+
+        if (f->running && !f->lost && ctl_new_call(f->c, f->path, BUS_CONTAINER, "Resize", &m, NULL) >= 0 &&
+            sd_bus_message_append(m, "uu", (uint32_t) rows, (uint32_t) columns) >= 0)
+                (void) sd_bus_send(f->c->bus, m, NULL);
+}
+
+/* A copy of the descriptor of that name in Attach's reply. -ENOENT: there is none. */
+static int attachment_read(sd_bus_message *m, const char *wanted, int *ret) {
+        const char *key;
+        int fd, r;
+
+        r = sd_bus_message_rewind(m, true);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
+        while (r >= 0 && (r = sd_bus_message_read(m, "{sv}", &key, "h", &fd)) > 0)
+                if (streq(key, wanted)) {
+                        fd = fd_dup(fd);
+                        if (fd >= 0)
+                                *ret = fd;
+                        return fd < 0 ? fd : 0;
+                }
+        return r < 0 ? r : -ENOENT;
+}
+
+static void attach_on_input_end(void *userdata) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+        Foreground *f = userdata;
+
+        if (ctl_new_call(f->c, f->path, BUS_CONTAINER, "CloseStandardInput", &m, NULL) >= 0)
+                (void) sd_bus_send(f->c->bus, m, NULL);
+}
+
+static int attach_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        const sd_bus_error *e = sd_bus_message_get_error(m);
+        Foreground *f = userdata;
+        unsigned rows, columns;
+        int fd = -EBADF;
+
+        if (e && !f->running) {
+                if (bus_error_is_lost(e))
+                        return resync_later(f, START_DELAY_USEC);
+                (void) bus_error_to_error(e, 0, &f->error);
+                f->over = true;
+                return 1;
+        }
+        /* The end of the container will be told, or moored comes back. */
+        if (e && (f->ended || bus_error_is_unknown_object(e) || bus_error_is_lost(e) ||
+                  sd_bus_error_has_name(e, "org.moored1.Error.NotRunning"))) {
+                f->session_over = true;
+                foreground_work(f);
+                return 1;
+        }
+        if (e) {
+                (void) bus_error_to_error(e, 0, &f->error);
+                f->over = true;
+                return 1;
+        }
+        if (f->session && (attachment_read(m, "Terminal", &fd) < 0 || terminal_session_connect(f->session, fd) < 0))
+                return foreground_fail(f, -EBADMSG, "The container's terminal cannot be used.");
+        if (!f->session && f->options->interactive && attachment_read(m, "StandardInput", &fd) >= 0 &&
+            stdio_copy_new_input(f->event, fd, attach_on_input_end, f, &f->stdio) < 0)
+                return foreground_fail(f, -EBADMSG, "The container's standard input cannot be used.");
+        if (!f->running) {
+                foreground_set_running(f);
+                if (f->session && terminal_window_size(&rows, &columns))
+                        foreground_on_resized(rows, columns, f);
+        }
+        return 1;
+}
+
+/* Whoever attaches does so; and who was too slow, whom moored has dropped. */
+static int attach_send(Foreground *f) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+
+        f->lost = f->deaf = false;
+        f->attach_slot = sd_bus_slot_unref(f->attach_slot);
+        if (ctl_new_call(f->c, f->path, BUS_CONTAINER, "Attach", &m, NULL) < 0 ||
+            sd_bus_message_append(m, "a{sv}", 1, "Packets", "b", 1) < 0 ||
+            sd_bus_call_async(f->c->bus, &f->attach_slot, m, attach_on_reply, f, UINT64_MAX) < 0)
+                return foreground_fail(f, -EIO, "Cannot ask moored for the container's terminal.");
+        return 0;
+}
+
+static void foreground_on_session_ended(bool detached, void *userdata) {
+        Foreground *f = userdata;
+
+        if (detached)
+                f->detached = f->over = true;
+        else
+                f->session_ended = true;
+        foreground_work(f);
+}
+
+static int foreground_open_session(Foreground *f, Error *reterr_error) {
+        const TerminalSessionSpec spec = {
+                .input = f->options->interactive,
+                .detach_keys = f->options->detach_keys,
+                .resized = foreground_on_resized,
+                .ended = foreground_on_session_ended,
+                .userdata = f,
+        };
+
+        return terminal_session_new(f->event, &spec, &f->session, reterr_error);
+}
+
 static int foreground_loop(Foreground *f, Error *reterr_error) {
         int r;
 
-        r = stdio_copy_new(f->event, f->options->interactive, &f->stdio);
+        if (f->options->terminal) {
+                r = foreground_open_session(f, reterr_error);
+                if (r < 0)
+                        return r;
+        } else if (f->attach) {
+                r = log_follower_new(f->c, f->event, f->id, &f->log, reterr_error);
+                if (r < 0)
+                        return r;
+        } else
+                r = stdio_copy_new(f->event, f->options->interactive, &f->stdio);
         if (r >= 0)
                 r = foreground_add_signals(f);
         if (r < 0)
@@ -563,7 +735,7 @@ static int foreground_loop(Foreground *f, Error *reterr_error) {
         r = foreground_add_matches(f, reterr_error);
         if (r < 0)
                 return r;
-        (void) run_send(f);
+        (void) (f->attach ? attach_send(f) : run_send(f));
 
         while (!f->over) {
                 r = sd_event_run(f->event, UINT64_MAX);
@@ -572,9 +744,18 @@ static int foreground_loop(Foreground *f, Error *reterr_error) {
                                          "The connection to the bus broke: %s. The container %s goes on.",
                                          strerror(-r), f->id);
         }
-        stdio_copy_drain(f->stdio);
+        if (f->stdio)
+                stdio_copy_drain(f->stdio);
+        f->session = terminal_session_free(f->session);
+        if (f->log)
+                log_follower_finish(f->log);
         if (error_is_set(&f->error))
                 return error_move(reterr_error, &f->error);
+        if (f->detached) {
+                if (!f->c->quiet)
+                        fprintf(stderr, "\nmoorctl: %s goes on; moorctl attach %s comes back to it.\n", f->id, f->id);
+                return EXIT_SUCCESS;
+        }
         return f->exit_code & 0xFF;
 }
 
@@ -590,6 +771,38 @@ static int foreground_run(Foreground *f, Error *reterr_error) {
         if (r < 0)
                 (void) block_signals(SIG_UNBLOCK);
         return r;
+}
+
+int attach_foreground(Ctl *c, const AttachOptions *o, const char *id, Error *reterr_error) {
+        _cleanup_free_ char *path = container_path(c->ns, id);
+        _cleanup_json_ json_t *container = NULL;
+        int r;
+
+        if (!path)
+                return ctl_oom(reterr_error);
+        r = ctl_get_all(c, path, BUS_CONTAINER, &container, reterr_error);
+        if (r < 0)
+                return r;
+
+        const CreateOptions options = {
+                .interactive = !o->no_stdin,
+                .terminal = json_is_true(json_object_get(container, "Terminal")),
+                .detach_keys = o->detach_keys,
+        };
+        _cleanup_(foreground_done) Foreground f = {
+                .kind = &container_kind,
+                .c = c,
+                .attach = true,
+                .no_sig_proxy = !o->sig_proxy,
+                .options = &options,
+                .id = id,
+                .path = TAKE_PTR(path),
+                .leader_pidfd = -EBADF,
+                .begin_usec = now_usec(CLOCK_REALTIME),
+        };
+
+        foreground_set_leader(&f, json_integer_value(json_object_get(container, "LeaderPID")));
+        return foreground_run(&f, reterr_error);
 }
 
 int run_foreground(Ctl *c, const CreateOptions *o, const char *image, char *const *command,

@@ -20,6 +20,7 @@
 #include "ctl/event-record.h"
 #include "ctl/journal.h"
 #include "ctl/log-print.h"
+#include "ctl/logs.h"
 #include "ctl/pager.h"
 #include "ctl/terminal.h"
 
@@ -587,6 +588,59 @@ static int source_set(Logs *l, Source *s, char *name, Error *reterr_error) {
                                  "'%s' is neither a container nor an exec (CONTAINER/NUMBER).", name);
         *slash = 0;
         return 0;
+}
+
+/* -- for other verbs -- */
+
+struct LogFollower {
+        Logs logs;
+        Source source;
+        sd_event_source *io;
+};
+
+LogFollower *log_follower_free(LogFollower *f) {
+        if (!f)
+                return NULL;
+
+        sd_event_source_disable_unref(f->io);
+        f->logs.sources = NULL;
+        f->logs.n_sources = 0;
+        free(f->source.source.image);
+        logs_done(&f->logs);
+        free(f);
+        return NULL;
+}
+
+int log_follower_new(Ctl *c, sd_event *event, const char *id, LogFollower **ret, Error *reterr_error) {
+        LogFollower *f = calloc(1, sizeof(LogFollower));
+        int r;
+
+        if (!f)
+                return ctl_oom(reterr_error);
+        f->logs = (Logs) { .c = c, .follow = true, .until_usec = UINT64_MAX, .sources = &f->source, .n_sources = 1 };
+        f->source = (Source) { .source = { .ns = c->ns, .id = id }, .logs = &f->logs };
+        journal_sync();
+        r = journal_open(&f->logs);
+        if (r >= 0) {
+                printer_set_up(&f->logs);
+                r = log_lines_new(LOG_LINE_SIZE_MAX, log_print_line, &f->logs.printer, &f->logs.assembly);
+        }
+        if (r >= 0)
+                r = sd_event_add_io(event, &f->io, sd_journal_get_fd(f->logs.journal),
+                                    (uint32_t) sd_journal_get_events(f->logs.journal), logs_on_journal, &f->logs);
+        if (r < 0) {
+                log_follower_free(f);
+                return error_set(reterr_error, r, "Failed", "Cannot read the journal: %s", strerror(-r));
+        }
+        *ret = f;
+        return 0;
+}
+
+void log_follower_finish(LogFollower *f) {
+        journal_sync();
+        (void) sd_journal_process(f->logs.journal);
+        if (print_entries(&f->logs) >= 0)
+                (void) print_rest(&f->logs);
 }
 
 static int logs_main(Ctl *c, char **argv, Error *reterr_error) {

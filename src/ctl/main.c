@@ -17,6 +17,7 @@
 
 static const Verb *const verbs[] = {
         &verb_pull,    &verb_images, &verb_tag,     &verb_rmi,  &verb_import, &verb_run,       &verb_create,
+        &verb_attach,
         &verb_start,   &verb_stop,   &verb_restart, &verb_kill, &verb_rm,     &verb_ps,        &verb_wait,
         &verb_pause,   &verb_resume, &verb_update,  &verb_healthcheck, &verb_exec,
         &verb_stats,   &verb_top,

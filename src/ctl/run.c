@@ -12,20 +12,19 @@
 #include "ctl/job.h"
 #include "ctl/run-scope.h"
 
-static const int no_fds[3] = { -EBADF, -EBADF, -EBADF };
-static const int own_fds[3] = { -EBADF, STDOUT_FILENO, STDERR_FILENO };
-
 /* Makes it and prints its name, unless stdout is the container's. */
 static int make_detached(Ctl *c, const char *member, const CreateOptions *o, const char *image,
                          char *const *command, Error *reterr_error) {
         _cleanup_free_ char *id = o->name ? strdup(o->name) : random_hex(6);
+        CreateDescriptors fds = CREATE_DESCRIPTORS_NULL;
         _cleanup_message_ sd_bus_message *m = NULL;
         int r;
 
         if (!id)
                 return ctl_oom(reterr_error);
-        r = new_create_call(c, member, id, image, o, command, o->log_fd ? own_fds : no_fds, &m,
-                            reterr_error);
+        if (o->log_fd)
+                fds = (CreateDescriptors){ { -EBADF, STDOUT_FILENO, STDERR_FILENO }, -EBADF };
+        r = new_create_call(c, member, id, image, o, command, &fds, &m, reterr_error);
         if (r < 0)
                 return r;
         r = ctl_call_message(c, m, NULL, reterr_error);
@@ -58,13 +57,9 @@ static int run_or_create(Ctl *c, const char *member, char **argv, Error *reterr_
         r = limit_options_finish(&o.limits, reterr_error);
         if (r < 0)
                 return r;
-        if (o.detach && o.interactive)
+        if (o.log_fd && (o.terminal || streq(member, "CreateContainer")))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "-d and -i contradict each other: in the background there is "
-                                 "no standard input.");
-        if (o.log_fd && streq(member, "CreateContainer"))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--log=fd is for run: nothing is written before the container is started.");
+                                 "--log=fd is for run without a terminal: nothing else is written to descriptors.");
         if (o.log_fd && o.detach && c->host)
                 return error_set(reterr_error, -EOPNOTSUPP, "InvalidArgument",
                                  "--log=fd: standard output cannot be passed to %s.", c->host);

@@ -30,6 +30,8 @@ struct StdioCopy {
         sd_event_source *in_source, *in_room;
         char in_buffer[INPUT_CHUNK];
         size_t in_start, in_end;
+        void (*in_ended)(void *userdata);
+        void *userdata;
 };
 
 static void output_done(OutputCopy *o) {
@@ -130,6 +132,8 @@ static int input_on_io(sd_event_source *source, int fd, uint32_t revents, void *
                 return 0;
         if (n <= 0) { /* Ctrl-D, or hung up */
                 input_done(s);
+                if (s->in_ended)
+                        s->in_ended(s->userdata);
                 return 0;
         }
         s->in_start = 0;
@@ -137,6 +141,26 @@ static int input_on_io(sd_event_source *source, int fd, uint32_t revents, void *
         (void) sd_event_source_set_enabled(s->in_source, SD_EVENT_OFF);
         (void) sd_event_source_set_enabled(s->in_room, SD_EVENT_ON);
         return input_on_room(s->in_room, s->in_pipe, revents, s);
+}
+
+static int input_on_file(sd_event_source *source, void *userdata) {
+        return input_on_io(source, STDIN_FILENO, EPOLLIN, userdata);
+}
+
+static int input_watch(StdioCopy *s, sd_event *event) {
+        int r;
+
+        r = sd_event_add_io(event, &s->in_source, STDIN_FILENO, EPOLLIN, input_on_io, s);
+        if (r == -EPERM) { /* a file, which can always be read */
+                r = sd_event_add_defer(event, &s->in_source, input_on_file, s);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(s->in_source, SD_EVENT_ON);
+        }
+        if (r >= 0)
+                r = sd_event_add_io(event, &s->in_room, s->in_pipe, EPOLLOUT, input_on_room, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->in_room, SD_EVENT_OFF);
+        return r;
 }
 
 static int input_new(StdioCopy *s, sd_event *event) {
@@ -152,13 +176,7 @@ static int input_new(StdioCopy *s, sd_event *event) {
         s->owned[STDIN_FILENO] = true;
         s->in_pipe = p[1];
         r = fd_set_nonblock(s->in_pipe, true);
-        if (r >= 0)
-                r = sd_event_add_io(event, &s->in_source, STDIN_FILENO, EPOLLIN, input_on_io, s);
-        if (r >= 0)
-                r = sd_event_add_io(event, &s->in_room, s->in_pipe, EPOLLOUT, input_on_room, s);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(s->in_room, SD_EVENT_OFF);
-        return r;
+        return r < 0 ? r : input_watch(s, event);
 }
 
 static int output_new(StdioCopy *s, sd_event *event, int fd) {
@@ -187,15 +205,47 @@ static bool same_terminal(int a, int b) {
         return isatty(a) && isatty(b) && fstat(a, &x) >= 0 && fstat(b, &y) >= 0 && x.st_rdev == y.st_rdev;
 }
 
+static StdioCopy *stdio_copy_allocate(void) {
+        StdioCopy *s = calloc(1, sizeof(StdioCopy));
+
+        if (!s)
+                return NULL;
+        s->in_pipe = s->out[0].pipe = s->out[1].pipe = -EBADF;
+        for (size_t i = 0; i < 3; i++)
+                s->fds[i] = -EBADF;
+        return s;
+}
+
+int stdio_copy_new_input(sd_event *event, int pipe, void (*ended)(void *userdata), void *userdata,
+                         StdioCopy **ret) {
+        _cleanup_(stdio_copy_freep) StdioCopy *s = stdio_copy_allocate();
+        char path[PROC_FD_PATH_MAX];
+        int r;
+
+        if (!s) {
+                safe_close(pipe);
+                return -ENOMEM;
+        }
+        /* A description of our own: not to wait is no business of others who write to it. */
+        s->in_pipe = RET_NERRNO(open(proc_fd_path(path, pipe), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+        safe_close(pipe);
+        if (s->in_pipe < 0)
+                return s->in_pipe;
+        s->in_ended = ended;
+        s->userdata = userdata;
+        r = input_watch(s, event);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
 int stdio_copy_new(sd_event *event, bool input, StdioCopy **ret) {
-        _cleanup_(stdio_copy_freep) StdioCopy *s = calloc(1, sizeof(StdioCopy));
+        _cleanup_(stdio_copy_freep) StdioCopy *s = stdio_copy_allocate();
         int r;
 
         if (!s)
                 return -ENOMEM;
-        s->in_pipe = s->out[0].pipe = s->out[1].pipe = -EBADF;
-        for (size_t i = 0; i < 3; i++)
-                s->fds[i] = -EBADF;
 
         r = output_new(s, event, STDOUT_FILENO);
         if (r < 0)

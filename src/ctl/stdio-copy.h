@@ -16,6 +16,9 @@ typedef struct StdioCopy StdioCopy;
 
 /* input: pass standard input on, else there is none. Copying begins with the loop. */
 int stdio_copy_new(sd_event *event, bool input, StdioCopy **ret);
+/* Standard input alone, into a pipe that is there already, and is taken over. ended is called at its end: the pipe is
+ * closed then. */
+int stdio_copy_new_input(sd_event *event, int pipe, void (*ended)(void *userdata), void *userdata, StdioCopy **ret);
 StdioCopy *stdio_copy_free(StdioCopy *s);
 DEFINE_CLEANUP_FUNC(StdioCopy *, stdio_copy_free)
 /* What the container gets as 0, 1, 2; -EBADF: nothing. Borrowed. */

@@ -30,6 +30,18 @@ unsigned terminal_rows(int fd) {
         return from_environment("LINES", 24);
 }
 
+bool terminal_window_size(unsigned *ret_rows, unsigned *ret_columns) {
+        struct winsize w = {};
+
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (ioctl(fd, TIOCGWINSZ, &w) >= 0 && w.ws_row > 0 && w.ws_col > 0) {
+                        *ret_rows = w.ws_row;
+                        *ret_columns = w.ws_col;
+                        return true;
+                }
+        return false;
+}
+
 bool terminal_can_redraw(int fd) {
         const char *term = getenv("TERM");
 

@@ -15,6 +15,8 @@
 /* Of the terminal behind fd; else $COLUMNS and $LINES, else 80 and 24. */
 unsigned terminal_columns(int fd);
 unsigned terminal_rows(int fd);
+/* Of whichever of the standard descriptors is a terminal; false: none is, or it does not know. */
+bool terminal_window_size(unsigned *ret_rows, unsigned *ret_columns);
 /* fd is a terminal, $NO_COLOR is not set and $TERM is not dumb. */
 bool terminal_has_colors(int fd);
 /* fd is a terminal that can move its cursor. */

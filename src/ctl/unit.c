@@ -27,7 +27,7 @@
 #define ATTEMPTS_MAX 100U
 #define ATTEMPT_DELAY_USEC (50 * USEC_PER_MSEC)
 
-static const int no_fds[3] = { -EBADF, -EBADF, -EBADF };
+static const CreateDescriptors no_fds = { { -EBADF, -EBADF, -EBADF }, -EBADF };
 
 static int load(const char *name, ContainerFile *f, Error *reterr_error) {
         int r;
@@ -117,7 +117,7 @@ static int prepare_once(Ctl *c, ContainerFile *f, bool *ret_again, Error *reterr
         PatientCall p = {};
         int r;
 
-        r = new_create_call(c, "CreateContainer", f->name, f->image, &f->options, f->command, no_fds, &m,
+        r = new_create_call(c, "CreateContainer", f->name, f->image, &f->options, f->command, &no_fds, &m,
                             reterr_error);
         if (r < 0)
                 return r;
@@ -209,7 +209,7 @@ static int verify_by_moored(Ctl *c, const ContainerFile *f, Verify *v, Error *re
 
         r = ctl_connect(c, &error);
         if (r >= 0)
-                r = new_create_call(c, "CheckContainer", f->name, f->image, &f->options, f->command, no_fds,
+                r = new_create_call(c, "CheckContainer", f->name, f->image, &f->options, f->command, &no_fds,
                                     &m, &error);
         if (r >= 0)
                 r = ctl_call_message(c, m, NULL, &error);

@@ -173,7 +173,7 @@ static void test_event_record(void **state) {
 }
 
 static void test_option_bag(void **state) {
-        static const int no_fds[3] = { -EBADF, -EBADF, -EBADF };
+        const CreateDescriptors no_fds = CREATE_DESCRIPTORS_NULL;
         char *const command[] = { (char *) "sh", (char *) "-c", (char *) "true", NULL };
         char *labels[] = { (char *) "a=b=c", (char *) "empty=", NULL };
         char *options[] = { (char *) "ro", NULL };
@@ -193,8 +193,8 @@ static void test_option_bag(void **state) {
         CreateOptions none = {};
         sd_bus_message *m = message(state);
 
-        assert_true(create_options_append(m, &o, command, no_fds) >= 0);
-        assert_true(create_options_append(m, &none, NULL, no_fds) >= 0);
+        assert_true(create_options_append(m, &o, command, &no_fds) >= 0);
+        assert_true(create_options_append(m, &none, NULL, &no_fds) >= 0);
         rewind_message(m);
         expect_json(m,
                     "{\"Command\":[\"sh\",\"-c\",\"true\"],\"User\":\"me\",\"Network\":\"host\",\"Entrypoint\":[],"
