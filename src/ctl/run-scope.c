@@ -67,7 +67,7 @@ static int become_launcher(Ctl *c, const char *path, const CreateOptions *o, Err
 }
 
 int run_scope(Ctl *c, const CreateOptions *o, const char *image, char *const *command, Error *reterr_error) {
-        static const int no_fds[3] = { -EBADF, -EBADF, -EBADF };
+        const CreateDescriptors no_fds = CREATE_DESCRIPTORS_NULL;
         _cleanup_free_ char *id = o->name ? strdup(o->name) : random_hex(6), *path = NULL;
         _cleanup_message_ sd_bus_message *m = NULL;
         _cleanup_error_ Error ignored = ERROR_NULL;
@@ -78,7 +78,7 @@ int run_scope(Ctl *c, const CreateOptions *o, const char *image, char *const *co
                 return ctl_oom(reterr_error);
         r = check_options(c, o, reterr_error);
         if (r >= 0)
-                r = new_create_call(c, "CreateContainer", id, image, o, command, no_fds, &m, reterr_error);
+                r = new_create_call(c, "CreateContainer", id, image, o, command, &no_fds, &m, reterr_error);
         if (r >= 0)
                 r = ctl_call_message(c, m, NULL, reterr_error);
         if (r < 0)
