@@ -78,6 +78,7 @@ typedef struct Foreground {
         LogFollower *log;         /* attached without a terminal */
         StdioCopy *stdio;         /* or, with a terminal: */
         TerminalSession *session;
+        bool resized;       /* before it could be told */
         bool session_ended; /* our connection to the terminal */
         bool session_over;  /* what the terminal has shown is written */
         bool detached;     /* by its keys */
@@ -287,7 +288,11 @@ static int foreground_add_signals(Foreground *f) {
 
 /* -- moored went away -- */
 
+static void foreground_on_resized(unsigned rows, unsigned columns, void *userdata);
+
 static void foreground_set_running(Foreground *f) {
+        unsigned rows, columns;
+
         f->running = true;
         f->lost = false;
         f->resync_attempts = 0;
@@ -295,6 +300,8 @@ static void foreground_set_running(Foreground *f) {
                 stdio_copy_release(f->stdio);
         if (f->session && terminal_session_start(f->session) < 0)
                 (void) foreground_fail(f, -EIO, "Cannot use this terminal.");
+        if (f->resized && terminal_window_size(&rows, &columns))
+                foreground_on_resized(rows, columns, f);
         for (size_t i = 0; i < f->n_pending; i++)
                 foreground_send_kill(f, f->pending[i]);
         f->n_pending = 0;
@@ -610,7 +617,8 @@ static void foreground_on_resized(unsigned rows, unsigned columns, void *userdat
         _cleanup_message_ sd_bus_message *m = NULL;
         Foreground *f = userdata;
 
-        if (f->running && !f->lost && ctl_new_call(f->c, f->path, BUS_CONTAINER, "Resize", &m, NULL) >= 0 &&
+        f->resized = !f->running || f->lost;
+        if (!f->resized && ctl_new_call(f->c, f->path, BUS_CONTAINER, "Resize", &m, NULL) >= 0 &&
             sd_bus_message_append(m, "uu", (uint32_t) rows, (uint32_t) columns) >= 0)
                 (void) sd_bus_send(f->c->bus, m, NULL);
 }
@@ -644,7 +652,6 @@ static void attach_on_input_end(void *userdata) {
 static int attach_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         const sd_bus_error *e = sd_bus_message_get_error(m);
         Foreground *f = userdata;
-        unsigned rows, columns;
         int fd = -EBADF;
 
         if (e && !f->running) {
@@ -672,9 +679,8 @@ static int attach_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_
             stdio_copy_new_input(f->event, fd, attach_on_input_end, f, &f->stdio) < 0)
                 return foreground_fail(f, -EBADMSG, "The container's standard input cannot be used.");
         if (!f->running) {
+                f->resized = !!f->session;
                 foreground_set_running(f);
-                if (f->session && terminal_window_size(&rows, &columns))
-                        foreground_on_resized(rows, columns, f);
         }
         return 1;
 }
