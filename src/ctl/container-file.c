@@ -63,6 +63,7 @@ static const Key keys[] = {
         { "PidsLimit", KEY_VALUE, "pids-limit" },
         { "Pull", KEY_VALUE, "pull" },
         { "ReadOnly", KEY_FLAG, "read-only" },
+        { "Runtime", KEY_VALUE, "runtime" },
         { "SeccompProfile", KEY_VALUE, NULL },
         { "StopSignal", KEY_VALUE, "stop-signal" },
         { "StopTimeout", KEY_VALUE, "stop-timeout" },

@@ -248,6 +248,8 @@ int launch_clean(const char *bundle) {
         int r;
 
         r = prepare_spec(&p, bundle, "config.json", &e);
+        if (r == -ENOENT) /* of a unit whose container could not be made */
+                return EXIT_SUCCESS;
         if (r >= 0 && runtime_spec_annotation(p.spec, ANNOTATION_RUNTIME))
                 r = oci_launch_delete(&p, bundle, &e);
         if (r >= 0)

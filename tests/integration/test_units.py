@@ -205,6 +205,24 @@ class UnitTest(UnitsTestCase):
         self.assertIn("ContainerExists: ", self.start_fails(unit))
         self.assertEqual(self.inspect("web")["State"], "running")
 
+    def test_other_runtimes(self):
+        begin = time.time()
+        for runtime in ("runc", "crun"):
+            with self.subTest(runtime=runtime):
+                unit = self.write("web", "Exec=sh -c 'sleep 0.3; exit 7'", f"Runtime={runtime}")
+                self.systemctl("start", unit)
+                self.assertEqual(self.inspect("web")["Runtime"], runtime)
+                web = self.wait_state("web", "exited")
+                self.assertEqual((web["ExitCode"], web["Result"]), (7, "exit-code"))
+                self.assertNotIn("mooring:", lib.journal("-u", unit, since=begin))
+                unit = self.write_script("web", OBEDIENT, f"Runtime={runtime}")
+                self.systemctl("start", unit)
+                wait_traps(self.main_pid(unit), OBEDIENT)
+                self.systemctl("restart", unit)
+                wait_traps(self.main_pid(unit), OBEDIENT)
+                self.systemctl("stop", unit)
+                self.assertEqual(self.wait_state("web", "exited")["ExitCode"], 0)
+
     def test_ordered_and_enabled(self):
         unit = self.write("web", f"Exec={SLEEP}")
         self.systemctl("enable", unit)
