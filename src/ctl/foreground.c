@@ -13,6 +13,8 @@
  * running, or ended with its ExitCode ├─ it is not, and RunContainer was never answered ──▶ run_send again
  *      └─ it is not, and it had been: error (nobody knows its exit code)
  *
+ * With a restart policy an exit need not be the end: that is then what Wait() tells, or the state after a resync.
+ *
  * An exec goes the same way. Its number is moored's choice, so that what is sent again has the same token: that gets the exec
  * which is there already; and one that has ended meanwhile is known by the token in its events.
  */
@@ -82,7 +84,7 @@ typedef struct Foreground {
         bool session_ended; /* our connection to the terminal */
         bool session_over;  /* what the terminal has shown is written */
         bool detached;     /* by its keys */
-        sd_bus_slot *event_slot, *owner_slot, *run_slot, *resync_slot, *attach_slot;
+        sd_bus_slot *event_slot, *owner_slot, *run_slot, *resync_slot, *attach_slot, *wait_slot;
         sd_event_source *signals[ELEMENTSOF(forwarded_signals)], *timer, *leader;
         int leader_pidfd;
         uint64_t begin_usec, last_sequence;
@@ -107,6 +109,7 @@ static void foreground_done(Foreground *f) {
         sd_bus_slot_unref(f->owner_slot);
         sd_bus_slot_unref(f->run_slot);
         sd_bus_slot_unref(f->resync_slot);
+        sd_bus_slot_unref(f->wait_slot);
         sd_bus_slot_unref(f->attach_slot);
         sd_event_source_disable_unref(f->timer);
         sd_event_source_disable_unref(f->leader);
@@ -170,6 +173,33 @@ static void foreground_set_leader(Foreground *f, int64_t pid) {
                 f->leader_pidfd = pidfd_open_((pid_t) pid);
 }
 
+static bool foreground_repeats(const Foreground *f) {
+        return f->kind == &container_kind && f->options->restart && !streq(f->options->restart, "no");
+}
+
+static int foreground_on_wait(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Foreground *f = userdata;
+        int32_t exit_code;
+
+        /* A moored that goes away is heard of in other ways. */
+        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "is", &exit_code, NULL) < 0)
+                return 0;
+        f->exit_code = exit_code;
+        f->ended = true;
+        foreground_work(f);
+        return 0;
+}
+
+static int foreground_wait(Foreground *f) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+
+        f->wait_slot = sd_bus_slot_unref(f->wait_slot);
+        if (ctl_new_call(f->c, f->path, BUS_CONTAINER, "Wait", &m, NULL) < 0 ||
+            sd_bus_call_async(f->c->bus, &f->wait_slot, m, foreground_on_wait, f, UINT64_MAX) < 0)
+                return foreground_fail(f, -EIO, "Cannot wait for the container.");
+        return 0;
+}
+
 static void foreground_handle_event(Foreground *f, const EventRecord *e) {
         if (e->sequence <= f->last_sequence)
                 return;
@@ -184,7 +214,7 @@ static void foreground_handle_event(Foreground *f, const EventRecord *e) {
                 if (f->session)
                         f->ended = false;
                 foreground_set_leader(f, json_integer_value(json_object_get(e->details, f->kind->pid)));
-        } else if (streq(e->topic, f->kind->exited)) {
+        } else if (streq(e->topic, f->kind->exited) && !foreground_repeats(f)) {
                 f->exit_code = (int) json_integer_value(json_object_get(e->details, "ExitCode"));
                 f->ended = true;
         } else if (streq_ptr(f->kind->removed, e->topic))
@@ -305,6 +335,8 @@ static void foreground_set_running(Foreground *f) {
         for (size_t i = 0; i < f->n_pending; i++)
                 foreground_send_kill(f, f->pending[i]);
         f->n_pending = 0;
+        if (foreground_repeats(f) && !f->ended)
+                (void) foreground_wait(f);
         foreground_work(f);
 }
 

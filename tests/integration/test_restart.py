@@ -144,6 +144,13 @@ class PolicyTest(RestartTestCase):
     def test_a_start_that_fails_is_not_tried_again(self):
         self.fails("--restart=always", "-d", BUSYBOX, "/no/such", status=127, text="/no/such")
 
+    def test_in_the_foreground(self):
+        result = lib.moorctl("run", "--name=a", "--restart=on-failure:2", *fast(), BUSYBOX, "sh", "-c", "echo run; exit 5", check=False)
+        # Systemd has our descriptors for one run only.
+        self.assertEqual((result.returncode, result.stdout), (5, "run\n"), result.stderr)
+        self.assertEqual(self.inspect("a")["RestartCount"], 2)
+        lib.wait_until(lambda: lib.moorctl("logs", "a").stdout.count("run") == 2, what="the other two runs' lines are in the journal")
+
     def test_refused(self):
         for options, text in ((("--restart=sometimes",), "sometimes"), (("--restart=on-failure:0",), "on-failure:0"),
                               (("--restart=on-failure:x",), "on-failure:x"), (("--restart=always", "--rm"), "AutoRemove"),
@@ -193,6 +200,15 @@ class AwayTest(RestartTestCase):
 class BootTest(RestartTestCase):
     """As after a boot: units and bundles are gone, and the records speak of another one."""
 
+    @staticmethod
+    def forget_boot(*running):
+        lib.run(["systemctl", "kill", "-s", "KILL", "--kill-who=all", *[unit_of(n) for n in running]])
+        lib.run(["systemctl", "stop", *[unit_of(n) for n in running]])
+        lib.run(["systemctl", "reset-failed", "moored-default-*"], check=False)
+        shutil.rmtree("/run/moored/containers")
+        with contextlib.closing(sqlite3.connect(f"{lib_store.STORE}/moored.db")) as db, db:
+            db.execute("UPDATE containers SET boot_id = 'earlier'")
+
     def test_boot(self):
         for name, policy in (("no", "no"), ("failure", "on-failure:3"), ("always", "always"), ("unless", "unless-stopped"),
                              ("always-s", "always"), ("unless-s", "unless-stopped"), ("failure-s", "on-failure")):
@@ -201,12 +217,7 @@ class BootTest(RestartTestCase):
         lib.moorctl("stop", "-t", "0", "always-s", "unless-s", "failure-s")
         since = last_event()
         with daemon_away():
-            lib.run(["systemctl", "kill", "-s", "KILL", "--kill-who=all", *[unit_of(n) for n in ("no", "failure", "always", "unless")]])
-            lib.run(["systemctl", "stop", *[unit_of(n) for n in ("no", "failure", "always", "unless")]])
-            lib.run(["systemctl", "reset-failed", "moored-default-*"])
-            shutil.rmtree("/run/moored/containers")
-            with contextlib.closing(sqlite3.connect(f"{lib_store.STORE}/moored.db")) as db, db:
-                db.execute("UPDATE containers SET boot_id = 'earlier'")
+            self.forget_boot("no", "failure", "always", "unless")
         for name in ("failure", "always", "unless", "always-s"):
             self.wait_state(name, "running")
         states = {c["Id"]: (c["State"], c["RestartCount"]) for c in lib.moorctl_json("ps", "-a")}
@@ -219,6 +230,19 @@ class BootTest(RestartTestCase):
         lib.moorctl("stop", "-t", "0", "always")
         lib.kill9_moored()
         self.assertEqual(self.inspect("always")["State"], "exited")
+
+    def test_boot_after_a_loss_of_power(self):
+        """The layers had not reached the disk: they are unpacked again first."""
+
+        names = [f"a{i}" for i in range(3)]
+        for name in names:
+            self.start(name, "always", OBEDIENT)
+        with daemon_away():
+            self.forget_boot(*names)
+            with contextlib.closing(sqlite3.connect(f"{lib_store.STORE}/moored.db")) as db, db:
+                db.execute("UPDATE snapshots SET synced = 0, boot_id = 'earlier' WHERE kind = 0")
+        for name in names:
+            self.wait_state(name, "running")
 
 
 class OutOfMemoryTest(RestartTestCase):
