@@ -40,8 +40,8 @@ struct ContainerManager {
         Hashmap *containers; /* "ns/id" → Container, owns them */
         Hashmap *by_unit;    /* unit name → Container */
         Hashmap *execs;      /* unit name → Exec */
-        Hashmap *units; /* names of units that PID 1 has: until one is gone its name is taken. Values say
-                           nothing. */
+        Hashmap *units; /* names of units that PID 1 has: until one is gone its name is taken. Values: UNIT_THERE,
+                           UNIT_RELEASED. */
         char *runtime_dir;
         int containers_fd;
         char *boot_id;
@@ -145,6 +145,12 @@ char *container_terminal_key(const Container *c);
 int container_open_input(Container *c, const ContainerStdio *stdio, int *ret_fd, Error *reterr_error);
 void container_close_input(Container *c); /* the container has ended */
 void container_inputs_recovered(ContainerManager *m);
+
+/* For ContainerManager.units. */
+#define UNIT_THERE ((void *) 1)
+#define UNIT_RELEASED ((void *) 2)
+/* Gives an ended unit back; whoever it was of may be forgotten. Returns whether PID 1 has been asked. */
+bool unit_release(ContainerManager *m, const char *unit);
 
 /* container-start.c */
 void container_take_control_group(Container *c, const UnitStatus *status);

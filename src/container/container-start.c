@@ -160,7 +160,7 @@ void container_release_unit(Container *c) {
         if (c->options.unit || c->work->released || !m->backend || !hashmap_get(m->units, c->unit))
                 return;
 
-        c->work->released = m->backend->release(m->backend_userdata, c->unit) >= 0;
+        c->work->released = unit_release(m, c->unit);
 }
 
 /* -- start -------------------------------------------------------------------------------------- */
@@ -312,7 +312,7 @@ static void on_started(int r, const UnitStatus *status, const Error *error, void
                 container_answer(c, WAITER_START, error);
                 return;
         }
-        if (status && status->loaded && hashmap_replace(c->manager->units, c->unit, c->manager) < 0)
+        if (status && status->loaded && hashmap_replace(c->manager->units, c->unit, UNIT_THERE) < 0)
                 (void) log_oom();
         if (r < 0) {
                 _cleanup_error_ Error e = ERROR_NULL;

@@ -264,6 +264,8 @@ void container_manager_host_stops(ContainerManager *m);
 void container_unit_waits(ContainerManager *m, const char *unit, const UnitStatus *status);
 /* unit/ tells every change of a unit moored-*.service. */
 void container_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *status);
+/* … and when one could not be released. */
+void container_unit_kept(ContainerManager *m, const char *unit);
 
 Container *container_find(ContainerManager *m, const char *ns, const char *id,
                           Error *reterr_error); /* "NoSuchContainer" */

@@ -227,7 +227,7 @@ static void exec_release_unit(Exec *e) {
 
         if (e->released || !m->backend || !hashmap_get(m->units, e->unit))
                 return;
-        e->released = m->backend->release(m->backend_userdata, e->unit) >= 0;
+        e->released = unit_release(m, e->unit);
 }
 
 /* The object goes; its row has gone, or goes with the container's. */
@@ -462,7 +462,7 @@ static void on_exec_started(int r, const UnitStatus *status, const Error *error,
         ContainerManager *m = x->manager;
         Exec *e;
 
-        if (r != -ECANCELED && status && status->loaded && hashmap_replace(m->units, x->unit, m) < 0)
+        if (r != -ECANCELED && status && status->loaded && hashmap_replace(m->units, x->unit, UNIT_THERE) < 0)
                 (void) log_oom();
         e = hashmap_get(m->execs, x->unit);
         if (!e)

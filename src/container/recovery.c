@@ -292,10 +292,26 @@ static void on_orphan_stopped(int r, const Error *error, void *userdata) {
                 log_debug("Failed to stop a unit without a record, ignoring: %s", error_message(error));
 }
 
+bool unit_release(ContainerManager *m, const char *unit) {
+        if (!m->backend || m->backend->release(m->backend_userdata, unit) < 0)
+                return false;
+        /* Until it is gone PID 1 tells some changes more. */
+        if (hashmap_get(m->units, unit) && hashmap_replace(m->units, unit, UNIT_RELEASED) < 0)
+                (void) log_oom();
+        return true;
+}
+
+void container_unit_kept(ContainerManager *m, const char *unit) {
+        if (hashmap_get(m->units, unit) && hashmap_replace(m->units, unit, UNIT_THERE) < 0)
+                (void) log_oom();
+}
+
 /* Nobody else makes units of such names that run our launcher. */
 static void orphan_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *u,
                                 UnitPhase phase) {
         if (!m->backend || (!u->launcher && !endswith(unit, ".scope")) || m->unreadable || phase == UNIT_GONE || phase == UNIT_BETWEEN)
+                return;
+        if (hashmap_get(m->units, unit) == UNIT_RELEASED)
                 return;
         /* One that is about to ask for its container, or what its owner wants to see. */
         if (unit_is_installed(unit) && phase != UNIT_RUNNING)
@@ -303,7 +319,7 @@ static void orphan_unit_changed(ContainerManager *m, const char *unit, const Uni
 
         found(m, FOUND_ORPHANS);
         if (phase == UNIT_ENDED)
-                (void) m->backend->release(m->backend_userdata, unit);
+                (void) unit_release(m, unit);
         else {
                 log_warning("Unit %s belongs to no container that is known, stopping it.", unit);
                 (void) m->backend->stop(m->backend_userdata, unit, on_orphan_stopped, NULL);
@@ -317,7 +333,7 @@ void container_unit_changed(ContainerManager *m, const char *unit, const UnitSta
 
         if (phase == UNIT_GONE)
                 (void) hashmap_remove(m->units, unit);
-        else if (hashmap_replace(m->units, unit, m) < 0)
+        else if (!hashmap_get(m->units, unit) && hashmap_put(m->units, unit, UNIT_THERE) < 0)
                 (void) log_oom();
 
         e = hashmap_get(m->execs, unit);

@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <sys/wait.h>
+#include <syslog.h>
 
 #include "basic/string-util.h"
 #include "basic/strv.h"
@@ -102,8 +103,9 @@ static int append_stdio(sd_bus_message *m, const UnitSpec *spec) {
         r = stdio->in >= 0 ? sd_bus_message_append(m, "(sv)", "StandardInputFileDescriptor", "h", stdio->in)
                            : sd_bus_message_append(m, "(sv)", "StandardInput", "s", "null");
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(streams); i++)
-                r = streams[i].fd >= 0 ? sd_bus_message_append(m, "(sv)", streams[i].descriptor, "h",
-                                                               streams[i].fd)
+                /* Without the second the unit would depend on the journal's socket, which changes by that. */
+                r = streams[i].fd >= 0 ? sd_bus_message_append(m, "(sv)(sv)", streams[i].descriptor, "h",
+                                                               streams[i].fd, streams[i].name, "s", "null")
                                        : append_log(m, streams[i].name, spec->log);
         return r;
 }
@@ -192,11 +194,14 @@ static int append_fixed(sd_bus_message *m, const UnitSpec *spec) {
 }
 
 /* An exec's process is in the container's control group, so that there is nothing to be delegated, nor devices to be
- * kept from it. */
+ * kept from it; and it ends with the container, whose dependencies are enough: those on targets, which each unit has by
+ * default, would have PID 1 announce a change of each target, too. It is told once what starts and ends, by events. */
 static int append_exec_fixed(sd_bus_message *m, const UnitSpec *spec) {
-        return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", spec->description, "Slice", "s",
-                                     spec->slice, "Type", "s", "notify", "NotifyAccess", "s", "all", "TimeoutStopUSec",
-                                     "t", spec->timeout_stop_usec, "SyslogIdentifier", "s", spec->syslog_identifier);
+        return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", spec->description, "Slice",
+                                     "s", spec->slice, "Type", "s", "notify", "NotifyAccess", "s", "all",
+                                     "DefaultDependencies", "b", false, "LogLevelMax", "i", (int32_t) LOG_NOTICE,
+                                     "TimeoutStopUSec", "t", spec->timeout_stop_usec, "SyslogIdentifier", "s",
+                                     spec->syslog_identifier);
 }
 
 /* A scope has no command, and output is none of its business. What has failed is forgotten: nothing is read from

@@ -379,6 +379,8 @@ static void on_released(UnitCall *c, sd_bus_message *reply, int r, const Error *
         u = unit_get(c->manager, c->unit);
         if (u && r == -ENOENT && !u->start_pending)
                 unit_gone(u);
+        else
+                container_unit_kept(c->manager->containers, c->unit);
 }
 
 static int backend_release(void *backend, const char *unit) {
