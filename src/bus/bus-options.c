@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <inttypes.h>
+
 #include "bus/bus-options.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
@@ -84,6 +86,23 @@ int bus_option_fd(sd_bus_message *m, const BusOption *o, void *target, Error *re
                 return option_error(reterr_error, o, r);
 
         *(int *) target = fd;
+        return 0;
+}
+
+int bus_option_terminal_size(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
+        uint32_t rows, columns;
+        char *size;
+        int r;
+
+        r = sd_bus_message_read(m, "(uu)", &rows, &columns);
+        if (r < 0)
+                return option_error(reterr_error, o, r);
+        size = strformat("%" PRIu32 "x%" PRIu32, rows, columns);
+        if (!size)
+                return option_error(reterr_error, o, -ENOMEM);
+
+        free(*(char **) target);
+        *(char **) target = size;
         return 0;
 }
 

@@ -34,6 +34,8 @@ int bus_option_strv(sd_bus_message *m, const BusOption *o, void *target, Error *
 int bus_option_bool(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error);
 int bus_option_uint64(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error);
 int bus_option_fd(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error);
+/* "(uu)": char * of "ROWSxCOLUMNS", owned. */
+int bus_option_terminal_size(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error);
 int bus_option_labels(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error);
 
 /* The same for an argument that is a{ss}. */

@@ -4,6 +4,7 @@
 #include "bus/bus-error.h"
 #include "bus/bus-exec.h"
 #include "bus/bus-options.h"
+#include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "container/unit-name.h"
@@ -30,6 +31,9 @@ static const BusOption exec_options[] = {
         { "CapabilitiesDrop", "as", bus_option_strv, offsetof(ExecBag, exec.cap_drop) },
         { "Privileged", "b", bus_option_bool, offsetof(ExecBag, exec.privileged) },
         { "AutoRemove", "b", bus_option_bool, offsetof(ExecBag, exec.auto_remove) },
+        { "Terminal", "b", bus_option_bool, offsetof(ExecBag, exec.terminal) },
+        { "TerminalSize", "(uu)", bus_option_terminal_size, offsetof(ExecBag, exec.terminal_size) },
+        { "TerminalDescriptor", "h", bus_option_fd, offsetof(ExecBag, stdio.terminal) },
         { "Token", "s", bus_option_string, offsetof(ExecBag, exec.token) },
         { "StandardInput", "h", bus_option_fd, offsetof(ExecBag, stdio.in) },
         { "StandardOutput", "h", bus_option_fd, offsetof(ExecBag, stdio.out) },
@@ -147,6 +151,34 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         return 1;
 }
 
+static int method_attach(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        static const BusOption options[] = { { "Packets", "b", bus_option_bool, 0 }, {} };
+        _cleanup_error_ Error error = ERROR_NULL;
+        _cleanup_close_ int fd = -EBADF;
+        bool packets = false;
+        int r;
+
+        r = bus_options_parse(m, options, &packets, &error);
+        if (r >= 0)
+                r = exec_attach(userdata, packets, &fd, &error);
+        if (r < 0)
+                return bus_error_set(ret_error, &error);
+        return sd_bus_reply_method_return(m, "a{sv}", 1, "Terminal", "h", fd);
+}
+
+static int method_resize(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_error_ Error error = ERROR_NULL;
+        uint32_t rows, columns;
+        int r;
+
+        r = sd_bus_message_read(m, "uu", &rows, &columns);
+        if (r < 0)
+                return r;
+        if (exec_resize(userdata, rows, columns, &error) < 0)
+                return bus_error_set(ret_error, &error);
+        return sd_bus_reply_method_return(m, NULL);
+}
+
 static int property_get_state(sd_bus *bus, const char *path, const char *interface, const char *property,
                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Exec *e = userdata;
@@ -167,7 +199,9 @@ static int property_get_flag(sd_bus *bus, const char *path, const char *interfac
         const Exec *e = userdata;
 
         return sd_bus_message_append(reply, "b",
-                                     (int) (streq(property, "Privileged") ? e->privileged : e->row.auto_remove));
+                                     (int) (streq(property, "Privileged") ? e->privileged
+                                            : streq(property, "Terminal") ? e->terminal
+                                                                          : e->row.auto_remove));
 }
 
 static int exec_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata,
@@ -212,6 +246,10 @@ static const sd_bus_vtable exec_vtable[] = {
                                 method_wait, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_remove,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Attach", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", descriptors),
+                                method_attach, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Resize", SD_BUS_ARGS("u", rows, "u", columns), SD_BUS_NO_RESULT, method_resize,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Id", "t", NULL, offsetof(Exec, row.n), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Namespace", "s", NULL, offsetof(Exec, row.ns), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Container", "s", NULL, offsetof(Exec, row.id), SD_BUS_VTABLE_PROPERTY_CONST),
@@ -220,6 +258,7 @@ static const sd_bus_vtable exec_vtable[] = {
         SD_BUS_PROPERTY("WorkingDirectory", "s", NULL, offsetof(Exec, working_directory),
                         SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Privileged", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Terminal", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("State", "s", property_get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Unit", "s", NULL, offsetof(Exec, unit), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("UnitPath", "o", property_get_unit_path, 0, SD_BUS_VTABLE_PROPERTY_CONST),

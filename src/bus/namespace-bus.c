@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <inttypes.h>
-
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
 #include "bus/bus-options.h"
@@ -129,23 +127,6 @@ static int parse_health_check(sd_bus_message *m, const BusOption *o, void *targe
         return bus_options_parse(m, options, target, reterr_error);
 }
 
-static int parse_terminal_size(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
-        uint32_t rows, columns;
-        char *size;
-        int r;
-
-        r = sd_bus_message_read(m, "(uu)", &rows, &columns);
-        if (r < 0)
-                return error_set_errno(reterr_error, r, "Option “%s” cannot be read: %m", o->name);
-        size = strformat("%" PRIu32 "x%" PRIu32, rows, columns);
-        if (!size)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
-
-        free(*(char **) target);
-        *(char **) target = size;
-        return 0;
-}
-
 #define CONTAINER_OPTION(name, signature, parse, field) \
         { name, signature, parse, offsetof(RunOptions, container.field) }
 #define CREATE_OPTIONS                                                                        \
@@ -180,7 +161,7 @@ static int parse_terminal_size(sd_bus_message *m, const BusOption *o, void *targ
         CONTAINER_OPTION("ReadyWhenHealthy", "b", bus_option_bool, ready_when_healthy),       \
         CONTAINER_OPTION("Notify", "b", bus_option_bool, notify),                           \
         CONTAINER_OPTION("Terminal", "b", bus_option_bool, terminal),                         \
-        CONTAINER_OPTION("TerminalSize", "(uu)", parse_terminal_size, terminal_size),         \
+        CONTAINER_OPTION("TerminalSize", "(uu)", bus_option_terminal_size, terminal_size),         \
         CONTAINER_OPTION("OpenStandardInput", "b", bus_option_bool, open_stdin)
 
 static const BusOption create_options[] = {
@@ -376,18 +357,6 @@ static int method_get_image(sd_bus_message *m, void *userdata, sd_bus_error *ret
 
 /* -- containers -- */
 
-static int check_terminal(const RunOptions *o, Error *reterr_error) {
-        const ContainerStdio *s = &o->stdio;
-
-        if (o->container.terminal && (s->in >= 0 || s->out >= 0 || s->err >= 0))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "With Terminal the three standard descriptors are the terminal: StandardInput, "
-                                 "StandardOutput and StandardError cannot be given, TerminalDescriptor can.");
-        if (!o->container.terminal && s->terminal >= 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "TerminalDescriptor needs Terminal.");
-        return 0;
-}
-
 /* Reads "ssa{sv}". */
 static int read_container(sd_bus_message *m, const BusOption *table, const char **ret_id,
                           const char **ret_image, RunOptions *ret_options, Error *reterr_error) {
@@ -399,7 +368,8 @@ static int read_container(sd_bus_message *m, const BusOption *table, const char 
 
         ret_options->container.stop_timeout_usec = UINT64_MAX; /* moored.conf's */
         r = bus_options_parse(m, table, ret_options, reterr_error);
-        return r < 0 ? r : check_terminal(ret_options, reterr_error);
+        return r < 0 ? r
+                     : container_check_stdio(ret_options->container.terminal, &ret_options->stdio, reterr_error);
 }
 
 static int method_create_container(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {

@@ -145,6 +145,10 @@ char *container_terminal_key(const Container *c);
 int container_open_input(Container *c, const ContainerStdio *stdio, int *ret_fd, Error *reterr_error);
 void container_close_input(Container *c); /* the container has ended */
 void container_inputs_recovered(ContainerManager *m);
+char *exec_terminal_key(const Exec *e);
+/* Before the unit is started, if it is to have one. client: -EBADF or a socket. */
+int exec_open_terminal(Exec *e, int client, Error *reterr_error);
+void exec_close_terminal(Exec *e); /* it has ended, or was not started */
 
 /* For ContainerManager.units. */
 #define UNIT_THERE ((void *) 1)

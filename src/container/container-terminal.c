@@ -4,11 +4,14 @@
  * stays open. Both live in the tables of terminal/, by the container's name, from the start of its unit to
  * its recorded end; PID 1 may start the process anew in between. */
 
+#include <inttypes.h>
+
 #include "basic/fd-util.h"
 #include "basic/log.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "container/container-private.h"
+#include "container/exec.h"
 
 #define FIELD_IMAGE_MAX 400U /* a longer name is left out, so that all fields fit */
 
@@ -16,13 +19,16 @@ char *container_terminal_key(const Container *c) {
         return strjoin(c->row.ns, "/", c->row.id);
 }
 
-static int terminal_fields(const Container *c, char ***ret) {
+/* number NULL: the container's own, else an exec's. */
+static int terminal_fields(const Container *c, const char *unit, const char *number, char ***ret) {
         _cleanup_strv_free_ char **l = NULL;
         int r;
 
-        r = strv_extendf(&l, "SYSLOG_IDENTIFIER=%s", c->row.id);
+        r = strv_extendf(&l, "SYSLOG_IDENTIFIER=%s%s%s", c->row.id, number ? "/" : "", strempty(number));
+        if (r >= 0 && number)
+                r = strv_extendf(&l, "MOORED_EXEC=%s", number);
         if (r >= 0)
-                r = strv_extendf(&l, "OBJECT_SYSTEMD_UNIT=%s", c->unit);
+                r = strv_extendf(&l, "OBJECT_SYSTEMD_UNIT=%s", unit);
         if (r >= 0)
                 r = strv_extendf(&l, "MOORED_NAMESPACE=%s", c->row.ns);
         if (r >= 0)
@@ -39,13 +45,16 @@ static int terminal_fields(const Container *c, char ***ret) {
         return 0;
 }
 
-static int open_terminal(Container *c, const char *key, int client, Error *reterr_error) {
+static int open_terminal(Container *c, const char *key, const char *unit, const char *number, int client,
+                         Error *reterr_error) {
         _cleanup_strv_free_ char **fields = NULL;
         Terminal *t;
         int r = 0;
 
+        if (!c->manager->terminals)
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "There are no terminals here.");
         if (!streq_ptr(c->options.log, "none"))
-                r = terminal_fields(c, &fields);
+                r = terminal_fields(c, unit, number, &fields);
         if (r < 0)
                 return r;
         r = terminal_new(c->manager->terminals, key, fields, &t, reterr_error);
@@ -67,13 +76,13 @@ int container_open_input(Container *c, const ContainerStdio *stdio, int *ret_fd,
         *ret_fd = -EBADF;
         if (!c->options.terminal && (!c->options.open_stdin || stdio->in >= 0))
                 return 0;
-        if (!m->terminals)
-                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "There are no terminals here.");
         key = container_terminal_key(c);
         if (!key)
                 return -ENOMEM;
         if (c->options.terminal)
-                return open_terminal(c, key, stdio->terminal, reterr_error);
+                return open_terminal(c, key, c->unit, NULL, stdio->terminal, reterr_error);
+        if (!m->inputs)
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "No input can be kept open here.");
 
         r = input_new(m->inputs, key, ret_fd);
         return r < 0 ? error_set_errno(reterr_error, r, "Failed to make a pipe for container %s: %m", c->row.id)
@@ -162,12 +171,83 @@ int container_end_input(Container *c, Error *reterr_error) {
         return 0;
 }
 
+/* -- execs -------------------------------------------------------------------------------------- */
+
+char *exec_terminal_key(const Exec *e) {
+        return strformat("%s/%s/%" PRIu64, e->row.ns, e->row.id, e->row.n);
+}
+
+static Terminal *exec_terminal(const Exec *e) {
+        _cleanup_free_ char *key = e->terminal ? exec_terminal_key(e) : NULL;
+        ContainerManager *m = e->container->manager;
+
+        return key && m->terminals ? terminal_find(m->terminals, key) : NULL;
+}
+
+int exec_open_terminal(Exec *e, int client, Error *reterr_error) {
+        _cleanup_free_ char *key = NULL, *number = NULL;
+
+        if (!e->terminal)
+                return 0;
+        key = exec_terminal_key(e);
+        number = strformat("%" PRIu64, e->row.n);
+        if (!key || !number)
+                return -ENOMEM;
+        return open_terminal(e->container, key, e->unit, number, client, reterr_error);
+}
+
+void exec_close_terminal(Exec *e) {
+        terminal_end(exec_terminal(e));
+}
+
+/* Also while it starts: then it has a terminal, but nobody knows of it. */
+static int exec_get_terminal(Exec *e, Terminal **ret, Error *reterr_error) {
+        if (!e->terminal)
+                return error_set(reterr_error, -ENOTTY, "NoTerminal", "Exec %" PRIu64 " has no terminal.", e->row.n);
+        if (e->state == EXEC_EXITED)
+                return error_set(reterr_error, -ESRCH, "NotRunning", "Exec %" PRIu64 " is not running, it is %s.",
+                                 e->row.n, exec_state_to_string(e->state));
+        *ret = exec_terminal(e);
+        if (!*ret)
+                return error_set(reterr_error, -ENOTCONN, "NoTerminal",
+                                 "The terminal of exec %" PRIu64 " was lost when moored was stopped.", e->row.n);
+        return 0;
+}
+
+int exec_attach(Exec *e, bool packets, int *ret_fd, Error *reterr_error) {
+        Terminal *t;
+        int r;
+
+        r = exec_get_terminal(e, &t, reterr_error);
+        return r < 0 ? r : terminal_attach(t, packets, ret_fd, reterr_error);
+}
+
+int exec_resize(Exec *e, unsigned rows, unsigned columns, Error *reterr_error) {
+        Terminal *t;
+        int r;
+
+        r = exec_get_terminal(e, &t, reterr_error);
+        return r < 0 ? r : terminal_resize(t, rows, columns, reterr_error);
+}
+
+int container_check_stdio(bool terminal, const ContainerStdio *s, Error *reterr_error) {
+        if (terminal && (s->in >= 0 || s->out >= 0 || s->err >= 0))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "With Terminal the three standard descriptors are the terminal: StandardInput, "
+                                 "StandardOutput and StandardError cannot be given, TerminalDescriptor can.");
+        if (!terminal && s->terminal >= 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "TerminalDescriptor needs Terminal.");
+        return 0;
+}
+
 /* -- at the start of the daemon ----------------------------------------------------------------- */
 
 static bool key_is_wanted(const char *key, void *userdata) {
         _cleanup_strv_free_ char **parts = strv_split(key, "/");
         const Container *c;
 
+        if (strv_length(parts) == 3)
+                return exec_is_live(userdata, parts[0], parts[1], parts[2]);
         if (strv_length(parts) != 2)
                 return false;
         c = container_find(userdata, parts[0], parts[1], NULL);

@@ -315,6 +315,8 @@ int container_wait(Container *c, ContainerFunc func, void *userdata);
 int container_remove(Container *c, bool force, ContainerFunc func, void *userdata, Error *reterr_error);
 /* Stop, if it runs, and start. func as for container_start(). */
 int container_restart(Container *c, ContainerFunc func, void *userdata, Error *reterr_error);
+/* A terminal and descriptors contradict each other. */
+int container_check_stdio(bool terminal, const ContainerStdio *s, Error *reterr_error);
 /* What whoever attaches gets, to keep: the terminal (a socket, as terminal_add_client() has it), or the writing end of standard
  * input; -EBADF: there is none. Output without a terminal is in the journal. */
 typedef struct ContainerAttachment {

@@ -59,6 +59,7 @@ void exec_options_done(ExecOptions *o) {
         strv_free(o->groups);
         strv_free(o->cap_add);
         strv_free(o->cap_drop);
+        free(o->terminal_size);
         free(o->token);
         *o = (ExecOptions){};
 }
@@ -140,6 +141,7 @@ static const JsonField shown_fields[] = {
         { "user", JSON_FIELD_STRING, offsetof(Exec, user) },
         { "workingDirectory", JSON_FIELD_STRING, offsetof(Exec, working_directory), true },
         { "privileged", JSON_FIELD_BOOL, offsetof(Exec, privileged) },
+        { "terminal", JSON_FIELD_BOOL, offsetof(Exec, terminal) },
         {},
 };
 
@@ -359,6 +361,7 @@ static void exec_exited(Exec *e, const UnitStatus *status, const char *result) {
         if (r >= 0)
                 exec_release_unit(e);
         exec_remove_file(e);
+        exec_close_terminal(e);
         exec_call_waiters(exec_take_waiters(e, WAITER_ENDED), e, NULL);
         if (gone && r >= 0)
                 exec_forget(e, NULL);
@@ -374,6 +377,7 @@ static void exec_start_failed(Exec *e, const Error *error) {
         Container *c = e->container;
 
         exec_release_unit(e);
+        exec_close_terminal(e);
         if (exec_drop(e, &failed) < 0)
                 log_warning("%s", error_message(&failed));
         exec_call_waiters(waiters, NULL, error);
@@ -544,6 +548,8 @@ static int resolve_process(const Container *c, const ExecOptions *o, ContainerPr
 
         if (!p.args || (!p.env && own->env))
                 return -ENOMEM;
+        if (o->terminal && !strv_env_get(p.env, "TERM") && strv_extend(&p.env, "TERM=xterm") < 0)
+                return -ENOMEM;
         STRV_FOREACH(s, o->environment) {
                 r = strv_env_set(&p.env, s);
                 if (r < 0)
@@ -570,9 +576,10 @@ static int resolve_capabilities(const Container *c, const ExecOptions *o, uint64
         return capabilities_change(mask, o->cap_add, o->cap_drop, available, ret, reterr_error);
 }
 
-static int build_exec_spec(Container *c, const ExecOptions *o, const ContainerProcess *process, const ExecRow *row,
-                           char **ret, Error *reterr_error) {
-        _cleanup_free_ char *record = NULL;
+static int build_exec_spec(const Exec *e, const ExecOptions *o, const ContainerProcess *process, char **ret,
+                           Error *reterr_error) {
+        _cleanup_free_ char *record = NULL, *terminal = NULL;
+        Container *c = e->container;
         _cleanup_strv_free_ char **groups = strv_copy(c->options.groups);
         bool confined = !o->privileged && !c->options.privileged_seccomp;
         char seccomp[SECCOMP_NAME_SIZE];
@@ -589,9 +596,16 @@ static int build_exec_spec(Container *c, const ExecOptions *o, const ContainerPr
                 return -ENOMEM;
         r = strv_extend_strv(&groups, o->groups);
         if (r >= 0)
-                r = exec_record_build(row, &record);
+                r = exec_record_build(&e->row, &record);
         if (r < 0)
                 return r;
+        if (e->terminal) {
+                terminal = exec_terminal_key(e);
+                if (!terminal)
+                        return -ENOMEM;
+        }
+        in.terminal = terminal;
+        in.terminal_size = o->terminal_size;
         in.groups = groups;
         in.record = record;
         r = resolve_capabilities(c, o, &in.capabilities, reterr_error);
@@ -615,6 +629,7 @@ static int build_exec_row(const Container *c, const ExecOptions *o, const Contai
                 r |= json_object_set_new(j, "user", json_string(p->user));
         r |= json_object_set_new(j, "workingDirectory", json_string(p->cwd));
         r |= json_object_set_new(j, "privileged", json_boolean(o->privileged));
+        r |= json_object_set_new(j, "terminal", json_boolean(o->terminal));
         row.options = r < 0 ? NULL : json_dump(j, false);
         row.ns = strdup(c->row.ns);
         row.id = strdup(c->row.id);
@@ -629,7 +644,7 @@ static int build_exec_row(const Container *c, const ExecOptions *o, const Contai
         return 0;
 }
 
-static int check_exec(const Container *c, const ExecOptions *o, Error *reterr_error) {
+static int check_exec(const Container *c, const ExecOptions *o, const ContainerStdio *stdio, Error *reterr_error) {
         const ContainerOptions as_container = {
                 .command = o->command,
                 .environment = o->environment,
@@ -638,8 +653,11 @@ static int check_exec(const Container *c, const ExecOptions *o, Error *reterr_er
                 .groups = o->groups,
                 .cap_add = o->cap_add,
                 .cap_drop = o->cap_drop,
+                .terminal = o->terminal,
+                .terminal_size = o->terminal_size,
         };
         unsigned n = 0;
+        int r;
 
         if (c->manager->recovering)
                 return error_set(reterr_error, -EBUSY, "Busy", "moored is still starting; try again.");
@@ -656,7 +674,8 @@ static int check_exec(const Container *c, const ExecOptions *o, Error *reterr_er
         if (n >= EXECS_LIVE_MAX)
                 return error_set(reterr_error, -EBUSY, "LimitsExceeded", "%u execs run in container %s already.", n,
                                  c->row.id);
-        return container_options_validate(&as_container, reterr_error);
+        r = container_check_stdio(o->terminal, stdio, reterr_error);
+        return r < 0 ? r : container_options_validate(&as_container, reterr_error);
 }
 
 /* The row is there. */
@@ -672,10 +691,15 @@ static int exec_launch(Exec *e, const char *spec, const ContainerStdio *stdio, E
         r = build_exec_unit(e, stdio, &u);
         if (r < 0)
                 return r;
+        r = exec_open_terminal(e, stdio->terminal, reterr_error);
+        if (r < 0)
+                return r;
         x = exec_call_new(e, NULL, NULL);
-        if (!x)
-                return -ENOMEM;
-        r = m->backend ? m->backend->start(m->backend_userdata, &u, on_exec_started, x) : -ENOTCONN;
+        r = !x           ? -ENOMEM
+            : m->backend ? m->backend->start(m->backend_userdata, &u, on_exec_started, x)
+                         : -ENOTCONN;
+        if (r < 0)
+                exec_close_terminal(e);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to ask systemd for unit %s: %m", e->unit);
 
@@ -692,13 +716,11 @@ static int exec_make(Container *c, const ExecOptions *o, const ContainerStdio *s
         Exec *e;
         int r;
 
-        r = check_exec(c, o, reterr_error);
+        r = check_exec(c, o, stdio, reterr_error);
         if (r >= 0)
                 r = resolve_process(c, o, &process);
         if (r >= 0)
                 r = build_exec_row(c, o, &process, &row);
-        if (r >= 0)
-                r = build_exec_spec(c, o, &process, &row, &spec, reterr_error);
         if (r >= 0)
                 r = store_exec_add(c->manager->store, &row);
         if (r < 0)
@@ -708,7 +730,9 @@ static int exec_make(Container *c, const ExecOptions *o, const ContainerStdio *s
                 (void) store_exec_remove(c->manager->store, row.n);
                 return r;
         }
-        r = exec_launch(e, spec, stdio, reterr_error);
+        r = build_exec_spec(e, o, &process, &spec, reterr_error);
+        if (r >= 0)
+                r = exec_launch(e, spec, stdio, reterr_error);
         if (r < 0) {
                 (void) exec_drop(e, NULL);
                 return r;

@@ -34,6 +34,8 @@ typedef struct ExecOptions {
         char **cap_add, **cap_drop; /* from the container's */
         bool privileged;            /* all capabilities that the host has, no seccomp filter */
         bool auto_remove;
+        bool terminal;       /* 0, 1 and 2 are a pseudoterminal */
+        char *terminal_size; /* "ROWSxCOLUMNS" or NULL */
         char *token; /* a second call with the same one gets the same exec */
 } ExecOptions;
 void exec_options_done(ExecOptions *o);
@@ -46,7 +48,7 @@ struct Exec {
         ExecRow row;
         char **command;
         char *user, *working_directory;
-        bool privileged;
+        bool privileged, terminal;
         ExecState state;
         char *unit;
         uint32_t pid; /* 0: none */
@@ -70,5 +72,8 @@ int exec_wait(Exec *e, ExecFunc func, void *userdata);
 int exec_kill(Exec *e, int signo, ExecFunc func, void *userdata, Error *reterr_error);
 /* force: SIGKILL first; else -EBUSY "ExecRunning". func (with NULL) when it is gone. */
 int exec_remove(Exec *e, bool force, ExecFunc func, void *userdata, Error *reterr_error);
+/* The terminal: a socket as container_attach() has it, to keep. "NotRunning", "NoTerminal" */
+int exec_attach(Exec *e, bool packets, int *ret_fd, Error *reterr_error);
+int exec_resize(Exec *e, unsigned rows, unsigned columns, Error *reterr_error);
 /* Whether the container has an exec of this number, in decimal, that has not ended. */
 bool exec_is_live(ContainerManager *m, const char *ns, const char *id, const char *n);

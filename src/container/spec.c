@@ -680,6 +680,8 @@ static json_t *exec_annotations_to_json(const ExecSpecInput *in) {
         r = json_object_set_new(j, ANNOTATION_EXEC_PID, json_string(pid));
         r |= json_object_set_new(j, ANNOTATION_EXEC_CGROUP, json_string(in->control_group));
         r |= json_object_set_new(j, ANNOTATION_EXEC_RECORD, json_string(in->record));
+        if (in->terminal)
+                r |= json_object_set_new(j, ANNOTATION_PREFIX "terminal", json_string(in->terminal));
         if (in->seccomp)
                 r |= json_object_set_new(j, ANNOTATION_SECCOMP, json_string(in->seccomp));
         if (in->process->user)
@@ -703,6 +705,8 @@ int exec_spec_build(const ExecSpecInput *in, char **ret, Error *reterr_error) {
         r |= json_object_set_new(j, "ociVersion", json_string(OCI_VERSION));
         r |= json_object_set_new(j, "process", process_to_json(in->process, strings_to_json((const char *const *) in->process->env),
                                                              in->capabilities, in->new_privileges));
+        if (in->terminal)
+                r |= set_terminal(json_object_get(j, "process"), in->terminal_size);
         r |= json_object_set_new(j, "linux", namespaces);
         r |= json_object_set_new(j, "annotations", exec_annotations_to_json(in));
         text = r < 0 ? NULL : json_dump(j, false);

@@ -60,5 +60,7 @@ typedef struct ExecSpecInput {
         uint32_t pid; /* the container's init */
         const char *control_group;
         const char *record;
+        const char *terminal;      /* its key; NULL: none */
+        const char *terminal_size; /* "ROWSxCOLUMNS" or NULL */
 } ExecSpecInput;
 int exec_spec_build(const ExecSpecInput *in, char **ret, Error *reterr_error);

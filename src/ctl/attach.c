@@ -48,7 +48,7 @@ static const Option attach_options[] = {
 const Verb verb_attach = {
         .name = "attach",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "[OPTION…] CONTAINER",
+        .arguments = "[OPTION…] CONTAINER[/EXEC]",
         .summary = "Join the terminal or the streams of a running container",
         .description =
                 "A container that was made with -t: its terminal, beginning with what it has shown last; Ctrl-P\n"

@@ -132,6 +132,14 @@ bool name_is_exec(const char *name) {
         return slash && slash[1] && string_in_charset(slash + 1, DIGITS);
 }
 
+int exec_path_number(const char *path, uint64_t *ret) {
+        _cleanup_free_ char *number = NULL;
+        int r;
+
+        r = sd_bus_path_decode_many(path, BUS_PATH "/namespace/%/container/%/exec/%", NULL, NULL, &number);
+        return r < 0 ? r : r == 0 ? -EBADMSG : parse_uint64(number, ret);
+}
+
 char *container_or_exec_path(const char *ns, const char *name, const char **ret_interface) {
         const char *slash = name_is_exec(name) ? strchr(name, '/') : NULL;
         _cleanup_free_ char *id = NULL;

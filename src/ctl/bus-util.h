@@ -43,6 +43,7 @@ char *namespace_path(const char *ns);
 char *container_path(const char *ns, const char *id);
 /* "CONTAINER/NUMBER" names an exec. */
 bool name_is_exec(const char *name);
+int exec_path_number(const char *path, uint64_t *ret);
 /* Of a container or an exec; *ret_interface (may be NULL) says which. */
 char *container_or_exec_path(const char *ns, const char *name, const char **ret_interface);
 

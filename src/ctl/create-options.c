@@ -827,8 +827,12 @@ const Option run_options[] = {
 const Option exec_options[] = {
         { 'd', "detach", NULL, OPTION_FLAG, offsetof(CreateOptions, detach),
           .help = "Leave it in the background, print CONTAINER/NUMBER;\noutput goes to the journal" },
+        { 0, "detach-keys", "KEYS", OPTION_STRING, offsetof(CreateOptions, detach_keys),
+          .help = "What leaves the terminal (default: ctrl-p,ctrl-q;\nempty: nothing)" },
         { 'i', "interactive", NULL, OPTION_FLAG, offsetof(CreateOptions, interactive),
           .help = "Pass standard input on" },
+        { 't', "tty", NULL, OPTION_FLAG, offsetof(CreateOptions, terminal),
+          .help = "With a terminal of its own" },
         { 'e', "env", "NAME[=VALUE]", OPTION_CUSTOM, .apply = apply_env,
           .help = "Set a variable besides the container's\n(without VALUE: as it is here)" },
         { 0, "env-file", "FILE", OPTION_CUSTOM, .apply = apply_env_file,

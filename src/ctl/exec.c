@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <inttypes.h>
 #include <limits.h>
 
 #include "ctl/bus-util.h"
@@ -10,8 +11,8 @@ static int exec_detached(Ctl *c, const CreateOptions *o, const char *id, char *c
         _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
         _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
         const CreateDescriptors no_fds = CREATE_DESCRIPTORS_NULL;
-        _cleanup_free_ char *number = NULL;
         const char *path;
+        uint64_t number;
         int r;
 
         r = new_exec_call(c, id, o, command, &no_fds, &m, reterr_error);
@@ -22,10 +23,10 @@ static int exec_detached(Ctl *c, const CreateOptions *o, const char *id, char *c
                 return container_error(c, id, &e, reterr_error);
         r = sd_bus_message_read(reply, "o", &path);
         if (r >= 0)
-                r = sd_bus_path_decode_many(path, BUS_PATH "/namespace/%/container/%/exec/%", NULL, NULL, &number);
-        if (r <= 0)
-                return bus_error_to_error(NULL, r < 0 ? r : -EBADMSG, reterr_error);
-        printf("%s/%s\n", id, number);
+                r = exec_path_number(path, &number);
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        printf("%s/%" PRIu64 "\n", id, number);
         return EXIT_SUCCESS;
 }
 
@@ -65,10 +66,11 @@ const Verb verb_exec = {
                 "output is passed through, stdout and stderr apart; signals that moorctl gets are passed on to it; its\n"
                 "exit code becomes moorctl's (128+N if signal N ended it). 125: moored failed; 126: the command is not\n"
                 "executable; 127: not found. In the background its name, CONTAINER/NUMBER, is printed, by which wait,\n"
-                "kill, rm and inspect know it.\n\n"
+                "kill, rm, attach and inspect know it. With -t it has a terminal, which Ctrl-P Ctrl-Q leaves.\n\n"
                 "Examples:\n"
                 "  moorctl exec web ps\n"
                 "  moorctl exec -u www-data -w /srv -e LANG=C web sh -c 'ls; id'\n"
+                "  moorctl exec -it web sh\n"
                 "  moorctl exec -i db psql <dump.sql\n"
                 "  moorctl wait $(moorctl exec -d web backup)\n",
         .options = exec_options,

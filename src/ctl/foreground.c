@@ -21,6 +21,7 @@
 
 #include "ctl/foreground.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -76,6 +77,7 @@ typedef struct Foreground {
         char *const *command;
         const char *id;
         char *path; /* of an exec: NULL until it has a number */
+        uint64_t exec; /* that number, once it is known; 0 */
         sd_event *event; /* weak */
         LogFollower *log;         /* attached without a terminal */
         StdioCopy *stdio;         /* or, with a terminal: */
@@ -207,6 +209,8 @@ static void foreground_handle_event(Foreground *f, const EventRecord *e) {
         if (!streq(e->ns, f->c->ns) || !streq(e->subject, f->id))
                 return;
         if (f->options->token && !streq_ptr(json_get_string(e->details, "Token"), f->options->token))
+                return;
+        if (f->exec > 0 && (uint64_t) json_integer_value(json_object_get(e->details, "Exec")) != f->exec)
                 return;
 
         if (streq(e->topic, f->kind->started)) {
@@ -572,7 +576,8 @@ static int run_take_path(Foreground *f, sd_bus_message *m) {
 
         if (f->kind != &exec_kind)
                 return 0;
-        if (sd_bus_message_read(m, "o", &path) < 0 || free_and_strdup(&f->path, path) < 0)
+        if (sd_bus_message_read(m, "o", &path) < 0 || exec_path_number(path, &f->exec) < 0 ||
+            free_and_strdup(&f->path, path) < 0)
                 return foreground_fail(f, -EBADMSG, "moored's answer cannot be read.");
         return 0;
 }
@@ -650,7 +655,7 @@ static void foreground_on_resized(unsigned rows, unsigned columns, void *userdat
         Foreground *f = userdata;
 
         f->resized = !f->running || f->lost;
-        if (!f->resized && ctl_new_call(f->c, f->path, BUS_CONTAINER, "Resize", &m, NULL) >= 0 &&
+        if (!f->resized && ctl_new_call(f->c, f->path, f->kind->interface, "Resize", &m, NULL) >= 0 &&
             sd_bus_message_append(m, "uu", (uint32_t) rows, (uint32_t) columns) >= 0)
                 (void) sd_bus_send(f->c->bus, m, NULL);
 }
@@ -723,7 +728,7 @@ static int attach_send(Foreground *f) {
 
         f->lost = f->deaf = false;
         f->attach_slot = sd_bus_slot_unref(f->attach_slot);
-        if (ctl_new_call(f->c, f->path, BUS_CONTAINER, "Attach", &m, NULL) < 0 ||
+        if (ctl_new_call(f->c, f->path, f->kind->interface, "Attach", &m, NULL) < 0 ||
             sd_bus_message_append(m, "a{sv}", 1, "Packets", "b", 1) < 0 ||
             sd_bus_call_async(f->c->bus, &f->attach_slot, m, attach_on_reply, f, UINT64_MAX) < 0)
                 return foreground_fail(f, -EIO, "Cannot ask moored for the container's terminal.");
@@ -790,8 +795,10 @@ static int foreground_loop(Foreground *f, Error *reterr_error) {
         if (error_is_set(&f->error))
                 return error_move(reterr_error, &f->error);
         if (f->detached) {
-                if (!f->c->quiet)
-                        fprintf(stderr, "\nmoorctl: %s goes on; moorctl attach %s comes back to it.\n", f->id, f->id);
+                _cleanup_free_ char *name = f->exec > 0 ? strformat("%s/%" PRIu64, f->id, f->exec) : strdup(f->id);
+
+                if (!f->c->quiet && name)
+                        fprintf(stderr, "\nmoorctl: %s goes on; moorctl attach %s comes back to it.\n", name, name);
                 return EXIT_SUCCESS;
         }
         return f->exit_code & 0xFF;
@@ -811,35 +818,42 @@ static int foreground_run(Foreground *f, Error *reterr_error) {
         return r;
 }
 
-int attach_foreground(Ctl *c, const AttachOptions *o, const char *id, Error *reterr_error) {
-        _cleanup_free_ char *path = container_path(c->ns, id);
-        _cleanup_json_ json_t *container = NULL;
+int attach_foreground(Ctl *c, const AttachOptions *o, const char *name, Error *reterr_error) {
+        const char *interface;
+        _cleanup_free_ char *path = container_or_exec_path(c->ns, name, &interface),
+                            *id = strndup(name, strcspn(name, "/"));
+        _cleanup_json_ json_t *object = NULL;
         int r;
 
-        if (!path)
+        if (!path || !id)
                 return ctl_oom(reterr_error);
-        r = ctl_get_all(c, path, BUS_CONTAINER, &container, reterr_error);
+        r = ctl_get_all(c, path, interface, &object, reterr_error);
         if (r < 0)
                 return r;
 
         const CreateOptions options = {
                 .interactive = !o->no_stdin,
-                .terminal = json_is_true(json_object_get(container, "Terminal")),
+                .terminal = json_is_true(json_object_get(object, "Terminal")),
                 .detach_keys = o->detach_keys,
         };
         _cleanup_(foreground_done) Foreground f = {
-                .kind = &container_kind,
+                .kind = streq(interface, BUS_EXEC) ? &exec_kind : &container_kind,
                 .c = c,
                 .attach = true,
                 .no_sig_proxy = !o->sig_proxy,
                 .options = &options,
                 .id = id,
-                .path = TAKE_PTR(path),
                 .leader_pidfd = -EBADF,
                 .begin_usec = now_usec(CLOCK_REALTIME),
         };
 
-        foreground_set_leader(&f, json_integer_value(json_object_get(container, "LeaderPID")));
+        if (f.kind == &exec_kind && !options.terminal)
+                return error_set(reterr_error, -ENOTTY, "NoTerminal",
+                                 "%s has no terminal; moorctl logs shows what it writes to the journal.", name);
+        if (f.kind == &exec_kind && exec_path_number(path, &f.exec) < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "'%s' is no exec's name.", name);
+        f.path = TAKE_PTR(path);
+        foreground_set_leader(&f, json_integer_value(json_object_get(object, f.kind->pid)));
         return foreground_run(&f, reterr_error);
 }
 

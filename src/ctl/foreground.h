@@ -27,7 +27,7 @@ typedef struct AttachOptions {
 } AttachOptions;
 
 /* Joins one that runs, to its end or until the keys are typed (0). */
-int attach_foreground(Ctl *c, const AttachOptions *o, const char *id, Error *reterr_error);
+int attach_foreground(Ctl *c, const AttachOptions *o, const char *name, Error *reterr_error);
 
 /* RunContainer or CreateContainer with o's options; fds as for create_options_append(). Exported for "run
  * -d" and "create". */

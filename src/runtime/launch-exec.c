@@ -10,6 +10,7 @@
 #include "runtime/journal-stream.h"
 #include "runtime/launch.h"
 #include "runtime/self.h"
+#include "runtime/terminal.h"
 
 static int launch_exec_run(Join *j, const char *path, Error *reterr_error) {
         _cleanup_close_ int fd = -EBADF;
@@ -19,13 +20,16 @@ static int launch_exec_run(Join *j, const char *path, Error *reterr_error) {
         r = join_prepare(j, path, reterr_error);
         if (r < 0)
                 return r;
-        if (j->spec->process.terminal)
-                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
-                                 "process.terminal: there is nobody who takes the terminal.");
         r = join_start(j, true, reterr_error);
         if (r < 0)
                 return r;
         r = init_receive(j->sock, &m, &fd, reterr_error);
+        if (r >= 0 && m.type == INIT_MESSAGE_TERMINAL) {
+                r = terminal_hand_over(fd, runtime_spec_annotation(j->spec, ANNOTATION_TERMINAL), reterr_error);
+                fd = safe_close(fd);
+                if (r >= 0)
+                        r = init_receive(j->sock, &m, &fd, reterr_error);
+        }
         if (r < 0)
                 return r;
         r = launch_announce(j->pid, true, false, m.text, reterr_error);
