@@ -512,7 +512,7 @@ static int build_exec_unit(const Exec *e, const ContainerStdio *stdio, UnitSpec 
         u.syslog_identifier = strformat("%s/%" PRIu64, c->row.id, e->row.n);
         u.timeout_stop_usec = c->manager->stop_timeout_usec;
         if (!file || !u.name || !u.description || !u.slice || !u.syslog_identifier ||
-            free_and_strdup(&u.log, c->options.log) < 0)
+            free_and_strdup(&u.log, e->terminal ? "none" : c->options.log) < 0)
                 return -ENOMEM;
 
         const char *const argv[] = { MOORING_PATH, "launch-exec", file };
