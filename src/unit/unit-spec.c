@@ -193,15 +193,22 @@ static int append_fixed(sd_bus_message *m, const UnitSpec *spec) {
                                      "s", spec->syslog_identifier, "DevicePolicy", "s", "closed");
 }
 
+static bool has_log(const UnitSpec *spec) {
+        return !streq_ptr(spec->log, "none") && (spec->stdio.out < 0 || spec->stdio.err < 0);
+}
+
 /* An exec's process is in the container's control group, so that there is nothing to be delegated, nor devices to be
  * kept from it; and it ends with the container, whose dependencies are enough: those on targets, which each unit has by
  * default, would have PID 1 announce a change of each target, too. It is told once what starts and ends, by events. */
 static int append_exec_fixed(sd_bus_message *m, const UnitSpec *spec) {
-        return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", spec->description, "Slice",
-                                     "s", spec->slice, "Type", "s", "notify", "NotifyAccess", "s", "all",
-                                     "DefaultDependencies", "b", false, "LogLevelMax", "i", (int32_t) LOG_NOTICE,
-                                     "TimeoutStopUSec", "t", spec->timeout_stop_usec, "SyslogIdentifier", "s",
-                                     spec->syslog_identifier);
+        int r;
+
+        r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", spec->description, "Slice", "s",
+                                  spec->slice, "Type", "s", "notify", "NotifyAccess", "s", "all",
+                                  "DefaultDependencies", "b", false, "TimeoutStopUSec", "t", spec->timeout_stop_usec,
+                                  "SyslogIdentifier", "s", spec->syslog_identifier);
+        /* It would be for what the process writes as well. */
+        return r < 0 || has_log(spec) ? r : sd_bus_message_append(m, "(sv)", "LogLevelMax", "i", (int32_t) LOG_NOTICE);
 }
 
 /* A scope has no command, and output is none of its business. What has failed is forgotten: nothing is read from
@@ -224,7 +231,7 @@ static int append_service(sd_bus_message *m, const UnitSpec *spec, bool back_off
                 r = append_exec(m, "ExecStart", spec->exec_start);
         if (r >= 0 && spec->exec_clean)
                 r = append_exec(m, "ExecStopPost", spec->exec_clean);
-        if (r >= 0 && (!spec->exec || spec->stdio.out < 0 || spec->stdio.err < 0))
+        if (r >= 0 && (!spec->exec || has_log(spec)))
                 r = append_log_fields(m, spec->log_extra_fields);
         if (r >= 0)
                 r = append_environment(m, spec->environment);
