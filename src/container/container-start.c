@@ -99,6 +99,7 @@ void container_record_start(Container *c, const UnitStatus *status) {
                 c->row.oom_kills = 0;
                 events_notify(c->manager->events, NOTIFY_CONTAINER_LIMITS_CHANGED, c->row.ns, c->row.id, c);
         }
+        container_oom_free(c); /* of the last run */
         c->work->killed = c->work->oom_asked = false;
         if (c->manager->watch)
                 cgroup_watch_schedule(c->manager->watch);

@@ -17,7 +17,6 @@
 #define KERNEL_ENTRIES_MAX 512U /* the newest */
 #define VICTIMS_MAX 64U
 #define LINE_MAX_ 4096U
-#define CLOCK_SLACK_USEC UINT64_C(2000000) /* the kernel's lines have the time when journald read them */
 
 void oom_victim_done(OomVictim *v) {
         free(v->command);
@@ -132,7 +131,7 @@ static int read_kernel(sd_journal *j, const char *control_group, uint64_t since_
                 uint64_t usec;
 
                 if (report->n_victims >= VICTIMS_MAX ||
-                    (sd_journal_get_realtime_usec(j, &usec) >= 0 && usec + CLOCK_SLACK_USEC < since_usec))
+                    (sd_journal_get_realtime_usec(j, &usec) >= 0 && usec < since_usec))
                         break;
                 line = get_field(j, "MESSAGE");
                 r = line ? oom_line_parse(line, control_group, &v) : 0;

@@ -32,6 +32,7 @@ struct OomQuery {
         unsigned attempt;
         uint64_t count; /* memory.events, as it was read last */
         bool ended;     /* what follows is its end */
+        bool counted;   /* and count is what it was then */
         UnitStatus status;
         char *result;
 };
@@ -87,6 +88,9 @@ static int read_report(Container *c, OomReport *ret) {
 static uint64_t count_kills(const OomQuery *q, const OomReport *report) {
         uint64_t n = MAX(q->count, (uint64_t) report->n_victims);
 
+        /* The counter of the group itself: the journal may speak of the run before as well. */
+        if (!q->ended || q->counted)
+                return MAX(q->count, q->container->row.oom_kills);
         return n == 0 && report->n_messages > 0 ? 1 : MAX(n, q->container->row.oom_kills);
 }
 
@@ -270,7 +274,7 @@ bool container_oom_delay_exit(Container *c, const UnitStatus *status, const char
  * without its victim. */
 const char *container_oom_settle(Container *c, const UnitStatus *status, const char *result, uint64_t kills) {
         _cleanup_(oom_report_done) OomReport report = {};
-        const OomQuery q = { .container = c, .count = kills, .ended = true, .status = *status };
+        const OomQuery q = { .container = c, .count = kills, .ended = true, .counted = true, .status = *status };
         bool killed = status->exec_main_code == CLD_KILLED && status->exec_main_status == SIGKILL;
         int r;
 

@@ -24,7 +24,7 @@ typedef struct OomReport {
         bool exit_seen;      /* PID 1 has said how the main process ended, and before that if it was OOM */
 } OomReport;
 void oom_report_done(OomReport *r);
-/* What the journal has of a unit's run. */
+/* What the journal has of a unit's run; since_usec: its start, as journald's own times of the kernel's lines are later. */
 int oom_report_read(sd_journal *j, const char *invocation_id, const char *control_group, uint64_t since_usec,
                     OomReport *ret);
 

@@ -167,6 +167,20 @@ int limit_set(char ***l, const char *assignment) {
         return strv_extend(l, assignment);
 }
 
+/* "NAME=" of a list of devices has done its work. */
+static void drop_cleared(char **l) {
+        size_t n = 0;
+
+        for (char **p = l; p && *p; p++) {
+                if (limit_is_list(limit_find(*p)) && endswith(*p, "="))
+                        free(*p);
+                else
+                        l[n++] = *p;
+        }
+        if (l)
+                l[n] = NULL;
+}
+
 int container_get_limits(const Container *c, char ***ret) {
         char *const *sources[] = { c->options.properties, c->live_limits };
         _cleanup_strv_free_ char **l = NULL;
@@ -183,6 +197,7 @@ int container_get_limits(const Container *c, char ***ret) {
                                 return r;
                 }
 
+        drop_cleared(l);
         *ret = TAKE_PTR(l);
         return 0;
 }

@@ -494,6 +494,8 @@ static bool filter_matches(json_t *container, const char *filter) {
 
         if (startswith(filter, "state="))
                 return streq(strempty(json_get_string(container, "State")), value);
+        if (startswith(filter, "health="))
+                return streq(strempty(json_get_string(container, "Health")), value);
         if (startswith(filter, "image="))
                 return strstr(strempty(json_get_string(container, "Image")), value);
         if (startswith(filter, "id="))
@@ -505,9 +507,9 @@ static int apply_filter(const char *value, void *target, Error *reterr_error) {
         PsOptions *o = target;
 
         if (!startswith(value, "state=") && !startswith(value, "image=") && !startswith(value, "id=") &&
-            !startswith(value, "label="))
+            !startswith(value, "health=") && !startswith(value, "label="))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--filter= knows state=, image=, id= and label=NAME[=VALUE], not '%s'.",
+                                 "--filter= knows state=, image=, id=, health= and label=NAME[=VALUE], not '%s'.",
                                  value);
         return strv_extend(&o->filters, value) < 0 ? ctl_oom(reterr_error) : 0;
 }
@@ -657,7 +659,7 @@ static int ps_main(Ctl *c, char **argv, Error *reterr_error) {
 static const Option ps_options[] = {
         { 'a', "all", NULL, OPTION_FLAG, offsetof(PsOptions, all), .help = "Also those that do not run" },
         { 'f', "filter", "KEY=VALUE", OPTION_CUSTOM, .apply = apply_filter,
-          .help = "Only with this state=, image=, id=, label=;\nseveral: all of them" },
+          .help = "Only with this state=, image=, id=, health=,\nlabel=; several: all of them" },
         OPTION_END,
 };
 

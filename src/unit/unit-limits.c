@@ -139,5 +139,6 @@ int unit_limits(void *backend, const char *unit, UnitLimitsFunc func, void *user
                 .unit = (char *) unit, .handler = on_limits, .limits = func, .userdata = userdata
         };
 
-        return unit_call_get_all(backend, &call, SYSTEMD_NAME ".Service");
+        return unit_call_get_all(backend, &call,
+                                 endswith(unit, ".scope") ? SYSTEMD_NAME ".Scope" : SYSTEMD_NAME ".Service");
 }

@@ -183,7 +183,7 @@ def _runtime_files():
 def leftovers():
     """What containers, transfers and images could leave behind, as sets to be compared with assert_nothing_left."""
 
-    units = run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "moored-*"]).stdout
+    units = run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "moored-*", "moored@*"]).stdout
     with open("/proc/1/mountinfo", encoding="utf-8") as f:
         mounts = {line.split()[4] for line in f if not line.split()[4].startswith("/run/credentials/")}
     return {

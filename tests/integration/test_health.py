@@ -55,6 +55,8 @@ class StateTest(HealthTestCase):
         found = self.wait_health("one", "healthy")
         self.assertEqual(found["HealthFailingStreak"], 0)
         self.assertIn(", healthy)", lib.moorctl("ps").stdout)
+        self.assertEqual(lib.moorctl("ps", "-q", "--filter=health=healthy").stdout, "one\n")
+        self.assertEqual(lib.moorctl("ps", "-q", "--filter=health=unhealthy").stdout, "")
         self.set_well(False)
         found = self.wait_health("one", "unhealthy")
         self.assertGreaterEqual(found["HealthFailingStreak"], 2)
@@ -254,6 +256,17 @@ class ActionTest(HealthTestCase):
         lib.wait_until(lambda: self.inspect("one")["LeaderPID"] not in (0, first), timeout=20, what="systemd has started it again")
         self.set_well(True)
         self.wait_health("one", "healthy")
+
+
+class RuntimeTest(HealthTestCase):
+    def test_containers_of_other_runtimes(self):
+        for runtime in ("crun", "runc"):
+            with self.subTest(runtime):
+                self.detach_checked(runtime, f"--runtime={runtime}", "--sdnotify=healthy")
+                self.wait_health(runtime, "healthy")
+                self.set_well(False)
+                self.wait_health(runtime, "unhealthy")
+                lib.moorctl("rm", "-f", runtime)
 
 
 class RecoveryTest(HealthTestCase):

@@ -237,6 +237,14 @@ class OutOfMemoryTest(ContainerTestCase):
         time.sleep(1)
         self.assertEqual(len(self.kills(before, "lasts")), 1)
 
+    def test_with_a_restart_policy(self):
+        before = last_event()
+        self.detach("again", *SMALL, "--restart=on-failure:2", command=EAT.split())
+        self.wait_state("again", "exited")
+        events = [e for e in events_since(before, "again") if e["Topic"] == "container/exited"]
+        self.assertEqual([e["Details"]["Result"] for e in events], ["oom-kill"] * 3)
+        self.assertEqual([k["Process"] for k in self.kills(before, "again")], ["main"] * 3)
+
     def test_other_kills_are_not_taken_for_it(self):
         self.detach("shot", command=("sleep", "1000"))
         os.kill(self.inspect("shot")["LeaderPID"], 9)
@@ -318,7 +326,7 @@ class StatisticsTest(ContainerTestCase):
 
     def test_top(self):
         self.detach("many", command=("sh", "-c", "sleep 1000 & exec sleep 2000"))
-        lib.wait_until(lambda: len(lib.moorctl_json("top", "many")) == 2)
+        lib.wait_until(lambda: sorted(p["Command"] for p in lib.moorctl_json("top", "many")) == ["sleep 1000", "sleep 2000"])
         shown = {p["ContainerPID"]: p for p in lib.moorctl_json("top", "many")}
         self.assertEqual(shown[1]["PID"], self.inspect("many")["LeaderPID"])
         self.assertEqual(shown[1]["Command"], "sleep 2000")
@@ -381,3 +389,47 @@ class DeviceTest(ContainerTestCase):
     def test_resource_limits(self):
         self.assertEqual(self.sh("ulimit -n; ulimit -Hn", "--ulimit=nofile=100:200"), "100\n200\n")
         self.assertEqual(self.sh("cat /proc/self/oom_score_adj", "--oom-score-adj=321"), "321\n")
+
+
+class ShutdownTest(ContainerTestCase):
+    """One transaction that stops containers and the daemon, as the way to shutdown.target does."""
+
+    hosts = "ab"
+    target = "/run/systemd/system/moored-test-down.target"
+
+    def take_down(self, *units):
+        with open(self.target, "w", encoding="ascii") as f:
+            f.write("[Unit]\nDefaultDependencies=no\nConflicts=moored.service moored.slice moored-default.slice " + " ".join(units) + "\n")
+        lib.run(["systemctl", "daemon-reload"])
+        self.addCleanup(self.forget)
+        lib.run(["systemctl", "start", os.path.basename(self.target)])
+        lib.wait_until(lambda: lib.unit_properties("moored.service", "ActiveState")["ActiveState"] == "inactive", timeout=30)
+
+    def forget(self):
+        lib.run(["systemctl", "stop", os.path.basename(self.target)])
+        os.unlink(self.target)
+        lib.run(["systemctl", "daemon-reload"])
+        lib.start_moored()
+
+    def test_containers_first_and_in_time(self):
+        self.detach("polite", command=("sh", "-c", "trap 'sleep 1; exit 7' TERM; while :; do sleep 1000 & wait $!; done"))
+        self.detach("deaf", "--stop-timeout=2s", command=("sleep", "1000"))
+        self.detach("other", "--stop-signal=USR1", command=("sh", "-c", "trap 'exit 8' USR1; while :; do sleep 1000 & wait $!; done"))
+        names = ("polite", "deaf", "other")
+        # Whether somebody's word is worth something: the unit is ordered behind its slice, and that behind the daemon.
+        self.assertIn("moored-default.slice", lib.unit_properties(unit_of("deaf"), "After")["After"])
+        self.assertIn("moored.service", lib.unit_properties("moored.slice", "After")["After"])
+        before, start = last_event(), time.monotonic()
+        self.take_down(*map(unit_of, names))
+        took = time.monotonic() - start
+        # Together: the slowest needs two seconds.
+        self.assertTrue(1.9 < took < 8, took)
+        lib.start_moored()
+        ended = {name: self.inspect(name) for name in names}
+        self.assertEqual({n: (e["State"], e["ExitCode"], e["ExitSignal"]) for n, e in ended.items()},
+                         {"polite": ("exited", 7, ""), "deaf": ("exited", 137, "KILL"), "other": ("exited", 8, "")})
+        # It was there when they ended.
+        events = {e["Subject"]: e for e in events_since(before) if e["Topic"] == "container/exited"}
+        self.assertEqual(sorted(events), sorted(names))
+        for name in names:
+            self.assertLess(abs(events[name]["USec"] - ended[name]["FinishedUSec"]), 1500000)

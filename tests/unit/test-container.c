@@ -711,6 +711,9 @@ static void test_installed_refused(void **state) {
                 { { .unit = (char *) INSTALLED }, "other", "web", "InvalidArgument" },
                 { { .unit = (char *) INSTALLED, .auto_remove = true }, "default", "web", "InvalidArgument" },
                 { { .unit = (char *) INSTALLED, .log = (char *) "none" }, "default", "web", "InvalidArgument" },
+                { { .unit = (char *) INSTALLED, .terminal = true }, "default", "web", "InvalidArgument" },
+                { { .unit = (char *) INSTALLED, .open_stdin = true }, "default", "web", "InvalidArgument" },
+                { { .unit = (char *) INSTALLED, .restart = (char *) "always" }, "default", "web", "InvalidArgument" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

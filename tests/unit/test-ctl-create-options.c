@@ -273,6 +273,34 @@ static void test_env_file_limit(void **state) {
         env_file_of_size(ENV_FILE_MAX + 1, -EFBIG);
 }
 
+static void assert_health_command(const char *value, const char *want) {
+        _cleanup_strv_free_ char **l = NULL;
+        _cleanup_free_ char *got = NULL;
+
+        assert_int_equal(parse_health_command(value, &l, NULL), 0);
+        got = strv_join(l, "|");
+        assert_string_equal(got, want);
+}
+
+static void test_health_command(void **state) {
+        static const char *const bad[] = { "", "[]", "[\"CMD\"]", "[\"\"]", "[\"CMD-SHELL\",\"\"]", "[1]", "[\"a\"" };
+
+        assert_health_command("none", "");
+        assert_health_command("[\"NONE\"]", "");
+        assert_health_command("curl x || exit 1", "/bin/sh|-c|curl x || exit 1");
+        assert_health_command("[\"CMD-SHELL\",\"a b\"]", "/bin/sh|-c|a b");
+        assert_health_command("[\"CMD\",\"a\",\"b c\"]", "a|b c");
+        assert_health_command("[\"a\",\"b\"]", "a|b");
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                _cleanup_error_ Error e = ERROR_NULL;
+                char **l = NULL;
+
+                assert_int_equal(parse_health_command(bad[i], &l, &e), -EINVAL);
+                assert_null(l);
+                assert_non_null(strstr(error_message(&e), "--health-cmd="));
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_volume),
@@ -285,6 +313,7 @@ int main(void) {
                 cmocka_unit_test(test_entrypoint),
                 cmocka_unit_test(test_command_line),
                 cmocka_unit_test(test_command_line_errors),
+                cmocka_unit_test(test_health_command),
                 cmocka_unit_test(test_env_file_limit),
         };
 
