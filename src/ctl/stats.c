@@ -105,8 +105,11 @@ static int print_stats(Ctl *c, json_t *before, json_t *now, unsigned *lines, Err
         if (c->json != OUTPUT_OFF)
                 r = json_print(array, c->json, stdout);
         else {
-                if (*lines > 0)
+                /* More than the screen has cannot be gone back over. */
+                if (*lines > 0 && *lines < terminal_rows(STDOUT_FILENO))
                         printf("\033[%uA\033[J", *lines);
+                else if (*lines > 0)
+                        printf("\033[H\033[2J");
                 r = table_print(t, stdout, c->full ? 0 : c->columns, !c->no_legend, c->colors);
                 *lines = terminal_can_redraw(STDOUT_FILENO)
                                          ? (unsigned) json_array_size(array) + (c->no_legend ? 0 : 1)

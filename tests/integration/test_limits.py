@@ -99,6 +99,27 @@ class ManyTest(ContainerTestCase):
         for arguments in (("stop",), ("stop", "-a", "x"), ("pause",), ("rm",)):
             self.assertNotEqual(lib.moorctl(*arguments, check=False).returncode, 0)
 
+    def test_a_signal_for_all_processes(self):
+        script = ("(trap 'echo child >>/got' USR1; echo >/ready; while :; do sleep 0.1; done) & "
+                  "trap 'echo main >>/got' USR1; while :; do sleep 0.1; done")
+        self.detach("family", command=("sh", "-c", script))
+        root = f"/var/lib/moored/snapshots/overlay/{self.inspect('family')['Snapshot']}/fs"
+
+        def got():
+            try:
+                with open(f"{root}/got", encoding="ascii") as f:
+                    return sorted(f.read().split())
+            except FileNotFoundError:
+                return []
+
+        lib.wait_until(lambda: os.path.exists(f"{root}/ready"))
+        lib.moorctl("kill", "--signal=USR1", "--whom=main", "family")
+        lib.wait_until(lambda: got() == ["main"])
+        lib.moorctl("kill", "--signal=USR1", "--whom=all", "family")
+        lib.wait_until(lambda: got() == ["child", "main", "main"])
+        self.assertNotEqual(lib.moorctl("kill", "--whom=some", "family", check=False).returncode, 0)
+        lib.moorctl("kill", "family")
+
     def test_more_than_the_bus_lets_wait_for_replies(self):
         names = [f"crowd{i}" for i in range(150)]
         for name in names:
