@@ -87,9 +87,12 @@ static void read_events(CgroupWatch *w) {
         ssize_t n;
 
         while ((n = read(w->fd, buffer, sizeof(buffer))) > 0)
-                for (char *p = buffer; p < buffer + n;
-                     p += sizeof(struct inotify_event) + ((struct inotify_event *) p)->len)
-                        take_event(w, (struct inotify_event *) p);
+                for (char *p = buffer; p < buffer + n;) {
+                        struct inotify_event *e = (void *) p; /* the kernel aligns each */
+
+                        take_event(w, e);
+                        p += sizeof(*e) + e->len;
+                }
         if (n < 0 && errno != EAGAIN && errno != EINTR)
                 log_debug_errno(errno, "Failed to read what control groups say, ignoring: %m");
 }
