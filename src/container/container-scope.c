@@ -46,8 +46,8 @@ int container_check_scope(const ContainerOptions *o, Error *reterr_error) {
                 return contradicts("Log: its output is where the caller's is", reterr_error);
         if (o->runtime && !streq(o->runtime, RUNTIME_OWN))
                 return contradicts("Runtime: it is made by mooring", reterr_error);
-        if (o->terminal || o->open_stdin)
-                return contradicts("Terminal and OpenStandardInput: its input is the caller's", reterr_error);
+        if (o->open_stdin)
+                return contradicts("OpenStandardInput: its input is the caller's", reterr_error);
         if (o->machine)
                 return contradicts("Machine", reterr_error);
         if (streq_ptr(o->systemd, "always"))

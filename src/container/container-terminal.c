@@ -74,6 +74,8 @@ int container_open_input(Container *c, const ContainerStdio *stdio, int *ret_fd,
         int r;
 
         *ret_fd = -EBADF;
+        if (c->options.scope) /* whose caller has it */
+                return 0;
         if (!c->options.terminal && (!c->options.open_stdin || stdio->in >= 0))
                 return 0;
         key = container_terminal_key(c);

@@ -609,7 +609,7 @@ static json_t *annotations_to_json(const SpecInput *in) {
         r |= set_joined(j, ANNOTATION_PREFIX "rootfs.lower", in->mount->lower, ":");
         r |= json_object_set_new(j, ANNOTATION_PREFIX "rootfs.upper", json_string(in->mount->upper));
         r |= json_object_set_new(j, ANNOTATION_PREFIX "rootfs.work", json_string(strempty(in->mount->work)));
-        if (in->terminal)
+        if (in->terminal && !in->options->scope)
                 r |= json_object_set_new(j, ANNOTATION_PREFIX "terminal", json_string(in->terminal));
         if (in->seccomp)
                 r |= json_object_set_new(j, ANNOTATION_SECCOMP, json_string(in->seccomp));

@@ -22,6 +22,6 @@ typedef struct Launched {
 
 void launched_done(Launched *l);
 
-/* From the bundle to a process that waits to be let go on. sibling: a child of this process's parent; else a child
- * of this one, that ends with it. */
+/* From the bundle to a process that waits to be let go on. sibling: a child of this process's parent, whose terminal, if
+ * it has one, is moored's; else a child of this one, that ends with it, and whose terminal is in ret. */
 int launch_init(Prepared *p, const char *bundle, bool sibling, Launched *ret, Error *reterr_error);

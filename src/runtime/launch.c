@@ -173,7 +173,7 @@ int launch_init(Prepared *p, const char *bundle, bool sibling, Launched *l, Erro
                         return error_set_errno(reterr_error, -errno, "Cannot speak to the container's process: %m");
                 r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
         }
-        if (r >= 0 && l->message.type == INIT_MESSAGE_TERMINAL) {
+        if (r >= 0 && sibling && l->message.type == INIT_MESSAGE_TERMINAL) {
                 r = terminal_hand_over(l->fd, runtime_spec_annotation(p->spec, ANNOTATION_TERMINAL), reterr_error);
                 l->fd = safe_close(l->fd);
                 if (r >= 0)

@@ -8,6 +8,7 @@ import time
 
 import lib
 from lib_container import BUSYBOX, OBEDIENT, ContainerTestCase, daemon_away, events_since, last_event, status_of, topics_since, wait_traps
+from lib_tty import Tty
 
 SLEEP = ("sleep", "1000")
 
@@ -164,6 +165,22 @@ class ScopeTest(ContainerTestCase):
         unprivileged = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *call], capture_output=True, text=True, check=False)
         self.assertNotEqual(unprivileged.returncode, 0)
         self.assertIn("denied", unprivileged.stderr.lower())
+
+    def test_a_terminal_of_its_own(self):
+        tty = Tty("moorctl", "run", "--scope", "-it", "--rm", "--name=one", BUSYBOX, "sh", rows=33, columns=99)
+        tty.expect("# ")
+        self.assertTrue(tty.is_raw())
+        tty.send("stty size; tty; ls /dev/pts\n")
+        self.assertIn("33 99", tty.expect("/dev/pts/0"))
+        tty.expect("# ")
+        tty.resize(44, 111)
+        lib.wait_until(lambda: (tty.send("stty size\n"), "44 111" in tty.expect("# "))[1], what="the size is passed on")
+        tty.send("sleep 1000\n")
+        time.sleep(0.3)
+        tty.send("\x03")
+        tty.expect("# ")
+        tty.send("exit 6\n")
+        self.assertEqual(tty.wait(), 6)
 
     def test_it_costs_the_caller_no_patience(self):
         begin = time.monotonic()
