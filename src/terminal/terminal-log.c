@@ -65,41 +65,53 @@ static int send_entry(TerminalLog *l, const Ring *r, const char *text, size_t n)
         return sendmsg(l->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* Whether one more line may be written. */
-static bool limit_allows(TerminalLimit *limit, const Ring *r) {
+static void limit_renew(TerminalLimit *limit, const Ring *r) {
         uint64_t now = now_usec(CLOCK_MONOTONIC);
 
-        if (limit->begin_usec + TERMINAL_LOG_INTERVAL_USEC <= now) {
-                if (limit->suppressed > 0)
-                        log_notice("%u lines of a terminal were too many for the journal (%.*s).",
-                                   limit->suppressed, (int) strcspn(r->fields, "\n"), r->fields);
-                *limit = (TerminalLimit){ .begin_usec = now };
-        }
-        if (limit->lines < TERMINAL_LOG_BURST)
-                return true;
-        limit->suppressed++;
-        return false;
+        if (limit->begin_usec + TERMINAL_LOG_INTERVAL_USEC > now)
+                return;
+        if (limit->suppressed > 0)
+                log_notice("%u lines of a terminal were too many for the journal (%.*s).", limit->suppressed,
+                           (int) strcspn(r->fields, "\n"), r->fields);
+        *limit = (TerminalLimit){ .begin_usec = now };
+}
+
+/* The line from r->logged to end. */
+static int write_line(TerminalLog *l, Ring *r, uint64_t end) {
+        size_t n = ring_copy(r, r->logged, l->line, (size_t) (end - r->logged));
+        int k;
+
+        while (n > 0 && l->line[n - 1] == '\r')
+                n--;
+        if (n == 0)
+                return 0;
+        k = send_entry(l, r, l->line, n);
+        if (k == -EAGAIN)
+                return k;
+        /* Without a journal there is no log. */
+        if (k < 0)
+                log_debug_errno(k, "A terminal's line cannot be written to the journal: %m");
+        return 1;
 }
 
 int terminal_log_write(TerminalLog *l, Ring *r, TerminalLimit *limit, bool all) {
-        while (!ring_is_silent(r) && r->logged < r->head) {
+        int k;
+
+        if (ring_is_silent(r) || r->logged == r->head)
+                return 0;
+        limit_renew(limit, r);
+        while (r->logged < r->head) {
                 uint64_t end = ring_find(r, r->logged, '\n');
-                size_t n;
-                int k;
 
                 if (end == r->head && !all)
                         return 0;
-                n = ring_copy(r, r->logged, l->line, (size_t) (end - r->logged));
-                while (n > 0 && l->line[n - 1] == '\r')
-                        n--;
-                if (limit_allows(limit, r)) {
-                        k = n > 0 ? send_entry(l, r, l->line, n) : 0;
-                        if (k == -EAGAIN)
-                                return k;
-                        /* Without a journal there is no log. */
+                if (limit->lines >= TERMINAL_LOG_BURST)
+                        limit->suppressed++;
+                else {
+                        k = write_line(l, r, end);
                         if (k < 0)
-                                log_debug_errno(k, "A terminal's line cannot be written to the journal: %m");
-                        limit->lines++;
+                                return k;
+                        limit->lines += (unsigned) k;
                 }
                 r->logged = MIN(end + 1, r->head);
         }

@@ -38,7 +38,10 @@
 
 #define WORK_ROUNDS 8U /* reads in one go, then others have their turn */
 #define INPUT_CHUNK 4096U
-#define TICK_USEC (100 * USEC_PER_MSEC) /* while something is held up */
+/* While something is held up: by a client, by the journal, which takes a few hundred lines at once. */
+#define TICK_USEC (100 * USEC_PER_MSEC)
+#define TICK_LOG_USEC (5 * USEC_PER_MSEC)
+#define TICK_ACCURACY_USEC USEC_PER_MSEC
 /* What the kernel takes for a client that does not read: little, so that its progress can be seen. */
 #define CLIENT_SEND_BUFFER (8 * 1024)
 #define SOCKET_NAME "terminals"
@@ -324,7 +327,8 @@ static int tick_later(Terminal *t) {
 
         if (t->timer)
                 return 0;
-        r = sd_event_add_time_relative(t->manager->event, &t->timer, CLOCK_MONOTONIC, TICK_USEC, 0, on_tick, t);
+        r = sd_event_add_time_relative(t->manager->event, &t->timer, CLOCK_MONOTONIC,
+                                       t->log_usec > 0 ? TICK_LOG_USEC : TICK_USEC, TICK_ACCURACY_USEC, on_tick, t);
         if (r < 0)
                 return log_warning_errno(r, "Failed to set a timer for the terminal of %s: %m", t->key);
         return 0;

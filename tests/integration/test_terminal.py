@@ -357,6 +357,28 @@ class DaemonTest(TerminalTestCase):
         t.expect("last\r\n")
         self.assertEqual(t.wait(), 11)
 
+    def test_stopped(self):
+        """Where systemd keeps a stopped unit's descriptors (254) sessions wait; else the terminals hang up."""
+
+        keeps = "yes" in lib.run(["systemctl", "show", "-P", "FileDescriptorStorePreserve", "moored.service"]).stdout
+        t = self.shell("--name=stopped")
+        lib.run(["systemctl", "stop", "moored.service"])
+        if keeps:
+            t.send("echo wai''ted; exit 12\r")
+            time.sleep(0.5)
+        lib.start_moored()
+        if keeps:
+            t.expect("waited\r\n")
+        self.assertEqual(t.wait(), 12 if keeps else 0)
+
+    def test_a_restart_of_pid_1(self):
+        t = self.shell("--name=reexec")
+        lib.run(["systemctl", "daemon-reexec"])
+        lib.kill9_moored()
+        t.send("echo still ''here; exit 13\r")
+        t.expect("still here\r\n")
+        self.assertEqual(t.wait(), 13)
+
     def test_nothing_is_lost_or_doubled(self):
         n = 100000
         t = self.run_tty("--name=count", BUSYBOX, "sh", "-c", COUNT.format(n=n))
