@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* "--filter KEY=VALUE" of moorctl events. Of filters with the same key one has to match, of those with different keys
- * each. */
+/* "--filter KEY=VALUE" of moorctl events. Of filters with the same key one has to match, of those with
+ * different keys each. */
 
 #include "basic/error.h"
 #include "ctl/event-record.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Signals are only the wake-up: the bus drops them for a slow reader, and moored may be restarted. A number
- * that is not the next one, or a new moored, makes us ask for all since the last that was shown. Where moored
- * does not keep them any more, or numbers are left out (after a power loss), that is said: what is shown
- * without such a sentence is complete. */
+ * that is not the next one, or a new moored, makes us ask for all since the last that was shown. Where
+ * moored does not keep them any more, or numbers are left out (after a power loss), that is said: what is
+ * shown without such a sentence is complete. */
 
 #include "ctl/event-record.h"
 

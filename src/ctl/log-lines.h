@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* journald's entries as the lines that were written: very long ones and ones with NULs in them come in pieces, each an
- * entry with _LINE_BREAK=, between those of other streams. */
+/* journald's entries as the lines that were written: very long ones and ones with NULs in them come in
+ * pieces, each an entry with _LINE_BREAK=, between those of other streams. */
 
 #include "basic/macro.h"
 

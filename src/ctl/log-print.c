@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Both streams of ours are flushed after each line of the other, so that where they are the same file or terminal
- * the order is kept. */
+/* Both streams of ours are flushed after each line of the other, so that where they are the same file or
+ * terminal the order is kept. */
 
 #include "ctl/log-print.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a container wrote is in the journal, with its name and namespace as fields; what goes to stderr has the
- * priority of an error. The lines are printed as they were written, stderr's to stderr. Only those since the
- * container was made are shown: an earlier one may have had the same name.
+/* What a container wrote is in the journal, with its name and namespace as fields; what goes to stderr has
+ * the priority of an error. The lines are printed as they were written, stderr's to stderr. Only those since
+ * the container was made are shown: an earlier one may have had the same name.
  *
- * An exec's lines have the container's fields, as journald goes by the control group, but an identifier of their
- * own: CONTAINER/NUMBER. */
+ * An exec's lines have the container's fields, as journald goes by the control group, but an identifier of
+ * their own: CONTAINER/NUMBER. */
 
 #include <limits.h>
 #include <time.h>
@@ -266,8 +266,8 @@ static int add_match(sd_journal *j, const char *field, const char *value) {
         return match ? sd_journal_add_match(j, match, 0) : -ENOMEM;
 }
 
-/* What comes by a stream has the fields that PID 1 gave the unit, and what a terminal showed is told by moored:
- * anybody may send entries with such fields. */
+/* What comes by a stream has the fields that PID 1 gave the unit, and what a terminal showed is told by
+ * moored: anybody may send entries with such fields. */
 static int add_matches(Logs *l, const Source *s) {
         static const char *const by[][3] = {
                 { "_TRANSPORT=stdout" },

@@ -85,8 +85,8 @@ int event_journal_message(const EventRow *row, json_t *details, char **ret) {
         list = parts ? strv_join(parts, " ") : strdup("");
         if (!list)
                 return -ENOMEM;
-        message = topic ? strjoin(topic->before, topic->field ? row->subject : "", topic->after, isempty(list) ? "." : ": ",
-                                  list)
+        message = topic ? strjoin(topic->before, topic->field ? row->subject : "", topic->after,
+                                  isempty(list) ? "." : ": ", list)
                         : strjoin(row->topic, " ", row->subject, isempty(list) ? "" : ": ", list);
         if (!message)
                 return -ENOMEM;

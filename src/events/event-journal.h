@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* An event as an entry of the journal: MESSAGE_ID, MOORED_EVENT= (its number), MOORED_TOPIC=, MOORED_NAMESPACE=, the subject
- * in the topic's field, and each detail: ExitCode is MOORED_EXIT_CODE=. */
+/* An event as an entry of the journal: MESSAGE_ID, MOORED_EVENT= (its number), MOORED_TOPIC=,
+ * MOORED_NAMESPACE=, the subject in the topic's field, and each detail: ExitCode is MOORED_EXIT_CODE=. */
 
 #include "basic/json.h"
 #include "store/store.h"

@@ -4,11 +4,13 @@
  * call (because it would free what the emitter still uses) defers its work itself. The numbered log is
  * trimmed every EVENTS_TRIM_INTERVAL records rather than at each, so that recording costs one insert.
  *
- * A numbered event is told to nobody before it is stored for good: one that is recorded inside a transaction waits for
- * its end, and is forgotten if that is rolled back. Otherwise its number would be given to another.
+ * A numbered event is told to nobody before it is stored for good: one that is recorded inside a transaction
+ * waits for its end, and is forgotten if that is rolled back. Otherwise its number would be given to
+ * another.
  *
- * What was not on disk yet is gone after a power loss, and its numbers would be given again; so after the boot that
- * follows, more numbers are left out than can have been lost: SQLite syncs its log at least each thousand pages. */
+ * What was not on disk yet is gone after a power loss, and its numbers would be given again; so after the
+ * boot that follows, more numbers are left out than can have been lost: SQLite syncs its log at least each
+ * thousand pages. */
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -40,9 +40,10 @@ int events_subscribe(Events *e, NotifyFunc func, void *userdata);
  * Container*, Exec*, Job* or NULL. */
 void events_notify(Events *e, NotifyType type, const char *ns, const char *name, void *object);
 
-/* A numbered event: stored (bounded), then an entry of the journal and NOTIFY_EVENT; inside a transaction of the store when
- * that has been committed. details: pairs "Key", "value" of strings up to NULL; a key that begins with "#" has an integer
- * as value (in decimal). Topics: events/topics.c. subject: image reference, container id, job id, namespace. */
+/* A numbered event: stored (bounded), then an entry of the journal and NOTIFY_EVENT; inside a transaction of
+ * the store when that has been committed. details: pairs "Key", "value" of strings up to NULL; a key that
+ * begins with "#" has an integer as value (in decimal). Topics: events/topics.c. subject: image reference,
+ * container id, job id, namespace. */
 int events_record(Events *e, const char *ns, const char *topic, const char *subject, ...)
                 __attribute__((__sentinel__));
 /* Of what has been told. */
@@ -51,11 +52,11 @@ uint64_t events_last_sequence(Events *e);
 uint64_t events_oldest_sequence(Events *e);
 /* "EventsLost" if not all events with higher numbers are there; 0 is none's number, and never fails. */
 int events_check_since(Events *e, uint64_t sequence, Error *reterr_error);
-/* Before anything is recorded. The first start after a boot, and the last process did not close the store: events may be
- * lost, and leave out their numbers. */
+/* Before anything is recorded. The first start after a boot, and the last process did not close the store:
+ * events may be lost, and leave out their numbers. */
 int events_after_power_loss(Events *e);
 /* The store is a new one in place of another: its numbers become larger than those in that can have been. */
 int events_after_database_loss(Events *e);
-/* From now on path holds the number of the last event that has its entry in the journal: what a killed daemon had no time
- * to write is written now. Before events are recorded, but those above. */
+/* From now on path holds the number of the last event that has its entry in the journal: what a killed
+ * daemon had no time to write is written now. Before events are recorded, but those above. */
 int events_keep_mark(Events *e, const char *path);

@@ -6,8 +6,8 @@
 
 #include "basic/string-util.h"
 
-/* units/moored.catalog has a text for each MESSAGE_ID; tools/check-events compares the two, and what is recorded. A number
- * once given to a topic stays. */
+/* units/moored.catalog has a text for each MESSAGE_ID; tools/check-events compares the two, and what is
+ * recorded. A number once given to a topic stays. */
 static const EventTopic topics[] = {
         { "container/created", "7b3a6d57cde94760b72575605b0f8569",
           "MOORED_CONTAINER", "Container ", " was made", LOG_INFO },

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* journald's protocol for streams (sd_journal_stream_fd(3) speaks it; libsystemd is not linked here): seven lines,
- * then the text. It believes the unit's name of root only, and needs it: of a process that has ended before its
- * line is read, the control group is not known any more.
+/* journald's protocol for streams (sd_journal_stream_fd(3) speaks it; libsystemd is not linked here): seven
+ * lines, then the text. It believes the unit's name of root only, and needs it: of a process that has ended
+ * before its line is read, the control group is not known any more.
  *
- * Which journald: the one that the service manager has connected stdout to, be it that of a LogNamespace=. Its
- * address is the other end's name. */
+ * Which journald: the one that the service manager has connected stdout to, be it that of a LogNamespace=.
+ * Its address is the other end's name. */
 
 #include "runtime/journal-stream.h"
 
