@@ -416,6 +416,17 @@ static void test_auto_remove(void **state) {
         assert_log(t, "started exited");
         assert_int_equal(t->n_release, 1);
         assert_int_equal(t->f->n_notified[NOTIFY_EXEC_REMOVED], 1);
+
+        /* PID 1 tells more of it until it is gone; then the name is as good as new. */
+        tell(t, t->unit, ended(INVOCATION_1, CLD_KILLED, SIGKILL));
+        assert_int_equal(t->n_release, 1);
+        tell(t, t->unit, (UnitStatus){});
+        tell(t, t->unit, ended(INVOCATION_1, CLD_KILLED, SIGKILL));
+        assert_int_equal(t->n_release, 2);
+        /* It could not be released: the next time it is. */
+        container_unit_kept(t->m, t->unit);
+        tell(t, t->unit, ended(INVOCATION_1, CLD_KILLED, SIGKILL));
+        assert_int_equal(t->n_release, 3);
 }
 
 static void test_remove_by_force(void **state) {
