@@ -336,7 +336,6 @@ static void exec_started(Exec *e, const UnitStatus *status) {
 
 /* status NULL: nothing is known of its end but result. */
 static void exec_exited(Exec *e, const UnitStatus *status, const char *result) {
-        _cleanup_error_ Error error = ERROR_NULL;
         Container *c = e->container;
         bool gone = e->row.auto_remove;
         ExitData data;
