@@ -104,8 +104,9 @@ void container_close_input(Container *c) {
         input_close(m->inputs, key);
 }
 
+/* Frozen or between two runs as well: its terminal stays. */
 static bool is_running(const Container *c) {
-        return c->state == CONTAINER_RUNNING || c->state == CONTAINER_STOPPING || c->state == CONTAINER_STARTING;
+        return c->state != CONTAINER_CREATED && c->state != CONTAINER_EXITED;
 }
 
 static int not_running(const Container *c, Error *reterr_error) {

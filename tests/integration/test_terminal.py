@@ -371,6 +371,28 @@ class DaemonTest(TerminalTestCase):
             t.expect("waited\r\n")
         self.assertEqual(t.wait(), 12 if keeps else 0)
 
+    def test_paused(self):
+        t = self.shell("--name=paused")
+        lib.moorctl("pause", "paused")
+        lib.kill9_moored()
+        t.send("echo thaw''ed; exit 14\r")
+        lib.moorctl("resume", "paused")
+        t.expect("thawed\r\n")
+        self.assertEqual(t.wait(), 14)
+
+    def test_between_two_runs(self):
+        """PID 1 starts the process again while the daemon is on its way back."""
+
+        lib.moorctl("run", "-d", "-it", "--restart=on-failure", "--name=between", "--env=PS1=ready: ", BUSYBOX, "sh")
+        t = self.tty("moorctl", "attach", "between")
+        for _ in range(3):
+            t.expect("ready: ")
+            t.send("exit 1\r")
+            lib.kill9_moored()
+        t.expect("ready: ", timeout=40)
+        t.send("exit 0\r")
+        self.assertEqual(t.wait(), 0)
+
     def test_a_restart_of_pid_1(self):
         t = self.shell("--name=reexec")
         lib.run(["systemctl", "daemon-reexec"])
