@@ -138,10 +138,13 @@ static void idle_unit_changed(Container *c, const UnitStatus *u, UnitPhase phase
         }
 }
 
-/* A unit with Restart= shows "failed" for a moment before it shows "auto-restart". */
+/* A unit with Restart= shows "failed" for a moment before it shows "auto-restart". Where each run is a container of
+ * its own, that is an end all the same. */
 static bool end_is_confirmed(Container *c) {
         ContainerManager *m = c->manager;
 
+        if (c->options.unit)
+                return true;
         if (!container_restarts(c) || c->state == CONTAINER_STOPPING || c->work->confirming || !m->backend)
                 return true;
 
