@@ -155,12 +155,20 @@ static void take_exit_data(Container *c, const UnitStatus *status, const char *r
                 (void) log_oom();
 }
 
+static void on_unit_stopped(int r, const Error *error, void *userdata) {
+        if (r < 0 && r != -ECANCELED)
+                log_debug("Failed to stop a unit that is released, ignoring: %s", error_message(error));
+}
+
 void container_release_unit(Container *c) {
         ContainerManager *m = c->manager;
 
         if (c->options.unit || c->work->released || !m->backend || !hashmap_get(m->units, c->unit))
                 return;
 
+        /* "failed" may be what PID 1 shows before it starts it again. */
+        if (container_repeats(c))
+                (void) m->backend->stop(m->backend_userdata, c->unit, on_unit_stopped, NULL);
         c->work->released = unit_release(m, c->unit);
 }
 

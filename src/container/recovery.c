@@ -314,7 +314,7 @@ static void orphan_unit_changed(ContainerManager *m, const char *unit, const Uni
                                 UnitPhase phase) {
         if (!m->backend || (!u->launcher && !endswith(unit, ".scope")) || m->unreadable || phase == UNIT_GONE || phase == UNIT_BETWEEN)
                 return;
-        if (hashmap_get(m->units, unit) == UNIT_RELEASED)
+        if (hashmap_get(m->units, unit) == UNIT_RELEASED && phase == UNIT_ENDED)
                 return;
         /* One that is about to ask for its container, or what its owner wants to see. */
         if (unit_is_installed(unit) && phase != UNIT_RUNNING)

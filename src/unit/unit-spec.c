@@ -102,11 +102,17 @@ static int append_stdio(sd_bus_message *m, const UnitSpec *spec) {
 
         r = stdio->in >= 0 ? sd_bus_message_append(m, "(sv)", "StandardInputFileDescriptor", "h", stdio->in)
                            : sd_bus_message_append(m, "(sv)", "StandardInput", "s", "null");
-        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(streams); i++)
-                /* Without the second the unit would depend on the journal's socket, which changes by that. */
-                r = streams[i].fd >= 0 ? sd_bus_message_append(m, "(sv)(sv)", streams[i].descriptor, "h",
-                                                               streams[i].fd, streams[i].name, "s", "null")
-                                       : append_log(m, streams[i].name, spec->log);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(streams); i++) {
+                if (streams[i].fd >= 0)
+                        r = sd_bus_message_append(m, "(sv)", streams[i].descriptor, "h", streams[i].fd);
+                if (r < 0)
+                        return r;
+                /* PID 1 has a descriptor for the first run only. Without "null" a unit of one run would depend on the
+                 * journal's socket, which changes by that. */
+                r = streams[i].fd >= 0 && spec->restart.policy == RESTART_NO
+                                    ? sd_bus_message_append(m, "(sv)", streams[i].name, "s", "null")
+                                    : append_log(m, streams[i].name, spec->log);
+        }
         return r;
 }
 

@@ -121,6 +121,7 @@ static void test_restart_by_systemd(void **state) {
         write_start(t, INVOCATION_1);
         started(t);
         assert_int_equal(c->row.restart_count, 0);
+        t->systemd.n_stop = 0;
         assert_int_equal(container_stop(c, USEC_PER_SEC, on_answer, t, NULL), 0);
         assert_int_equal(t->systemd.n_stop, 1);
         assert_int_equal(t->systemd.n_kill, 0);
@@ -201,6 +202,8 @@ static void test_restart_first_start_fails(void **state) {
         assert_int_equal(run(t, restarting("always"), NULL), 0);
         t->systemd.start_func(-ENOENT, &u, &e, t->systemd.start_userdata);
         assert_string_equal(t->answer_error, "CommandNotFound");
+        /* Whatever PID 1 is about to do with it. */
+        assert_int_equal(t->systemd.n_stop, 1);
         assert_int_equal(t->systemd.n_release, 1);
         assert_log(t, "created removed");
         assert_nothing_left(t);
