@@ -10,6 +10,7 @@
 #include "runtime/cgroup-tree.h"
 #include "runtime/join.h"
 #include "runtime/labels.h"
+#include "runtime/launch-oci.h"
 #include "runtime/prepare.h"
 #include "runtime/rlimits.h"
 
@@ -29,9 +30,9 @@ static int not_running(int r, Error *reterr_error) {
 /* What is looked at while the descriptor is held is the descriptor's, as long as it has not ended: and who has
  * ended cannot be joined. */
 static int open_init(Join *j, pid_t pid, const char *path, Error *reterr_error) {
-        const Cgroup cgroup = { .path = (char *) path };
         _cleanup_free_ char *actual = NULL;
-        const char *rest;
+        const char *rest, *below;
+        Cgroup cgroup = {};
         int r;
 
         j->clone.pidfd = pidfd_open_(pid);
@@ -44,6 +45,13 @@ static int open_init(Join *j, pid_t pid, const char *path, Error *reterr_error) 
         if (!rest || (*rest != 0 && *rest != '/'))
                 return not_running(-ESRCH, reterr_error);
 
+        /* Another runtime than mooring has made one of its own, which the container sees as the topmost. */
+        below = startswith(rest, OCI_LAUNCH_CGROUP);
+        if (below && *below != 0 && *below != '/')
+                below = NULL;
+        if (below)
+                actual[below - actual] = 0;
+        cgroup.path = below ? actual : (char *) path;
         j->clone.cgroup_fd = cgroup_open_exec(&cgroup, NULL, pid, reterr_error);
         return j->clone.cgroup_fd < 0 ? j->clone.cgroup_fd : 0;
 }

@@ -47,7 +47,6 @@
 #define LOG_FILE "log"
 #define LOG_MAX (64U * 1024)
 #define PID_TEXT_MAX 32U
-#define CGROUP_PATH "/container" /* in the unit's */
 #define ANNOTATION_PREFIX "org.moored."
 
 struct OciLaunch {
@@ -296,7 +295,7 @@ static int make_spec(const OciLaunch *l, const Prepared *p, const char *bundle, 
         r |= json_object_set_new(process, "user", user_to_json(t, &p->spec->process));
         r |= json_object_set_new(process, "env", strings_to_json(t->env));
         r |= json_object_set_new(json_object_get(j, "root"), "path", json_string(RUNTIME_ROOTFS));
-        r |= json_object_set_new(json_object_get(j, "linux"), "cgroupsPath", json_string(CGROUP_PATH));
+        r |= json_object_set_new(json_object_get(j, "linux"), "cgroupsPath", json_string(OCI_LAUNCH_CGROUP));
         r |= json_object_set_new(json_object_get(j, "linux"), "resources", resources);
         r |= keep_foreign_annotations(j, p->spec);
         if (r < 0)

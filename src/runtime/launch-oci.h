@@ -9,6 +9,9 @@
 
 #define ANNOTATION_RUNTIME "org.moored.runtime" /* the program's path */
 
+/* The group that the runtime makes, below the unit's. */
+#define OCI_LAUNCH_CGROUP "/container"
+
 typedef struct OciLaunch OciLaunch;
 
 /* A process that was not started is killed. */

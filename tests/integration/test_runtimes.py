@@ -63,25 +63,20 @@ def lines_of(path):
 
 
 class RuntimesTest(ContainerTestCase):
-    def each(self):
-        for name in RUNTIMES:
-            with self.subTest(name):
-                yield name
-
     def test_they_are_known(self):
         self.assertEqual(lib.busctl_property("/org/moored1", "org.moored1.Manager", "Runtimes"),
                          ["crun", "mooring", "runc"])
         self.assertEqual(lib.busctl_property("/org/moored1", "org.moored1.Manager", "DefaultRuntime"), "mooring")
 
     def test_exit_codes_and_streams(self):
-        for name in self.each():
+        for name in RUNTIMES:
             result = self.run_container("-i", f"--runtime={name}", BUSYBOX, "sh", "-c", "cat; echo err >&2; exit 7",
                                         status=7, input="in\n")
             self.assertEqual((result.stdout, result.stderr), ("in\n", "err\n"))
             self.run_container(f"--runtime={name}", BUSYBOX, "sh", "-c", "kill -9 $$; exit 1", status=1)
 
     def test_what_is_not_there(self):
-        for name in self.each():
+        for name in RUNTIMES:
             self.fails(f"--runtime={name}", BUSYBOX, "nosuch", status=127, text="not found in $PATH")
             self.fails(f"--runtime={name}", BUSYBOX, "/etc/passwd", status=126, text="ermission denied")
             self.fails(f"--runtime={name}", "-u", "nosuch", BUSYBOX, "true", text="nosuch")
@@ -105,13 +100,13 @@ class RuntimesTest(ContainerTestCase):
                                             "-v", f"{directory}:/vol:ro", "--tmpfs=/x:size=1m", "--read-only",
                                             "--cap-drop=KILL", BUSYBOX, "sh", "-c", script)
                 seen[name] = result.stdout
-            for name in self.each():
+            for name in RUNTIMES:
                 self.assertEqual(seen[name], seen["mooring"])
         finally:
             shutil.rmtree(directory)
 
     def test_there_is_no_shim(self):
-        for name in self.each():
+        for name in RUNTIMES:
             before = lib.mountinfo_count()
             self.detach(f"one{name}", f"--runtime={name}")
             state = self.inspect(f"one{name}")
@@ -133,8 +128,26 @@ class RuntimesTest(ContainerTestCase):
             self.assertNotEqual(self.inspect(f"one{name}")["LeaderPID"], pid)
             lib.moorctl("rm", "-f", f"one{name}")
 
+    def test_execs_and_health(self):
+        for name in RUNTIMES:
+            self.detach(f"exec{name}", f"--runtime={name}", "-u", "user", "--health-cmd=true",
+                        "--health-interval=200ms", "--sdnotify=healthy", command=("sleep", "1000"))
+            pid = self.inspect(f"exec{name}")["LeaderPID"]
+            result = lib.moorctl("exec", f"exec{name}", "sh", "-c", "id -un; grep 0:: /proc/self/cgroup; "
+                                 "for n in /proc/self/ns/*; do readlink $n; done; exit 4", check=False)
+            self.assertEqual(result.returncode, 4, result.stderr)
+            lines = result.stdout.splitlines()
+            # It is where the container is, which that sees as the topmost group.
+            self.assertEqual(lines[:2], ["user", "0::/"])
+            for kind in ("pid", "net", "ipc", "uts", "mnt", "cgroup"):
+                self.assertIn(os.readlink(f"/proc/{pid}/ns/{kind}"), lines)
+            lib.moorctl("pause", f"exec{name}")
+            self.assertEqual(self.inspect(f"exec{name}")["State"], "paused")
+            lib.moorctl("resume", f"exec{name}")
+            lib.moorctl("rm", "-f", f"exec{name}")
+
     def test_the_daemon_may_be_away(self):
-        for name in self.each():
+        for name in RUNTIMES:
             self.detach(f"away{name}", f"--runtime={name}", command=("sh", "-c", "trap 'exit 5' TERM; sleep 1000 & wait"))
             pid = self.inspect(f"away{name}")["LeaderPID"]
             with daemon_away():
@@ -145,7 +158,7 @@ class RuntimesTest(ContainerTestCase):
             lib.moorctl("rm", f"away{name}")
 
     def test_systemd_restarts_it(self):
-        for name in self.each():
+        for name in RUNTIMES:
             self.detach(f"again{name}", f"--runtime={name}", "--restart=on-failure:3", "-p", "RestartSec=10ms",
                         command=("sh", "-c", OBEDIENT))
             pid = self.inspect(f"again{name}")["LeaderPID"]
@@ -196,3 +209,23 @@ class RuntimesTest(ContainerTestCase):
                                  set())
             finally:
                 os.unlink("/var/tmp/groups")
+
+
+class LimitsTest(ContainerTestCase):
+    """Limits are the unit's, whoever has made the container."""
+
+    hosts = "b"
+
+    def test_memory(self):
+        for name in RUNTIMES:
+            with self.subTest(name):
+                self.detach(f"limit{name}", f"--runtime={name}", "--memory=64M", "--pids-limit=50", command=("sleep", "1000"))
+                group = "/sys/fs/cgroup" + self.inspect(f"limit{name}")["ControlGroup"]
+                with open(f"{group}/memory.max", encoding="ascii") as f:
+                    self.assertEqual(int(f.read()), 64 << 20)
+                result = lib.moorctl("exec", f"limit{name}", "sh", "-c", "grep 0:: /proc/self/cgroup; tail -c 200M /dev/zero",
+                                     check=False, timeout=300)
+                self.assertEqual(result.stdout, "0::/\n")
+                self.assertEqual(result.returncode, 137, result.stderr)
+                self.assertEqual(self.inspect(f"limit{name}")["State"], "running")
+                lib.moorctl("rm", "-f", f"limit{name}")

@@ -261,3 +261,26 @@ class MachineTest(SystemTestCase):
                                  timeout=30, what="it runs again")
             self.assertEqual(machine("again")["Leader"], str(new))
         self.assertEqual(self.wait_state("again", "running")["LeaderPID"], new)
+
+
+class ControllersTest(SystemTestCase):
+    """With controllers, which systemd in the container gives to its own units."""
+
+    hosts = "b"
+
+    def test_limits_inside_and_outside(self):
+        for runtime in ("mooring", "crun"):
+            with self.subTest(runtime):
+                self.boot("limits", "--machine", "--memory=300M", f"--runtime={runtime}")
+                self.assertEqual(lib.run(["systemctl", "-M", "limits", "is-system-running"]).stdout, "running\n")
+                lib.run(["systemd-run", "-M", "limits", "-p", "MemoryMax=20M", "--unit=inner", "sleep", "1000"])
+                inner = lib.moorctl("exec", "limits", "/bin/sh", "-c",
+                                    "cat /sys/fs/cgroup/cgroup.subtree_control /sys/fs/cgroup/system.slice/inner.service/memory.max "
+                                    "/proc/self/cgroup").stdout.splitlines()
+                self.assertIn("memory", inner[0].split())
+                self.assertEqual(inner[1:], [str(20 << 20), "0::/init.scope"])
+                lib.moorctl("restart", "limits")
+                self.assertEqual(lib.run(["systemctl", "-M", "limits", "is-system-running"]).stdout, "running\n")
+                lib.run(["machinectl", "poweroff", "limits"])
+                self.assertEqual(self.wait_state("limits", "exited")["ExitCode"], 0)
+                lib.moorctl("rm", "limits")
