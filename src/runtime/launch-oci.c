@@ -124,7 +124,7 @@ static const char *name_of_failure(const char *message) {
                 return "CommandNotFound";
         if (strstr(message, "exec") && strstr(message, "no such file or directory"))
                 return "CommandNotFound";
-        if (strstr(message, "ermission denied") && strstr(message, "exec"))
+        if (strstr(message, "not executable") || (strstr(message, "ermission denied") && strstr(message, "exec")))
                 return "CommandNotExecutable";
         return "Failed";
 }
@@ -381,6 +381,9 @@ int oci_launch_create(const Prepared *p, const char *bundle, const PreservedFds 
         char number[24];
         int r;
 
+        if (p->spec->process.terminal)
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
+                                 "process.terminal: mooring alone makes terminals, not another runtime.");
         if (preserved->n > SPAWN_FDS_MAX - 3)
                 return error_set(reterr_error, -E2BIG, "LimitExceeded",
                                  "LISTEN_FDS: with another runtime than mooring there can be %u descriptors, not %zu.",

@@ -16,10 +16,13 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-login.h>
 
+#include <fcntl.h>
+#include <sched.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "basic/error.h"
+#include "basic/fd-util.h"
 #include "basic/fs-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
@@ -470,8 +473,12 @@ static int machine_refused(const sd_bus_error *e, int r, const char *name, Error
 static bool is_own_machine(sd_bus *bus, const char *name, uint32_t pid) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_free_ char *own = NULL, *unit = NULL;
+        _cleanup_close_ int fd = open("/proc/1/ns/cgroup", O_RDONLY | O_CLOEXEC);
         const char *path;
 
+        /* A launcher may be in a cgroup namespace of the unit's. */
+        if (fd >= 0)
+                (void) setns(fd, CLONE_NEWCGROUP);
         return sd_pid_get_unit((pid_t) pid, &own) >= 0 &&
                sd_bus_call_method(bus, MACHINED, "GetMachine", NULL, &reply, "s", name) >= 0 &&
                sd_bus_message_read(reply, "o", &path) >= 0 &&
