@@ -364,7 +364,7 @@ int container_update(Container *c, char *const *assignments, ContainerFunc func,
         if (r < 0)
                 return r;
 
-        if (!container_is_alive(c)) {
+        if (!container_is_alive(c) && c->state != CONTAINER_RESTARTING) {
                 r = finish(c, k->limits, reterr_error);
                 if (r >= 0)
                         func(c, NULL, userdata);

@@ -135,7 +135,7 @@ int container_calls_run_all(Ctl *c, ContainerCalls *calls, char **args, const ch
 
 /* -- start, stop, restart, kill, rm, pause, resume -- */
 
-#define ALIVE_STATES "starting running paused stopping"
+#define ALIVE_STATES "starting running paused restarting stopping"
 #define IDLE_STATES "created exited"
 #define ALL_OPTION(short_name, which)                                                                       \
         { short_name, "all", NULL, OPTION_FLAG, offsetof(ContainerCalls, all),                              \

@@ -171,6 +171,15 @@ class UpdateTest(ContainerTestCase):
         with open("/run/moored/containers/default/noted/record.json", encoding="utf-8") as f:
             self.assertIn(f"MemoryMax={123 << 20}", json.loads(f.read())["options"])
 
+    def test_one_that_is_started_again(self):
+        lib.moorctl("run", "-d", "--name=again", "--restart=always", "-p", "RestartSec=1min", BUSYBOX, "false")
+        self.wait_state("again", "restarting")
+        lib.moorctl("update", "--memory=99m", "again")
+        self.assertEqual(lib.unit_properties(unit_of("again"), "MemoryMax")["MemoryMax"], str(99 << 20))
+        self.assertIn("restarting", lib.moorctl("pause", "again", check=False).stderr)
+        lib.moorctl("stop", "-a")
+        self.assertEqual(self.inspect("again")["State"], "exited")
+
     def test_nothing_changes_if_one_is_refused(self):
         self.detach("same", "--memory=100m")
         for options, text in ((["-p", "Nice=5"], "Nice"), (["-p", "MemoryMax=lots"], "lots"), (["--cpus=many"], "many"), ([], "nothing"),
