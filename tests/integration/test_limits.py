@@ -87,6 +87,7 @@ class ManyTest(ContainerTestCase):
         lib.moorctl("stop", "-a")
         self.assertEqual(lib.moorctl("ps", "-q").stdout, "")
         lib.moorctl("start", "--all")
+        self.wait_state("idle", "exited")
         self.assertEqual(sorted(lib.moorctl("ps", "-q").stdout.split()), names)
         lib.moorctl("rm", "-a")
         self.assertEqual(sorted(lib.moorctl("ps", "-aq").stdout.split()), names)
