@@ -33,6 +33,7 @@ struct ContainerHealth {
         HealthStatus status;
         uint64_t failing_streak;
         bool passed;  /* a check of this run has succeeded: from then on failures count */
+        bool known;   /* there is, or was, a run that this is about */
         bool active;  /* of the run that is under way; else the last that is known */
         bool waiting; /* the unit has not started before a check has succeeded */
         bool unreachable; /* moored-probe, which has been told */
@@ -200,6 +201,7 @@ static uint64_t record_load(const Container *c, ContainerHealth *h, const char *
         if (!any && !streq_ptr(x.invocation_id, invocation_id))
                 return 0;
 
+        h->known = true;
         h->status = health_status_from_string(x.status);
         h->failing_streak = x.failing_streak;
         h->passed = x.passed;
@@ -432,7 +434,7 @@ static void begin(Container *c, const char *invocation_id, bool waiting) {
         h->status = HEALTH_STARTING;
         h->failing_streak = 0;
         h->passed = h->unreachable = h->restarting = false;
-        h->active = true;
+        h->known = h->active = true;
         h->waiting = waiting;
         h->started_usec = waiting || c->row.started_usec == 0 ? now_usec(CLOCK_REALTIME) : c->row.started_usec;
         last_usec = record_load(c, h, invocation_id, false);
@@ -501,7 +503,7 @@ const HealthCheck *container_get_health_check(const Container *c) {
 const char *container_get_health(Container *c) {
         const ContainerHealth *h = health_get(c);
 
-        return h ? health_status_to_string(h->status) : NULL;
+        return h && h->known ? health_status_to_string(h->status) : NULL;
 }
 
 uint32_t container_get_failing_streak(Container *c) {

@@ -35,7 +35,7 @@ void container_health_begin_start(Container *c, const char *invocation_id);
 /* It waits no more. */
 void container_health_unit_started(Container *c);
 
-/* NULL: it has no health check. */
+/* NULL: it has no health check, or nothing is known of its last run. */
 const char *container_get_health(Container *c);
 uint32_t container_get_failing_streak(Container *c);
 const HealthCheck *container_get_health_check(const Container *c);

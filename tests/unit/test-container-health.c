@@ -137,6 +137,7 @@ static void test_request(void **state) {
 
         run_checked(t, NULL, 0);
         assert_false(is_asked(t, 20));
+        assert_null(container_get_health(web(t)));
         start_now(t, INVOCATION_1);
         assert_string_equal(container_get_health(web(t)), "starting");
         assert_true(is_asked(t, FEW_MSEC));
