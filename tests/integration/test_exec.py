@@ -182,6 +182,22 @@ class ProcessTest(ExecTestCase):
         self.assertEqual(self.exec("host", "readlink", "/proc/self/ns/net").strip(), own)
 
 
+class RuntimesTest(ExecTestCase):
+    def test_containers_of_other_runtimes(self):
+        for runtime in ("runc", "crun", "mooring"):
+            with self.subTest(runtime=runtime):
+                self.detach(runtime, f"--runtime={runtime}", command=("sleep", "1000"))
+                result = lib.moorctl("exec", runtime, "sh", "-c", "cat /proc/self/cgroup; exit 5", check=False)
+                self.assertEqual(result.returncode, 5)
+                self.assertEqual(result.stdout.splitlines()[-1], "0::/")
+
+    def test_paused(self):
+        lib.moorctl("pause", "web")
+        self.exec_fails("web", "true", text="is not running, it is paused")
+        lib.moorctl("resume", "web")
+        self.assertEqual(self.exec("web", "echo", "works"), "works\n")
+
+
 class ObjectTest(ExecTestCase):
     def test_detached(self):
         before = last_event()
