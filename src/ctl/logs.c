@@ -427,7 +427,15 @@ static void ask_state(Source *s) {
                 (void) sd_bus_call_async(c->bus, NULL, call, logs_on_state, s, UINT64_MAX);
 }
 
-/* It may be started again at once. */
+/* An end need not be one for good: the state says that. */
+static int logs_on_change(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        Source *s = userdata;
+
+        if (s->live)
+                ask_state(s);
+        return 0;
+}
+
 static int logs_on_event(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         _cleanup_(event_record_done) EventRecord e = {};
         Source *s = userdata;
@@ -437,8 +445,6 @@ static int logs_on_event(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
                 return 0;
         if (streq(e.topic, "container/removed"))
                 s->live = false;
-        else if (streq(e.topic, "container/exited"))
-                ask_state(s);
         return 0;
 }
 
@@ -459,10 +465,18 @@ static int logs_subscribe(Logs *l, Error *reterr_error) {
         int r;
 
         for (size_t i = 0; i < l->n_sources; i++) {
-                r = ctl_match_events(l->c, l->sources[i].source.id, logs_on_event, &l->sources[i], NULL,
-                                     reterr_error);
+                Source *s = &l->sources[i];
+                _cleanup_free_ char *path = container_path(s->source.ns, s->source.id);
+
+                if (!path)
+                        return ctl_oom(reterr_error);
+                r = ctl_match_events(l->c, s->source.id, logs_on_event, s, NULL, reterr_error);
                 if (r < 0)
                         return r;
+                r = sd_bus_match_signal(l->c->bus, NULL, BUS_NAME, path, BUS_PROPERTIES, "PropertiesChanged",
+                                        logs_on_change, s);
+                if (r < 0)
+                        return bus_error_to_error(NULL, r, reterr_error);
         }
         r = sd_bus_add_match(l->c->bus, NULL, MATCH_OWNER, logs_on_owner, l);
         return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
@@ -628,6 +642,9 @@ int log_follower_new(Ctl *c, sd_event *event, const char *id, LogFollower **ret,
         if (r >= 0)
                 r = sd_event_add_io(event, &f->io, sd_journal_get_fd(f->logs.journal),
                                     (uint32_t) sd_journal_get_events(f->logs.journal), logs_on_journal, &f->logs);
+        /* What came before the journal was watched. */
+        if (r >= 0)
+                r = print_entries(&f->logs);
         if (r < 0) {
                 log_follower_free(f);
                 return error_set(reterr_error, r, "Failed", "Cannot read the journal: %s", strerror(-r));

@@ -195,11 +195,16 @@ class LogsTest(LogTestCase):
         self.assertEqual(process.communicate(timeout=30)[0], "")
 
     def test_followed_with_a_restart_policy(self):
-        self.detach("w", "--restart=always", command=("sh", "-c", "echo begin; sleep 0.3; exit 1"))
-        process = popen("logs", "-f", "w")
-        self.assertEqual([process.stdout.readline() for _ in range(3)], ["begin\n"] * 3)
-        lib.moorctl("stop", "w")
-        self.assertEqual(set(process.communicate(timeout=30)[0].splitlines()) | {"begin"}, {"begin"})
+        for script in ("echo begin; sleep 0.3; exit 1", "echo begin; exit 1"):
+            self.detach("w", "--restart=always", command=("sh", "-c", script))
+            process = popen("logs", "-f", "w")
+            self.assertEqual([process.stdout.readline() for _ in range(3)], ["begin\n"] * 3)
+            lib.moorctl("stop", "w")
+            self.assertEqual(set(process.communicate(timeout=30)[0].splitlines()) | {"begin"}, {"begin"})
+            lib.moorctl("rm", "w")
+        # Until it is given up.
+        self.detach("w", "--restart=on-failure:2", command=("sh", "-c", "echo try; exit 1"))
+        self.assertEqual(lib.moorctl("logs", "-f", "w", timeout=60).stdout, "try\n" * 3)
 
     def test_those_of_the_dead(self):
         # A journal cannot forget: the second of a name does not show the first one's lines.
