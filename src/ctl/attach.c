@@ -58,7 +58,7 @@ const Verb verb_attach = {
                 "Examples:\n"
                 "  moorctl run -d -it --name shell debian bash && moorctl attach shell\n"
                 "  echo 'select 1;' | moorctl attach db\n"
-                "  moorctl attach --no-stdin --detach-keys=q shell\n",
+                "  moorctl attach --no-stdin shell\n",
         .options = attach_options,
         .min_args = 1,
         .max_args = 1,
