@@ -17,6 +17,18 @@ DETACH = "\x10\x11"
 COUNT = "stty -opost; i=0; while [ $i -lt {n} ]; do echo line-$i; i=$((i+1)); done; exit 5"
 
 
+def descriptors(pid):
+    """What a process has open."""
+
+    found = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except FileNotFoundError:
+            pass
+    return found
+
+
 def stored():
     """How many descriptors moored.service has in its store."""
 
@@ -294,6 +306,8 @@ class InputTest(TerminalTestCase):
     def test_only_looking(self):
         name = self.background("looking")
         p = self.attach(name, "--no-stdin")
+        # It shows what comes from then on.
+        lib.wait_until(lambda: "anon_inode:inotify" in descriptors(p.pid), what="it watches the journal")
         other = self.attach(name)
         other.stdin.write("word\n")
         other.stdin.flush()
