@@ -31,7 +31,6 @@
 #include "container/container-private.h"
 #include "container/exec-record.h"
 #include "container/exec.h"
-#include "container/runtimes.h"
 #include "container/spec.h"
 #include "container/unit-name.h"
 
@@ -578,7 +577,7 @@ static int resolve_capabilities(const Container *c, const ExecOptions *o, uint64
 
 static int build_exec_spec(const Exec *e, const ExecOptions *o, const ContainerProcess *process, char **ret,
                            Error *reterr_error) {
-        _cleanup_free_ char *record = NULL, *terminal = NULL, *group = NULL;
+        _cleanup_free_ char *record = NULL, *terminal = NULL;
         Container *c = e->container;
         _cleanup_strv_free_ char **groups = strv_copy(c->options.groups);
         bool confined = !o->privileged && !c->options.privileged_seccomp;
@@ -608,12 +607,6 @@ static int build_exec_spec(const Exec *e, const ExecOptions *o, const ContainerP
         in.terminal_size = o->terminal_size;
         in.groups = groups;
         in.record = record;
-        if (c->options.runtime && !streq(c->options.runtime, RUNTIME_OWN)) {
-                group = strjoin(c->control_group, OCI_RUNTIME_GROUP);
-                if (!group)
-                        return -ENOMEM;
-                in.control_group = group;
-        }
         r = resolve_capabilities(c, o, &in.capabilities, reterr_error);
         if (r >= 0 && confined) {
                 r = seccomp_store_get(c->manager->seccomp, in.capabilities, seccomp, reterr_error);

@@ -16,7 +16,6 @@
 #define ANNOTATION_RUNTIME ANNOTATION_PREFIX "runtime" /* path of the program that the launcher calls */
 #define ANNOTATION_SYSTEM ANNOTATION_PREFIX "system" /* "systemd", "notify", or "detect": says itself when it is ready */
 #define ANNOTATION_STOP ANNOTATION_PREFIX "stop" /* "SIGNAL MICROSECONDS", for mooring stop */
-#define OCI_RUNTIME_GROUP "/container" /* in the unit's control group: where other runtimes put theirs (runtime/launch-oci.c) */
 #define ANNOTATION_EXEC_PID ANNOTATION_PREFIX "exec.pid"
 #define ANNOTATION_EXEC_CGROUP ANNOTATION_PREFIX "exec.cgroup"
 #define ANNOTATION_EXEC_RECORD ANNOTATION_PREFIX "exec.record" /* the daemon's own: exec-record.h */
