@@ -10,7 +10,7 @@ import time
 import unittest
 
 import lib
-from lib_container import BUSYBOX, ContainerTestCase, unit_of
+from lib_container import BUSYBOX, ContainerTestCase, status_of, unit_of
 from lib_tty import Tty
 
 DETACH = "\x10\x11"
@@ -80,8 +80,8 @@ class RunTest(TerminalTestCase):
 
     def test_signals_are_keys(self):
         t = self.shell()
-        t.send("trap 'echo inter''rupted' INT; while :; do sleep 0.1; done\r")
-        time.sleep(0.5)
+        t.send("trap 'echo inter''rupted' INT; echo loo''ping; while :; do sleep 0.1; done\r")
+        t.expect("looping\r\n")
         t.send("\x03")
         t.expect("interrupted")
 
@@ -274,6 +274,13 @@ class InputTest(TerminalTestCase):
         return p
 
     @staticmethod
+    def wait_ready(p):
+        """Until it has taken the signals for itself."""
+
+        bit = 1 << (signal.SIGTERM - 1)
+        lib.wait_until(lambda: int(status_of(p.pid)["SigBlk"], 16) & bit, what="moorctl has its signals")
+
+    @staticmethod
     def finish(p):
         p.kill()
         for stream in (p.stdin, p.stdout, p.stderr):
@@ -332,11 +339,11 @@ class InputTest(TerminalTestCase):
     def test_without_input(self):
         self.detach("none")
         p = self.attach("none", "--sig-proxy=no")
-        time.sleep(0.3)
+        self.wait_ready(p)
         p.send_signal(signal.SIGINT)
         self.assertEqual(p.wait(timeout=20), 128 + signal.SIGINT)
         p = self.attach("none")
-        time.sleep(0.3)
+        self.wait_ready(p)
         p.send_signal(signal.SIGTERM)
         self.assertEqual(p.wait(timeout=20), 0)
 
