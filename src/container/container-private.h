@@ -97,7 +97,7 @@ typedef struct ContainerWork {
         uint32_t scope_pid;           /* to be moved into the scope; 0: nobody has said so */
         char *scope_invocation;       /* of the scope that has been made */
         sd_event_source *scope_watch; /* of the bundle's log */
-        sd_event_source *stop_timer, *remove_source, *stable_timer;
+        sd_event_source *stop_timer, *remove_source, *stable_timer, *settle_timer;
         ContainerHealth *health; /* NULL as long as nobody wanted to know */
         int watch;               /* inotify's descriptor of its control group; -1: none */
         bool changed_memory, changed_frozen; /* what it says */

@@ -227,6 +227,7 @@ Container *container_free(Container *c) {
                 free(c->work->initial_tasks);
                 sd_event_source_disable_unref(c->work->stop_timer);
                 sd_event_source_disable_unref(c->work->stable_timer);
+                sd_event_source_disable_unref(c->work->settle_timer);
                 sd_event_source_disable_unref(c->work->remove_source);
                 stdio_done(&c->work->stdio);
                 container_health_free(c->work->health);

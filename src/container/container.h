@@ -257,8 +257,8 @@ int container_restore_records(Store *store, const char *runtime_dir, const char 
  * are started. */
 int container_manager_load(ContainerManager *m, Error *reterr_error);
 int container_manager_recovered(ContainerManager *m);
-/* unit/ tells that the host is going down: what ends from now on ends by that. */
-void container_manager_host_stops(ContainerManager *m);
+/* unit/ tells that the host is going down, or that it is not: what ends meanwhile ends by that. */
+void container_manager_host_stops(ContainerManager *m, bool stops);
 /* unit/ tells that a start has come so far that it only waits for a health check to succeed: what the unit says of
  * itself is that, and its main process is the container's. */
 void container_unit_waits(ContainerManager *m, const char *unit, const UnitStatus *status);

@@ -35,6 +35,8 @@
 #define BOOT_STARTS_MAX 16U
 #define STABLE_USEC (10 * USEC_PER_SEC) /* docker's */
 #define STABLE_ACCURACY_USEC USEC_PER_SEC
+#define SETTLE_USEC (10 * USEC_PER_SEC)
+#define SETTLE_ACCURACY_USEC USEC_PER_SEC
 
 static const char *const restart_policy_table[_RESTART_POLICY_MAX] = {
         [RESTART_NO] = "no",
@@ -120,6 +122,7 @@ static void take_start(Container *c, const RunRecord *record) {
                 return;
         if (run_is_open(c))
                 (void) container_record_end(c, NULL, container_lost_result(c));
+        c->work->settle_timer = sd_event_source_disable_unref(c->work->settle_timer);
         container_record_start(c, &u);
         container_watch_run(c);
         if (c->manager->recovering)
@@ -281,6 +284,16 @@ static int record_nothing(Container *c) {
         return 0;
 }
 
+static int on_settle(sd_event_source *s, uint64_t usec, void *userdata) {
+        Container *c = userdata;
+
+        /* The timer is still set, so that this time it is not put off. */
+        if (c->state == CONTAINER_EXITED)
+                container_settle_runs(c);
+        c->work->settle_timer = sd_event_source_disable_unref(c->work->settle_timer);
+        return 0;
+}
+
 void container_settle_runs(Container *c) {
         ContainerManager *m = c->manager;
         bool goes_on = c->restart.policy == RESTART_ALWAYS || c->restart.policy == RESTART_UNLESS_STOPPED;
@@ -288,6 +301,12 @@ void container_settle_runs(Container *c) {
         if (c->row.stopped)
                 return;
         if (!c->work->stop_requested && (!goes_on || m->host_stops || !streq_ptr(c->row.boot_id, m->boot_id)))
+                return;
+        /* That the host goes down may be heard of later than that a unit is stopped. Where we end before we know,
+         * the next daemon does this, or starts the container if there has been a boot. */
+        if (!c->work->stop_requested && !m->recovering && !c->work->settle_timer &&
+            sd_event_add_time_relative(m->event, &c->work->settle_timer, CLOCK_MONOTONIC, SETTLE_USEC,
+                                       SETTLE_ACCURACY_USEC, on_settle, c) >= 0)
                 return;
         c->row.stopped = true;
         (void) container_record(c, c->work->stop_requested ? record_stopped : record_nothing);
@@ -431,6 +450,21 @@ void container_start_wanted(ContainerManager *m) {
         boot_work(m);
 }
 
-void container_manager_host_stops(ContainerManager *m) {
-        m->host_stops = true;
+/* Some may have been stopped before we heard of it. */
+void container_manager_host_stops(ContainerManager *m, bool stops) {
+        uint64_t now = now_usec(CLOCK_REALTIME);
+        Container *c;
+
+        if (m->host_stops == stops)
+                return;
+        m->host_stops = stops;
+        if (!stops)
+                return;
+        HASHMAP_FOREACH(c, m->containers)
+                if (container_repeats(c) && c->state == CONTAINER_EXITED && !c->row.stopped &&
+                    streq_ptr(c->row.boot_id, m->boot_id) && c->row.finished_usec + SETTLE_USEC > now) {
+                        if (free_and_strdup(&c->row.result, "reboot") < 0)
+                                (void) log_oom();
+                        (void) container_record(c, record_nothing);
+                }
 }

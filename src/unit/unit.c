@@ -583,7 +583,17 @@ static int on_reloading(sd_bus_message *message, void *userdata, sd_bus_error *r
 static int on_job_new(sd_bus_message *message, void *userdata, sd_bus_error *ret_error) {
         UnitManager *m = userdata;
 
-        container_manager_host_stops(m->containers);
+        container_manager_host_stops(m->containers, true);
+        return 0;
+}
+
+/* logind says so before it asks PID 1. */
+static int on_prepare_for_shutdown(sd_bus_message *message, void *userdata, sd_bus_error *ret_error) {
+        UnitManager *m = userdata;
+        int stops;
+
+        if (sd_bus_message_read(message, "b", &stops) >= 0)
+                container_manager_host_stops(m->containers, stops);
         return 0;
 }
 
@@ -639,6 +649,11 @@ static int add_matches(UnitManager *m) {
                                            "',interface='" SYSTEMD_MANAGER
                                            "',member='JobNew',arg2='shutdown.target'",
                                            on_job_new, NULL, m);
+        if (r >= 0)
+                r = sd_bus_add_match_async(m->bus, NULL,
+                                           "type='signal',sender='org.freedesktop.login1',"
+                                           "interface='org.freedesktop.login1.Manager',member='PrepareForShutdown'",
+                                           on_prepare_for_shutdown, NULL, m);
         if (r >= 0)
                 r = sd_bus_add_match_async(
                                 m->bus, NULL,

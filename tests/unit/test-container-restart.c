@@ -340,6 +340,26 @@ static void test_boot(void **state) {
         check_boot(t, "always", true, true);
 }
 
+/* It hears of the end first. */
+static void test_shutdown_is_heard_late(void **state) {
+        Test *t = *state;
+
+        assert_int_equal(run(t, restarting("on-failure"), NULL), 0);
+        write_start(t, INVOCATION_1);
+        started(t);
+        write_exit(t, INVOCATION_1, CLD_EXITED, 0, "success");
+        tell_gone(t);
+        web(t)->row.finished_usec = now_usec(CLOCK_REALTIME);
+        assert_string_equal(web(t)->row.result, "success");
+        assert_false(web(t)->row.stopped);
+        container_manager_host_stops(t->m, true);
+        assert_string_equal(web(t)->row.result, "reboot");
+        forget_boot(t);
+        restart(t);
+        assert_int_equal(container_manager_recovered(t->m), 0);
+        assert_int_equal(web(t)->state, CONTAINER_STARTING);
+}
+
 /* The host goes down, and the daemon sees the end. */
 static void test_shutdown(void **state) {
         Test *t = *state;
@@ -347,7 +367,7 @@ static void test_shutdown(void **state) {
         assert_int_equal(run(t, restarting("unless-stopped"), NULL), 0);
         write_start(t, INVOCATION_1);
         started(t);
-        container_manager_host_stops(t->m);
+        container_manager_host_stops(t->m, true);
         write_exit(t, INVOCATION_1, CLD_EXITED, 7, "exit-code");
         tell_gone(t);
         assert_int_equal(web(t)->row.exit_code, 7);
@@ -371,6 +391,7 @@ int main(void) {
                 T(test_recover_restarts),
                 T(test_boot),
                 T(test_shutdown),
+                T(test_shutdown_is_heard_late),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
