@@ -27,7 +27,7 @@ int detach_keys_parse(const char *s, DetachKeys *ret, Error *reterr_error) {
 
         if (!words)
                 return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
-        STRV_FOREACH(w, words)
+        STRV_FOREACH (w, words)
                 if (k.n >= DETACH_KEYS_MAX || parse_key(w, &k.keys[k.n++]) < 0)
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                          "--detach-keys=%s is not a sequence of at most %u keys, such as "
@@ -37,8 +37,8 @@ int detach_keys_parse(const char *s, DetachKeys *ret, Error *reterr_error) {
         return 0;
 }
 
-/* How many of the keys are matched when c follows those that are: the longest end of what was typed that is a
- * beginning of the sequence. */
+/* How many of the keys are matched when c follows those that are: the longest end of what was typed that is
+ * a beginning of the sequence. */
 static size_t next_match(const DetachKeys *k, char c) {
         char typed[DETACH_KEYS_MAX + 1];
         size_t n = k->matched;

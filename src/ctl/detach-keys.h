@@ -17,6 +17,6 @@ typedef struct DetachKeys {
 /* Keys with commas between: a character, or ctrl- and one of a–z @ [ \ ] ^ _. "": none. */
 int detach_keys_parse(const char *s, DetachKeys *ret, Error *reterr_error);
 
-/* What is passed on of n bytes that were typed: at most n + DETACH_KEYS_MAX, written to out. *ret_detached: the whole
- * sequence was among them; what came behind it is dropped. */
+/* What is passed on of n bytes that were typed: at most n + DETACH_KEYS_MAX, written to out. *ret_detached:
+ * the whole sequence was among them; what came behind it is dropped. */
 size_t detach_keys_filter(DetachKeys *k, const char *in, size_t n, char *out, bool *ret_detached);

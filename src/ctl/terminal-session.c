@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A terminal that takes nothing for a while (somebody marks text in it) must not make the container wait, nor have
- * moored drop us: so output is read on into a buffer, and written without waiting, by a description of our
- * own, as O_NONBLOCK would be everybody's who has the same one. */
+/* A terminal that takes nothing for a while (somebody marks text in it) must not make the container wait,
+ * nor have moored drop us: so output is read on into a buffer, and written without waiting, by a description
+ * of our own, as O_NONBLOCK would be everybody's who has the same one. */
 
 #include "ctl/terminal-session.h"
 
@@ -21,7 +21,7 @@
 
 #define OUTPUT_BUFFER (512U * 1024)
 #define INPUT_CHUNK 1024U
-#define PACKET_MAX 4096U /* as org.moored1.Container has it */
+#define PACKET_MAX 4096U      /* as org.moored1.Container has it */
 #define END_OF_TRANSMISSION 4 /* Ctrl-D */
 
 struct TerminalSession {
@@ -66,7 +66,7 @@ TerminalSession *terminal_session_free(TerminalSession *s) {
 static void set_events(sd_event_source *s, bool in, bool out) {
         if (s)
                 (void) sd_event_source_set_io_events(s, (in ? (uint32_t) EPOLLIN : 0U) |
-                                                                (out ? (uint32_t) EPOLLOUT : 0U));
+                                                                        (out ? (uint32_t) EPOLLOUT : 0U));
 }
 
 /* -- output -- */
@@ -159,8 +159,8 @@ static void write_input(TerminalSession *s) {
                 (void) shutdown(s->sock, SHUT_WR);
 }
 
-/* Of a file or a pipe: what is at the other end is a terminal, which has a key for it. It has to be pressed twice
- * where the line is not empty. */
+/* Of a file or a pipe: what is at the other end is a terminal, which has a key for it. It has to be pressed
+ * twice where the line is not empty. */
 static void end_input(TerminalSession *s) {
         s->in_ended = true;
         if (isatty(STDIN_FILENO))
@@ -252,7 +252,8 @@ static int watch_output(TerminalSession *s) {
         char path[PROC_FD_PATH_MAX];
         int r;
 
-        s->out = open(proc_fd_path(path, STDOUT_FILENO), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_APPEND);
+        s->out = open(proc_fd_path(path, STDOUT_FILENO),
+                      O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_APPEND);
         if (s->out < 0) {
                 /* A socket, or somebody else's: then it is waited for. */
                 s->out = fd_dup(STDOUT_FILENO);
@@ -264,7 +265,8 @@ static int watch_output(TerminalSession *s) {
         return r < 0 ? r : sd_event_source_set_enabled(s->out_source, SD_EVENT_OFF);
 }
 
-/* Who only looks keeps the keys that end us; but what is shown has been processed by the container's terminal. */
+/* Who only looks keeps the keys that end us; but what is shown has been processed by the container's
+ * terminal. */
 static int make_raw(TerminalSession *s) {
         struct termios raw;
 

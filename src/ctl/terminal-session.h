@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Standard input and output as the window to a container's terminal: raw, both ways over a socket that moored has the
- * other end of, left by the detach keys. Where they are no terminal their bytes go the same way. */
+/* Standard input and output as the window to a container's terminal: raw, both ways over a socket that
+ * moored has the other end of, left by the detach keys. Where they are no terminal their bytes go the same
+ * way. */
 
 #include <systemd/sd-event.h>
 

@@ -49,7 +49,7 @@ InputManager *input_manager_free(InputManager *m) {
         if (!m)
                 return NULL;
 
-        HASHMAP_FOREACH(i, m->by_key)
+        HASHMAP_FOREACH (i, m->by_key)
                 input_free(i);
         hashmap_free(m->by_key);
         free(m);
@@ -82,7 +82,8 @@ int input_manager_adopt(InputManager *m, const char *name, int fd) {
         return r == -EEXIST || r >= 0 ? 1 : r;
 }
 
-void input_manager_recovered(InputManager *m, bool (*wanted)(const char *key, void *userdata), void *userdata) {
+void input_manager_recovered(InputManager *m, bool (*wanted)(const char *key, void *userdata),
+                             void *userdata) {
         const char *key;
 
         for (HashmapIterator i = 0; hashmap_iterate(m->by_key, &i, &key, NULL);)
@@ -112,7 +113,8 @@ int input_new(InputManager *m, const char *key, int *ret_fd) {
         if (m->store) {
                 r = m->store->add(m->store_userdata, name, pair[1], false);
                 if (r < 0)
-                        log_warning_errno(r, "The standard input of %s will not survive moored's end: %m", key);
+                        log_warning_errno(r, "The standard input of %s will not survive moored's end: %m",
+                                          key);
         }
         pair[1] = -EBADF;
         *ret_fd = TAKE_FD(pair[0]);

@@ -51,8 +51,9 @@ static bool position_is_valid(const Ring *r, uint64_t position) {
 }
 
 static bool ring_is_valid(const Ring *r) {
-        if (r->format != RING_FORMAT || r->clients >> RING_CLIENTS_MAX != 0 || (r->session & ~r->clients) != 0 ||
-            r->fields_size > RING_FIELDS_SIZE || !position_is_valid(r, r->logged))
+        if (r->format != RING_FORMAT || r->clients >> RING_CLIENTS_MAX != 0 ||
+            (r->session & ~r->clients) != 0 || r->fields_size > RING_FIELDS_SIZE ||
+            !position_is_valid(r, r->logged))
                 return false;
         for (unsigned i = 0; i < RING_CLIENTS_MAX; i++)
                 if (ring_has_client(r, i) && !position_is_valid(r, r->position[i]))

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What a terminal has shown last, and how far everybody is with it: a memfd, which is mapped. Positions count
- * bytes since the terminal's beginning; of the bytes before head the last ring_size() are here.
+/* What a terminal has shown last, and how far everybody is with it: a memfd, which is mapped. Positions
+ * count bytes since the terminal's beginning; of the bytes before head the last ring_size() are here.
  *
- * Nothing of it is anywhere else: the mapping of a successor shows what its predecessor left at the moment of
- * its death. Bytes are read from the terminal to where they stay, and head moves behind them. That a reader is killed
- * between the two is likely: whoever is told to die in read() does so when it returns. Hence the
- * place is marked before, byte for byte, and what is no mark any more has been read. */
+ * Nothing of it is anywhere else: the mapping of a successor shows what its predecessor left at the moment
+ * of its death. Bytes are read from the terminal to where they stay, and head moves behind them. That a
+ * reader is killed between the two is likely: whoever is told to die in read() does so when it returns.
+ * Hence the place is marked before, byte for byte, and what is no mark any more has been read. */
 
 #include "basic/macro.h"
 

@@ -20,6 +20,6 @@ int terminal_log_new(const char *path, TerminalLog **ret);
 TerminalLog *terminal_log_free(TerminalLog *l);
 DEFINE_CLEANUP_FUNC(TerminalLog *, terminal_log_free)
 
-/* What is complete of what has not been written; all: also a line without an end. r->logged moves. -EAGAIN: the
- * journal takes nothing just now. */
+/* What is complete of what has not been written; all: also a line without an end. r->logged moves. -EAGAIN:
+ * the journal takes nothing just now. */
 int terminal_log_write(TerminalLog *l, Ring *r, TerminalLimit *limit, bool all);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Names of a terminal's descriptors in the store: "terminal/<serial>/<kind>/<key>". The serial is another one for
- * each terminal, so that one that is still being read has none of its successor's names. */
+/* Names of a terminal's descriptors in the store: "terminal/<serial>/<kind>/<key>". The serial is another
+ * one for each terminal, so that one that is still being read has none of its successor's names. */
 
 #include "basic/macro.h"
 

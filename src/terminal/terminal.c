@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Whatever happens to a terminal wakes its one function, terminal_work(), which moves bytes as far as they go:
+/* Whatever happens to a terminal wakes its one function, terminal_work(), which moves bytes as far as they
+ * go:
  *
  *   master readable ─┐                   ┌─▶ clients that are behind
  *   client has room ─┼─▶ terminal_work() ┼─▶ the journal
@@ -9,12 +10,12 @@
  *
  * Room is made by time as well: who holds it up for TERMINAL_PATIENCE_USEC is dropped.
  *
- * A daemon may be killed between any two instructions. Nothing is taken out of a socket before it is where it
- * belongs: the message with a master, and what clients type, are looked at, used, and only then
- * received. A client is in the ring before it is in the store, and out of the ring before it leaves the store.
+ * A daemon may be killed between any two instructions. Nothing is taken out of a socket before it is where
+ * it belongs: the message with a master, and what clients type, are looked at, used, and only then received.
+ * A client is in the ring before it is in the store, and out of the ring before it leaves the store.
  *
- * A master whose other side nobody has open says EIO, and goes on when somebody opens it again, as an init in
- * the container may do: so that is no end; its owner tells the end. Hence its events are edges. */
+ * A master whose other side nobody has open says EIO, and goes on when somebody opens it again, as an init
+ * in the container may do: so that is no end; its owner tells the end. Hence its events are edges. */
 
 #include <endian.h>
 #include <sys/ioctl.h>
@@ -97,7 +98,8 @@ static void store_add(const Terminal *t, TerminalPart part, unsigned client, int
 
         if (!m->store)
                 return;
-        /* A client that is gone may go from there by itself; a master says "hung up" with bytes to be read. */
+        /* A client that is gone may go from there by itself; a master says "hung up" with bytes to be read.
+         */
         r = m->store->add(m->store_userdata, terminal_name(name, t->serial, part, client, t->key), fd,
                           part == TERMINAL_PART_CLIENT);
         if (r < 0)
@@ -223,7 +225,8 @@ static void client_update(Client *c) {
 
 static ssize_t send_output(const Client *c, uint64_t position, const void *p, size_t n) {
         uint64_t where = htole64(position);
-        struct iovec iov[] = { { &where, sizeof(where) }, { (void *) p, MIN(n, (size_t) TERMINAL_PACKET_MAX) } };
+        struct iovec iov[] = { { &where, sizeof(where) },
+                               { (void *) p, MIN(n, (size_t) TERMINAL_PACKET_MAX) } };
         const struct msghdr m = { .msg_iov = iov, .msg_iovlen = ELEMENTSOF(iov) };
         ssize_t k;
 
@@ -328,7 +331,8 @@ static int tick_later(Terminal *t) {
         if (t->timer)
                 return 0;
         r = sd_event_add_time_relative(t->manager->event, &t->timer, CLOCK_MONOTONIC,
-                                       t->log_usec > 0 ? TICK_LOG_USEC : TICK_USEC, TICK_ACCURACY_USEC, on_tick, t);
+                                       t->log_usec > 0 ? TICK_LOG_USEC : TICK_USEC, TICK_ACCURACY_USEC,
+                                       on_tick, t);
         if (r < 0)
                 return log_warning_errno(r, "Failed to set a timer for the terminal of %s: %m", t->key);
         return 0;
@@ -541,13 +545,16 @@ static int open_socket(TerminalManager *m) {
                         return m->socket;
                 if (unlink(m->path) < 0 && errno != ENOENT)
                         return -errno;
-                if (bind(m->socket, (struct sockaddr *) &address, sizeof(address)) < 0 || chmod(m->path, 0600) < 0)
+                if (bind(m->socket, (struct sockaddr *) &address, sizeof(address)) < 0 ||
+                    chmod(m->path, 0600) < 0)
                         return -errno;
                 if (m->store) {
                         m->store->remove(m->store_userdata, SOCKET_NAME);
                         r = m->store->add(m->store_userdata, SOCKET_NAME, m->socket, false);
                         if (r < 0)
-                                log_warning_errno(r, "Terminals of processes that start without moored are lost: %m");
+                                log_warning_errno(
+                                                r,
+                                                "Terminals of processes that start without moored are lost: %m");
                 }
         }
         return sd_event_add_io(m->event, &m->source, m->socket, EPOLLIN, on_socket, m);
@@ -573,7 +580,8 @@ static int watch_client(Terminal *t, unsigned i) {
         if (setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) < 0)
                 return -errno;
         c->progress_usec = now_usec(CLOCK_MONOTONIC);
-        r = sd_event_add_io(t->manager->event, &c->source, c->fd, t->input_stopped ? 0 : EPOLLIN, on_client, c);
+        r = sd_event_add_io(t->manager->event, &c->source, c->fd, t->input_stopped ? 0 : EPOLLIN, on_client,
+                            c);
         return r < 0 ? r : sd_event_source_set_priority(c->source, PRIORITY);
 }
 
@@ -599,7 +607,7 @@ static int set_fields(Ring *r, char *const *fields) {
 
         if (!fields)
                 return 0;
-        STRV_FOREACH(f, fields) {
+        STRV_FOREACH (f, fields) {
                 size_t n = strlen(f);
 
                 if (strchr(f, '\n') || n + 1 > (size_t) (r->fields + sizeof(r->fields) - p))
@@ -611,7 +619,8 @@ static int set_fields(Ring *r, char *const *fields) {
         return 0;
 }
 
-int terminal_new(TerminalManager *m, const char *key, char *const *fields, Terminal **ret, Error *reterr_error) {
+int terminal_new(TerminalManager *m, const char *key, char *const *fields, Terminal **ret,
+                 Error *reterr_error) {
         _cleanup_(terminal_unlinkp) Terminal *t = NULL;
         _cleanup_close_ int ring_fd = -EBADF;
         int r;
@@ -650,9 +659,10 @@ int terminal_add_client(Terminal *t, int fd, bool session, Error *reterr_error) 
         int i, r;
 
         if (socket_type(fd) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "The descriptor for a terminal must be a connected AF_UNIX socket, SOCK_STREAM or "
-                                 "SOCK_SEQPACKET.");
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "The descriptor for a terminal must be a connected AF_UNIX socket, SOCK_STREAM or "
+                                "SOCK_SEQPACKET.");
         copy = fd_dup(fd);
         if (copy < 0)
                 return error_set_errno(reterr_error, copy, "Failed to copy a descriptor: %m");
@@ -720,8 +730,8 @@ void terminal_end(Terminal *t) {
 
 /* -- the manager -------------------------------------------------------------------------------- */
 
-int terminal_manager_new(sd_event *event, const TerminalStore *store, void *store_userdata, const char *socket,
-                         const char *journal, TerminalManager **ret) {
+int terminal_manager_new(sd_event *event, const TerminalStore *store, void *store_userdata,
+                         const char *socket, const char *journal, TerminalManager **ret) {
         _cleanup_(terminal_manager_freep) TerminalManager *m = NULL;
         int r;
 
@@ -802,7 +812,8 @@ int terminal_manager_adopt(TerminalManager *m, const char *name, int fd) {
                 if (!t->ring) {
                         r = ring_map(owned, &t->ring);
                         if (r < 0)
-                                log_warning_errno(r, "What the terminal of %s has shown cannot be read: %m", key);
+                                log_warning_errno(r, "What the terminal of %s has shown cannot be read: %m",
+                                                  key);
                 }
                 return 1;
         }
