@@ -11,7 +11,8 @@
 #define RUNTIME_NAME_MAX 64U
 
 static const char *const known[] = { "crun", "runc", NULL };
-static const char *const directories[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", NULL };
+static const char *const directories[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin",
+                                           NULL };
 
 bool runtime_is_valid(const char *name) {
         if (name[0] == '/')
@@ -30,7 +31,7 @@ static bool is_program(const char *path) {
 static int find_known(const char *name, char **ret) {
         if (!strv_contains((char *const *) known, name))
                 return 0;
-        STRV_FOREACH(dir, directories) {
+        STRV_FOREACH (dir, directories) {
                 _cleanup_free_ char *path = path_join(dir, name);
 
                 if (!path)
@@ -49,10 +50,11 @@ static int no_runtime(char *const *table, const char *name, Error *reterr_error)
 
         if (runtime_list(table, &names) >= 0)
                 list = strv_join(names, ", ");
-        return error_set(reterr_error, -ENOENT, "NoSuchRuntime",
-                         "Runtime: there is no runtime \"%.200s\"; there are %s. Install it, or give its path in section "
-                         "[Runtimes] of moored.conf.",
-                         name, strempty(list));
+        return error_set(
+                        reterr_error, -ENOENT, "NoSuchRuntime",
+                        "Runtime: there is no runtime \"%.200s\"; there are %s. Install it, or give its path in section "
+                        "[Runtimes] of moored.conf.",
+                        name, strempty(list));
 }
 
 int runtime_find(char *const *table, const char *name, char **ret, Error *reterr_error) {
@@ -79,13 +81,13 @@ int runtime_list(char *const *table, char ***ret) {
         int r;
 
         r = strv_extend(&names, RUNTIME_OWN);
-        STRV_FOREACH(assignment, table) {
+        STRV_FOREACH (assignment, table) {
                 const char *eq = strchr(assignment, '=');
 
                 if (r >= 0 && is_program(eq + 1))
                         r = strv_extendf(&names, "%.*s", (int) (eq - assignment), assignment);
         }
-        STRV_FOREACH(name, known) {
+        STRV_FOREACH (name, known) {
                 _cleanup_free_ char *path = NULL;
 
                 if (r >= 0 && !strv_env_get(table, name)) {

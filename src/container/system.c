@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "container/system.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
-#include "container/system.h"
 
 #define MACHINE_NAME_MAX 64U /* machined's: a host name */
 #define NAMESPACE_UNNAMED "default"
@@ -14,7 +14,7 @@ bool command_is_init(char *const *args) {
 
         if (!command)
                 return false;
-        STRV_FOREACH(s, inits)
+        STRV_FOREACH (s, inits)
                 if (streq(s, command))
                         return true;
         slash = strrchr(command, '/');
@@ -72,7 +72,8 @@ int system_set_environment(const ContainerOptions *o, char ***env) {
         return r;
 }
 
-/* What machined takes for one: labels of letters, digits, "-" and "_", which neither begin nor end with "-". */
+/* What machined takes for one: labels of letters, digits, "-" and "_", which neither begin nor end with "-".
+ */
 static bool machine_name_is_valid(const char *s) {
         char before = '.';
 
@@ -90,10 +91,11 @@ int container_machine_name(const char *ns, const char *id, char **ret, Error *re
         if (!name)
                 return -ENOMEM;
         if (!machine_name_is_valid(name))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Machine: \"%.100s\" cannot be a machine's name, which is a host name of at most %u "
-                                 "characters: give the container another id.",
-                                 name, MACHINE_NAME_MAX);
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "Machine: \"%.100s\" cannot be a machine's name, which is a host name of at most %u "
+                                "characters: give the container another id.",
+                                name, MACHINE_NAME_MAX);
         *ret = TAKE_PTR(name);
         return 0;
 }

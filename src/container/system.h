@@ -2,8 +2,9 @@
 #pragma once
 
 /* Containers that run a whole system: systemd, or another init, as first process. What they get is systemd's
- * container interface (https://systemd.io/CONTAINER_INTERFACE): variables, /run/host, a writable control group,
- * file systems that an init expects or would mount itself; and the stop signal that systemd shuts down by. */
+ * container interface (https://systemd.io/CONTAINER_INTERFACE): variables, /run/host, a writable control
+ * group, file systems that an init expects or would mount itself; and the stop signal that systemd shuts
+ * down by. */
 
 #include "container/options.h"
 
@@ -13,15 +14,16 @@
 #define SYSTEM_NOTIFY_SOCKET SYSTEM_HOST_DIR "/notify"
 #define SYSTEM_STOP_SIGNAL "RTMIN+3"
 
-/* Whether args is what such a container is known by if it is not said: systemd, or an init at its usual place. */
+/* Whether args is what such a container is known by if it is not said: systemd, or an init at its usual
+ * place. */
 bool command_is_init(char *const *args);
 /* As the options say, or the command. */
 bool container_is_system(const ContainerOptions *o, char *const *args);
 /* The same, but for one that is only to be a machine: what it runs may be anything. */
 bool container_is_systemd(const ContainerOptions *o, char *const *args);
 
-/* Whether it has a directory of the host's, SYSTEM_HOST_DIR, with a socket to notify: as one, or because the options
- * say that it notifies. */
+/* Whether it has a directory of the host's, SYSTEM_HOST_DIR, with a socket to notify: as one, or because the
+ * options say that it notifies. */
 bool container_has_host_dir(const ContainerOptions *o, char *const *args);
 
 /* "true", "false", "always". */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A control group for a launcher that stays for a while. Who is in the container gives the controllers of its
- * control group, the unit's, to groups below, which the kernel allows where no process is in there; the launcher is,
- * and so makes a group of its own. It cannot remove the one it is in: its end is in that of the container's process. */
+/* A control group for a launcher that stays for a while. Who is in the container gives the controllers of
+ * its control group, the unit's, to groups below, which the kernel allows where no process is in there; the
+ * launcher is, and so makes a group of its own. It cannot remove the one it is in: its end is in that of the
+ * container's process. */
 
 #include <sys/types.h>
 
@@ -16,7 +17,7 @@ typedef struct Aside {
         char *path;
 } Aside;
 
-#define ASIDE_NULL ((Aside) { .root_fd = -EBADF })
+#define ASIDE_NULL ((Aside){ .root_fd = -EBADF })
 
 void aside_done(Aside *a);
 

@@ -13,12 +13,13 @@
  * With the runtime gone, the process is a child of PID 1, as one that mooring makes.
  *
  * The root is mounted in a mount namespace of this launcher's own, of which the runtime makes a copy for the
- * container: nothing appears on the host. In a cgroup namespace whose root is the unit's group, with a file system
- * of it on /sys/fs/cgroup, the runtime sees no other group and can neither leave the unit's nor change those above.
+ * container: nothing appears on the host. In a cgroup namespace whose root is the unit's group, with a file
+ * system of it on /sys/fs/cgroup, the runtime sees no other group and can neither leave the unit's nor
+ * change those above.
  *
- * The specification becomes one that any runtime understands: users by number, the profile of system calls in its
- * place, none of the annotations that speak to mooring. Devices are the unit's DeviceAllow=, so that the runtime is
- * told to allow all. */
+ * The specification becomes one that any runtime understands: users by number, the profile of system calls
+ * in its place, none of the annotations that speak to mooring. Devices are the unit's DeviceAllow=, so that
+ * the runtime is told to allow all. */
 
 #include <fcntl.h>
 #include <poll.h>
@@ -41,7 +42,7 @@
 #include "runtime/task.h"
 
 #define OCI_VERSION_OLD "1.0.0" /* nothing newer is made use of, and some refuse what they do not know */
-#define OCI_DIR "oci" /* in the bundle: the runtime's bundle, and in it: */
+#define OCI_DIR "oci"           /* in the bundle: the runtime's bundle, and in it: */
 #define STATE_DIR "state"
 #define PID_FILE "pid"
 #define LOG_FILE "log"
@@ -124,7 +125,8 @@ static const char *name_of_failure(const char *message) {
                 return "CommandNotFound";
         if (strstr(message, "exec") && strstr(message, "no such file or directory"))
                 return "CommandNotFound";
-        if (strstr(message, "not executable") || (strstr(message, "ermission denied") && strstr(message, "exec")))
+        if (strstr(message, "not executable") ||
+            (strstr(message, "ermission denied") && strstr(message, "exec")))
                 return "CommandNotExecutable";
         return "Failed";
 }
@@ -133,15 +135,17 @@ static int failed(const OciLaunch *l, const char *verb, int code, Error *reterr_
         _cleanup_free_ char *message = read_log(l);
 
         if (!message)
-                return error_set(reterr_error, -EIO, "Failed", "\"%s %s\" has failed with exit code %d.", l->program, verb,
-                                 code);
-        return error_set(reterr_error, -EIO, name_of_failure(message), "%s %s: %s", l->program, verb, message);
+                return error_set(reterr_error, -EIO, "Failed", "\"%s %s\" has failed with exit code %d.",
+                                 l->program, verb, code);
+        return error_set(reterr_error, -EIO, name_of_failure(message), "%s %s: %s", l->program, verb,
+                         message);
 }
 
-/* With the service manager's socket it would wait, and pass on what the container says; and what a socket unit passes
- * is the specification's already. */
+/* With the service manager's socket it would wait, and pass on what the container says; and what a socket
+ * unit passes is the specification's already. */
 static int environment(char ***ret) {
-        static const char *const left_out[] = { "NOTIFY_SOCKET=", "LISTEN_FDS=", "LISTEN_PID=", "LISTEN_FDNAMES=" };
+        static const char *const left_out[] = { "NOTIFY_SOCKET=", "LISTEN_FDS=", "LISTEN_PID=",
+                                                "LISTEN_FDNAMES=" };
         _cleanup_strv_free_ char **env = NULL;
 
         for (char **variable = environ; *variable; variable++) {
@@ -169,8 +173,8 @@ static int wait_for(int pidfd, int *ret_code) {
         return 0;
 }
 
-/* args: what follows the verb, up to NULL. fds: the container's are the runtime's, beside the usual three; else (NULL)
- * only stderr is. */
+/* args: what follows the verb, up to NULL. fds: the container's are the runtime's, beside the usual three;
+ * else (NULL) only stderr is. */
 static int call(const OciLaunch *l, const char *verb, const char *const *args, const PreservedFds *fds,
                 Error *reterr_error) {
         _cleanup_strv_free_ char **argv = NULL, **env = NULL;
@@ -181,7 +185,8 @@ static int call(const OciLaunch *l, const char *verb, const char *const *args, c
 
         if (!state || !log)
                 return oom(reterr_error);
-        const char *const words[] = { l->program, "--root", state, "--log", log, "--log-format", "json", verb, NULL };
+        const char *const words[] = { l->program,     "--root", state, "--log", log,
+                                      "--log-format", "json",   verb,  NULL };
         STRV_FOREACH (s, words)
                 if (strv_extend(&argv, s) < 0)
                         return oom(reterr_error);
@@ -213,8 +218,8 @@ static int call(const OciLaunch *l, const char *verb, const char *const *args, c
 /* ---- its specification ---- */
 
 static json_t *user_to_json(const Task *t, const ProcessSpec *s) {
-        json_t *user = json_pack("{s:I, s:I, s:I}", "uid", (json_int_t) t->user.uid, "gid", (json_int_t) t->user.gid,
-                                 "umask", (json_int_t) s->umask);
+        json_t *user = json_pack("{s:I, s:I, s:I}", "uid", (json_int_t) t->user.uid, "gid",
+                                 (json_int_t) t->user.gid, "umask", (json_int_t) s->umask);
         json_t *groups = json_array();
         int r = 0;
 
@@ -254,7 +259,8 @@ static int set_seccomp(json_t *j, const RuntimeSpec *spec, const char *bundle, E
         r = json_parse(text, size, SPEC_SIZE_MAX, &profile, reterr_error);
         if (r < 0)
                 return r;
-        return json_object_set_new(json_object_get(j, "linux"), "seccomp", profile) < 0 ? oom(reterr_error) : 0;
+        return json_object_set_new(json_object_get(j, "linux"), "seccomp", profile) < 0 ? oom(reterr_error)
+                                                                                        : 0;
 }
 
 static int keep_foreign_annotations(json_t *j, const RuntimeSpec *spec) {
@@ -281,7 +287,8 @@ static int write_spec(const OciLaunch *l, json_t *j, Error *reterr_error) {
         return r < 0 ? error_set_errno(reterr_error, r, "Cannot write \"%s/config.json\": %m", l->dir) : 0;
 }
 
-static int make_spec(const OciLaunch *l, const Prepared *p, const char *bundle, const Task *t, Error *reterr_error) {
+static int make_spec(const OciLaunch *l, const Prepared *p, const char *bundle, const Task *t,
+                     Error *reterr_error) {
         _cleanup_json_ json_t *j = NULL;
         json_t *process, *resources;
         int r;
@@ -323,7 +330,8 @@ static int make_dir(const OciLaunch *l, const char *bundle, Error *reterr_error)
 static int mount_unit_cgroup(void) {
         _cleanup_close_ int fd = -EBADF, target = -EBADF;
 
-        fd = mount_new("cgroup2", "cgroup2", NULL, 0, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+        fd = mount_new("cgroup2", "cgroup2", NULL, 0,
+                       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
         if (fd < 0)
                 return fd;
         target = open("/sys/fs/cgroup", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -337,7 +345,8 @@ static int enter_namespaces(Error *reterr_error) {
         if (unshare(CLONE_NEWNS | CLONE_NEWCGROUP) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot make namespaces for the runtime: %m");
         if (mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot take the mount namespace off the host's: %m");
+                return error_set_errno(reterr_error, -errno,
+                                       "Cannot take the mount namespace off the host's: %m");
         r = mount_unit_cgroup();
         return r < 0 ? error_set_errno(reterr_error, r, "Cannot mount the unit's control groups: %m") : 0;
 }
@@ -368,7 +377,8 @@ static int read_pid(const char *path, pid_t *ret, Error *reterr_error) {
         }
         if (r < 0 || pid <= 1)
                 return error_set(reterr_error, -EBADMSG, "Failed",
-                                 "The runtime has not written the container's process number to \"%s\".", path);
+                                 "The runtime has not written the container's process number to \"%s\".",
+                                 path);
         *ret = pid;
         return 0;
 }
@@ -385,9 +395,10 @@ int oci_launch_create(const Prepared *p, const char *bundle, const PreservedFds 
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
                                  "process.terminal: mooring alone makes terminals, not another runtime.");
         if (preserved->n > SPAWN_FDS_MAX - 3)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded",
-                                 "LISTEN_FDS: with another runtime than mooring there can be %u descriptors, not %zu.",
-                                 SPAWN_FDS_MAX - 3, preserved->n);
+                return error_set(
+                                reterr_error, -E2BIG, "LimitExceeded",
+                                "LISTEN_FDS: with another runtime than mooring there can be %u descriptors, not %zu.",
+                                SPAWN_FDS_MAX - 3, preserved->n);
         (void) snprintf(number, sizeof(number), "%zu", preserved->n);
         r = oci_launch_new(p, bundle, &l, reterr_error);
         if (r < 0)
@@ -408,7 +419,8 @@ int oci_launch_create(const Prepared *p, const char *bundle, const PreservedFds 
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot leave the container's control group: %m");
 
-        const char *const args[] = { "--bundle", l->dir, "--pid-file", pid_file, "--preserve-fds", number, NULL };
+        const char *const args[] = { "--bundle",       l->dir, "--pid-file", pid_file,
+                                     "--preserve-fds", number, NULL };
         r = call(l, "create", args, preserved, reterr_error);
         if (r >= 0)
                 r = read_pid(pid_file, ret_pid, reterr_error);

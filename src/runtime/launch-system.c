@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The service manager's own socket is not for the container: root in there could name any process of the host as
- * the unit's main process. So it speaks to a socket in its /run/host, and what it may say is passed on, until it
- * is ready; nobody is left then to hear it. */
+/* The service manager's own socket is not for the container: root in there could name any process of the
+ * host as the unit's main process. So it speaks to a socket in its /run/host, and what it may say is passed
+ * on, until it is ready; nobody is left then to hear it. */
 
 #include <fcntl.h>
 #include <limits.h>
@@ -114,9 +114,11 @@ int system_launch_begin(const RuntimeSpec *spec, const char *bundle, pid_t pid, 
         l.pid = pid;
         r = l.pidfd = pidfd_open_(pid);
         if (r >= 0)
-                r = l.notify_fd = open_socket(bundle, notifies ? 0666 : 0600); /* who notifies need not be root */
+                r = l.notify_fd = open_socket(bundle,
+                                              notifies ? 0666 : 0600); /* who notifies need not be root */
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot make the socket for the container's readiness: %m");
+                return error_set_errno(reterr_error, r,
+                                       "Cannot make the socket for the container's readiness: %m");
         r = aside_step(&l.aside);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot leave the container's control group: %m");

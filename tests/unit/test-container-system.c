@@ -73,9 +73,9 @@ static void test_name(void **state) {
 }
 
 static void resolve(ContainerOptions o, const char *stop_signal, ContainerProcess *ret) {
-        const ImageConfig image = {
-                .cmd = L("/sbin/init"), .env = L("container=docker", "A=1"), .stop_signal = (char *) stop_signal
-        };
+        const ImageConfig image = { .cmd = L("/sbin/init"),
+                                    .env = L("container=docker", "A=1"),
+                                    .stop_signal = (char *) stop_signal };
 
         assert_int_equal(container_process_resolve(&image, &o, "id", ret, NULL), 0);
 }
@@ -97,8 +97,9 @@ static void test_process(void **state) {
         assert_int_equal(q.stop_signal, SIGQUIT);
         assert_string_not_equal(strv_env_get(q.env, "container_uuid"), uuid);
 
-        resolve(OPTIONS(.environment = L("container=lxc", "container_uuid=x"), .stop_signal = (char *) "INT"), NULL,
-                &given);
+        resolve(OPTIONS(.environment = L("container=lxc", "container_uuid=x"),
+                        .stop_signal = (char *) "INT"),
+                NULL, &given);
         assert_int_equal(given.stop_signal, SIGINT);
         assert_string_equal(strv_env_get(given.env, "container"), "lxc");
         assert_string_equal(strv_env_get(given.env, "container_uuid"), "x");
@@ -111,13 +112,17 @@ static void test_process(void **state) {
 
 static json_t *build(ContainerOptions o, const char *machine) {
         _cleanup_(container_process_done) ContainerProcess p = {};
-        const SnapshotMount mount = { .dir = (char *) "/snap", .lower = L("1/fs"), .upper = (char *) "2/fs",
+        const SnapshotMount mount = { .dir = (char *) "/snap",
+                                      .lower = L("1/fs"),
+                                      .upper = (char *) "2/fs",
                                       .work = (char *) "2/work" };
         _cleanup_free_ char *text = NULL;
         json_t *j;
 
         resolve(o, NULL, &p);
-        const SpecInput in = { .options = &o, .process = &p, .mount = &mount, .bundle = "/b", .machine = machine };
+        const SpecInput in = {
+                .options = &o, .process = &p, .mount = &mount, .bundle = "/b", .machine = machine
+        };
         assert_int_equal(container_spec_build(&in, &text, NULL), 0);
         assert_int_equal(json_parse(text, strlen(text), 1 << 20, &j, NULL), 0);
         return j;
@@ -148,7 +153,8 @@ static bool has_string(json_t *array, const char *wanted) {
 
 static void test_spec(void **state) {
         ContainerMount run = { (char *) "bind", (char *) "/x", (char *) "/run", NULL };
-        _cleanup_json_ json_t *j = build(OPTIONS(), "web"), *forced = build(OPTIONS(.systemd = always), NULL),
+        _cleanup_json_ json_t *j = build(OPTIONS(), "web"),
+                              *forced = build(OPTIONS(.systemd = always), NULL),
                               *plain = build(OPTIONS(.systemd = never), NULL),
                               *mounted = build(OPTIONS(.mounts = &run, .n_mounts = 1), NULL);
         json_t *annotations = json_object_get(j, "annotations");
@@ -164,7 +170,8 @@ static void test_spec(void **state) {
                                "NOTIFY_SOCKET=/run/host/notify"));
         assert_string_equal(json_get_string(annotations, "org.moored.machine"), "web");
         assert_string_equal(json_get_string(annotations, "org.moored.system"), "detect");
-        assert_string_equal(json_get_string(json_object_get(forced, "annotations"), "org.moored.system"), "systemd");
+        assert_string_equal(json_get_string(json_object_get(forced, "annotations"), "org.moored.system"),
+                            "systemd");
         assert_null(json_object_get(json_object_get(forced, "annotations"), "org.moored.machine"));
 
         assert_true(has_string(json_object_get(find_mount(plain, "/sys/fs/cgroup", NULL), "options"), "ro"));
