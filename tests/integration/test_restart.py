@@ -146,10 +146,11 @@ class PolicyTest(RestartTestCase):
 
     def test_in_the_foreground(self):
         result = lib.moorctl("run", "--name=a", "--restart=on-failure:2", *fast(), BUSYBOX, "sh", "-c", "echo run; exit 5", check=False)
-        # Systemd has our descriptors for one run only.
-        self.assertEqual((result.returncode, result.stdout), (5, "run\n"), result.stderr)
-        self.assertEqual(self.inspect("a")["RestartCount"], 2)
-        lib.wait_until(lambda: lib.moorctl("logs", "a").stdout.count("run") == 2, what="the other two runs' lines are in the journal")
+        self.assertEqual((result.returncode, self.inspect("a")["RestartCount"]), (5, 2), result.stderr)
+        # Debian 12's systemd has our descriptors for one run only.
+        passed = result.stdout.count("run\n")
+        self.assertIn(passed, (1, 3))
+        lib.wait_until(lambda: lib.moorctl("logs", "a").stdout.count("run") == 3 - passed, what="the other runs' lines are in the journal")
 
     def test_refused(self):
         for options, text in ((("--restart=sometimes",), "sometimes"), (("--restart=on-failure:0",), "on-failure:0"),
