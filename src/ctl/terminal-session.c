@@ -213,6 +213,9 @@ static int on_sock(sd_event_source *source, int fd, uint32_t revents, void *user
                 write_input(s);
         if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR))
                 read_sock(s);
+        /* What is shown may be answered at once: also before the call that started it has returned. */
+        if (s->out_begin < s->out_end && terminal_session_start(s) < 0)
+                s->started = true; /* then as it is */
         write_output(s);
         update(s);
         return 0;

@@ -28,7 +28,7 @@ int terminal_session_new(sd_event *event, const TerminalSessionSpec *spec, Termi
 TerminalSession *terminal_session_free(TerminalSession *s);
 DEFINE_CLEANUP_FUNC(TerminalSession *, terminal_session_free)
 
-/* From now on what is typed is for the container, as it is typed. */
+/* From now on what is typed is for the container, as it is typed; at the latest with the first that is shown. */
 int terminal_session_start(TerminalSession *s);
 /* A connection in place of the last one, if there was one; sock is taken over. */
 int terminal_session_connect(TerminalSession *s, int sock);
