@@ -23,8 +23,6 @@ static int converse(Launched *l, Foreground *f, Error *reterr_error) {
                                          "The container's process said something unknown.");
                 r = foreground_show(f, TAKE_FD(l->fd), reterr_error);
                 if (r >= 0)
-                        r = init_continue(l->sock, reterr_error);
-                if (r >= 0)
                         r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
                 if (r < 0)
                         return r;
