@@ -24,7 +24,9 @@ class HealthTestCase(ContainerTestCase):
         self.addCleanup(shutil.rmtree, self.directory)
 
     def tearDown(self):
-        # The next test begins without it.
+        # The next test begins without it; a container that is still there would have it started again.
+        if ids := lib.moorctl("ps", "-a", "-q").stdout.split():
+            lib.moorctl("rm", "-f", *ids)
         lib.run(["systemctl", "stop", "moored-probe.service"])
 
     def set_well(self, well):
