@@ -141,7 +141,7 @@ class ProcessTest(ExecTestCase):
         self.assertEqual(lib.unit_properties(exec_unit("web", number), "MainPID", "ActiveState"),
                          {"MainPID": str(pid), "ActiveState": "active"})
         # Nobody waits beside it.
-        self.assertEqual(lib.processes("mooring"), {})
+        lib.wait_until(lambda: lib.processes("mooring") == {}, what="no launcher is left")
 
     def test_descriptors(self):
         self.assertEqual(self.exec("web", "sh", "-c", "ls /proc/self/fd | wc -l"), "4\n")

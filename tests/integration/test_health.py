@@ -206,7 +206,7 @@ class QuietTest(HealthTestCase):
         lib.wait_until(lambda: lib.unit_properties("moored-probe.service", "ActiveState")["ActiveState"] == "inactive", timeout=20,
                        what="moored-probe.service ends")
         self.assertNotIn("probe", lib.journal("-q", since=since))
-        self.assertEqual(lib.processes("mooring"), {})
+        lib.wait_until(lambda: lib.processes("mooring") == {}, what="no launcher is left")
 
 
 class PauseTest(HealthTestCase):

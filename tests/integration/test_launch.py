@@ -277,7 +277,7 @@ class LaunchTest(unittest.TestCase):
             group = f.read().strip().split("::", 1)[1]
         with open(f"/sys/fs/cgroup{group}/cgroup.procs", encoding="ascii") as f:
             self.assertEqual(f.read().split(), [str(pid)])
-        self.assertEqual(lib.processes("mooring"), {})
+        lib.wait_until(lambda: lib.processes("mooring") == {}, what="no launcher is left")
         self.assertEqual(lib.mountinfo_count(), before)
         for kind in ("pid", "mnt", "uts", "ipc", "cgroup", "net"):
             self.assertNotEqual(os.readlink(f"/proc/{pid}/ns/{kind}"), os.readlink(f"/proc/1/ns/{kind}"), kind)

@@ -64,7 +64,7 @@ class PayloadTest(SystemTestCase):
         self.assertEqual((unit["ActiveState"], int(unit["MainPID"])), ("active", pid))
         # What it said itself; nobody else is left in the unit.
         self.assertEqual(unit["StatusText"], "Ready.")
-        self.assertEqual(lib.processes("mooring"), {})
+        lib.wait_until(lambda: lib.processes("mooring") == {}, what="no launcher is left")
         group = "/sys/fs/cgroup" + unit["ControlGroup"]
         self.assertEqual(sorted(e.name for e in os.scandir(group) if e.is_dir() and e.name == "launcher"), [])
         with open(f"/proc/{pid}/cgroup", encoding="utf-8") as f:
@@ -143,7 +143,7 @@ class PayloadTest(SystemTestCase):
         self.assertIn("somebody stopped it", errors)
         self.assertEqual(self.inspect("slow")["State"], "created")
         lib.wait_until(lambda: lib.unit_properties(unit_of("slow"), "LoadState")["LoadState"] == "not-found", what="no unit")
-        self.assertEqual(lib.processes("mooring"), {})
+        lib.wait_until(lambda: lib.processes("mooring") == {}, what="no launcher is left")
 
     def test_the_daemon_need_not_be_there(self):
         lib.moorctl("create", "--name=alone", "--systemd=always", IMAGE, "/bin/sh", "-c",

@@ -299,7 +299,7 @@ class ReadyTest(UnitsTestCase):
             pass
         lib.wait_until(lambda: lib.unit_properties(unit, "ActiveState")["ActiveState"] == "active", what="it is ready")
         self.assertEqual(self.wait_state("web", "running")["LeaderPID"], self.main_pid(unit))
-        self.assertEqual(lib.processes("mooring"), {})
+        lib.wait_until(lambda: lib.processes("mooring") == {}, what="no launcher is left")
         self.systemctl("stop", unit)
         self.wait_state("web", "exited")
 
