@@ -13,12 +13,14 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 REGISTRY = "127.0.0.1:5000"
 SMALL = f"{REGISTRY}/busybox:test"
 LARGE = f"{REGISTRY}/debian:test"
 LAYERS = f"{REGISTRY}/layers:test"
 BUNDLE = "/run/bench-bundle"
+SLEEP = ["sleep", "600"]
 # The host has no cgroup controllers: ctr would set a CPU weight.
 CTR_RUN = ["--cpu-shares", "0"]
 # … and no CAP_SYS_RESOURCE: crun below podman would raise RLIMIT_MEMLOCK for the device filter of a control group. Without one podman
@@ -160,33 +162,45 @@ def bench_exec(rounds):
     return samples, "moorctl exec", EXEC_GOALS
 
 
-def bench_many(rounds):
-    """Fifty containers of sleep, started one by one with -d."""
-
+def many(rounds, at_once, goals):
     pull_all(SMALL)
+    names = [f"many{i}" for i in range(50)]
+
+    def start(command):
+        """All of them, so many commands at a time; milliseconds."""
+
+        with ThreadPoolExecutor(at_once) as pool:
+            begin = time.perf_counter()
+            list(pool.map(lambda name: run(*command(name)), names))
+            return (time.perf_counter() - begin) * 1000
 
     def moorctl():
-        start = time.perf_counter()
-        for i in range(50):
-            run("moorctl", "run", "-d", "--name", f"many{i}", SMALL, "sleep", "600")
-        ms = (time.perf_counter() - start) * 1000
-        run("moorctl", "rm", "-f", *[f"many{i}" for i in range(50)])
+        ms = start(lambda name: ["moorctl", "run", "-d", "--name", name, SMALL, *SLEEP])
+        run("moorctl", "rm", "-f", *names)
         return ms
 
     def ctr():
-        start = time.perf_counter()
-        for i in range(50):
-            run("ctr", "run", "-d", *CTR_RUN, SMALL, f"many{i}", "sleep", "600")
-        ms = (time.perf_counter() - start) * 1000
-        for i in range(50):
-            run("ctr", "tasks", "kill", "-s", "SIGKILL", f"many{i}")
-        for i in range(50):
-            run("ctr", "tasks", "rm", f"many{i}", check=False)
-            run("ctr", "containers", "rm", f"many{i}", check=False)
+        ms = start(lambda name: ["ctr", "run", "-d", *CTR_RUN, SMALL, name, *SLEEP])
+        for name in names:
+            run("ctr", "tasks", "kill", "-s", "SIGKILL", name)
+        for name in names:
+            run("ctr", "tasks", "rm", name, check=False)
+            run("ctr", "containers", "rm", name, check=False)
         return ms
 
-    samples = interleave({"moorctl run -d": moorctl, "ctr run -d": ctr}, max(1, rounds // 10))
-    return samples, "moorctl run -d", {}
+    return interleave({"moorctl run -d": moorctl, "ctr run -d": ctr}, max(1, rounds // 10)), "moorctl run -d", goals
+
+
+def bench_many(rounds):
+    """Fifty containers of sleep, started one by one with -d."""
+
+    return many(rounds, 1, {})
+
+
+def bench_at_once(rounds):
+    """The same, eight at a time."""
+
+    return many(rounds, 8, {"ctr run -d": 1 / 3})
 
 
 def forget(tool, image):
@@ -242,31 +256,38 @@ def mountinfo_lines():
         return len(f.readlines())
 
 
-def bench_memory(_rounds):
-    """PSS of the idle daemons after what the other benches did, and what fifty running containers add."""
+def processes():
+    return {int(entry) for entry in os.listdir("/proc") if entry.isdigit()}
 
+
+def bench_memory(_rounds):
+    """PSS of the idle daemons after what the other benches did, and what a hundred running containers add."""
+
+    names = [f"memory{i}" for i in range(100)]
     pull_all(SMALL)
     time.sleep(2)
-    before_mounts = mountinfo_lines()
+    mounts_before, processes_before = mountinfo_lines(), processes()
     idle = pss(main_pid("moored.service"))
-    for i in range(50):
-        run("moorctl", "run", "-d", "--name", f"memory{i}", SMALL, "sleep", "600")
-    with_fifty = pss(main_pid("moored.service"))
-    mounts = mountinfo_lines() - before_mounts
-    processes = len(run("pgrep", "-f", "memory[0-9]", check=False).split())
-    run("moorctl", "rm", "-f", *[f"memory{i}" for i in range(50)])
+    for name in names:
+        run("moorctl", "run", "-d", "--name", name, SMALL, *SLEEP)
+    time.sleep(2)
+    running = pss(main_pid("moored.service"))
+    mounts = mountinfo_lines() - mounts_before
+    theirs = {main_pid(f"moored-default-{name}.service") for name in names}
+    others = processes() - processes_before - theirs
+    run("moorctl", "rm", "-f", *names)
     return {
         "moored idle, KiB PSS": idle,
-        "moored with 50 containers, KiB PSS": with_fifty,
+        "moored with 100 containers, KiB PSS": running,
+        "KiB for each container (goal: less than 20)": round((running - idle) / len(names), 2),
         "containerd idle, KiB PSS": pss(main_pid("containerd.service")),
-        "lines added to PID 1's mountinfo by 50 containers": mounts,
-        "processes that name a container besides it": processes,
+        "lines added to PID 1's mountinfo by 100 containers": mounts,
+        "processes added besides the containers' own": len(others),
     }
 
 
 RUNTIMES = ("mooring", "crun", "runc")
 RUNTIME_GOALS = {"crun": 1.0}
-SLEEP = ["sleep", "600"]
 
 
 def start_quietly(*command):
@@ -351,7 +372,8 @@ def bench_runtime_memory(_rounds):
 
 
 TIMED = {
-    "start": bench_start, "idle": bench_idle, "exec": bench_exec, "many": bench_many, "pull": bench_pull, "layers": bench_layers,
+    "start": bench_start, "idle": bench_idle, "exec": bench_exec, "many": bench_many, "at-once": bench_at_once,
+    "pull": bench_pull, "layers": bench_layers,
     "runtime-run": bench_runtime_run, "runtime-exec": bench_runtime_exec,
 }
 FIGURES = {"memory": bench_memory, "runtime-memory": bench_runtime_memory}
