@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The table "inet moored", by libnftables: masquerading, published ports, isolation of networks. Rules are few and stay the same; what
+ * containers add are elements of maps and sets, by key, so that one container is one short transaction and what it leaves is found
+ * by key as well. No other table is read or written.
+ *
+ * Whoever flushes the ruleset takes the table away: firewall_load() brings all of it back, in one transaction. */
+
+#include "network/port.h"
+
+typedef struct Firewall Firewall;
+
+/* A bridge and what may leave it. */
+typedef struct FirewallNetwork {
+        const char *device;
+        const Prefix *subnets;
+        size_t n_subnets;
+        bool internal; /* no way out, and none in */
+        bool isolated; /* neither from nor to other networks that are not internal; all are by default */
+} FirewallNetwork;
+
+/* One container's port: host_port is a number. container: address inside; of the family of port.host, if that has one. */
+typedef struct FirewallPort {
+        Port port;
+        Address container;
+} FirewallPort;
+
+int firewall_new(Firewall **ret, Error *reterr_error);
+Firewall *firewall_free(Firewall *f);
+DEFINE_CLEANUP_FUNC(Firewall *, firewall_free)
+/* Replaces the whole table, in one transaction: connections that are established go on. */
+int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports, size_t n_ports,
+                  Error *reterr_error);
+/* -ENOENT "NoTable": the table is not there (any more): firewall_load(). */
+int firewall_add_network(Firewall *f, const FirewallNetwork *network, Error *reterr_error);
+int firewall_remove_network(Firewall *f, const FirewallNetwork *network, Error *reterr_error);
+int firewall_add_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error);
+/* Those that are not there are ignored. Connections through them are ended (conntrack entries are dropped) for UDP only. */
+int firewall_remove_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error);
+/* Nothing of ours is left. */
+int firewall_unload(Firewall *f, Error *reterr_error);

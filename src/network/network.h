@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Networks, and the interfaces of containers on them. What is wanted is recorded (store-network.c); the kernel's state is made from
+ * that and can be made again at any time. A container's addresses, ports and MAC are its own from its creation to its removal, so that
+ * it comes back with them; its devices live as long as its network namespace, which nothing but the container's processes
+ * and the descriptor store of its unit hold: when the unit is gone, so are they.
+ *
+ *   network_manager_reserve()   creation: names resolved, addresses and MACs taken, in the transaction of the container's record
+ *   network_manager_set_up()    start: namespace, devices, addresses, routes; ports opened
+ *   network_manager_set_down()  end: ports closed
+ *   (rows go with the container's)
+ */
+
+#include "events/events.h"
+#include "network/firewall.h"
+#include "network/netlink.h"
+#include "store/store.h"
+
+#define NETWORK_NAME_MAX 64U
+#define NETWORKS_MAX 1024U
+#define NETWORK_DEFAULT "default" /* made on first use; "bridge" is another name for it */
+#define INTERFACES_MAX 64U        /* of a container */
+
+typedef enum NetworkDriver {
+        NETWORK_BRIDGE,
+        NETWORK_MACVLAN,
+        NETWORK_IPVLAN,
+        _NETWORK_DRIVER_MAX,
+        _NETWORK_DRIVER_INVALID = -EINVAL,
+} NetworkDriver;
+DECLARE_STRING_TABLE(network_driver, NetworkDriver);
+
+/* The option bag of CreateNetwork. */
+typedef struct NetworkOptions {
+        NetworkDriver driver;
+        char **subnets;  /* "10.90.0.0/24", "fd00:1::/64"; none: one of each family that is free (IPv6 only with ipv6) */
+        char **gateways; /* of these subnets, in any order; none: the first address of each */
+        char **ranges;   /* that addresses are taken from: "10.90.0.128/25", within a subnet */
+        bool ipv6;
+        bool internal;
+        bool no_dns;     /* no names of other containers */
+        uint32_t mtu;    /* 0: the kernel's */
+        char *parent;    /* macvlan, ipvlan: device of the host */
+        char *mode;      /* macvlan: "bridge", "private", "vepa", "passthru"; ipvlan: "l2", "l3", "l3s" */
+        char *device;    /* bridge: its name; NULL: "moored<N>" */
+        char **labels;
+} NetworkOptions;
+void network_options_done(NetworkOptions *o);
+
+typedef struct NetworkManager NetworkManager;
+typedef struct Network {
+        NetworkManager *manager; /* weak */
+        NetworkRow row;
+        NetworkDriver driver;
+        Prefix *subnets; /* with the gateway as their address */
+        size_t n_subnets;
+        bool up; /* its device is there and has been looked at since this process began */
+} Network;
+
+/* How a container is to be on a network; what a user wrote as NETWORK[:ip=ADDRESS,mac=ETHER,alias=NAME,interface_name=NAME]. */
+typedef struct Attachment {
+        char *network;
+        char *interface; /* NULL: eth0, eth1, … */
+        char **addresses;
+        char *mac;
+        char **aliases;
+} Attachment;
+void attachment_done(Attachment *a);
+int attachment_parse(const char *text, Attachment *ret, Error *reterr_error);
+
+int network_manager_new(Store *store, Events *events, const char *runtime_dir, NetworkManager **ret, Error *reterr_error);
+NetworkManager *network_manager_free(NetworkManager *m);
+DEFINE_CLEANUP_FUNC(NetworkManager *, network_manager_free)
+/* At start: reads the records; touches the kernel only if there are networks with containers. */
+int network_manager_load(NetworkManager *m, Error *reterr_error);
+
+/* name NULL or "": one that is free. "NetworkExists", "InvalidArgument", "SubnetInUse" (says by what), "LimitsExceeded". */
+int network_create(NetworkManager *m, const char *ns, const char *name, const NetworkOptions *options, Network **ret,
+                   Error *reterr_error);
+/* "NetworkInUse": by which containers. Its device, rules and reservations are gone afterwards. */
+int network_remove(Network *n, Error *reterr_error);
+/* "NoSuchNetwork" */
+Network *network_find(NetworkManager *m, const char *ns, const char *name, Error *reterr_error);
+bool network_iterate(NetworkManager *m, HashmapIterator *i, Network **ret);
+/* Rules and devices are made again as the records say: after "nft flush ruleset", or a firewall's reload. */
+int network_manager_reload(NetworkManager *m, Error *reterr_error);
+
+/* In the transaction that adds the container's row. attachments: as the container's options have them. publish: as port_parse()
+ * has them. "NoSuchNetwork", "AddressInUse", "NoAddressLeft", "PortInUse", "InvalidArgument". */
+int network_manager_reserve(NetworkManager *m, const char *ns, const char *container, char *const *attachments,
+                            char *const *publish, Error *reterr_error);
+/* A namespace with everything in it, as a descriptor; ports are open. What was left of an earlier run is replaced. "PortInUse" names
+ * who has it. Nothing is left behind where it fails. */
+int network_manager_set_up(NetworkManager *m, const char *ns, const char *container, int *ret_netns, Error *reterr_error);
+/* Ports are closed; the namespace goes with its last user. Of one that is not up: nothing happens. */
+int network_manager_set_down(NetworkManager *m, const char *ns, const char *container);
+/* Recovery: this one runs, and has what the records say. Once all have been told: network_manager_recovered() makes the
+ * rules anew, in one transaction, and removes devices that are nobody's. */
+int network_manager_adopt(NetworkManager *m, const char *ns, const char *container);
+int network_manager_recovered(NetworkManager *m, Error *reterr_error);
