@@ -11,8 +11,6 @@
 
 typedef struct Netlink Netlink;
 
-/* A new network namespace with its loopback device up, as a descriptor; the caller stays where it is. Needs CAP_SYS_ADMIN. */
-int netns_new(void);
 /* netns: -EBADF for the caller's own. */
 int netlink_new(int netns, Netlink **ret);
 Netlink *netlink_free(Netlink *n);
