@@ -90,6 +90,21 @@ int network_manager_reload(NetworkManager *m, Error *reterr_error);
  * has them. "NoSuchNetwork", "AddressInUse", "NoAddressLeft", "PortInUse", "InvalidArgument". */
 int network_manager_reserve(NetworkManager *m, const char *ns, const char *container, char *const *attachments,
                             char *const *publish, Error *reterr_error);
+/* What a container has, as recorded, in the order of its attachments. Borrowed; func's negative result ends it and is returned. */
+typedef struct NetworkInterface {
+        const Network *network;
+        const char *name;        /* in the container */
+        const char *host_device; /* "": there is none */
+        uint8_t mac[ETHER_SIZE];
+        const Prefix *addresses; /* with the subnet's length */
+        size_t n_addresses;
+        char *const *aliases;
+} NetworkInterface;
+int network_manager_foreach_interface(NetworkManager *m, const char *ns, const char *container,
+                                      int (*func)(const NetworkInterface *i, void *userdata), void *userdata);
+/* host_port is the one that was chosen. */
+int network_manager_foreach_port(NetworkManager *m, const char *ns, const char *container,
+                                 int (*func)(const Port *p, void *userdata), void *userdata);
 /* A namespace with everything in it, as a descriptor; ports are open. What was left of an earlier run is replaced. "PortInUse" names
  * who has it. Nothing is left behind where it fails. */
 int network_manager_set_up(NetworkManager *m, const char *ns, const char *container, int *ret_netns, Error *reterr_error);
