@@ -36,7 +36,11 @@ const char *address_format(const Address *a, char buffer[static ADDRESS_TEXT_MAX
 int address_compare(const Address *a, const Address *b);
 /* The address so many after it; false if there is none. */
 bool address_add(const Address *a, uint64_t n, Address *ret);
-/* May be an interface's: neither unspecified nor loopback, multicast or broadcast. */
+/* How many lie between; UINT64_MAX for more than that, and if to is not behind from, or of the other family. */
+uint64_t address_distance(const Address *from, const Address *to);
+/* 0.0.0.0, :: */
+bool address_is_unspecified(const Address *a);
+/* May be an interface's: neither unspecified nor loopback, multicast, reserved or IPv4 as IPv6. */
 bool address_is_unicast(const Address *a);
 
 /* "10.1.0.2/16". -EINVAL. */
@@ -45,11 +49,12 @@ const char *prefix_format(const Prefix *p, char buffer[static ADDRESS_TEXT_MAX])
 /* All bits behind the length are 0. */
 bool prefix_is_subnet(const Prefix *p);
 Prefix prefix_subnet(const Prefix *p);
+bool prefix_equal(const Prefix *a, const Prefix *b);
 bool prefix_contains(const Prefix *p, const Address *a);
 bool prefix_overlaps(const Prefix *a, const Prefix *b);
 /* The last address of a subnet. */
 Address prefix_last(const Prefix *p);
-/* Can be given to an interface: in the subnet, and with IPv4 neither its first nor its last address (for subnets larger than /31). */
+/* Can be given to an interface: in the subnet, not its first address, and with IPv4 not its last (with two addresses or one: any). */
 bool prefix_can_assign(const Prefix *p, const Address *a);
 
 /* "02:00:5e:00:53:01". -EINVAL; also if it is a group's or all zeros. */
