@@ -20,7 +20,7 @@ int port_protocol_to_ip(PortProtocol p); /* IPPROTO_TCP, … */
 typedef struct Port {
         PortProtocol protocol;
         Address host;       /* AF_UNSPEC: all of the host's, of both families */
-        uint16_t host_port; /* 0: one that is free, chosen at the start */
+        uint16_t host_port; /* 0: one that is free, chosen when the container is created */
         uint16_t container_port;
         uint16_t count; /* so many, counted upwards from both; at least 1 */
 } Port;
