@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* rtnetlink, by libnl: links, addresses, routes. A Netlink is a socket in one network namespace; calls are answered by the kernel at
+/* rtnetlink: links, addresses, routes. A Netlink is a socket in one network namespace; calls are answered by the kernel at
  * once (no call waits for anything but the kernel's own lock) and return 0 or a negative errno. Names of devices: at most IFNAMSIZ - 1
  * bytes (the kernel's dev_valid_name()). */
 
@@ -11,10 +11,13 @@
 
 typedef struct Netlink Netlink;
 
-/* netns: -EBADF for the caller's own. */
+/* netns: -EBADF for the caller's own. Iterations end with the first result of func that is not 0, and return it; -EAGAIN: something was
+ * changed meanwhile, so that they may lack something. */
 int netlink_new(int netns, Netlink **ret);
 Netlink *netlink_free(Netlink *n);
 DEFINE_CLEANUP_FUNC(Netlink *, netlink_free)
+/* What the kernel said about the last call's error, or "". */
+const char *netlink_get_message(const Netlink *n);
 
 typedef struct LinkInfo {
         int index;
@@ -35,7 +38,7 @@ int netlink_foreach_link(Netlink *n, int (*func)(const LinkInfo *l, void *userda
 
 /* -EEXIST. Up. */
 int netlink_add_bridge(Netlink *n, const char *name, uint32_t mtu, const uint8_t ether[ETHER_SIZE] /* or NULL */);
-/* A pair: name here, up, a port of the bridge master (0: of none); peer in peer_netns, with mac (or NULL), not up. mtu 0: the kernel's. */
+/* A pair, both up: name here, a port of the bridge master (0: of none); peer in peer_netns, with mac (or NULL). mtu 0: the kernel's. */
 int netlink_add_veth(Netlink *n, const char *name, int master, uint32_t mtu, int peer_netns, const char *peer,
                      const uint8_t mac[ETHER_SIZE]);
 /* kind: "macvlan" or "ipvlan"; mode as ip-link(8) names it, NULL for "bridge" and "l2". In netns, not up. */
@@ -60,5 +63,5 @@ int netlink_foreach_address(Netlink *n, int (*func)(int index, const Prefix *p, 
 /* destination length 0: the default route; index 0: as the gateway says; metric 0: the kernel's. */
 int netlink_add_route(Netlink *n, const Prefix *destination, const Address *gateway /* or NULL */, int index, uint32_t metric);
 int netlink_delete_route(Netlink *n, const Prefix *destination, const Address *gateway, int index, uint32_t metric);
-/* Of the main table, of both families, default routes left out: to find subnets that are free. */
+/* Of all tables but the local one, of both families, default routes left out: to find subnets that are free. */
 int netlink_foreach_route(Netlink *n, int (*func)(const Prefix *destination, int index, void *userdata), void *userdata);

@@ -31,18 +31,18 @@ host_packages=(
 # The product's own shared libraries. Their packages' names change with the ABI of time_t.
 host_libraries_bookworm=(
         libarchive13 libcurl4 libjansson4 libseccomp2 libsqlite3-0 libisal2 libzstd1 libcap2 libssl3 libacl1
-        libnl-route-3-200 libnftables1
+        libnl-3-200 libnftables1
 )
 host_libraries_trixie=(
         libarchive13t64 libcurl4t64 libjansson4 libseccomp2 libsqlite3-0 libisal2 libzstd1 libcap2 libssl3t64 libacl1
-        libnl-route-3-200 libnftables1
+        libnl-3-200 libnftables1
 )
 
 # What a root needs on top of that to build the product against its own release's libraries.
 build_packages=(
         gcc libc6-dev meson ninja-build pkg-config libsystemd-dev libarchive-dev libcurl4-openssl-dev
         libjansson-dev libssl-dev libseccomp-dev libsqlite3-dev libisal-dev libzstd-dev libcap-dev
-        libacl1-dev libnl-route-3-dev libnftables-dev libcmocka-dev python3-docutils libxml2-utils dbus bash-completion
+        libacl1-dev libnl-3-dev libnftables-dev libcmocka-dev python3-docutils libxml2-utils dbus bash-completion
 )
 
 # Units that only cost time in a test host, or that would act on the machine below host A, which

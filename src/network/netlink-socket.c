@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <linux/netlink.h>
+#include <netlink/netlink.h>
+#include <netlink/socket.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "basic/string-util.h"
+#include "network/netlink-socket.h"
+
+/* The kernel fills datagrams of a dump up to what the reader has offered, at most this (netlink_recvmsg()). */
+#define DATAGRAM_MAX 32768U
+#define SENTENCE_MAX 255U
+
+struct NetlinkSocket {
+        struct nl_sock *socket;
+        char message[SENTENCE_MAX + 1];
+        uint8_t buffer[DATAGRAM_MAX] __attribute__((__aligned__(NLMSG_ALIGNTO)));
+};
+
+/* What one call is waiting for. */
+typedef struct Answer {
+        size_t n, n_wanted; /* acknowledgements; the end of a dump is one */
+        size_t failed;
+        int error;  /* the first that the kernel told */
+        int result; /* the first that func returned */
+        bool interrupted;
+        int (*func)(struct nlmsghdr *h, void *userdata);
+        void *userdata;
+} Answer;
+
+NetlinkSocket *netlink_socket_free(NetlinkSocket *s) {
+        if (!s)
+                return NULL;
+        nl_socket_free(s->socket);
+        free(s);
+        return NULL;
+}
+
+int netlink_socket_new(int protocol, NetlinkSocket **ret) {
+        _cleanup_(netlink_socket_freep) NetlinkSocket *s = NULL;
+        int fd, one = 1;
+
+        s = calloc(1, sizeof(*s));
+        if (!s)
+                return -ENOMEM;
+        s->socket = nl_socket_alloc();
+        if (!s->socket)
+                return -ENOMEM;
+        fd = RET_NERRNO(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
+        if (fd < 0)
+                return fd;
+        if (nl_socket_set_fd(s->socket, protocol, fd) < 0) {
+                close(fd);
+                return -EIO;
+        }
+        /* Sentences of the kernel, without the request that they are about; both since Linux 4.12. */
+        (void) setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
+        (void) setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+const char *netlink_socket_get_message(const NetlinkSocket *s) {
+        return s->message;
+}
+
+/* The sentence follows the code. */
+static void take_sentence(NetlinkSocket *s, struct nlmsghdr *h) {
+        struct nlattr *a;
+
+        if (!(h->nlmsg_flags & NLM_F_ACK_TLVS))
+                return;
+        a = nlmsg_find_attr(h, sizeof(struct nlmsgerr), NLMSGERR_ATTR_MSG);
+        if (a)
+                (void) nla_strlcpy(s->message, a, sizeof(s->message));
+}
+
+static void take_acknowledgement(NetlinkSocket *s, Answer *w, struct nlmsghdr *h) {
+        const int *code = nlmsg_data(h);
+
+        if (nlmsg_datalen(h) >= (int) sizeof(*code) && *code < 0 && w->error == 0) {
+                w->error = *code;
+                w->failed = w->n;
+                if (h->nlmsg_type == NLMSG_ERROR)
+                        take_sentence(s, h);
+        }
+        w->n++;
+}
+
+static void take_message(NetlinkSocket *s, Answer *w, struct nlmsghdr *h) {
+        w->interrupted |= h->nlmsg_flags & NLM_F_DUMP_INTR;
+        if (h->nlmsg_type == NLMSG_ERROR || h->nlmsg_type == NLMSG_DONE)
+                take_acknowledgement(s, w, h);
+        else if (h->nlmsg_type >= NLMSG_MIN_TYPE && w->func && w->result == 0)
+                w->result = w->func(h, w->userdata);
+}
+
+static int receive(NetlinkSocket *s, Answer *w) {
+        s->message[0] = 0;
+        while (w->n < w->n_wanted) {
+                ssize_t k;
+                int n;
+
+                do
+                        k = recv(nl_socket_get_fd(s->socket), s->buffer, sizeof(s->buffer), MSG_TRUNC);
+                while (k < 0 && errno == EINTR);
+                if (k < 0)
+                        return errno == EAGAIN ? -EIO : -errno;
+                if ((size_t) k > sizeof(s->buffer))
+                        return -EMSGSIZE;
+                n = (int) k;
+                for (struct nlmsghdr *h = (struct nlmsghdr *) s->buffer; nlmsg_ok(h, n); h = nlmsg_next(h, &n))
+                        take_message(s, w, h);
+        }
+        return w->error ?: w->result ?: w->interrupted ? -EAGAIN : 0;
+}
+
+static int exchange(NetlinkSocket *s, const void *p, size_t size, Answer *w) {
+        int fd = nl_socket_get_fd(s->socket);
+
+        /* Answers of a call that went wrong must not be taken for this one's. */
+        while (recv(fd, s->buffer, sizeof(s->buffer), 0) >= 0)
+                ;
+        if (send(fd, p, size, 0) < 0)
+                return -errno;
+        return receive(s, w);
+}
+
+int netlink_socket_call(NetlinkSocket *s, struct nl_msg *m, int (*func)(struct nlmsghdr *h, void *userdata), void *userdata) {
+        Answer w = { .n_wanted = 1, .func = func, .userdata = userdata };
+        struct nlmsghdr *h;
+
+        nl_complete_msg(s->socket, m); /* sequence number, NLM_F_REQUEST, NLM_F_ACK */
+        h = nlmsg_hdr(m);
+        return exchange(s, h, h->nlmsg_len, &w);
+}
+
+int netlink_socket_send_batch(NetlinkSocket *s, const void *p, size_t size, size_t n, size_t *ret_failed) {
+        Answer w = { .n_wanted = n };
+        int r;
+
+        r = exchange(s, p, size, &w);
+        if (r < 0 && ret_failed)
+                *ret_failed = w.failed;
+        return r;
+}
