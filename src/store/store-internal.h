@@ -7,7 +7,7 @@
 
 #include "store/store.h"
 
-#define STATEMENTS_MAX 64U
+#define STATEMENTS_MAX 96U
 
 struct Store {
         sqlite3 *db;

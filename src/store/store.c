@@ -30,7 +30,7 @@
 #include "basic/time-util.h"
 #include "store/store-internal.h"
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define BUSY_TIMEOUT_MSEC 2000
 #define CACHE_KIB 1024
 #define WAL_SIZE_MAX 4194304
@@ -95,6 +95,35 @@ static const char *const schema_steps[SCHEMA_VERSION] = {
         " invocation_id TEXT, exit_code INTEGER NOT NULL, exit_signal TEXT, result TEXT,"
         " FOREIGN KEY (ns, id) REFERENCES containers (ns, id) ON DELETE CASCADE) STRICT;"
         "CREATE INDEX execs_container ON execs (ns, id);",
+[2] =
+        "CREATE TABLE networks ("
+        " n INTEGER PRIMARY KEY AUTOINCREMENT, ns TEXT NOT NULL REFERENCES namespaces (name), name TEXT NOT NULL,"
+        " driver TEXT NOT NULL, device TEXT UNIQUE, parent TEXT, mode TEXT, mtu INTEGER NOT NULL,"
+        " internal INTEGER NOT NULL, no_dns INTEGER NOT NULL, labels TEXT NOT NULL,"
+        " created_usec INTEGER NOT NULL, UNIQUE (ns, name)) STRICT;"
+        "CREATE TABLE subnets ("
+        " n INTEGER PRIMARY KEY AUTOINCREMENT,"
+        " network INTEGER NOT NULL REFERENCES networks (n) ON DELETE CASCADE,"
+        " prefix TEXT NOT NULL UNIQUE, gateway TEXT, range TEXT) STRICT;"
+        "CREATE INDEX subnets_network ON subnets (network);"
+        "CREATE TABLE interfaces ("
+        " n INTEGER PRIMARY KEY AUTOINCREMENT, ns TEXT NOT NULL, container TEXT NOT NULL,"
+        " network INTEGER NOT NULL REFERENCES networks (n), name TEXT NOT NULL, host_device TEXT UNIQUE,"
+        " mac TEXT NOT NULL, aliases TEXT NOT NULL, UNIQUE (ns, container, name), UNIQUE (network, mac),"
+        " FOREIGN KEY (ns, container) REFERENCES containers (ns, id) ON DELETE CASCADE) STRICT;"
+        "CREATE TABLE addresses ("
+        " subnet INTEGER NOT NULL REFERENCES subnets (n), number INTEGER NOT NULL, address TEXT NOT NULL,"
+        " interface INTEGER NOT NULL REFERENCES interfaces (n) ON DELETE CASCADE,"
+        " PRIMARY KEY (subnet, number, address)) STRICT, WITHOUT ROWID;"
+        "CREATE UNIQUE INDEX addresses_address ON addresses (subnet, address);"
+        "CREATE INDEX addresses_interface ON addresses (interface);"
+        "CREATE TABLE ports ("
+        " n INTEGER PRIMARY KEY, ns TEXT NOT NULL, container TEXT NOT NULL, protocol TEXT NOT NULL,"
+        " address TEXT NOT NULL, host_port INTEGER NOT NULL, container_port INTEGER NOT NULL,"
+        " count INTEGER NOT NULL,"
+        " FOREIGN KEY (ns, container) REFERENCES containers (ns, id) ON DELETE CASCADE) STRICT;"
+        "CREATE INDEX ports_container ON ports (ns, container);"
+        "CREATE INDEX ports_host ON ports (protocol, host_port);",
 };
 /* clang-format on */
 

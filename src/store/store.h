@@ -170,6 +170,79 @@ int store_exec_remove(Store *s, uint64_t n);       /* -ENOENT. With their contai
 /* Ordered by number. */
 int store_exec_foreach(Store *s, int (*cb)(const ExecRow *r, void *userdata), void *userdata);
 
+/* -- networks, and what containers have on them ----------------------------------------------------------- */
+/* Texts are as network/ formats them: one for each value. */
+typedef struct SubnetRow {
+        uint64_t n;
+        char *prefix;  /* "10.89.0.0/24"; no two are the same */
+        char *gateway; /* or NULL */
+        char *range;   /* a prefix within it that addresses are taken from, or NULL: all of it */
+} SubnetRow;
+void subnet_row_done(SubnetRow *r);
+typedef struct NetworkRow {
+        uint64_t n; /* never used again */
+        char *ns;
+        char *name;
+        char *driver;
+        char *device; /* a bridge's; no two are the same. NULL: it has none */
+        char *parent; /* or NULL, as is the next */
+        char *mode;
+        uint32_t mtu; /* 0: the kernel's */
+        bool internal;
+        bool no_dns;
+        char **labels;
+        uint64_t created_usec;
+        SubnetRow *subnets;
+        size_t n_subnets;
+} NetworkRow;
+void network_row_done(NetworkRow *r);
+int store_network_add(Store *s, NetworkRow *r); /* fills all n; -EEXIST, -ENOENT: no such namespace */
+int store_network_remove(Store *s, uint64_t n); /* -ENOENT, -ENOTEMPTY: it has interfaces */
+/* Ordered by number. cb may take the row, and leaves an empty one. */
+int store_network_foreach(Store *s, int (*cb)(NetworkRow *r, void *userdata), void *userdata);
+
+/* A container's on a network; with it go its addresses. */
+typedef struct InterfaceRow {
+        uint64_t n; /* never used again */
+        char *ns;
+        char *container;
+        uint64_t network;
+        char *name;        /* in the container */
+        char *host_device; /* no two are the same; NULL: there is none */
+        char *mac;         /* no two on one network are the same */
+        char **aliases;    /* words */
+        char **addresses;  /* read only: store_address_add() */
+} InterfaceRow;
+void interface_row_done(InterfaceRow *r);
+int store_interface_add(Store *s, InterfaceRow *r); /* fills n; -EEXIST, -ENOENT: no such container or network */
+/* Ordered by number. */
+int store_interface_foreach(Store *s, const char *ns, const char *container,
+                            int (*cb)(const InterfaceRow *r, void *userdata), void *userdata);
+int store_interface_foreach_in(Store *s, uint64_t network, int (*cb)(const InterfaceRow *r, void *userdata),
+                               void *userdata);
+/* number: which one of the subnet it is; what is above INT64_MAX counts as that. -EEXIST */
+int store_address_add(Store *s, uint64_t subnet, uint64_t number, const char *address, uint64_t interface);
+/* The lowest number from first to last that is free. -ENOENT */
+int store_address_next(Store *s, uint64_t subnet, uint64_t first, uint64_t last, uint64_t *ret);
+int store_address_owner(Store *s, uint64_t subnet, const char *address, char **ret_ns, char **ret_container); /* -ENOENT */
+
+/* Published by a container: so many, from both numbers on. */
+typedef struct PortRow {
+        char *ns;
+        char *container;
+        char *protocol;
+        char *address; /* "": any of the host's */
+        uint16_t host_port, container_port, count;
+} PortRow;
+void port_row_done(PortRow *r);
+int store_port_add(Store *s, const PortRow *r); /* -ENOENT: no such container */
+/* In order of their addition. */
+int store_port_foreach(Store *s, const char *ns, const char *container,
+                       int (*cb)(const PortRow *r, void *userdata), void *userdata);
+/* Those of any container that have one of the host's ports from first to last, whatever the address. */
+int store_port_foreach_overlap(Store *s, const char *protocol, uint16_t first, uint16_t last,
+                               int (*cb)(const PortRow *r, void *userdata), void *userdata);
+
 /* -- garbage: what no image name, container, lease or pin reaches --------------------------------------- */
 /* pinned: digests (blobs, chain ids) of running work, as a callback so that the table stays where it is. */
 typedef struct Garbage {

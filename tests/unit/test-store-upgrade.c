@@ -119,16 +119,15 @@ static void check_rows(Store *s) {
         assert_int_equal(store_event_last(s), 41);
 }
 
-static void test_version_1(void **state) {
+static void check_upgrade(const Place *p, const char *file) {
         _cleanup_free_ char *fresh = NULL, *upgraded = NULL;
-        Place *p = *state;
         Store *s;
 
         assert_int_equal(store_open(":memory:", &s, NULL, NULL), 0);
         fresh = describe(s);
         store_free(s);
 
-        make_database(p->path, "schema-1.sql");
+        make_database(p->path, file);
         s = open_store(p->path);
         upgraded = describe(s);
         assert_string_equal(upgraded, fresh);
@@ -138,6 +137,34 @@ static void test_version_1(void **state) {
         /* Once. */
         s = open_store(p->path);
         check_rows(s);
+        store_free(s);
+}
+
+static void test_version_1(void **state) {
+        check_upgrade(*state, "schema-1.sql");
+}
+
+static int count_exec(const ExecRow *row, void *userdata) {
+        (*(int *) userdata)++;
+        return 0;
+}
+
+/* Foreign keys of new tables meet old rows. */
+static void test_version_2(void **state) {
+        NetworkRow network = { .ns = (char *) "default", .name = (char *) "lan", .driver = (char *) "bridge" };
+        InterfaceRow interface = { .ns = (char *) "default", .container = (char *) "web", .name = (char *) "eth0",
+                                   .mac = (char *) "02:00:00:00:00:01" };
+        Place *p = *state;
+        int n = 0;
+        Store *s;
+
+        check_upgrade(p, "schema-2.sql");
+        s = open_store(p->path);
+        assert_int_equal(store_exec_foreach(s, count_exec, &n), 0);
+        assert_int_equal(n, 1);
+        assert_int_equal(store_network_add(s, &network), 0);
+        interface.network = network.n;
+        assert_int_equal(store_interface_add(s, &interface), 0);
         store_free(s);
 }
 
@@ -167,6 +194,7 @@ static void test_interrupted(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_version_1, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_version_2, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
         };
 
