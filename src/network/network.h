@@ -21,6 +21,9 @@
 #define NETWORKS_MAX 1024U
 #define NETWORK_DEFAULT "default" /* made on first use; "bridge" is another name for it */
 #define INTERFACES_MAX 64U        /* of a container */
+#define SUBNETS_MAX 16U           /* of a network */
+#define ALIASES_MAX 64U           /* of an interface */
+#define NETWORK_LABELS_MAX 128U
 
 typedef enum NetworkDriver {
         NETWORK_BRIDGE,
@@ -35,7 +38,7 @@ DECLARE_STRING_TABLE(network_driver, NetworkDriver);
 typedef struct NetworkOptions {
         NetworkDriver driver;
         char **subnets;  /* "10.90.0.0/24", "fd00:1::/64"; none: one of each family that is free (IPv6 only with ipv6) */
-        char **gateways; /* of these subnets, in any order; none: the first address of each */
+        char **gateways; /* of these subnets, in any order; without: the first address of each */
         char **ranges;   /* that addresses are taken from: "10.90.0.128/25", within a subnet */
         bool ipv6;
         bool internal;
@@ -53,8 +56,9 @@ typedef struct Network {
         NetworkManager *manager; /* weak */
         NetworkRow row;
         NetworkDriver driver;
-        Prefix *subnets; /* with the gateway as their address */
+        Prefix *subnets; /* with the gateway as their address; without one (macvlan, ipvlan): prefix_is_subnet() */
         size_t n_subnets;
+        struct NetworkPool *pools;
         bool up; /* its device is there and has been looked at since this process began */
 } Network;
 
@@ -86,7 +90,9 @@ bool network_iterate(NetworkManager *m, HashmapIterator *i, Network **ret);
 /* Rules and devices are made again as the records say: after "nft flush ruleset", or a firewall's reload. */
 int network_manager_reload(NetworkManager *m, Error *reterr_error);
 
-/* In the transaction that adds the container's row. attachments: as the container's options have them. publish: as port_parse()
+/* Before that transaction: are all texts right, and networks known? The default network is made if it is named and not there. */
+int network_manager_prepare(NetworkManager *m, const char *ns, char *const *attachments, char *const *publish, Error *reterr_error);
+/* In the transaction that adds the container's row, after that. attachments: as the container's options have them. publish: as port_parse()
  * has them. "NoSuchNetwork", "AddressInUse", "NoAddressLeft", "PortInUse", "InvalidArgument". */
 int network_manager_reserve(NetworkManager *m, const char *ns, const char *container, char *const *attachments,
                             char *const *publish, Error *reterr_error);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Shared by the files of network/ only. network.c has the objects and their records, subnet.c finds subnets that are free, reserve.c
+ * hands out what containers get; what is done to the kernel is network-device.c's. */
+
+#include "basic/hashmap.h"
+#include "network/network.h"
+
+struct NetworkManager {
+        Store *store; /* weak, as is the next */
+        Events *events;
+        char *runtime_dir;
+        Hashmap *networks; /* "ns/name" → Network, owns them */
+        Netlink *netlink;  /* the host's; NULL until network_manager_netlink() */
+        Firewall *firewall;
+};
+
+/* Addresses of a subnet that are handed out; parallel to Network.subnets. */
+typedef struct NetworkPool {
+        uint64_t subnet; /* SubnetRow.n */
+        Prefix subnet_prefix;
+        Prefix range;    /* addresses are taken from; the subnet itself if none was given */
+        uint64_t last;   /* that was handed out, as a number in the subnet: what was given back lately is not taken at once */
+} NetworkPool;
+
+/* The socket in the host's network namespace. */
+int network_manager_netlink(NetworkManager *m, Netlink **ret, Error *reterr_error);
+Network *network_manager_get(NetworkManager *m, uint64_t n); /* by number; NULL: none */
+
+/* subnet.c: what a subnet must not overlap, each with the words for an error message. */
+typedef struct TakenSubnet {
+        Prefix prefix;
+        char *by; /* "the network “lan” of namespace “default”", "a route of this host by way of eth0" */
+} TakenSubnet;
+typedef struct TakenSubnets {
+        TakenSubnet *list;
+        size_t n;
+} TakenSubnets;
+void taken_subnets_done(TakenSubnets *t);
+int taken_subnets_add(TakenSubnets *t, const Prefix *p, const char *by);
+/* Of all networks, and of the host's addresses and routes, which are read anew. */
+int taken_subnets_collect(NetworkManager *m, TakenSubnets *ret, Error *reterr_error);
+/* The one that it overlaps; NULL: it is free. */
+const TakenSubnet *taken_subnets_find(const TakenSubnets *t, const Prefix *p);
+/* wanted: to be taken if it is free; or NULL. "NoSubnetLeft" */
+int subnet_choose(TakenSubnets *t, int family, const Prefix *wanted, Prefix *ret, Error *reterr_error);
+
+/* network-device.c */
+
+/* The bridge, and its elements in the firewall's sets. Nothing happens if they are not there. */
+int network_device_remove(Network *n, Error *reterr_error);
