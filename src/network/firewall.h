@@ -2,8 +2,11 @@
 #pragma once
 
 /* The table "inet moored", by libnftables: masquerading, published ports, isolation of networks. Rules are few and stay the same; what
- * containers add are elements of maps and sets, by key, so that one container is one short transaction and what it leaves is found
+ * containers add are elements of maps, by key, so that one container is one short transaction and what it leaves is found
  * by key as well. No other table is read or written.
+ *
+ * What comes to a bridge from elsewhere is dropped unless it belongs to a connection that a container has opened or came by a published
+ * port. Other tables may drop more: an "accept" here does not bind them.
  *
  * Whoever flushes the ruleset takes the table away: firewall_load() brings all of it back, in one transaction. */
 
@@ -14,10 +17,8 @@ typedef struct Firewall Firewall;
 /* A bridge and what may leave it. */
 typedef struct FirewallNetwork {
         const char *device;
-        const Prefix *subnets;
-        size_t n_subnets;
         bool internal; /* no way out, and none in */
-        bool isolated; /* neither from nor to other networks that are not internal; all are by default */
+        bool isolated; /* not open to those other networks that are neither isolated nor internal */
 } FirewallNetwork;
 
 /* One container's port: host_port is a number. container: address inside; of the family of port.host, if that has one. */
@@ -26,6 +27,7 @@ typedef struct FirewallPort {
         Address container;
 } FirewallPort;
 
+/* In the network namespace that the caller is in, and stays in it. "NotSupported": no nf_tables here, or no right to it. */
 int firewall_new(Firewall **ret, Error *reterr_error);
 Firewall *firewall_free(Firewall *f);
 DEFINE_CLEANUP_FUNC(Firewall *, firewall_free)
@@ -34,9 +36,10 @@ int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_network
                   Error *reterr_error);
 /* -ENOENT "NoTable": the table is not there (any more): firewall_load(). */
 int firewall_add_network(Firewall *f, const FirewallNetwork *network, Error *reterr_error);
+/* What is not there is ignored, here and below. */
 int firewall_remove_network(Firewall *f, const FirewallNetwork *network, Error *reterr_error);
+/* "NoTable". Replaces those of the same host address and port. */
 int firewall_add_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error);
-/* Those that are not there are ignored. Connections through them are ended (conntrack entries are dropped) for UDP only. */
 int firewall_remove_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error);
 /* Nothing of ours is left. */
 int firewall_unload(Firewall *f, Error *reterr_error);

@@ -217,9 +217,9 @@ int netlink_add_bridge(Netlink *n, const char *name, uint32_t mtu, const uint8_t
 
 int netlink_add_veth(Netlink *n, const char *name, int master, uint32_t mtu, int peer_netns, const char *peer,
                      const uint8_t mac[ETHER_SIZE]) {
-        struct ifinfomsg m = { .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
         _cleanup_request_ Request q = link_request(name, mtu, true);
         struct nlattr *info, *data, *other;
+        struct ifinfomsg m = {}; /* not up: when the kernel makes it, it is no pair yet */
 
         if (!name_is_valid(name) || !name_is_valid(peer))
                 return -EINVAL;

@@ -38,7 +38,7 @@ int netlink_foreach_link(Netlink *n, int (*func)(const LinkInfo *l, void *userda
 
 /* -EEXIST. Up. */
 int netlink_add_bridge(Netlink *n, const char *name, uint32_t mtu, const uint8_t ether[ETHER_SIZE] /* or NULL */);
-/* A pair, both up: name here, a port of the bridge master (0: of none); peer in peer_netns, with mac (or NULL). mtu 0: the kernel's. */
+/* A pair: name here, up, a port of the bridge master (0: of none); peer in peer_netns, with mac (or NULL), not up. mtu 0: the kernel's. */
 int netlink_add_veth(Netlink *n, const char *name, int master, uint32_t mtu, int peer_netns, const char *peer,
                      const uint8_t mac[ETHER_SIZE]);
 /* kind: "macvlan" or "ipvlan"; mode as ip-link(8) names it, NULL for "bridge" and "l2". In netns, not up. */

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <linux/netlink.h>
+#include <nftables/libnftables.h>
+#include <sys/socket.h>
+
+#include "basic/fd-util.h"
+#include "basic/log.h"
+#include "basic/string-util.h"
+#include "network/firewall.h"
+
+#define TABLE "inet moored"
+
+/* Protocols are numbers here: names would be looked up by NSS. */
+#define KEY "meta l4proto . th dport"
+
+/* - early: a bridge's route_localnet lets what the host sends to its loopback address on to containers, and must not let containers at
+ *   what listens on the host's loopback.
+ * - incoming: a neighbour could send packets for 127.0.0.1 to this host, which translated would no longer be martians.
+ * - published: the kernel cannot route from ::1 to another device; untranslated, a client is refused at once and goes on to 127.0.0.1.
+ * - outgoing: a container that reaches itself or a sibling by a published port would be answered directly, from an address that it
+ *   has not asked. */
+static const char rules[] =
+        "table " TABLE " {\n"
+        "comment \"moored's own: moorctl network reload makes it anew\"\n"
+        "set bridges {\n type ifname\n}\n"
+        "set internal {\n type ifname\n}\n"
+        "set outward {\n type ifname\n}\n"
+        "set open {\n type ifname\n}\n"
+        "set same {\n type ifname . ifname\n}\n"
+        "map hosts4 {\n typeof ip daddr . " KEY " : ip daddr . tcp dport\n}\n"
+        "map hosts6 {\n typeof ip6 daddr . " KEY " : ip6 daddr . tcp dport\n}\n"
+        "map ports4 {\n typeof " KEY " : ip daddr . tcp dport\n}\n"
+        "map ports6 {\n typeof " KEY " : ip6 daddr . tcp dport\n}\n"
+        "chain early {\n"
+        " type filter hook prerouting priority -300; policy accept\n"
+        " iifname @bridges ip daddr 127.0.0.0/8 drop\n"
+        "}\n"
+        "chain published {\n"
+        " ip6 daddr ::1 return\n"
+        " dnat ip to ip daddr . " KEY " map @hosts4\n"
+        " dnat ip6 to ip6 daddr . " KEY " map @hosts6\n"
+        " fib daddr type local dnat ip to " KEY " map @ports4\n"
+        " fib daddr type local dnat ip6 to " KEY " map @ports6\n"
+        "}\n"
+        "chain incoming {\n"
+        " type nat hook prerouting priority -100; policy accept\n"
+        " ip daddr 127.0.0.0/8 return\n"
+        " jump published\n"
+        "}\n"
+        "chain local {\n"
+        " type nat hook output priority -100; policy accept\n"
+        " jump published\n"
+        "}\n"
+        "chain outgoing {\n"
+        " type nat hook postrouting priority 100; policy accept\n"
+        " ip saddr 127.0.0.0/8 oifname @bridges masquerade\n"
+        " ct status dnat iifname . oifname @same masquerade\n"
+        " iifname @outward oifname != @bridges masquerade\n"
+        "}\n"
+        "chain forward {\n"
+        " type filter hook forward priority 0; policy accept\n"
+        " ct state established,related accept\n"
+        " iifname . oifname @same accept\n"
+        " iifname @internal drop\n"
+        " oifname @internal drop\n"
+        " iifname @open oifname @open accept\n"
+        " oifname @bridges ct status dnat accept\n"
+        " oifname @bridges drop\n"
+        "}\n"
+        "}\n";
+
+struct Firewall {
+        struct nft_ctx *nft;
+};
+
+/* A text of commands that are one transaction. */
+typedef struct Commands {
+        FILE *f;
+        char *text;
+        size_t size;
+} Commands;
+
+static void commands_done(Commands *c) {
+        if (c->f)
+                fclose(c->f);
+        free(c->text);
+}
+
+static int commands_init(Commands *c) {
+        c->f = open_memstream(&c->text, &c->size);
+        return c->f ? 0 : -ENOMEM;
+}
+
+Firewall *firewall_free(Firewall *f) {
+        if (!f)
+                return NULL;
+        if (f->nft)
+                nft_ctx_free(f->nft);
+        free(f);
+        return NULL;
+}
+
+int firewall_new(Firewall **ret, Error *reterr_error) {
+        _cleanup_(firewall_freep) Firewall *f = NULL;
+        _cleanup_close_ int fd = -EBADF;
+
+        /* libnftables ends the process if it cannot have this. */
+        fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+        if (fd < 0)
+                return error_set(reterr_error, -errno, "NotSupported", "The kernel offers no nf_tables here: %m");
+        f = calloc(1, sizeof(*f));
+        if (!f)
+                return -ENOMEM;
+        f->nft = nft_ctx_new(NFT_CTX_DEFAULT);
+        if (!f->nft || nft_ctx_buffer_error(f->nft) != 0 || nft_ctx_buffer_output(f->nft) != 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(f);
+        return 0;
+}
+
+/* libnftables says what was wrong as text only; its first line has the kernel's errno by name, the rest is what was asked for. */
+static int text_to_errno(const char *text) {
+        static const int known[] = { ENOENT, EEXIST, EPERM, EOPNOTSUPP, EBUSY, ENOMEM, EINVAL };
+
+        for (size_t i = 0; i < ELEMENTSOF(known); i++)
+                if (strstr(text, strerror(known[i])))
+                        return -known[i];
+        return -EIO;
+}
+
+static int run_text(Firewall *f, const char *text, Error *reterr_error) {
+        const char *said;
+        int r;
+
+        if (nft_run_cmd_from_buffer(f->nft, text) == 0)
+                return 0;
+        said = strempty(nft_ctx_get_error_buffer(f->nft));
+        r = text_to_errno(said);
+        if (r == -ENOENT)
+                return error_set(reterr_error, r, "NoTable", "nf_tables has no table " TABLE " (any more)");
+        return error_set(reterr_error, r, "Failed", "nf_tables did not take a change of table " TABLE ": %.*s",
+                         (int) strcspn(said, "\n"), said);
+}
+
+static int run(Firewall *f, Commands *c, Error *reterr_error) {
+        bool bad = ferror(c->f);
+
+        bad |= fclose(c->f) != 0;
+        c->f = NULL;
+        return bad ? -ENOMEM : run_text(f, c->text, reterr_error);
+}
+
+/* -- elements -- */
+
+static const char *port_map(const FirewallPort *p) {
+        if (p->port.host.family == AF_UNSPEC)
+                return p->container.family == AF_INET6 ? "ports6" : "ports4";
+        return p->container.family == AF_INET6 ? "hosts6" : "hosts4";
+}
+
+/* value: what adding says and deleting does not. */
+static void write_port(Commands *c, const FirewallPort *p, bool value) {
+        char container[ADDRESS_TEXT_MAX], host[ADDRESS_TEXT_MAX] = "";
+
+        if (p->port.host.family != AF_UNSPEC)
+                (void) address_format(&p->port.host, host);
+        (void) address_format(&p->container, container);
+        for (unsigned i = 0; i < p->port.count; i++) {
+                fprintf(c->f, "%s%s%s%d . %u", i > 0 ? ", " : "", host, host[0] ? " . " : "",
+                        port_protocol_to_ip(p->port.protocol), p->port.host_port + i);
+                if (value)
+                        fprintf(c->f, " : %s . %u", container, p->port.container_port + i);
+        }
+}
+
+static void write_ports(Commands *c, const char *verb, const FirewallPort *ports, size_t n) {
+        bool value = streq(verb, "add");
+
+        for (size_t i = 0; i < n; i++) {
+                fprintf(c->f, "%s element " TABLE " %s { ", verb, port_map(ports + i));
+                write_port(c, ports + i, value);
+                fputs(" }\n", c->f);
+        }
+}
+
+static void write_network(Commands *c, const char *verb, const FirewallNetwork *network) {
+        const struct {
+                const char *set;
+                bool is_in;
+        } sets[] = {
+                { "bridges", true },
+                { "internal", network->internal },
+                { "outward", !network->internal },
+                { "open", !network->internal && !network->isolated },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(sets); i++)
+                if (sets[i].is_in)
+                        fprintf(c->f, "%s element " TABLE " %s { \"%s\" }\n", verb, sets[i].set, network->device);
+        fprintf(c->f, "%s element " TABLE " same { \"%s\" . \"%s\" }\n", verb, network->device, network->device);
+}
+
+/* -- what others call -- */
+
+int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports, size_t n_ports,
+                  Error *reterr_error) {
+        _cleanup_(commands_done) Commands c = {};
+        int r;
+
+        r = commands_init(&c);
+        if (r < 0)
+                return r;
+        /* The first line makes that there is one to be deleted. */
+        fputs("add table " TABLE "\ndelete table " TABLE "\n", c.f);
+        fputs(rules, c.f);
+        for (size_t i = 0; i < n_networks; i++)
+                write_network(&c, "add", networks + i);
+        write_ports(&c, "add", ports, n_ports);
+        return run(f, &c, reterr_error);
+}
+
+int firewall_unload(Firewall *f, Error *reterr_error) {
+        return run_text(f, "add table " TABLE "\ndelete table " TABLE "\n", reterr_error);
+}
+
+int firewall_add_network(Firewall *f, const FirewallNetwork *network, Error *reterr_error) {
+        _cleanup_(commands_done) Commands c = {};
+        int r;
+
+        r = commands_init(&c);
+        if (r < 0)
+                return r;
+        write_network(&c, "add", network);
+        return run(f, &c, reterr_error);
+}
+
+/* To add what is there already is no error: so whatever it is, it can be deleted in the same transaction. (A "destroy" that ignores
+ * what is not there came with Linux 6.3.) */
+int firewall_remove_network(Firewall *f, const FirewallNetwork *network, Error *reterr_error) {
+        _cleanup_(commands_done) Commands c = {};
+        _cleanup_error_ Error e = ERROR_NULL;
+        int r;
+
+        r = commands_init(&c);
+        if (r < 0)
+                return r;
+        write_network(&c, "add", network);
+        write_network(&c, "delete", network);
+        r = run(f, &c, &e);
+        return r == -ENOENT ? 0 : r < 0 ? error_move(reterr_error, &e) : 0;
+}
+
+static int try_ports(Firewall *f, const char *verb, const FirewallPort *ports, size_t n, Error *reterr_error) {
+        _cleanup_(commands_done) Commands c = {};
+        int r;
+
+        r = commands_init(&c);
+        if (r < 0)
+                return r;
+        write_ports(&c, verb, ports, n);
+        return run(f, &c, reterr_error);
+}
+
+int firewall_add_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        int r;
+
+        if (n == 0)
+                return 0;
+        r = try_ports(f, "add", ports, n, &e);
+        if (r == -EEXIST) {
+                /* Of the same key, with another value. */
+                error_done(&e);
+                r = firewall_remove_ports(f, ports, n, &e);
+                if (r >= 0)
+                        r = try_ports(f, "add", ports, n, &e);
+        }
+        return r < 0 ? error_move(reterr_error, &e) : 0;
+}
+
+int firewall_remove_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        int r;
+
+        if (n == 0)
+                return 0;
+        r = try_ports(f, "delete", ports, n, &e);
+        if (r != -ENOENT)
+                return r < 0 ? error_move(reterr_error, &e) : 0;
+        /* Some are not there: each by itself. */
+        for (size_t i = 0; i < n; i++) {
+                FirewallPort one = ports[i];
+
+                one.port.count = 1;
+                for (unsigned k = 0; k < ports[i].port.count; k++) {
+                        error_done(&e);
+                        r = try_ports(f, "delete", &one, 1, &e);
+                        if (r < 0 && r != -ENOENT)
+                                return error_move(reterr_error, &e);
+                        one.port.host_port++;
+                        one.port.container_port++;
+                }
+        }
+        return 0;
+}
