@@ -19,7 +19,8 @@
  * - incoming: a neighbour could send packets for 127.0.0.1 to this host, which translated would no longer be martians.
  * - published: the kernel cannot route from ::1 to another device; untranslated, a client is refused at once and goes on to 127.0.0.1.
  * - outgoing: a container that reaches itself or a sibling by a published port would be answered directly, from an address that it
- *   has not asked. */
+ *   has not asked. By address: where the kernel has bridges call on nf_tables (br_netfilter) such packets stay in the bridge, and
+ *   are from no device here. */
 static const char rules[] =
         "table " TABLE " {\n"
         "comment \"moored's own: moorctl network reload makes it anew\"\n"
@@ -28,6 +29,8 @@ static const char rules[] =
         "set outward {\n type ifname\n}\n"
         "set open {\n type ifname\n}\n"
         "set same {\n type ifname . ifname\n}\n"
+        "set near4 {\n type ipv4_addr . ipv4_addr\n flags interval\n}\n"
+        "set near6 {\n type ipv6_addr . ipv6_addr\n flags interval\n}\n"
         "map hosts4 {\n typeof ip daddr . " KEY " : ip daddr . tcp dport\n}\n"
         "map hosts6 {\n typeof ip6 daddr . " KEY " : ip6 daddr . tcp dport\n}\n"
         "map ports4 {\n typeof " KEY " : ip daddr . tcp dport\n}\n"
@@ -55,7 +58,8 @@ static const char rules[] =
         "chain outgoing {\n"
         " type nat hook postrouting priority 100; policy accept\n"
         " ip saddr 127.0.0.0/8 oifname @bridges masquerade\n"
-        " ct status dnat iifname . oifname @same masquerade\n"
+        " ct status dnat ip saddr . ip daddr @near4 masquerade\n"
+        " ct status dnat ip6 saddr . ip6 daddr @near6 masquerade\n"
         " iifname @outward oifname != @bridges masquerade\n"
         "}\n"
         "chain forward {\n"
@@ -198,6 +202,14 @@ static void write_network(Commands *c, const char *verb, const FirewallNetwork *
         for (size_t i = 0; i < ELEMENTSOF(sets); i++)
                 if (sets[i].is_in)
                         fprintf(c->f, "%s element " TABLE " %s { \"%s\" }\n", verb, sets[i].set, network->device);
+        for (size_t i = 0; i < network->n_subnets; i++) {
+                Prefix subnet = prefix_subnet(network->subnets + i);
+                char text[ADDRESS_TEXT_MAX];
+
+                (void) prefix_format(&subnet, text);
+                fprintf(c->f, "%s element " TABLE " %s { %s . %s }\n", verb, subnet.address.family == AF_INET6 ? "near6" : "near4",
+                        text, text);
+        }
         fprintf(c->f, "%s element " TABLE " same { \"%s\" . \"%s\" }\n", verb, network->device, network->device);
 }
 

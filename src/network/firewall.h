@@ -17,6 +17,8 @@ typedef struct Firewall Firewall;
 /* A bridge and what may leave it. */
 typedef struct FirewallNetwork {
         const char *device;
+        const Prefix *subnets;
+        size_t n_subnets;
         bool internal; /* no way out, and none in */
         bool isolated; /* not open to those other networks that are neither isolated nor internal */
 } FirewallNetwork;

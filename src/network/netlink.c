@@ -202,7 +202,7 @@ static Request link_request(const char *name, uint32_t mtu, bool up) {
 }
 
 int netlink_add_bridge(Netlink *n, const char *name, uint32_t mtu, const uint8_t ether[ETHER_SIZE]) {
-        _cleanup_request_ Request q = link_request(name, mtu, true);
+        _cleanup_request_ Request q = link_request(name, mtu, false);
         struct nlattr *info;
 
         if (!name_is_valid(name))
@@ -314,6 +314,18 @@ int netlink_delete_link(Netlink *n, const char *name) {
         return call(n, &q);
 }
 
+static void put_hairpin(Request *q) {
+        struct nlattr *info, *data;
+        uint8_t on = 1;
+
+        info = nest(q, IFLA_LINKINFO);
+        put_string(q, IFLA_INFO_SLAVE_KIND, "bridge");
+        data = nest(q, IFLA_INFO_SLAVE_DATA);
+        put(q, IFLA_BRPORT_MODE, &on, sizeof(on));
+        nest_end(q, data);
+        nest_end(q, info);
+}
+
 int netlink_change_link(Netlink *n, int index, const LinkChange *change) {
         struct ifinfomsg m = {
                 .ifi_index = index,
@@ -332,6 +344,8 @@ int netlink_change_link(Netlink *n, int index, const LinkChange *change) {
                 put(&q, IFLA_ADDRESS, change->ether, ETHER_SIZE);
         if (change->master != 0)
                 put_uint32(&q, IFLA_MASTER, change->master > 0 ? (uint32_t) change->master : 0);
+        if (change->hairpin)
+                put_hairpin(&q);
         if (change->netns >= 0)
                 put_uint32(&q, IFLA_NET_NS_FD, (uint32_t) change->netns);
         return call(n, &q);

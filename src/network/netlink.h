@@ -36,7 +36,7 @@ typedef struct LinkInfo {
 int netlink_get_link(Netlink *n, const char *name, LinkInfo *ret);
 int netlink_foreach_link(Netlink *n, int (*func)(const LinkInfo *l, void *userdata), void *userdata);
 
-/* -EEXIST. Up. */
+/* -EEXIST. Not up: how it treats IPv6 has to be said before. */
 int netlink_add_bridge(Netlink *n, const char *name, uint32_t mtu, const uint8_t ether[ETHER_SIZE] /* or NULL */);
 /* A pair: name here, up, a port of the bridge master (0: of none); peer in peer_netns, with mac (or NULL), not up. mtu 0: the kernel's. */
 int netlink_add_veth(Netlink *n, const char *name, int master, uint32_t mtu, int peer_netns, const char *peer,
@@ -51,6 +51,7 @@ typedef struct LinkChange {
         uint32_t mtu;
         const uint8_t *ether;
         bool up, down;
+        bool hairpin; /* a port of a bridge: what comes in may go out by it */
         int master; /* index; -1: of none any more */
         int netns;
 } LinkChange;

@@ -47,6 +47,10 @@ static int link_index(Netlink *n, const char *name) {
         return l.index;
 }
 
+static void set_up(Netlink *n, const char *name) {
+        assert_int_equal(netlink_change_link(n, link_index(n, name), &(LinkChange) { .up = true, .netns = -EBADF }), 0);
+}
+
 static void test_bridge(void **state) {
         _cleanup_(netlink_freep) Netlink *n = NULL;
         LinkInfo l;
@@ -59,8 +63,11 @@ static void test_bridge(void **state) {
         assert_int_equal(netlink_get_link(n, LONGEST, &l), 0);
         assert_string_equal(l.kind, "bridge");
         assert_int_equal(l.mtu, 1400);
-        assert_true(l.up);
+        assert_false(l.up);
         assert_memory_equal(l.ether, mac, ETHER_SIZE);
+        set_up(n, LONGEST);
+        assert_int_equal(netlink_get_link(n, LONGEST, &l), 0);
+        assert_true(l.up);
         assert_int_equal(netlink_change_link(n, l.index, &(LinkChange) { .mtu = 1300, .down = true, .netns = -EBADF }), 0);
         assert_int_equal(netlink_get_link(n, LONGEST, &l), 0);
         assert_int_equal(l.mtu, 1300);
@@ -214,6 +221,7 @@ static void test_addresses(void **state) {
         NETNS_NEEDED();
         assert_int_equal(netlink_new(-EBADF, &n), 0);
         assert_int_equal(netlink_add_bridge(n, "br", 0, mac), 0);
+        set_up(n, "br");
         index = link_index(n, "br");
         check_address(n, index, "10.88.0.1/16", "10.88.0.0/16");
         check_address(n, index, "fd00:1::1/64", "fd00:1::/64");
@@ -230,6 +238,7 @@ static void test_routes(void **state) {
         NETNS_NEEDED();
         assert_int_equal(netlink_new(-EBADF, &n), 0);
         assert_int_equal(netlink_add_bridge(n, "br", 0, mac), 0);
+        set_up(n, "br");
         index = link_index(n, "br");
         assert_int_equal(netlink_add_address(n, index, &inside4), 0);
         assert_int_equal(netlink_add_address(n, index, &inside6), 0);
