@@ -21,6 +21,8 @@ typedef enum NotifyType {
         NOTIFY_EXEC_ADDED, /* it runs */
         NOTIFY_EXEC_CHANGED,
         NOTIFY_EXEC_REMOVED,
+        NOTIFY_NETWORK_ADDED,
+        NOTIFY_NETWORK_REMOVED,
         NOTIFY_JOB_ADDED,
         NOTIFY_JOB_CHANGED,       /* state or progress; at most four a second for progress */
         NOTIFY_JOB_REMOVED,       /* it has ended (the object stays for a minute: NOTIFY_JOB_GONE) */
@@ -36,14 +38,14 @@ int events_new(Store *store, uint32_t keep, Events **ret);
 Events *events_free(Events *e);
 DEFINE_CLEANUP_FUNC(Events *, events_free)
 int events_subscribe(Events *e, NotifyFunc func, void *userdata);
-/* name: image reference, container id (of an exec: its container's), job id in decimal. object: the Image*,
- * Container*, Exec*, Job* or NULL. */
+/* name: image reference, container id (of an exec: its container's), job id in decimal, network. object: the Image*,
+ * Container*, Exec*, Network*, Job* or NULL. */
 void events_notify(Events *e, NotifyType type, const char *ns, const char *name, void *object);
 
 /* A numbered event: stored (bounded), then an entry of the journal and NOTIFY_EVENT; inside a transaction of
  * the store when that has been committed. details: pairs "Key", "value" of strings up to NULL; a key that
  * begins with "#" has an integer as value (in decimal). Topics: events/topics.c. subject: image reference,
- * container id, job id, namespace. */
+ * container id, job id, namespace, network. */
 int events_record(Events *e, const char *ns, const char *topic, const char *subject, ...)
                 __attribute__((__sentinel__));
 /* Of what has been told. */

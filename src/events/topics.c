@@ -47,6 +47,10 @@ static const EventTopic topics[] = {
           "MOORED_NAMESPACE", "Namespace ", " was made", LOG_INFO },
         { "namespace/removed", "4b61c0bc7a2c4bfea5d3c45c2587cfdc",
           "MOORED_NAMESPACE", "Namespace ", " was removed", LOG_INFO },
+        { "network/created", "61b1c93f655641ef8b8090f7f0333a57",
+          "MOORED_NETWORK", "Network ", " was made", LOG_INFO },
+        { "network/removed", "f2ed944e431b43fc937f9fce1fcf633f",
+          "MOORED_NETWORK", "Network ", " was removed", LOG_INFO },
         { "events/lost", "0c0fbdc700584a3cadc7d70fc73fac3b",
           NULL, "Events were lost", "", LOG_WARNING },
 };

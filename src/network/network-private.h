@@ -4,7 +4,6 @@
 /* Shared by the files of network/ only. network.c has the objects and their records, subnet.c finds subnets that are free, reserve.c
  * hands out what containers get; what is done to the kernel is network-device.c's. */
 
-#include "basic/hashmap.h"
 #include "network/network.h"
 
 struct NetworkManager {
@@ -39,12 +38,16 @@ typedef struct TakenSubnets {
 } TakenSubnets;
 void taken_subnets_done(TakenSubnets *t);
 int taken_subnets_add(TakenSubnets *t, const Prefix *p, const char *by);
-/* Of all networks, and of the host's addresses and routes, which are read anew. */
-int taken_subnets_collect(NetworkManager *m, TakenSubnets *ret, Error *reterr_error);
+/* Of all networks, and, with host, of the host's addresses and routes, which are read anew. */
+int taken_subnets_collect(NetworkManager *m, bool host, TakenSubnets *ret, Error *reterr_error);
 /* The one that it overlaps; NULL: it is free. */
 const TakenSubnet *taken_subnets_find(const TakenSubnets *t, const Prefix *p);
-/* wanted: to be taken if it is free; or NULL. "NoSubnetLeft" */
+/* wanted: to be taken if it is free; or NULL. t is in another order afterwards. "NoSubnetLeft" */
 int subnet_choose(TakenSubnets *t, int family, const Prefix *wanted, Prefix *ret, Error *reterr_error);
+
+/* create.c: what the record of a new network is to be; nothing is made. */
+int network_row_new(NetworkManager *m, const char *ns, const char *name, const NetworkOptions *o, NetworkRow *ret,
+                    Error *reterr_error);
 
 /* network-device.c */
 

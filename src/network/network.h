@@ -12,6 +12,7 @@
  *   (rows go with the container's)
  */
 
+#include "basic/hashmap.h"
 #include "events/events.h"
 #include "network/firewall.h"
 #include "network/netlink.h"
@@ -19,7 +20,8 @@
 
 #define NETWORK_NAME_MAX 64U
 #define NETWORKS_MAX 1024U
-#define NETWORK_DEFAULT "default" /* made on first use; "bridge" is another name for it */
+#define NETWORK_DEFAULT "default" /* made on first use */
+#define NETWORK_DEFAULT_ALIAS "bridge" /* another name for it */
 #define INTERFACES_MAX 64U        /* of a container */
 #define SUBNETS_MAX 16U           /* of a network */
 #define ALIASES_MAX 64U           /* of an interface */
@@ -61,6 +63,9 @@ typedef struct Network {
         struct NetworkPool *pools;
         bool up; /* its device is there and has been looked at since this process began */
 } Network;
+
+bool network_name_is_valid(const char *name);        /* [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most NETWORK_NAME_MAX */
+bool network_device_name_is_valid(const char *name); /* of the same characters, at most 15, and none that the kernel gives a meaning */
 
 /* How a container is to be on a network; what a user wrote as NETWORK[:ip=ADDRESS,mac=ETHER,alias=NAME,interface_name=NAME]. */
 typedef struct Attachment {

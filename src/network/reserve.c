@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a container gets: interfaces with names, MACs and addresses, and ports of the host. All of it is rows that are added in the
+ * transaction of the container's own row and go with that, so that nothing is handed out twice, nor kept by nobody, whenever
+ * we die. Addresses are unique by the table's key. Ports cannot be (ranges, and addresses of which one includes another): they are
+ * compared with those that are there, by the only process that adds any.
+ *
+ * A port may also be another program's. Whether it is, bind() says; nothing is held afterwards, as a published port has no
+ * socket: who takes it later gets no connections from elsewhere. */
+
+#include <netinet/in.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "basic/fd-util.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "network/network-private.h"
+
+#define DYNAMIC_PORT_FIRST 49152U /* RFC 6335: not assigned to any service */
+#define DYNAMIC_PORT_TRIES 128U
+#define MAC_TRIES 8U
+#define HOST_DEVICE_PREFIX "mv"
+#define HOST_DEVICE_RANDOM 5U
+
+typedef struct Reservation {
+        NetworkManager *manager;
+        const char *ns, *container;
+        Attachment *attachments;
+        Network **networks; /* weak; of each attachment */
+        size_t n_attachments;
+        Port *ports;
+        size_t n_ports;
+        bool has_family[2]; /* IPv4, IPv6: on a network that ports are published through */
+} Reservation;
+
+static void reservation_done(Reservation *v) {
+        for (size_t i = 0; i < v->n_attachments; i++)
+                attachment_done(&v->attachments[i]);
+        free(v->attachments);
+        free(v->networks);
+        free(v->ports);
+}
+
+static int oom(Error *e) {
+        return error_set_errno(e, -ENOMEM, "Out of memory");
+}
+
+/* -- what is wanted -- */
+
+static bool names_default(const Attachment *a) {
+        return streq(a->network, NETWORK_DEFAULT) || streq(a->network, NETWORK_DEFAULT_ALIAS);
+}
+
+static int make_default(NetworkManager *m, const char *ns, Error *reterr_error) {
+        const NetworkOptions options = { .driver = NETWORK_BRIDGE };
+        Network *n;
+
+        if (network_find(m, ns, NETWORK_DEFAULT, NULL))
+                return 0;
+        return network_create(m, ns, NETWORK_DEFAULT, &options, &n, reterr_error);
+}
+
+static bool network_publishes(const Network *n) {
+        return n->driver == NETWORK_BRIDGE && !n->row.internal;
+}
+
+/* Each network once, each name of an interface once; addresses are the network's. */
+static int check_attachment(Reservation *v, size_t i, Error *reterr_error) {
+        const Attachment *a = &v->attachments[i];
+        const Network *n = v->networks[i];
+
+        for (size_t k = 0; k < i; k++) {
+                if (v->networks[k] == n)
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "The network “%s” is named twice.", n->row.name);
+                if (a->interface && streq_ptr(a->interface, v->attachments[k].interface))
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "Two interfaces are to be called “%s”.", a->interface);
+        }
+        if (a->mac && n->driver == NETWORK_IPVLAN)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The network “%s” is of driver ipvlan: all on it have the MAC of its parent.", n->row.name);
+
+        STRV_FOREACH (text, a->addresses) {
+                bool known = false;
+                Address address;
+
+                if (address_parse(text, &address) < 0)
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "“%s” is not an IP address.", text);
+                for (size_t k = 0; k < n->n_subnets; k++) {
+                        if (!prefix_can_assign(&n->pools[k].subnet_prefix, &address))
+                                continue;
+                        if (address_compare(&n->subnets[k].address, &address) == 0)
+                                return error_set(reterr_error, -EADDRINUSE, "AddressInUse", "%s is the gateway of the network “%s”.", text,
+                                                 n->row.name);
+                        known = true;
+                }
+                if (!known)
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "%s is not an address of the network “%s”: “moorctl network inspect %s” shows its subnets.", text,
+                                         n->row.name, n->row.name);
+        }
+
+        return 0;
+}
+
+static int read_attachments(Reservation *v, char *const *attachments, Error *reterr_error) {
+        size_t n = strv_length(attachments);
+        int r;
+
+        if (n > INTERFACES_MAX)
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded", "A container can be on %u networks at most.", INTERFACES_MAX);
+        v->attachments = calloc(n + 1, sizeof(Attachment));
+        v->networks = calloc(n + 1, sizeof(Network *));
+        if (!v->attachments || !v->networks)
+                return oom(reterr_error);
+
+        STRV_FOREACH (text, attachments) {
+                Attachment *a = &v->attachments[v->n_attachments];
+                Network *network;
+
+                r = attachment_parse(text, a, reterr_error);
+                if (r < 0)
+                        return r;
+                v->n_attachments++;
+                if (names_default(a) && !store_in_transaction(v->manager->store)) {
+                        r = make_default(v->manager, v->ns, reterr_error);
+                        if (r < 0)
+                                return r;
+                }
+                network = network_find(v->manager, v->ns, a->network, reterr_error);
+                if (!network)
+                        return -ENOENT;
+                v->networks[v->n_attachments - 1] = network;
+                r = check_attachment(v, v->n_attachments - 1, reterr_error);
+                if (r < 0)
+                        return r;
+                for (size_t i = 0; network_publishes(network) && i < network->n_subnets; i++)
+                        v->has_family[network->subnets[i].address.family == AF_INET6] = true;
+        }
+
+        return 0;
+}
+
+static int check_port(const Reservation *v, const Port *p, const char *text, Error *reterr_error) {
+        if (!v->has_family[0] && !v->has_family[1])
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "“%s” cannot be published: that needs a network of driver bridge that is not internal (--network).", text);
+        if (p->host.family != AF_UNSPEC && !v->has_family[p->host.family == AF_INET6])
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "“%s” cannot be published: the container's networks have no %s subnet.", text,
+                                 p->host.family == AF_INET6 ? "IPv6" : "IPv4");
+        /* It translates no address of a packet that comes from ::1. */
+        if (p->host.family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&p->host.in6))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "“%s” cannot be published: the kernel does not forward from [::1]; use 127.0.0.1, or another address of this host.",
+                                 text);
+        for (size_t i = 0; i < v->n_ports; i++)
+                if (port_overlaps(&v->ports[i], p))
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "“%s” overlaps another port that this container publishes.", text);
+        return 0;
+}
+
+static int read_ports(Reservation *v, char *const *publish, Error *reterr_error) {
+        size_t count = 0;
+        int r;
+
+        v->ports = calloc(strv_length(publish) + 1, sizeof(Port));
+        if (!v->ports)
+                return oom(reterr_error);
+
+        STRV_FOREACH (text, publish) {
+                Port p;
+
+                r = port_parse(text, &p, reterr_error);
+                if (r >= 0)
+                        r = check_port(v, &p, text, reterr_error);
+                if (r < 0)
+                        return r;
+                count += p.count;
+                if (count > PORTS_MAX)
+                        return error_set(reterr_error, -E2BIG, "LimitsExceeded", "A container can publish %u ports at most.", PORTS_MAX);
+                v->ports[v->n_ports++] = p;
+        }
+
+        return 0;
+}
+
+int network_manager_prepare(NetworkManager *m, const char *ns, char *const *attachments, char *const *publish, Error *reterr_error) {
+        _cleanup_(reservation_done) Reservation v = { .manager = m, .ns = ns };
+        int r;
+
+        r = read_attachments(&v, attachments, reterr_error);
+        return r < 0 ? r : read_ports(&v, publish, reterr_error);
+}
+
+/* -- addresses -- */
+
+static int take_address(Reservation *v, const NetworkPool *pool, const Network *n, const Address *a, uint64_t interface,
+                        Error *reterr_error) {
+        uint64_t number = address_distance(&pool->subnet_prefix.address, a);
+        _cleanup_free_ char *ns = NULL, *container = NULL;
+        char text[ADDRESS_TEXT_MAX];
+        int r;
+
+        r = store_address_add(v->manager->store, pool->subnet, number, address_format(a, text), interface);
+        if (r == -EEXIST && store_address_owner(v->manager->store, pool->subnet, text, &ns, &container) >= 0)
+                return error_set(reterr_error, -EADDRINUSE, "AddressInUse",
+                                 "The address %s of the network “%s” is that of the container %s of namespace “%s”.", text, n->row.name, container,
+                                 ns);
+        return r < 0 ? error_set_errno(reterr_error, r, "The address %s cannot be recorded: %m", text) : 0;
+}
+
+/* From first on; steps over what no container can have. */
+static int search_address(Reservation *v, const NetworkPool *pool, const Prefix *subnet, uint64_t first, uint64_t last, Address *ret,
+                          uint64_t *ret_number) {
+        for (;;) {
+                uint64_t number;
+                Address a;
+                int r;
+
+                r = store_address_next(v->manager->store, pool->subnet, first, last, &number);
+                if (r < 0)
+                        return r;
+                if (!address_add(&pool->subnet_prefix.address, number, &a))
+                        return -ENOENT;
+                if (prefix_can_assign(&pool->subnet_prefix, &a) && address_compare(&a, &subnet->address) != 0) {
+                        *ret = a;
+                        *ret_number = number;
+                        return 0;
+                }
+                first = number + 1;
+        }
+}
+
+/* The one behind the last that was given away, and after the end from the beginning. */
+static int choose_address(Reservation *v, Network *n, size_t i, uint64_t interface, Error *reterr_error) {
+        NetworkPool *pool = &n->pools[i];
+        const Prefix *base = &pool->subnet_prefix;
+        Address end = prefix_last(&pool->range), a;
+        uint64_t first = address_distance(&base->address, &pool->range.address), number,
+                 last = MIN(address_distance(&base->address, &end), (uint64_t) INT64_MAX - 1);
+        char text[ADDRESS_TEXT_MAX];
+        int r = -ENOENT;
+
+        if (pool->last >= first && pool->last < last)
+                r = search_address(v, pool, &n->subnets[i], pool->last + 1, last, &a, &number);
+        if (r == -ENOENT)
+                r = search_address(v, pool, &n->subnets[i], first, last, &a, &number);
+        if (r == -ENOENT)
+                return error_set(reterr_error, -EADDRNOTAVAIL, "NoAddressLeft",
+                                 "The network “%s” has no address left in %s: remove containers, or make a larger network.", n->row.name,
+                                 prefix_format(&pool->range, text));
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "The addresses of the network “%s” cannot be read: %m", n->row.name);
+
+        r = take_address(v, pool, n, &a, interface, reterr_error);
+        if (r >= 0)
+                pool->last = number;
+        return r;
+}
+
+static int reserve_addresses(Reservation *v, size_t i, uint64_t interface, Error *reterr_error) {
+        const Attachment *a = &v->attachments[i];
+        Network *n = v->networks[i];
+        int r;
+
+        for (size_t k = 0; k < n->n_subnets; k++) {
+                bool given = false;
+
+                STRV_FOREACH (text, a->addresses) {
+                        Address address;
+
+                        if (address_parse(text, &address) < 0 || !prefix_contains(&n->pools[k].subnet_prefix, &address))
+                                continue;
+                        r = take_address(v, &n->pools[k], n, &address, interface, reterr_error);
+                        if (r < 0)
+                                return r;
+                        given = true;
+                }
+                if (given)
+                        continue;
+                r = choose_address(v, n, k, interface, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+/* -- interfaces -- */
+
+/* Of those that nobody was given by a manufacturer, and one device's. */
+static int random_mac(char text[static ETHER_TEXT_MAX]) {
+        uint8_t ether[ETHER_SIZE];
+
+        if (getrandom(ether, sizeof(ether), 0) != (ssize_t) sizeof(ether))
+                return -EIO;
+        ether[0] = (uint8_t) ((ether[0] & 0xfc) | 0x02);
+        (void) ether_format(ether, text);
+        return 0;
+}
+
+static int interface_name(const Reservation *v, char **ret) {
+        for (size_t number = 0;; number++) {
+                _cleanup_free_ char *name = strformat("eth%zu", number);
+                bool taken = false;
+
+                if (!name)
+                        return -ENOMEM;
+                for (size_t k = 0; k < v->n_attachments; k++)
+                        taken = taken || streq_ptr(v->attachments[k].interface, name);
+                if (taken)
+                        continue;
+                *ret = TAKE_PTR(name);
+                return 0;
+        }
+}
+
+static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
+        _cleanup_free_ char *device = NULL, *random = NULL;
+        Attachment *a = &v->attachments[i];
+        char mac[ETHER_TEXT_MAX];
+        Network *n = v->networks[i];
+        InterfaceRow row;
+        int r;
+
+        if (!a->interface && interface_name(v, &a->interface) < 0)
+                return oom(reterr_error);
+        if (n->driver == NETWORK_BRIDGE) {
+                random = random_hex(HOST_DEVICE_RANDOM);
+                device = random ? strjoin(HOST_DEVICE_PREFIX, random) : NULL;
+                if (!device)
+                        return oom(reterr_error);
+        }
+
+        row = (InterfaceRow) {
+                .ns = (char *) v->ns,
+                .container = (char *) v->container,
+                .network = n->row.n,
+                .name = a->interface,
+                .host_device = device,
+                .mac = a->mac,
+                .aliases = a->aliases,
+        };
+        for (unsigned try = 0; try < MAC_TRIES; try++) {
+                if (!a->mac) {
+                        r = random_mac(mac);
+                        if (r < 0)
+                                return error_set_errno(reterr_error, r, "The kernel has no random bytes: %m");
+                        row.mac = mac;
+                }
+                r = store_interface_add(v->manager->store, &row);
+                if (r != -EEXIST || a->mac)
+                        break;
+        }
+        if (r == -EEXIST && a->mac)
+                return error_set(reterr_error, -EADDRINUSE, "AddressInUse", "The MAC %s is another container's on the network “%s”.", a->mac,
+                                 n->row.name);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "An interface cannot be recorded: %m");
+
+        return reserve_addresses(v, i, row.n, reterr_error);
+}
+
+/* -- ports -- */
+
+typedef struct PortSearch {
+        const Port *port;
+        char *owner; /* of the first that overlaps */
+} PortSearch;
+
+static int port_from_row(const PortRow *row, Port *ret) {
+        Port p = {
+                .protocol = port_protocol_from_string(row->protocol),
+                .host_port = row->host_port,
+                .container_port = row->container_port,
+                .count = row->count,
+        };
+
+        if (p.protocol < 0 || (!isempty(row->address) && address_parse(row->address, &p.host) < 0))
+                return -EINVAL;
+
+        *ret = p;
+        return 0;
+}
+
+static int find_overlap(const PortRow *row, void *userdata) {
+        PortSearch *s = userdata;
+        Port p;
+
+        if (s->owner || port_from_row(row, &p) < 0 || !port_overlaps(&p, s->port))
+                return 0;
+        s->owner = strformat("%s of namespace “%s”", row->container, row->ns);
+        return s->owner ? 0 : -ENOMEM;
+}
+
+static int recorded_owner(NetworkManager *m, const Port *p, char **ret) {
+        PortSearch s = { .port = p };
+        int r;
+
+        r = store_port_foreach_overlap(m->store, port_protocol_to_string(p->protocol), p->host_port,
+                                       (uint16_t) (p->host_port + p->count - 1), find_overlap, &s);
+        if (r < 0) {
+                free(s.owner);
+                return r;
+        }
+
+        *ret = s.owner;
+        return 0;
+}
+
+/* Can a socket have it? What cannot be found out (no such family or protocol here, no permission) counts as yes. */
+static int try_bind(int family, const Port *p, uint16_t number) {
+        union {
+                struct sockaddr sa;
+                struct sockaddr_in in;
+                struct sockaddr_in6 in6;
+        } a = {};
+        _cleanup_close_ int fd = -EBADF;
+        const int one = 1;
+        socklen_t size;
+
+        fd = socket(family, (p->protocol == PORT_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, port_protocol_to_ip(p->protocol));
+        if (fd < 0)
+                return 0;
+
+        /* Only what listens is in the way, not what has just ended. UDP knows no difference. */
+        if (p->protocol == PORT_TCP)
+                (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+        if (family == AF_INET6) {
+                (void) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+                a.in6 = (struct sockaddr_in6) { .sin6_family = AF_INET6, .sin6_port = htobe16(number) };
+                if (p->host.family == AF_INET6)
+                        a.in6.sin6_addr = p->host.in6;
+                size = sizeof(a.in6);
+        } else {
+                a.in = (struct sockaddr_in) { .sin_family = AF_INET, .sin_port = htobe16(number) };
+                if (p->host.family == AF_INET)
+                        a.in.sin_addr = p->host.in;
+                size = sizeof(a.in);
+        }
+        if (bind(fd, &a.sa, size) < 0 && (errno == EADDRINUSE || errno == EADDRNOTAVAIL))
+                return -errno;
+        return 0;
+}
+
+/* ret_number: the first that cannot be had. */
+static int try_ports(const Port *p, uint16_t *ret_number) {
+        for (uint32_t i = 0; i < p->count; i++) {
+                uint16_t number = (uint16_t) (p->host_port + i);
+                int r = 0;
+
+                if (p->host.family != AF_INET6)
+                        r = try_bind(AF_INET, p, number);
+                if (r >= 0 && p->host.family != AF_INET)
+                        r = try_bind(AF_INET6, p, number);
+                if (r < 0) {
+                        *ret_number = number;
+                        return r;
+                }
+        }
+
+        return 0;
+}
+
+static int check_port_free(Reservation *v, const Port *p, Error *reterr_error) {
+        _cleanup_free_ char *owner = NULL, *text = NULL;
+        char address[ADDRESS_TEXT_MAX];
+        uint16_t number;
+        int r;
+
+        r = recorded_owner(v->manager, p, &owner);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "The published ports cannot be read: %m");
+        text = port_format(p);
+        if (!text)
+                return oom(reterr_error);
+        if (owner)
+                return error_set(reterr_error, -EADDRINUSE, "PortInUse", "“%s” cannot be published: the port is that of the container %s.", text,
+                                 owner);
+
+        r = try_ports(p, &number);
+        if (r == -EADDRNOTAVAIL)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "“%s” cannot be published: this host has no address %s.", text,
+                                 address_format(&p->host, address));
+        if (r < 0)
+                return error_set(reterr_error, -EADDRINUSE, "PortInUse",
+                                 "“%s” cannot be published: another program of this host has the port %u/%s (“ss -lnp” shows which).", text,
+                                 (unsigned) number, port_protocol_to_string(p->protocol));
+        return 0;
+}
+
+/* The host's port is one that nobody has. */
+static int choose_port(Reservation *v, Port *p, Error *reterr_error) {
+        uint32_t range = UINT16_MAX - DYNAMIC_PORT_FIRST + 1 - p->count + 1;
+
+        for (unsigned i = 0; i < DYNAMIC_PORT_TRIES; i++) {
+                _cleanup_free_ char *owner = NULL;
+                uint32_t random;
+                uint16_t number;
+                bool own = false;
+                int r;
+
+                if (getrandom(&random, sizeof(random), 0) != (ssize_t) sizeof(random))
+                        return error_set_errno(reterr_error, -errno, "The kernel has no random bytes: %m");
+                p->host_port = (uint16_t) (DYNAMIC_PORT_FIRST + random % range);
+
+                for (size_t k = 0; k < v->n_ports; k++)
+                        own = own || (&v->ports[k] != p && port_overlaps(&v->ports[k], p));
+                if (own)
+                        continue;
+                r = recorded_owner(v->manager, p, &owner);
+                if (r < 0)
+                        return error_set_errno(reterr_error, r, "The published ports cannot be read: %m");
+                if (owner)
+                        continue;
+                r = try_ports(p, &number);
+                if (r >= 0)
+                        return 0;
+                /* No other port will do. */
+                if (r == -EADDRNOTAVAIL)
+                        return check_port_free(v, p, reterr_error);
+        }
+
+        return error_set(reterr_error, -EADDRINUSE, "PortInUse", "No port of this host was found that nobody has: name one.");
+}
+
+static int reserve_port(Reservation *v, Port *p, Error *reterr_error) {
+        char address[ADDRESS_TEXT_MAX] = "";
+        PortRow row = {
+                .ns = (char *) v->ns,
+                .container = (char *) v->container,
+                .protocol = (char *) port_protocol_to_string(p->protocol),
+                .address = p->host.family == AF_UNSPEC ? address : (char *) address_format(&p->host, address),
+                .container_port = p->container_port,
+                .count = p->count,
+        };
+        int r;
+
+        r = p->host_port == 0 ? choose_port(v, p, reterr_error) : check_port_free(v, p, reterr_error);
+        if (r < 0)
+                return r;
+
+        row.host_port = p->host_port;
+        r = store_port_add(v->manager->store, &row);
+        return r < 0 ? error_set_errno(reterr_error, r, "A published port cannot be recorded: %m") : 0;
+}
+
+int network_manager_reserve(NetworkManager *m, const char *ns, const char *container, char *const *attachments,
+                            char *const *publish, Error *reterr_error) {
+        _cleanup_(reservation_done) Reservation v = { .manager = m, .ns = ns, .container = container };
+        int r;
+
+        assert(store_in_transaction(m->store));
+
+        r = read_attachments(&v, attachments, reterr_error);
+        if (r >= 0)
+                r = read_ports(&v, publish, reterr_error);
+        for (size_t i = 0; r >= 0 && i < v.n_attachments; i++)
+                r = reserve_interface(&v, i, reterr_error);
+        for (size_t i = 0; r >= 0 && i < v.n_ports; i++)
+                r = reserve_port(&v, &v.ports[i], reterr_error);
+        return r;
+}
+
+/* -- what was reserved -- */
+
+typedef struct InterfaceCall {
+        NetworkManager *manager;
+        int (*func)(const NetworkInterface *i, void *userdata);
+        void *userdata;
+} InterfaceCall;
+
+static int parse_addresses(const Network *n, char *const *texts, Prefix **ret, size_t *ret_n) {
+        _cleanup_free_ Prefix *list = calloc(strv_length(texts) + 1, sizeof(Prefix));
+        size_t count = 0;
+
+        if (!list)
+                return -ENOMEM;
+        /* In the order of the subnets. */
+        for (size_t i = 0; i < n->n_subnets; i++)
+                STRV_FOREACH (text, texts) {
+                        Address a;
+
+                        if (address_parse(text, &a) >= 0 && prefix_contains(&n->pools[i].subnet_prefix, &a))
+                                list[count++] = (Prefix) { a, n->subnets[i].length };
+                }
+
+        *ret = TAKE_PTR(list);
+        *ret_n = count;
+        return 0;
+}
+
+static int call_interface(const InterfaceRow *row, void *userdata) {
+        _cleanup_free_ Prefix *addresses = NULL;
+        InterfaceCall *c = userdata;
+        NetworkInterface i = {
+                .network = network_manager_get(c->manager, row->network),
+                .name = row->name,
+                .host_device = strempty(row->host_device),
+                .aliases = row->aliases,
+        };
+        int r;
+
+        /* Its record could not be understood. */
+        if (!i.network)
+                return -ENOENT;
+        r = ether_parse(row->mac, i.mac);
+        if (r >= 0)
+                r = parse_addresses(i.network, row->addresses, &addresses, &i.n_addresses);
+        if (r < 0)
+                return r;
+
+        i.addresses = addresses;
+        return c->func(&i, c->userdata);
+}
+
+int network_manager_foreach_interface(NetworkManager *m, const char *ns, const char *container,
+                                      int (*func)(const NetworkInterface *i, void *userdata), void *userdata) {
+        InterfaceCall c = { m, func, userdata };
+
+        return store_interface_foreach(m->store, ns, container, call_interface, &c);
+}
+
+typedef struct PortCall {
+        int (*func)(const Port *p, void *userdata);
+        void *userdata;
+} PortCall;
+
+static int call_port(const PortRow *row, void *userdata) {
+        PortCall *c = userdata;
+        Port p;
+        int r;
+
+        r = port_from_row(row, &p);
+        return r < 0 ? r : c->func(&p, c->userdata);
+}
+
+int network_manager_foreach_port(NetworkManager *m, const char *ns, const char *container,
+                                 int (*func)(const Port *p, void *userdata), void *userdata) {
+        PortCall c = { func, userdata };
+
+        return store_port_foreach(m->store, ns, container, call_port, &c);
+}
