@@ -557,10 +557,10 @@ int network_manager_reserve(NetworkManager *m, const char *ns, const char *conta
         r = read_attachments(&v, attachments, reterr_error);
         if (r >= 0)
                 r = read_ports(&v, publish, reterr_error);
-        for (size_t i = 0; r >= 0 && i < v.n_attachments; i++)
-                r = reserve_interface(&v, i, reterr_error);
         for (size_t i = 0; r >= 0 && i < v.n_ports; i++)
                 r = reserve_port(&v, &v.ports[i], reterr_error);
+        for (size_t i = 0; r >= 0 && i < v.n_attachments; i++)
+                r = reserve_interface(&v, i, reterr_error);
         return r;
 }
 
