@@ -138,6 +138,8 @@ static int parse_link(struct nlmsghdr *h, LinkInfo *ret) {
         l.index = m->ifi_index;
         l.up = m->ifi_flags & IFF_UP;
         (void) nla_strlcpy(l.name, a[IFLA_IFNAME], sizeof(l.name));
+        if (a[IFLA_IFALIAS])
+                (void) nla_strlcpy(l.alias, a[IFLA_IFALIAS], sizeof(l.alias));
         if (a[IFLA_MTU])
                 l.mtu = nla_get_u32(a[IFLA_MTU]);
         if (a[IFLA_MASTER])
@@ -338,6 +340,8 @@ int netlink_change_link(Netlink *n, int index, const LinkChange *change) {
                 return -ENODEV;
         if (change->name)
                 put_string(&q, IFLA_IFNAME, change->name);
+        if (change->alias)
+                put_string(&q, IFLA_IFALIAS, change->alias);
         if (change->mtu > 0)
                 put_uint32(&q, IFLA_MTU, change->mtu);
         if (change->ether)

@@ -19,10 +19,12 @@ DEFINE_CLEANUP_FUNC(Netlink *, netlink_free)
 /* What the kernel said about the last call's error, or "". */
 const char *netlink_get_message(const Netlink *n);
 
+#define LINK_ALIAS_MAX 255U /* IFALIASZ */
 typedef struct LinkInfo {
         int index;
         char name[IF_NAMESIZE];
         char kind[16]; /* "veth", "bridge", …; "": a device */
+        char alias[LINK_ALIAS_MAX + 1];
         uint32_t mtu;
         bool up;
         int master; /* 0: none */
@@ -48,6 +50,7 @@ int netlink_delete_link(Netlink *n, const char *name); /* -ENODEV */
 /* What is not to change: NULL, 0. netns -EBADF: it stays here. */
 typedef struct LinkChange {
         const char *name;
+        const char *alias;
         uint32_t mtu;
         const uint8_t *ether;
         bool up, down;
