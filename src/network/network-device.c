@@ -1,8 +1,247 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+/* What a network is in the kernel: a bridge with its addresses, and elements of the firewall's sets. Both are made on first use, and stay
+ * until the network is removed. A bridge is known by its alias, so that one whose record is gone is found. */
+
+#include "basic/log.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
 #include "network/network-private.h"
+#include "network/sysctl.h"
+
+#define ALIAS_PREFIX "moored: " /* and "NAMESPACE/NAME" */
+
+int network_manager_firewall(NetworkManager *m, Firewall **ret, Error *reterr_error) {
+        int r;
+
+        if (!m->firewall) {
+                r = firewall_new(&m->firewall, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        *ret = m->firewall;
+        return 0;
+}
+
+static bool has_family(const Network *n, int family) {
+        for (size_t i = 0; i < n->n_subnets; i++)
+                if (n->subnets[i].address.family == family)
+                        return true;
+        return false;
+}
+
+static FirewallNetwork firewall_network(const Network *n) {
+        return (FirewallNetwork) {
+                .device = n->row.device,
+                .subnets = n->subnets,
+                .n_subnets = n->n_subnets,
+                .internal = n->row.internal,
+                .isolated = true,
+        };
+}
+
+/* -- rules -- */
+
+int network_rules_load(NetworkManager *m, Error *reterr_error) {
+        _cleanup_free_ FirewallNetwork *networks = NULL;
+        _cleanup_free_ FirewallPort *ports = NULL;
+        size_t n_networks = 0, n_ports = 0;
+        Firewall *firewall;
+        NetworkUser *u;
+        Network *n;
+        int r;
+
+        r = network_manager_firewall(m, &firewall, reterr_error);
+        if (r < 0)
+                return r;
+        networks = calloc(hashmap_size(m->networks) + 1, sizeof(FirewallNetwork));
+        HASHMAP_FOREACH (u, m->users)
+                n_ports += u->n_ports;
+        ports = calloc(n_ports + 1, sizeof(FirewallPort));
+        if (!networks || !ports)
+                return -ENOMEM;
+        HASHMAP_FOREACH (n, m->networks)
+                if (n->driver == NETWORK_BRIDGE && n->up)
+                        networks[n_networks++] = firewall_network(n);
+        n_ports = 0;
+        HASHMAP_FOREACH (u, m->users) {
+                memcpy(ports + n_ports, u->ports, u->n_ports * sizeof(FirewallPort));
+                n_ports += u->n_ports;
+        }
+        return firewall_load(firewall, networks, n_networks, ports, n_ports, reterr_error);
+}
+
+static int add_rules(Network *n, Error *reterr_error) {
+        FirewallNetwork network = firewall_network(n);
+        _cleanup_error_ Error e = ERROR_NULL;
+        Firewall *firewall;
+        int r;
+
+        r = network_manager_firewall(n->manager, &firewall, reterr_error);
+        if (r < 0)
+                return r;
+        r = firewall_add_network(firewall, &network, &e);
+        if (r == -ENOENT)
+                return network_rules_load(n->manager, reterr_error);
+        return r < 0 ? error_move(reterr_error, &e) : 0;
+}
+
+/* -- forwarding -- */
+
+/* The kernel itself takes no router's word any more once it forwards IPv6, unless it is told to: the host would lose its default
+ * route when the one that it has expires. */
+static int keep_default_route(const LinkInfo *l, void *userdata) {
+        if (!startswith(l->alias, ALIAS_PREFIX) && SYSCTL_IS("1", "ipv6", "conf", l->name, "accept_ra") &&
+            SYSCTL_WRITE("2", "ipv6", "conf", l->name, "accept_ra") >= 0)
+                log_info("Set net.ipv6.conf.%s.accept_ra to 2, so that this host, which forwards IPv6 now, keeps its own routes.",
+                         l->name);
+        return 0;
+}
+
+static int forward(Network *n, int family, Error *reterr_error) {
+        const char *const ipv4[] = { "ipv4", "ip_forward", NULL }, *const ipv6[] = { "ipv6", "conf", "all", "forwarding", NULL };
+        const char *name = family == AF_INET ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding";
+        int r;
+
+        if (!has_family(n, family))
+                return 0;
+        if (family == AF_INET6 && !sysctl_is(ipv6, "1"))
+                (void) netlink_foreach_link(n->manager->netlink, keep_default_route, NULL);
+        r = sysctl_ensure(family == AF_INET ? ipv4 : ipv6, "1");
+        if (r < 0)
+                return error_set(reterr_error, r, "Failed", "The network “%s” needs forwarding, which is off and cannot be switched on (sysctl %s=1): %m",
+                                 n->row.name, name);
+        if (r > 0)
+                log_info("Switched on %s, for the network “%s” of namespace “%s”.", name, n->row.name, n->row.ns);
+        return 0;
+}
+
+/* -- bridges -- */
+
+/* The same whenever it is made again: who has asked for it before still knows it. (FNV-1a.) */
+static void bridge_ether(const Network *n, uint8_t ret[static ETHER_SIZE]) {
+        uint64_t hash = 0xcbf29ce484222325U;
+
+        for (const char *p = n->row.device; *p; p++)
+                hash = (hash ^ (uint8_t) *p) * 0x100000001b3U;
+        hash = (hash ^ n->row.n) * 0x100000001b3U;
+        ret[0] = 0x02; /* locally administered, one device's */
+        for (size_t i = 1; i < ETHER_SIZE; i++)
+                ret[i] = (uint8_t) (hash >> (8 * i));
+}
+
+static void set_option(const Network *n, const char *version, const char *option, const char *value) {
+        int r;
+
+        r = SYSCTL_ENSURE(value, version, "conf", n->row.device, option);
+        if (r < 0 && r != -ENOENT)
+                log_warning_errno(r, "Failed to set net.%s.conf.%s.%s to %s, ignoring: %m", version, n->row.device, option, value);
+}
+
+/* - route_localnet: the host reaches published ports by 127.0.0.1, too.
+ * - accept_ra: no container is a router for the host.
+ * - accept_dad: until the kernel has made sure that a link-local address is its own it asks for no neighbour, and
+ *   reaches no container, for a second or two. */
+static void set_options(const Network *n) {
+        bool ipv6 = has_family(n, AF_INET6);
+
+        set_option(n, "ipv4", "route_localnet", "1");
+        set_option(n, "ipv6", "disable_ipv6", ipv6 ? "0" : "1");
+        set_option(n, "ipv6", "accept_ra", "0");
+        set_option(n, "ipv6", "accept_dad", "0");
+}
+
+static int device_error(const Network *n, int r, Error *reterr_error) {
+        const char *said = netlink_get_message(n->manager->netlink);
+
+        return error_set_errno(reterr_error, r, "The bridge %s of the network “%s” cannot be made: %m%s%s%s", n->row.device, n->row.name,
+                               isempty(said) ? "" : " (", strempty(said), isempty(said) ? "" : ")");
+}
+
+/* What a device of this name has already is left; what it lacks is added. */
+static int configure_bridge(Network *n, const LinkInfo *l, Error *reterr_error) {
+        _cleanup_free_ char *alias = strjoin(ALIAS_PREFIX, n->row.ns, "/", n->row.name);
+        Netlink *netlink = n->manager->netlink;
+        int r;
+
+        if (!alias)
+                return -ENOMEM;
+        set_options(n);
+        r = netlink_change_link(netlink, l->index, &(LinkChange) { .alias = alias, .up = true, .netns = -EBADF });
+        for (size_t i = 0; r >= 0 && i < n->n_subnets; i++) {
+                if (prefix_is_subnet(n->subnets + i))
+                        continue;
+                r = netlink_add_address(netlink, l->index, n->subnets + i);
+                if (r == -EEXIST)
+                        r = 0;
+        }
+        return r < 0 ? device_error(n, r, reterr_error) : 0;
+}
+
+static int find_or_make_bridge(Network *n, LinkInfo *ret, Error *reterr_error) {
+        Netlink *netlink = n->manager->netlink;
+        uint8_t ether[ETHER_SIZE];
+        int r;
+
+        r = netlink_get_link(netlink, n->row.device, ret);
+        if (r == -ENODEV) {
+                n->up = false;
+                bridge_ether(n, ether);
+                r = netlink_add_bridge(netlink, n->row.device, n->row.mtu, ether);
+                if (r >= 0)
+                        r = netlink_get_link(netlink, n->row.device, ret);
+        }
+        if (r < 0)
+                return device_error(n, r, reterr_error);
+        if (!streq(ret->kind, "bridge"))
+                return error_set(reterr_error, -EEXIST, "DeviceExists",
+                                 "The network “%s” needs the name %s for its bridge, which another device of this host has: rename that.",
+                                 n->row.name, n->row.device);
+        return 0;
+}
+
+static int set_up_bridge(Network *n, bool rules, int *ret_index, Error *reterr_error) {
+        LinkInfo l;
+        int r;
+
+        r = find_or_make_bridge(n, &l, reterr_error);
+        if (r >= 0 && !n->up) {
+                if (!n->row.internal)
+                        r = forward(n, AF_INET, reterr_error) ?: forward(n, AF_INET6, reterr_error);
+                if (r >= 0)
+                        r = configure_bridge(n, &l, reterr_error);
+                if (r >= 0 && rules)
+                        r = add_rules(n, reterr_error);
+                n->up = r >= 0;
+        }
+        if (r >= 0 && ret_index)
+                *ret_index = l.index;
+        return r;
+}
+
+static int check_parent(const Network *n, Error *reterr_error) {
+        LinkInfo l;
+        int r;
+
+        r = netlink_get_link(n->manager->netlink, n->row.parent, &l);
+        return r < 0 ? error_set(reterr_error, r, "NoSuchDevice", "The network “%s” needs the device %s of this host: %m", n->row.name,
+                                 n->row.parent)
+                     : 0;
+}
+
+int network_device_set_up(Network *n, int *ret_index, Error *reterr_error) {
+        Netlink *netlink;
+        int r;
+
+        r = network_manager_netlink(n->manager, &netlink, reterr_error);
+        if (r < 0)
+                return r;
+        return n->driver == NETWORK_BRIDGE ? set_up_bridge(n, true, ret_index, reterr_error) : check_parent(n, reterr_error);
+}
 
 int network_device_remove(Network *n, Error *reterr_error) {
+        FirewallNetwork network = firewall_network(n);
+        Firewall *firewall;
         Netlink *netlink;
         int r;
 
@@ -13,5 +252,77 @@ int network_device_remove(Network *n, Error *reterr_error) {
         if (r < 0)
                 return r;
         r = netlink_delete_link(netlink, n->row.device);
-        return r < 0 && r != -ENODEV ? error_set_errno(reterr_error, r, "The device %s cannot be removed: %m", n->row.device) : 0;
+        if (r < 0 && r != -ENODEV)
+                return error_set_errno(reterr_error, r, "The device %s cannot be removed: %m", n->row.device);
+        n->up = false;
+        if (r == -ENODEV && !n->manager->firewall)
+                return 0;
+        r = network_manager_firewall(n->manager, &firewall, reterr_error);
+        return r < 0 ? r : firewall_remove_network(firewall, &network, reterr_error);
+}
+
+/* -- all of it -- */
+
+typedef struct Survey {
+        NetworkManager *manager;
+        char **orphans;
+} Survey;
+
+static bool is_recorded(NetworkManager *m, const char *device) {
+        Network *n;
+
+        HASHMAP_FOREACH (n, m->networks)
+                if (streq_ptr(n->row.device, device))
+                        return true;
+        return false;
+}
+
+/* A bridge that is there is a network's that has been used. */
+static int survey_link(const LinkInfo *l, void *userdata) {
+        Survey *s = userdata;
+
+        if (!streq(l->kind, "bridge") || !startswith(l->alias, ALIAS_PREFIX) || is_recorded(s->manager, l->name))
+                return 0;
+        return strv_extend(&s->orphans, l->name);
+}
+
+static int remove_orphans(NetworkManager *m, Error *reterr_error) {
+        Survey s = { .manager = m };
+        int r;
+
+        r = netlink_foreach_link(m->netlink, survey_link, &s);
+        STRV_FOREACH (device, s.orphans) {
+                int k = netlink_delete_link(m->netlink, device);
+
+                log_info("Removed the bridge %s, whose network is gone.", device);
+                if (k < 0 && k != -ENODEV)
+                        r = k;
+        }
+        strv_free(s.orphans);
+        return r < 0 && r != -EAGAIN ? error_set_errno(reterr_error, r, "Devices of networks that are gone cannot be removed: %m") : 0;
+}
+
+int network_devices_restore(NetworkManager *m, Error *reterr_error) {
+        Netlink *netlink;
+        bool any = false;
+        Network *n;
+        int r;
+
+        r = network_manager_netlink(m, &netlink, reterr_error);
+        if (r >= 0)
+                r = remove_orphans(m, reterr_error);
+        if (r < 0)
+                return r;
+        HASHMAP_FOREACH (n, m->networks) {
+                _cleanup_error_ Error e = ERROR_NULL;
+                LinkInfo l;
+
+                if (n->driver != NETWORK_BRIDGE || (!n->used && netlink_get_link(netlink, n->row.device, &l) == -ENODEV))
+                        continue;
+                any = true;
+                n->up = false;
+                if (set_up_bridge(n, false, NULL, &e) < 0)
+                        log_warning("Going on without a network: %s", error_message(&e));
+        }
+        return any || m->firewall ? network_rules_load(m, reterr_error) : 0;
 }

@@ -12,8 +12,18 @@ struct NetworkManager {
         char *runtime_dir;
         Hashmap *networks; /* "ns/name" → Network, owns them */
         Netlink *netlink;  /* the host's; NULL until network_manager_netlink() */
-        Firewall *firewall;
+        Firewall *firewall; /* NULL until network_manager_firewall() */
+        Hashmap *users;     /* "ns/container" → NetworkUser, owns them */
 };
+
+/* A container that is up, and the ports that it has open. */
+typedef struct NetworkUser {
+        char *ns, *container;
+        FirewallPort *ports;
+        size_t n_ports;
+} NetworkUser;
+NetworkUser *network_user_free(NetworkUser *u);
+DEFINE_CLEANUP_FUNC(NetworkUser *, network_user_free)
 
 /* Addresses of a subnet that are handed out; parallel to Network.subnets. */
 typedef struct NetworkPool {
@@ -50,6 +60,14 @@ int network_row_new(NetworkManager *m, const char *ns, const char *name, const N
                     Error *reterr_error);
 
 /* network-device.c */
+
+int network_manager_firewall(NetworkManager *m, Firewall **ret, Error *reterr_error);
+/* The whole table, for the bridges that are up and the ports of all users. */
+int network_rules_load(NetworkManager *m, Error *reterr_error);
+/* Makes the device and all it needs if it is not there. ret_index: a bridge's. */
+int network_device_set_up(Network *n, int *ret_index, Error *reterr_error);
+/* All bridges that are in use, or there, and the rules; bridges of networks that are gone go. */
+int network_devices_restore(NetworkManager *m, Error *reterr_error);
 
 /* The bridge, and its elements in the firewall's sets. Nothing happens if they are not there. */
 int network_device_remove(Network *n, Error *reterr_error);

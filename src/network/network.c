@@ -135,6 +135,7 @@ static int load_network(NetworkRow *row, void *userdata) {
 /* -- the table -- */
 
 NetworkManager *network_manager_free(NetworkManager *m) {
+        NetworkUser *u;
         Network *n;
 
         if (!m)
@@ -143,6 +144,9 @@ NetworkManager *network_manager_free(NetworkManager *m) {
         HASHMAP_FOREACH (n, m->networks)
                 network_free(n);
         hashmap_free(m->networks);
+        HASHMAP_FOREACH (u, m->users)
+                network_user_free(u);
+        hashmap_free(m->users);
         netlink_free(m->netlink);
         firewall_free(m->firewall);
         free(m->runtime_dir);
@@ -160,7 +164,8 @@ int network_manager_new(Store *store, Events *events, const char *runtime_dir, N
         m->events = events;
         m->runtime_dir = strdup(runtime_dir);
         m->networks = hashmap_new();
-        if (!m->runtime_dir || !m->networks)
+        m->users = hashmap_new();
+        if (!m->runtime_dir || !m->networks || !m->users)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
 
         *ret = TAKE_PTR(m);

@@ -61,7 +61,8 @@ typedef struct Network {
         Prefix *subnets; /* with the gateway as their address; without one (macvlan, ipvlan): prefix_is_subnet() */
         size_t n_subnets;
         struct NetworkPool *pools;
-        bool up; /* its device is there and has been looked at since this process began */
+        bool used; /* a container that is up is on it, or has been */
+        bool up;   /* its device is there and has been looked at since this process began */
 } Network;
 
 bool network_name_is_valid(const char *name);        /* [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most NETWORK_NAME_MAX */

@@ -30,11 +30,11 @@ int sysctl_write(const char *const parts[], const char *value) {
         return fd < 0 ? fd : write_full(fd, value, strlen(value));
 }
 
-int sysctl_ensure(const char *const parts[], const char *value) {
+/* 1: it is that. */
+static int compare(const char *const parts[], const char *value) {
         _cleanup_close_ int fd = open_file(parts, O_RDONLY);
         char text[VALUE_MAX];
         ssize_t n;
-        int r;
 
         if (fd < 0)
                 return fd;
@@ -43,8 +43,19 @@ int sysctl_ensure(const char *const parts[], const char *value) {
                 return -errno;
         text[n] = 0;
         text[strcspn(text, "\n")] = 0;
-        if (streq(text, value))
-                return 0;
+        return streq(text, value);
+}
+
+bool sysctl_is(const char *const parts[], const char *value) {
+        return compare(parts, value) > 0;
+}
+
+int sysctl_ensure(const char *const parts[], const char *value) {
+        int r;
+
+        r = compare(parts, value);
+        if (r != 0)
+                return r < 0 ? r : 0;
         r = sysctl_write(parts, value);
         return r < 0 ? r : 1;
 }

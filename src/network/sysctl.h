@@ -9,6 +9,9 @@
  * this name (IPv6 is switched off, say). */
 int sysctl_write(const char *const parts[], const char *value);
 #define SYSCTL_WRITE(value, ...) sysctl_write((const char *const[]) { __VA_ARGS__, NULL }, (value))
+/* What cannot be read is nothing. */
+bool sysctl_is(const char *const parts[], const char *value);
+#define SYSCTL_IS(value, ...) sysctl_is((const char *const[]) { __VA_ARGS__, NULL }, (value))
 /* Writes if it is something else: 1 then. */
 int sysctl_ensure(const char *const parts[], const char *value);
 #define SYSCTL_ENSURE(value, ...) sysctl_ensure((const char *const[]) { __VA_ARGS__, NULL }, (value))
