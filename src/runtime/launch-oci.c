@@ -275,6 +275,19 @@ static int keep_foreign_annotations(json_t *j, const RuntimeSpec *spec) {
         return r;
 }
 
+/* launch-network.h */
+static int set_network(json_t *j, const RuntimeSpec *spec) {
+        json_t *namespaces = json_object_get(json_object_get(j, "linux"), "namespaces"), *n;
+        size_t i;
+
+        if (!spec->namespaces[NAMESPACE_NETWORK].path)
+                return 0;
+        json_array_foreach (namespaces, i, n)
+                if (streq_ptr(json_get_string(n, "type"), "network"))
+                        return json_object_set_new(n, "path", json_string(spec->namespaces[NAMESPACE_NETWORK].path));
+        return -1;
+}
+
 static int write_spec(const OciLaunch *l, json_t *j, Error *reterr_error) {
         _cleanup_free_ char *text = json_dump(j, false);
         _cleanup_close_ int dir = -EBADF;
@@ -305,6 +318,7 @@ static int make_spec(const OciLaunch *l, const Prepared *p, const char *bundle, 
         r |= json_object_set_new(json_object_get(j, "linux"), "cgroupsPath", json_string(OCI_LAUNCH_CGROUP));
         r |= json_object_set_new(json_object_get(j, "linux"), "resources", resources);
         r |= keep_foreign_annotations(j, p->spec);
+        r |= set_network(j, p->spec);
         if (r < 0)
                 return oom(reterr_error);
         r = set_seccomp(j, p->spec, bundle, reterr_error);

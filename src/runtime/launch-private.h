@@ -12,12 +12,13 @@ typedef struct Launched {
         int sock;            /* to it */
         InitMessage message; /* what it has said last: nothing wrong */
         int fd;              /* that came with it */
+        int network;         /* the descriptor that p's network namespace is; -EBADF: it is another */
         OciLaunch *oci;      /* another runtime has made it: there is no socket, and no message */
 } Launched;
 
 #define LAUNCHED_NULL                                                                                       \
         (Launched) {                                                                                        \
-                .sock = -EBADF, .fd = -EBADF                                                                \
+                .sock = -EBADF, .fd = -EBADF, .network = -EBADF                                                         \
         }
 
 void launched_done(Launched *l);

@@ -26,6 +26,7 @@
 #include "basic/string-util.h"
 #include "runtime/init.h"
 #include "runtime/journal-stream.h"
+#include "runtime/launch-network.h"
 #include "runtime/launch-oci.h"
 #include "runtime/launch-system.h"
 #include "runtime/launch.h"
@@ -134,6 +135,7 @@ int launch_announce(pid_t pid, bool ready, bool healthy, const char *notes, Erro
 void launched_done(Launched *l) {
         l->sock = safe_close(l->sock);
         l->fd = safe_close(l->fd);
+        l->network = safe_close(l->network);
         l->oci = oci_launch_free(l->oci);
 }
 
@@ -148,6 +150,9 @@ int launch_init(Prepared *p, const char *bundle, bool sibling, Launched *l, Erro
         if (r < 0)
                 return r;
         r = check_supported(p, reterr_error);
+        if (r < 0)
+                return r;
+        r = launch_network(p->spec, &preserved, &l->network, reterr_error);
         if (r < 0)
                 return r;
         r = preserved_fds_add_env(&preserved, &p->spec->process.env, reterr_error);

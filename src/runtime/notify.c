@@ -24,8 +24,7 @@ static int socket_address(const char *path, struct sockaddr_un *ret, socklen_t *
         return 0;
 }
 
-/* fd_to_send: -EBADF for none. */
-static int notify_send_fd(const char *message, int fd_to_send) {
+int notify_send_fd(const char *message, int fd_to_send) {
         union {
                 struct cmsghdr header;
                 char space[CMSG_SPACE(sizeof(int))];

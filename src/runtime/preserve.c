@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "runtime/preserve.h"
@@ -40,6 +41,35 @@ int preserved_fds_find(PreservedFds *p, unsigned n, Error *reterr_error) {
                 if (fcntl(fd, F_GETFD) >= 0)
                         p->fds[p->n++] = fd;
         return 0;
+}
+
+int preserved_fds_take(PreservedFds *p, const char *name) {
+        const char *text = getenv("LISTEN_FDNAMES");
+        _cleanup_strv_free_ char **names = text && p->n_listen > 0 ? strv_split(text, ":") : NULL, **rest = NULL;
+        _cleanup_free_ char *joined = NULL;
+        int fd = -EBADF;
+        size_t i = 0;
+
+        STRV_FOREACH(s, names) {
+                if (fd < 0 && streq(s, name) && i < p->n_listen)
+                        fd = STDERR_FILENO + 1 + (int) i;
+                else if (strv_extend(&rest, s) < 0)
+                        return -ENOMEM;
+                i++;
+        }
+        if (fd < 0)
+                return -EBADF;
+        joined = strv_join(rest, ":");
+        if (!joined || setenv("LISTEN_FDNAMES", joined, true) < 0)
+                return -ENOMEM;
+
+        p->n_listen--;
+        for (size_t k = 0; k < p->n; k++)
+                if (p->fds[k] == fd) {
+                        memmove(p->fds + k, p->fds + k + 1, (--p->n - k) * sizeof(int));
+                        return fd_set_cloexec(fd, true) < 0 ? -EBADF : fd;
+                }
+        return -EBADF;
 }
 
 int preserved_fds_add_env(const PreservedFds *p, char ***env, Error *reterr_error) {

@@ -22,5 +22,10 @@ int preserve_fds_parse(const char *s, unsigned *ret, Error *reterr_error);
  * opens anything of its own, which could otherwise be taken for one of them. */
 int preserved_fds_find(PreservedFds *p, unsigned n, Error *reterr_error);
 
+/* That of $LISTEN_FDNAMES with this name is the caller's, not the container's: the variable is changed. The service manager
+ * passes those that it keeps behind those of sockets, which stay where they are. Descriptor (CLOEXEC), or -EBADF: there is
+ * none. */
+int preserved_fds_take(PreservedFds *p, const char *name);
+
 /* Adds $LISTEN_FDS, $LISTEN_PID and $LISTEN_FDNAMES to the environment if there are such. */
 int preserved_fds_add_env(const PreservedFds *p, char ***env, Error *reterr_error);
