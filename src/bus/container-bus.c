@@ -5,6 +5,7 @@
 #include "bus/bus-exec.h"
 #include "bus/bus-options.h"
 #include "bus/bus-unpack.h"
+#include "bus/container-network-bus.h"
 #include "bus/limits-bus.h"
 #include "bus/statistics-bus.h"
 #include "basic/fd-util.h"
@@ -411,13 +412,6 @@ static int property_get_flag(sd_bus *bus, const char *path, const char *interfac
                                                                         : c->options.open_stdin));
 }
 
-static int property_get_network(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Container *c = userdata;
-
-        return bus_append_string(reply, isempty(c->options.network) ? "none" : c->options.network);
-}
-
 static int property_get_log(sd_bus *bus, const char *path, const char *interface, const char *property,
                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Container *c = userdata;
@@ -570,7 +564,10 @@ static const sd_bus_vtable container_vtable[] = {
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Terminal", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("OpenStandardInput", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Network", "s", property_get_network, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Network", "s", bus_container_property_get_network, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Networks", "a(sssasas)", bus_container_property_get_networks, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Ports", "a(ssqqq)", bus_container_property_get_ports, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("NetworkNamespace", "s", bus_container_property_get_network_namespace, 0, 0),
         SD_BUS_PROPERTY("Log", "s", property_get_log, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Runtime", "s", property_get_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Machine", "s", property_get_machine, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -36,6 +36,18 @@ static int parse_entrypoint(sd_bus_message *m, const BusOption *o, void *target,
         return 0;
 }
 
+/* The only one, or one more. */
+static int parse_network(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
+        ContainerOptions *c = target;
+        const char *s;
+        int r;
+
+        r = sd_bus_message_read_basic(m, 's', &s);
+        if (r >= 0)
+                r = strv_extend(&c->networks, s);
+        return r < 0 ? error_set_errno(reterr_error, r, "Option “%s” cannot be read: %m", o->name) : 0;
+}
+
 static int parse_seccomp(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
         ContainerOptions *c = target;
         const char *s;
@@ -139,7 +151,15 @@ static int parse_health_check(sd_bus_message *m, const BusOption *o, void *targe
         CONTAINER_OPTION("Hostname", "s", bus_option_string, hostname),                       \
         { "Mounts", "a(sssas)", parse_mounts, offsetof(RunOptions, container) },              \
         CONTAINER_OPTION("ReadOnly", "b", bus_option_bool, read_only),                        \
-        CONTAINER_OPTION("Network", "s", bus_option_string, network),                         \
+        { "Network", "s", parse_network, offsetof(RunOptions, container) },                   \
+        CONTAINER_OPTION("Networks", "as", bus_option_strv, networks),                        \
+        CONTAINER_OPTION("Publish", "as", bus_option_strv, publish),                          \
+        CONTAINER_OPTION("PublishAll", "b", bus_option_bool, publish_all),                    \
+        CONTAINER_OPTION("Expose", "as", bus_option_strv, expose),                            \
+        CONTAINER_OPTION("DNS", "as", bus_option_strv, dns),                                  \
+        CONTAINER_OPTION("DNSSearch", "as", bus_option_strv, dns_search),                     \
+        CONTAINER_OPTION("DNSOptions", "as", bus_option_strv, dns_options),                   \
+        CONTAINER_OPTION("Hosts", "as", bus_option_strv, hosts),                              \
         CONTAINER_OPTION("Labels", "a{ss}", bus_option_labels, labels),                       \
         CONTAINER_OPTION("Properties", "as", bus_option_properties, properties),                   \
         CONTAINER_OPTION("Devices", "as", bus_option_strv, devices),                          \

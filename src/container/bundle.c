@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* config.json is written last: a bundle that has one is complete. A container without a network still gets
- * hosts, hostname and resolv.conf, so that its own name resolves and no image's stale resolver is asked. */
+/* config.json is written last: a bundle that has one is complete. A container without a network has hosts, hostname and
+ * resolv.conf as well, so that its own name resolves and no image's stale resolver is asked. */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -73,27 +73,15 @@ static int write_texts(int fd, const HostText *texts, size_t n) {
         return 0;
 }
 
-static int write_host_files(int fd, const char *hostname, bool host_network) {
-        _cleanup_free_ char *hosts = NULL, *resolv = NULL, *name = strjoin(hostname, "\n"), *own = NULL;
-        int r;
+static int write_host_files(int fd, const BundleContent *content) {
+        _cleanup_free_ char *name = strjoin(content->hostname, "\n");
 
-        own = strjoin("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t",
-                      hostname, "\n");
-        if (!name || !own)
+        if (!name)
                 return -ENOMEM;
-        if (host_network) {
-                r = host_file("/etc/hosts", own, &hosts);
-                if (r < 0)
-                        return r;
-                r = host_file("/etc/resolv.conf", "", &resolv);
-                if (r < 0)
-                        return r;
-        }
-
         const HostText texts[] = {
-                { "hosts", hosts ?: own },
+                { "hosts", content->hosts },
                 { "hostname", name },
-                { "resolv.conf", resolv ?: "# This container has no network.\n" },
+                { "resolv.conf", content->resolv },
         };
         return write_texts(fd, texts, ELEMENTSOF(texts));
 }
@@ -154,7 +142,7 @@ int bundle_write(int containers_fd, const char *ns, const char *id, const Bundle
         if (r >= 0)
                 r = fd = open_beneath_nofollow(containers_fd, name, O_RDONLY | O_DIRECTORY, 0);
         if (r >= 0)
-                r = write_host_files(fd, content->hostname, content->host_network);
+                r = write_host_files(fd, content);
         if (r >= 0)
                 r = write_system_dir(fd, content);
         if (r >= 0)

@@ -20,7 +20,7 @@ bool bundle_exists(int containers_fd, const char *ns, const char *id);
 typedef struct BundleContent {
         const char *config;
         const char *hostname;
-        bool host_network;   /* hosts and resolv.conf are the host's */
+        const char *hosts, *resolv; /* of /etc/hosts and /etc/resolv.conf */
         const char *seccomp; /* name of the profile; NULL: none */
         int seccomp_fd;      /* where it is */
         bool host_dir;              /* it has a /run/host */

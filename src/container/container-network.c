@@ -89,15 +89,18 @@ int container_network_resolve(const ContainerManager *m, const ImageConfig *imag
         return r < 0 ? r : publish_all(image, o, reterr_error);
 }
 
-int container_network_reserve(Container *c, Error *reterr_error) {
-        ContainerManager *m = c->manager;
-
-        if (!is_named(c))
+int container_network_prepare(ContainerManager *m, const char *ns, const ContainerOptions *o, Error *reterr_error) {
+        if (container_network_mode(o, NULL) != NETWORK_MODE_NAMED)
                 return 0;
         if (!m->networks)
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "There are no networks here.");
-        return network_manager_reserve(m->networks, c->row.ns, c->row.id, c->options.networks, c->options.publish,
-                                       reterr_error);
+        return network_manager_prepare(m->networks, ns, o->networks, o->publish, reterr_error);
+}
+
+int container_network_reserve(Container *c, Error *reterr_error) {
+        return is_named(c) ? network_manager_reserve(c->manager->networks, c->row.ns, c->row.id, c->options.networks,
+                                                     c->options.publish, reterr_error)
+                           : 0;
 }
 
 /* -- what is in the bundle ---------------------------------------------------------------------- */

@@ -35,6 +35,8 @@ struct ContainerManager {
         Events *events;
         TerminalManager *terminals; /* weak, as is the next; NULL: there are none */
         InputManager *inputs;
+        NetworkManager *networks; /* weak, as is the next */
+        NetworkSocket *network_socket;
         const UnitBackend *backend;
         void *backend_userdata;
         Hashmap *containers; /* "ns/id" → Container, owns them */
@@ -96,6 +98,8 @@ typedef struct ContainerWork {
         bool confirming; /* PID 1 has been asked whether it really has ended */
         uint32_t scope_pid;           /* to be moved into the scope; 0: nobody has said so */
         char *scope_invocation;       /* of the scope that has been made */
+        int netns;         /* made for the start that is under way, not asked for yet; -EBADF: none */
+        Error network;     /* why there is none */
         sd_event_source *scope_watch; /* of the bundle's log */
         sd_event_source *stop_timer, *remove_source, *stable_timer, *settle_timer;
         ContainerHealth *health; /* NULL as long as nobody wanted to know */
@@ -149,6 +153,26 @@ char *exec_terminal_key(const Exec *e);
 /* Before the unit is started, if it is to have one. client: -EBADF or a socket. */
 int exec_open_terminal(Exec *e, int client, Error *reterr_error);
 void exec_close_terminal(Exec *e); /* it has ended, or was not started */
+
+/* container-network.c */
+/* What the options leave open: the networks, the ports of the image. Checks what they say together. */
+int container_network_resolve(const ContainerManager *m, const ImageConfig *image, ContainerOptions *o, Error *reterr_error);
+/* Then, and before a transaction: the networks are there. */
+int container_network_prepare(ContainerManager *m, const char *ns, const ContainerOptions *o, Error *reterr_error);
+/* In the transaction that adds the row. */
+int container_network_reserve(Container *c, Error *reterr_error);
+/* The annotation by which the launcher asks for it; NULL: it does not. */
+int container_network_key(const Container *c, char **ret);
+/* The texts of its /etc/hosts and /etc/resolv.conf. */
+int container_network_files(const Container *c, char **ret_hosts, char **ret_resolv);
+/* Whose bundle has these files; c itself, but for one that shares another's network. */
+const Container *container_network_owner(const Container *c);
+/* While PID 1 makes the unit's process, which will ask for it; what goes wrong is told then. */
+void container_network_set_up(Container *c);
+void container_network_set_down(Container *c); /* it has ended, or was not started */
+void container_networks_recovered(ContainerManager *m);
+/* "NAMESPACE/ID" → container; NULL. */
+Container *container_find_by_key(ContainerManager *m, const char *key);
 
 /* For ContainerManager.units. */
 #define UNIT_THERE ((void *) 1)

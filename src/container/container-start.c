@@ -197,6 +197,7 @@ static int mooring_command(const char *verb, const char *bundle, char ***ret) {
 }
 
 static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *ret) {
+        NetworkMode mode = container_network_mode(&c->options, NULL);
         _cleanup_(unit_spec_done) UnitSpec u = { .stdio = *stdio };
         _cleanup_free_ char *bundle = bundle_path(c->manager->runtime_dir, c->row.ns, c->row.id);
         const char *const argv[] = { MOORING_PATH, "launch", container_repeats(c) ? "--record" : bundle,
@@ -210,6 +211,7 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
         u.slice = container_slice(c);
         u.syslog_identifier = strdup(c->row.id);
         u.scope_pid = c->work->scope_pid;
+        u.keeps_network = mode == NETWORK_MODE_NAMED || mode == NETWORK_MODE_CONTAINER;
         if (free_and_strdup(&u.log, c->options.log) < 0)
                 return -ENOMEM;
         if (!u.name || !u.description || !u.slice || !u.syslog_identifier)
@@ -287,6 +289,7 @@ void container_start_failed(Container *c, const Error *error) {
         stdio_close(&c->work->stdio);
         container_scope_done(c);
         container_close_input(c);
+        container_network_set_down(c);
         c->leader_pid = 0;
         container_release_unit(c);
 
@@ -362,6 +365,7 @@ static int launch(Container *c, const ContainerStdio *stdio, Error *reterr_error
         }
 
         c->work->start_pending = true;
+        container_network_set_up(c);
         return 0;
 }
 
@@ -435,7 +439,7 @@ static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_
         if (r < 0)
                 return r;
         /* The host's resolver may be another one by now, the numbers of devices others, the runtime be somewhere else. */
-        if (streq_ptr(c->options.network, "host") || c->options.devices || c->options.runtime ||
+        if (container_network_mode(&c->options, NULL) != NETWORK_MODE_NONE || c->options.devices || c->options.runtime ||
             !bundle_exists(m->containers_fd, c->row.ns, c->row.id)) {
                 r = container_write_bundle(c, reterr_error);
                 if (r < 0)
@@ -560,6 +564,7 @@ void container_ended(Container *c, int recorded) {
         int r;
 
         container_close_input(c);
+        container_network_set_down(c);
         c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
         if (container_repeats(c))
                 container_settle_runs(c);

@@ -150,6 +150,7 @@ int container_new(ContainerManager *m, const ContainerRow *row, const ContainerO
                 return -ENOMEM;
         c->work->stdio = CONTAINER_STDIO_NULL;
         c->work->watch = -1;
+        c->work->netns = -EBADF;
         c->unit = options->unit     ? strdup(options->unit)
                   : options->scope ? container_scope_name(row->ns, row->id)
                                    : container_unit_name(row->ns, row->id);
@@ -230,6 +231,8 @@ Container *container_free(Container *c) {
                 sd_event_source_disable_unref(c->work->settle_timer);
                 sd_event_source_disable_unref(c->work->remove_source);
                 stdio_done(&c->work->stdio);
+                safe_close(c->work->netns);
+                error_done(&c->work->network);
                 container_health_free(c->work->health);
                 container_scope_done(c);
                 container_process_done(&c->work->process);
@@ -248,7 +251,9 @@ Container *container_free(Container *c) {
 int container_write_bundle(Container *c, Error *reterr_error) {
         _cleanup_json_ json_t *devices = NULL;
         _cleanup_(snapshot_mount_done) SnapshotMount mount = {};
-        _cleanup_free_ char *path = NULL, *text = NULL, *machine = NULL, *runtime = NULL, *terminal = NULL;
+        _cleanup_free_ char *path = NULL, *text = NULL, *machine = NULL, *runtime = NULL, *terminal = NULL, *network = NULL,
+                            *shared = NULL, *hosts = NULL, *resolv = NULL;
+        const Container *owner = container_network_owner(c);
         const ContainerProcess *process = &c->work->process;
         char seccomp[SECCOMP_NAME_SIZE];
         ContainerManager *m = c->manager;
@@ -280,17 +285,25 @@ int container_write_bundle(Container *c, Error *reterr_error) {
         r = runtime_find(m->runtimes, c->options.runtime, &runtime, reterr_error);
         if (r < 0)
                 return r;
-        path = bundle_path(m->runtime_dir, c->row.ns, c->row.id);
+        path = container_bundle_path(c);
+        shared = container_bundle_path(owner);
         if (c->options.terminal)
                 terminal = container_terminal_key(c);
-        if (!path || (c->options.terminal && !terminal))
+        if (!path || !shared || (c->options.terminal && !terminal))
                 return -ENOMEM;
+        r = container_network_key(c, &network);
+        if (r >= 0)
+                r = container_network_files(c, &hosts, &resolv);
+        if (r < 0)
+                return r;
 
         const SpecInput in = {
                 .options = &c->options,
                 .process = process,
                 .mount = &mount,
                 .bundle = path,
+                .network_bundle = shared,
+                .network = network,
                 .capabilities = capabilities,
                 .devices = devices,
                 .terminal = terminal,
@@ -307,7 +320,8 @@ int container_write_bundle(Container *c, Error *reterr_error) {
         const BundleContent content = {
                 .config = text,
                 .hostname = process->hostname,
-                .host_network = streq_ptr(c->options.network, "host"),
+                .hosts = hosts,
+                .resolv = resolv,
                 .seccomp = in.seccomp,
                 .seccomp_fd = seccomp_store_fd(m->seccomp),
                 .host_dir = container_has_host_dir(&c->options, process->args),
@@ -633,9 +647,11 @@ static int container_commit(Container *c, uint64_t parent, Error *reterr_error) 
                 r = snapshot_prepare(m->snapshots, parent, !c->row.auto_remove, &c->row.snapshot,
                                      reterr_error);
         if (r >= 0)
-                r = container_write_bundle(c, reterr_error);
-        if (r >= 0)
                 r = store_container_add(m->store, &c->row);
+        if (r >= 0)
+                r = container_network_reserve(c, reterr_error);
+        if (r >= 0)
+                r = container_write_bundle(c, reterr_error);
         if (r >= 0)
                 r = container_link(c);
         if (r >= 0)
@@ -769,8 +785,10 @@ static int create(ContainerManager *m, const CreateRequest *q, ContainerOptions 
                 r = choose_id(m, q->ns, q->id, options->unit, &chosen, &error);
         if (r >= 0)
                 r = find_image(m, q->ns, q->image, options, &image, &parent, &config, &error);
-        if (r >= 0 && !options->network)
-                r = free_and_strdup(&options->network, m->network);
+        if (r >= 0)
+                r = container_network_resolve(m, config, options, &error);
+        if (r >= 0)
+                r = container_network_prepare(m, q->ns, options, &error);
         if (r >= 0 && !options->runtime && !options->scope)
                 r = free_and_strdup(&options->runtime, m->runtime);
         if (r >= 0)

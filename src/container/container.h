@@ -21,7 +21,9 @@
 #include "basic/hashmap.h"
 #include "container/health-check.h"
 #include "events/events.h"
+#include "container/network-socket.h"
 #include "image/image.h"
+#include "network/network.h"
 #include "snapshot/snapshot.h"
 #include "store/store.h"
 #include "terminal/input.h"
@@ -84,7 +86,12 @@ typedef struct ContainerOptions {
         ContainerMount *mounts;
         size_t n_mounts;
         bool read_only;
-        char *network;              /* "none" (default) or "host" */
+        char **networks; /* "none", "host", "container:ID" or "ns:PATH" alone; or attachments (network.h); NULL: moored.conf's */
+        char **publish;  /* ports, as port_parse() has them */
+        char **expose;   /* the same, as port_parse_exposed() does: with publish_all published as the image's are */
+        bool publish_all;
+        char **dns, **dns_search, **dns_options; /* of /etc/resolv.conf; NULL: the host's */
+        char **hosts;               /* of /etc/hosts: "NAME:ADDRESS"; "NAME:host-gateway": the host's on the first network */
         char **labels;              /* "key=value" */
         char **properties;          /* "NAME=VALUE" of unit properties */
         char **devices;             /* as devices.h has them */
@@ -162,6 +169,7 @@ typedef struct UnitSpec {
         uint64_t timeout_stop_usec, timeout_start_usec;
         char **properties;    /* "NAME=VALUE" from the user */
         uint32_t scope_pid;   /* not 0: a scope, with this process */
+        bool keeps_network;   /* the service manager may have to keep its network namespace */
         bool exec;            /* its process is in a container's control group: the unit has nothing to limit */
         ContainerStdio stdio; /* borrowed */
 } UnitSpec;
@@ -250,6 +258,8 @@ void container_manager_set_terminals(ContainerManager *m, TerminalManager *termi
  * bundles. boot_id as snapshot_manager_recover() gets it. Returns how many. */
 int container_restore_records(Store *store, const char *runtime_dir, const char *boot_id,
                               Error *reterr_error);
+/* The same; NULL: there are no networks but "none", "host" and those of others. sock: where launchers ask for a namespace. */
+void container_manager_set_networks(ContainerManager *m, NetworkManager *networks, NetworkSocket *sock);
 /* At start: load the records; the units that exist are given by unit/ through container_unit_changed() after
  * this, then container_manager_recovered(): containers without a unit that had been running are recorded as
  * ended ("lost" or by reboot), those that ended meanwhile get their exit code, auto-remove ones are removed,
@@ -340,5 +350,10 @@ int container_resume(Container *c, ContainerFunc func, void *userdata, Error *re
 static inline bool container_is_alive(const Container *c) {
         return c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED || c->state == CONTAINER_STOPPING;
 }
+/* Its network namespace, for who may look at processes; NULL if it is not running. */
+char *container_network_namespace(const Container *c);
+/* On the networks that it has, as network_manager_foreach_interface() and _port() tell. */
+int container_foreach_interface(const Container *c, int (*func)(const NetworkInterface *i, void *userdata), void *userdata);
+int container_foreach_port(const Container *c, int (*func)(const Port *p, void *userdata), void *userdata);
 /* The specification, complete: config.json and the profile that it names. */
 int container_get_spec(Container *c, char **ret, Error *reterr_error);

@@ -41,6 +41,11 @@ static bool is_word(const char *s) {
         return streq(s, "none") || streq(s, "host") || startswith(s, "container:") || startswith(s, "ns:");
 }
 
+static int prefixed(const char *option, int r, Error *reterr_error) {
+        (void) error_prefix(reterr_error, "%s", option);
+        return r;
+}
+
 static int check_networks(const ContainerOptions *o, Error *reterr_error) {
         const char *target = NULL;
 
@@ -58,7 +63,7 @@ static int check_networks(const ContainerOptions *o, Error *reterr_error) {
                 }
                 r = attachment_parse(s, &a, reterr_error);
                 if (r < 0)
-                        return r;
+                        return prefixed("Networks", r, reterr_error);
         }
         switch (container_network_mode(o, &target)) {
 
@@ -87,13 +92,13 @@ static int check_ports(const ContainerOptions *o, Error *reterr_error) {
         STRV_FOREACH(s, o->publish) {
                 r = port_parse(s, &p, reterr_error);
                 if (r < 0)
-                        return r;
+                        return prefixed("Publish", r, reterr_error);
                 n += p.count;
         }
         STRV_FOREACH(s, o->expose) {
                 r = port_parse_exposed(s, &p, reterr_error);
                 if (r < 0)
-                        return r;
+                        return prefixed("Expose", r, reterr_error);
                 n += p.count;
         }
         return n > PORTS_MAX ? error_set(reterr_error, -EINVAL, "InvalidArgument", "Publish: more than %u ports.", PORTS_MAX)

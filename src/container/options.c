@@ -16,6 +16,7 @@
 #include "basic/strv.h"
 #include "container/capability.h"
 #include "container/devices.h"
+#include "container/network-options.h"
 #include "container/options.h"
 #include "container/runtimes.h"
 #include "container/system.h"
@@ -38,7 +39,13 @@ void container_options_done(ContainerOptions *o) {
                 strv_free(o->mounts[i].options);
         }
         free(o->mounts);
-        free(o->network);
+        strv_free(o->networks);
+        strv_free(o->publish);
+        strv_free(o->expose);
+        strv_free(o->dns);
+        strv_free(o->dns_search);
+        strv_free(o->dns_options);
+        strv_free(o->hosts);
         strv_free(o->labels);
         strv_free(o->properties);
         strv_free(o->devices);
@@ -314,6 +321,13 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
                 { "Groups", TEXT_LINE, o->groups },
                 { "Labels", TEXT_ASSIGNMENT, o->labels },
                 { "Properties", TEXT_LINE, o->properties },
+                { "Networks", TEXT_LINE, o->networks },
+                { "Publish", TEXT_LINE, o->publish },
+                { "Expose", TEXT_LINE, o->expose },
+                { "DNS", TEXT_LINE, o->dns },
+                { "DNSSearch", TEXT_LINE, o->dns_search },
+                { "DNSOptions", TEXT_LINE, o->dns_options },
+                { "Hosts", TEXT_LINE, o->hosts },
         };
         unsigned rows, columns;
         int r;
@@ -359,10 +373,9 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
                         return r;
         }
 
-        if (o->network && !streq(o->network, "none") && !streq(o->network, "host"))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Network: there is no network \"%.100s\"; \"none\" and \"host\" are known.",
-                                 o->network);
+        r = network_options_validate(o, reterr_error);
+        if (r < 0)
+                return r;
         if (o->stop_signal && signal_from_string(o->stop_signal) < 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "StopSignal: there is no signal \"%.100s\".", o->stop_signal);
@@ -448,6 +461,7 @@ const char *container_options_get_property(const ContainerOptions *o, const char
 static int mounts_from_json(const char *name, json_t *value, void *target, Error *reterr_error);
 static int entrypoint_from_json(const char *name, json_t *value, void *target, Error *reterr_error);
 static int health_from_json(const char *name, json_t *value, void *target, Error *reterr_error);
+static int network_from_json(const char *name, json_t *value, void *target, Error *reterr_error);
 
 static const JsonField options_fields[] = {
         { "command", JSON_FIELD_STRV, offsetof(ContainerOptions, command) },
@@ -459,7 +473,15 @@ static const JsonField options_fields[] = {
         { "hostname", JSON_FIELD_STRING, offsetof(ContainerOptions, hostname) },
         { "mounts", JSON_FIELD_CUSTOM, 0, false, mounts_from_json },
         { "readOnly", JSON_FIELD_BOOL, offsetof(ContainerOptions, read_only) },
-        { "network", JSON_FIELD_STRING, offsetof(ContainerOptions, network) },
+        { "network", JSON_FIELD_CUSTOM, 0, false, network_from_json }, /* of versions that had one */
+        { "networks", JSON_FIELD_STRV, offsetof(ContainerOptions, networks) },
+        { "publish", JSON_FIELD_STRV, offsetof(ContainerOptions, publish) },
+        { "expose", JSON_FIELD_STRV, offsetof(ContainerOptions, expose) },
+        { "publishAll", JSON_FIELD_BOOL, offsetof(ContainerOptions, publish_all) },
+        { "dns", JSON_FIELD_STRV, offsetof(ContainerOptions, dns) },
+        { "dnsSearch", JSON_FIELD_STRV, offsetof(ContainerOptions, dns_search) },
+        { "dnsOptions", JSON_FIELD_STRV, offsetof(ContainerOptions, dns_options) },
+        { "hosts", JSON_FIELD_STRV, offsetof(ContainerOptions, hosts) },
         { "labels", JSON_FIELD_STRV, offsetof(ContainerOptions, labels) },
         { "properties", JSON_FIELD_STRV, offsetof(ContainerOptions, properties) },
         { "devices", JSON_FIELD_STRV, offsetof(ContainerOptions, devices) },
@@ -527,6 +549,13 @@ static int entrypoint_from_json(const char *name, json_t *value, void *target, E
         }
         o->entrypoint_set = true;
         return 0;
+}
+
+static int network_from_json(const char *name, json_t *value, void *target, Error *reterr_error) {
+        ContainerOptions *o = target;
+
+        return json_is_string(value) ? strv_extend(&o->networks, json_string_value(value))
+                                     : error_set(reterr_error, -EBADMSG, "Failed", "%s: expected a string.", name);
 }
 
 static int health_from_json(const char *name, json_t *value, void *target, Error *reterr_error) {

@@ -25,6 +25,16 @@ typedef struct ContainerProcess {
 } ContainerProcess;
 void container_process_done(ContainerProcess *p);
 
+typedef enum NetworkMode {
+        NETWORK_MODE_NONE,
+        NETWORK_MODE_HOST,
+        NETWORK_MODE_CONTAINER, /* another container's */
+        NETWORK_MODE_PATH,      /* a namespace that has a name */
+        NETWORK_MODE_NAMED,     /* networks */
+} NetworkMode;
+/* *ret_target: the other container, or the path (may be NULL). */
+NetworkMode container_network_mode(const ContainerOptions *o, const char **ret_target);
+
 /* Everything that can be known without the image and the host: "InvalidArgument" with the option's name. */
 int container_options_validate(const ContainerOptions *o, Error *reterr_error);
 /* The sources of bind mounts, and the directory of the log's file, exist: -ENOENT "NoSuchSource". */

@@ -606,6 +606,7 @@ int container_manager_recovered(ContainerManager *m) {
         execs_recovered(m);
         m->recovering = false;
         container_inputs_recovered(m);
+        container_networks_recovered(m);
 
         HASHMAP_FOREACH(c, m->containers)
                 container_health_recovered(c);

@@ -133,7 +133,7 @@ static int resolve_hostname(const ContainerOptions *o, const char *id, char **re
         char *h;
 
         /* Who shares the host's network answers to the host's name. */
-        if (!o->hostname && streq_ptr(o->network, "host"))
+        if (!o->hostname && container_network_mode(o, NULL) == NETWORK_MODE_HOST)
                 (void) gethostname(host, sizeof(host) - 1);
 
         h = strdup(o->hostname ? o->hostname : isempty(host) ? id : host);
@@ -487,7 +487,9 @@ static int add_user_mounts(const SpecInput *in, json_t *mounts) {
 }
 
 static int add_file_mounts(const SpecInput *in, json_t *mounts) {
-        static const char *const files[] = { "hosts", "hostname", "resolv.conf", NULL };
+        const struct {
+                const char *name, *bundle;
+        } files[] = { { "hosts", in->network_bundle }, { "hostname", in->bundle }, { "resolv.conf", in->network_bundle } };
         static const char *const options[] = { "bind", "private", NULL };
         int r = 0;
 
@@ -495,9 +497,9 @@ static int add_file_mounts(const SpecInput *in, json_t *mounts) {
         if (user_mount_on(in->options, "/etc"))
                 return 0;
 
-        STRV_FOREACH(f, files) {
-                _cleanup_free_ char *source = strjoin(in->bundle, "/", f),
-                                    *destination = strjoin("/etc/", f);
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                _cleanup_free_ char *source = strjoin(files[i].bundle, "/", files[i].name),
+                                    *destination = strjoin("/etc/", files[i].name);
 
                 if (!source || !destination)
                         return -1;
@@ -537,15 +539,19 @@ static json_t *mounts_to_json(const SpecInput *in) {
 }
 
 static json_t *namespaces_to_json(const ContainerOptions *o) {
-        static const char *const namespaces[] = { "pid", "mount", "uts", "ipc", "cgroup", "network" };
+        static const char *const namespaces[] = { "pid", "mount", "uts", "ipc", "cgroup" };
         json_t *array = json_array();
+        const char *path = NULL;
+        NetworkMode mode = container_network_mode(o, &path);
         int r = 0;
 
-        for (size_t i = 0; i < ELEMENTSOF(namespaces); i++) {
-                if (streq(namespaces[i], "network") && streq_ptr(o->network, "host"))
-                        continue;
+        for (size_t i = 0; i < ELEMENTSOF(namespaces); i++)
                 r |= json_array_append_new(array, json_pack("{s:s}", "type", namespaces[i]));
-        }
+        /* That which moored makes is put in its place by the launcher. */
+        if (mode != NETWORK_MODE_HOST)
+                r |= json_array_append_new(array, mode == NETWORK_MODE_PATH
+                                                                  ? json_pack("{s:s,s:s}", "type", "network", "path", path)
+                                                                  : json_pack("{s:s}", "type", "network"));
         if (r < 0) {
                 json_decref(array);
                 return NULL;
@@ -611,6 +617,8 @@ static json_t *annotations_to_json(const SpecInput *in) {
         r |= json_object_set_new(j, ANNOTATION_PREFIX "rootfs.work", json_string(strempty(in->mount->work)));
         if (in->terminal && !in->options->scope)
                 r |= json_object_set_new(j, ANNOTATION_PREFIX "terminal", json_string(in->terminal));
+        if (in->network)
+                r |= json_object_set_new(j, ANNOTATION_PREFIX "network", json_string(in->network));
         if (in->seccomp)
                 r |= json_object_set_new(j, ANNOTATION_SECCOMP, json_string(in->seccomp));
         if (in->runtime)

@@ -10,6 +10,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "basic/time-util.h"
+#include "container/options.h"
 #include "container/statistics.h"
 
 #define NSEC_PER_USEC 1000U
@@ -143,7 +144,7 @@ int container_get_statistics(const Container *c, StatisticFunc func, void *userd
                         r = func(files[i].name, n, userdata);
         if (r >= 0 && cgroup_read_number(fd, "memory.current", &n) >= 0)
                 r = func("MemoryLimit", memory_limit(c->control_group), userdata);
-        if (r >= 0 && !streq_ptr(c->options.network, "host") && c->leader_pid > 0 &&
+        if (r >= 0 && container_network_mode(&c->options, NULL) != NETWORK_MODE_HOST && c->leader_pid > 0 &&
             read_network(c->leader_pid, &n, &sent) >= 0) {
                 r = func("NetworkReceivedBytes", n, userdata);
                 if (r >= 0)

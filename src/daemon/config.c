@@ -7,6 +7,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "basic/time-util.h"
+#include "container/network-options.h"
 #include "container/runtimes.h"
 
 /* A daemon that does not start because of a typing error in its configuration takes the way to stop
@@ -105,12 +106,14 @@ static int parse_list(const char *value, const ConfigItem *item, void *target) {
 }
 
 static int parse_network(const char *value, const ConfigItem *item, void *target) {
-        if (isempty(value))
-                value = DEFAULT_NETWORK;
-        if (!streq(value, "none") && !streq(value, "host"))
+        char *networks[] = { (char *) (isempty(value) ? DEFAULT_NETWORK : value), NULL };
+        const ContainerOptions o = { .networks = networks };
+        NetworkMode mode = container_network_mode(&o, NULL);
+
+        if (mode == NETWORK_MODE_CONTAINER || mode == NETWORK_MODE_PATH || network_options_validate(&o, NULL) < 0)
                 return -EINVAL;
 
-        return free_and_strdup(target, value);
+        return free_and_strdup(target, networks[0]);
 }
 
 static int parse_runtime(const char *value, const ConfigItem *item, void *target) {

@@ -52,6 +52,8 @@ struct Manager {
         ImageManager *images;
         TerminalManager *terminals;
         InputManager *inputs;
+        NetworkSocket *network_socket;
+        NetworkManager *networks;
         ContainerManager *containers;
         NamespaceTable *namespaces;
         Bus *bus;
@@ -67,6 +69,8 @@ Manager *manager_free(Manager *m) {
         container_manager_free(m->containers);
         terminal_manager_free(m->terminals);
         input_manager_free(m->inputs);
+        network_socket_free(m->network_socket);
+        network_manager_free(m->networks);
         /* Pulls that run belong to their jobs, and need what follows until their end. */
         job_manager_free(m->jobs);
         image_manager_free(m->images);
@@ -182,7 +186,9 @@ static int adopt_descriptor(const char *name, int fd, void *userdata) {
         int r;
 
         r = terminal_manager_adopt(m->terminals, name, fd);
-        return r == 0 ? input_manager_adopt(m->inputs, name, fd) : r;
+        if (r == 0)
+                r = input_manager_adopt(m->inputs, name, fd);
+        return r == 0 ? network_socket_adopt(m->network_socket, name, fd) : r;
 }
 
 static int manager_adopt_descriptors(Manager *m, Error *reterr_error) {
@@ -192,6 +198,8 @@ static int manager_adopt_descriptors(Manager *m, Error *reterr_error) {
                                  &m->terminals);
         if (r >= 0)
                 r = input_manager_new(&fd_store, NULL, &m->inputs);
+        if (r >= 0)
+                r = network_socket_new(m->event, &fd_store, NULL, MOORED_RUNTIME_DIR "/network", &m->network_socket);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "The tables cannot be made: %m");
         r = fd_store_foreach(adopt_descriptor, m);
@@ -208,6 +216,12 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
         if (r < 0)
                 return r;
         container_manager_set_terminals(m->containers, m->terminals, m->inputs);
+        r = network_manager_new(m->store, m->events, MOORED_RUNTIME_DIR, &m->networks, reterr_error);
+        if (r >= 0)
+                r = network_manager_load(m->networks, reterr_error);
+        if (r < 0)
+                return r;
+        container_manager_set_networks(m->containers, m->networks, m->network_socket);
         r = container_manager_set_defaults(m->containers, m->config->stop_timeout_usec, m->config->network);
         if (r >= 0)
                 r = container_manager_set_runtimes(m->containers, m->config->runtimes, m->config->runtime);

@@ -233,6 +233,8 @@ static int append_service(sd_bus_message *m, const UnitSpec *spec, bool back_off
         r = spec->exec ? append_exec_fixed(m, spec) : append_fixed(m, spec);
         if (r >= 0)
                 r = append_restart(m, spec, back_off);
+        if (r >= 0 && spec->keeps_network)
+                r = sd_bus_message_append(m, "(sv)", "FileDescriptorStoreMax", "u", 1U);
         if (r >= 0)
                 r = append_exec(m, "ExecStart", spec->exec_start);
         if (r >= 0 && spec->exec_clean)

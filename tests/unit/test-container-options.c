@@ -71,8 +71,6 @@ static void test_names(void **state) {
 
         check_valid(OPTIONS(.working_directory = (char *) "/a/../b"));
         check_invalid(OPTIONS(.working_directory = (char *) "a"), "WorkingDirectory");
-        check_valid(OPTIONS(.network = (char *) "host"));
-        check_invalid(OPTIONS(.network = (char *) "bridge"), "Network");
         check_valid(OPTIONS(.log = (char *) "journal"));
         check_valid(OPTIONS(.log = (char *) "none"));
         check_valid(OPTIONS(.log = (char *) "file:/var/log/x y%.log"));
@@ -183,7 +181,9 @@ static void test_json(void **state) {
                                      .environment = L("A=\"ä\""), .working_directory = (char *) "/w",
                                      .user = (char *) "u:g", .groups = L("g1", "g2"),
                                      .hostname = (char *) "h", .mounts = m, .n_mounts = 2, .read_only = true,
-                                     .network = (char *) "host", .labels = L("k=v"),
+                                     .networks = L("a:ip=10.1.2.3", "b"), .publish = L("8080:80"), .publish_all = true,
+                                     .expose = L("90/udp"), .dns = L("192.0.2.1"), .dns_search = L("."),
+                                     .dns_options = L("ndots:2"), .hosts = L("db:192.0.2.2"), .labels = L("k=v"),
                                      .properties = L("Nice=1"), .cap_add = L("KILL"), .cap_drop = L("ALL"),
                                      .privileged_seccomp = true, .stop_signal = (char *) "INT",
                                      .auto_remove = true, .platform = (char *) "linux/arm64",
@@ -204,6 +204,10 @@ static void test_json(void **state) {
         assert_string_equal(got.mounts[1].type, "tmpfs");
         assert_true(got.read_only && got.privileged_seccomp && got.auto_remove && got.machine);
         assert_string_equal(got.systemd, "always");
+        assert_strv_equal(got.networks, o.networks);
+        assert_strv_equal(got.publish, o.publish);
+        assert_true(got.publish_all);
+        assert_strv_equal(got.hosts, o.hosts);
         assert_int_equal(got.stop_timeout_usec, 0);
         assert_string_equal(got.log, "file:/log");
         assert_int_equal(got_process.stop_signal, 2);

@@ -158,7 +158,8 @@ static json_t *build(ContainerOptions o, const char *seccomp) {
         SnapshotMount mount = { (char *) "/snap", L("2/fs", "1/fs"), (char *) "3/fs", (char *) "3/work" };
         _cleanup_(container_process_done) ContainerProcess p = {};
         _cleanup_free_ char *text = NULL;
-        SpecInput in = { &o, &p, &mount, "/run/moored/containers/ns/id", capability_default_mask, seccomp,
+        SpecInput in = { &o, &p, &mount, "/run/moored/containers/ns/id", .network_bundle = "/run/moored/containers/ns/other",
+                         .network = "ns/id", .capabilities = capability_default_mask, .seccomp = seccomp,
                          .stop_timeout_usec = 7000000 };
         json_t *j;
 
@@ -238,7 +239,10 @@ static void test_spec(void **state) {
         assert_string_equal(json_get_string(annotations, "org.moored.groups"), "a,7");
         assert_string_equal(json_get_string(annotations, "vendor"), "x");
         assert_string_equal(json_get_string(find_mount(j, "/etc/hosts", NULL), "source"),
-                            "/run/moored/containers/ns/id/hosts");
+                            "/run/moored/containers/ns/other/hosts");
+        assert_string_equal(json_get_string(find_mount(j, "/etc/hostname", NULL), "source"),
+                            "/run/moored/containers/ns/id/hostname");
+        assert_string_equal(json_get_string(annotations, "org.moored.network"), "ns/id");
         assert_true(has_option(find_mount(j, "/sys", NULL), "ro"));
 }
 
@@ -252,7 +256,7 @@ static void test_stop(void **state) {
 
 static void test_spec_host(void **state) {
         _cleanup_json_ json_t *j =
-                        build(OPTIONS(.network = (char *) "host", .read_only = true, .user = (char *) "5:6"),
+                        build(OPTIONS(.networks = L("host"), .read_only = true, .user = (char *) "5:6"),
                               NULL);
 
         assert_false(has_namespace(j, "network"));
@@ -260,6 +264,20 @@ static void test_spec_host(void **state) {
         assert_true(json_is_true(at(j, "root/readonly")));
         assert_int_equal(json_integer_value(at(j, "process/user/uid")), 5);
         assert_int_equal(json_integer_value(at(j, "process/user/gid")), 6);
+}
+
+static void test_spec_network(void **state) {
+        _cleanup_json_ json_t *path = build(OPTIONS(.networks = L("ns:/run/netns/x")), NULL),
+                               *named = build(OPTIONS(.networks = L("a", "b")), NULL),
+                               *shared = build(OPTIONS(.networks = L("container:c")), NULL);
+        json_t *n;
+        size_t i;
+
+        assert_true(has_namespace(named, "network") && has_namespace(shared, "network"));
+        json_array_foreach(at(path, "linux/namespaces"), i, n)
+                if (streq(json_get_string(n, "type"), "network"))
+                        break;
+        assert_string_equal(json_get_string(n, "path"), "/run/netns/x");
 }
 
 static void test_spec_mounts(void **state) {
@@ -380,6 +398,7 @@ int main(void) {
                 cmocka_unit_test(test_args),        cmocka_unit_test(test_process),
                 cmocka_unit_test(test_annotations), cmocka_unit_test(test_capabilities),
                 cmocka_unit_test(test_stop),        cmocka_unit_test(test_spec),        cmocka_unit_test(test_spec_host),
+                cmocka_unit_test(test_spec_network),
                 cmocka_unit_test(test_spec_mounts), cmocka_unit_test(test_spec_etc),
                 cmocka_unit_test(test_seccomp),     cmocka_unit_test(test_seccomp_conditions),
         };

@@ -156,7 +156,7 @@ static void test_refused(void **state) {
         Container *c;
 
         check_refused(t, options(false), "nothing", "NoSuchImage");
-        network.network = strdup("nowhere");
+        assert_int_equal(strv_extend(&network.networks, "container:../x"), 0);
         check_refused(t, network, "app", "InvalidArgument");
         assert_int_equal(strv_extend(&property.properties, "Bad=1"), 0);
         check_refused(t, property, "app", "InvalidArgument");
@@ -496,7 +496,7 @@ static void test_recover_lost(void **state) {
 }
 
 static void write_stray_bundle(Test *t) {
-        const BundleContent content = { .config = "{}", .hostname = "h" };
+        const BundleContent content = { .config = "{}", .hostname = "h", .hosts = "", .resolv = "" };
 
         assert_int_equal(bundle_write(t->m->containers_fd, "default", "web", &content, NULL), 0);
 }

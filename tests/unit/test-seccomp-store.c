@@ -214,6 +214,8 @@ static void write_bundle(Test *t, SeccompStore *s, const char *config, const cha
         const BundleContent content = {
                 .config = config,
                 .hostname = "h",
+                .hosts = "",
+                .resolv = "",
                 .seccomp = name,
                 .seccomp_fd = seccomp_store_fd(s),
         };

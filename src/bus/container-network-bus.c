@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "bus/bus-call.h"
+#include "bus/container-network-bus.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "container/container.h"
+#include "container/options.h"
+
+/* Its word, or the names of its networks. */
+int bus_container_property_get_network(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                       sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_strv_free_ char **names = NULL;
+        _cleanup_free_ char *joined = NULL;
+        const Container *c = userdata;
+        int r;
+
+        if (container_network_mode(&c->options, NULL) != NETWORK_MODE_NAMED)
+                return bus_append_string(reply, c->options.networks ? c->options.networks[0] : "none");
+        STRV_FOREACH(s, c->options.networks) {
+                r = strv_extendf(&names, "%.*s", (int) strcspn(s, ":"), s);
+                if (r < 0)
+                        return r;
+        }
+        joined = strv_join(names, ",");
+        return joined ? bus_append_string(reply, joined) : -ENOMEM;
+}
+
+static int append_interface(const NetworkInterface *i, void *userdata) {
+        char text[ADDRESS_TEXT_MAX], mac[ETHER_TEXT_MAX];
+        sd_bus_message *m = userdata;
+        int r;
+
+        r = sd_bus_message_open_container(m, 'r', "sssasas");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sss", i->network->row.name, i->name, ether_format(i->mac, mac));
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "s");
+        for (size_t k = 0; r >= 0 && k < i->n_addresses; k++)
+                r = sd_bus_message_append_basic(m, 's', prefix_format(&i->addresses[k], text));
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, (char **) i->aliases);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int bus_container_property_get_networks(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                        sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(sssasas)");
+        if (r >= 0)
+                r = container_foreach_interface(userdata, append_interface, reply);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int append_port(const Port *p, void *userdata) {
+        char text[ADDRESS_TEXT_MAX];
+
+        return sd_bus_message_append(userdata, "(ssqqq)", port_protocol_to_string(p->protocol),
+                                     p->host.family == AF_UNSPEC ? "" : address_format(&p->host, text), p->host_port,
+                                     p->container_port, p->count);
+}
+
+int bus_container_property_get_ports(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                     sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(ssqqq)");
+        if (r >= 0)
+                r = container_foreach_port(userdata, append_port, reply);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+int bus_container_property_get_network_namespace(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                                 sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_free_ char *namespace = container_network_namespace(userdata);
+
+        return bus_append_string(reply, namespace);
+}
