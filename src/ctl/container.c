@@ -554,11 +554,35 @@ static char *ps_state(json_t *container) {
                        isempty(health) ? "" : ", ", health, ")");
 }
 
+/* "8080->80/tcp 127.0.0.1:8000-8009->80-89/tcp" */
+static char *ps_ports(json_t *container) {
+        _cleanup_strv_free_ char **l = NULL;
+        json_t *port;
+        size_t i;
+
+        json_array_foreach(json_object_get(container, "Ports"), i, port) {
+                const char *protocol = strempty(json_string_value(json_array_get(port, 0)));
+                const char *host = strempty(json_string_value(json_array_get(port, 1)));
+                json_int_t from = json_integer_value(json_array_get(port, 2)), to = json_integer_value(json_array_get(port, 3));
+                json_int_t more = json_integer_value(json_array_get(port, 4)) - 1;
+                bool brackets = strchr(host, ':');
+                int r;
+
+                r = more > 0 ? strv_extendf(&l, "%s%s%s%s%lli-%lli->%lli-%lli/%s", brackets ? "[" : "", host, brackets ? "]" : "",
+                                            isempty(host) ? "" : ":", from, from + more, to, to + more, protocol)
+                             : strv_extendf(&l, "%s%s%s%s%lli->%lli/%s", brackets ? "[" : "", host, brackets ? "]" : "",
+                                            isempty(host) ? "" : ":", from, to, protocol);
+                if (r < 0)
+                        return NULL;
+        }
+        return strv_join(l, " ");
+}
+
 static int ps_row(Table *t, json_t *container) {
         const char *state = strempty(json_get_string(container, "State"));
         json_int_t pid = json_integer_value(json_object_get(container, "LeaderPID"));
         json_int_t code = json_integer_value(json_object_get(container, "ExitCode"));
-        _cleanup_free_ char *command = NULL, *shown = ps_state(container);
+        _cleanup_free_ char *command = NULL, *shown = ps_state(container), *ports = ps_ports(container);
         _cleanup_strv_free_ char **words = NULL;
         json_t *word;
         size_t i;
@@ -568,7 +592,7 @@ static int ps_row(Table *t, json_t *container) {
                 if (strv_extend(&words, strempty(json_string_value(word))) < 0)
                         return -ENOMEM;
         command = strv_join(words, " ");
-        if (!command || !shown)
+        if (!command || !shown || !ports)
                 return -ENOMEM;
 
         r = table_add(t, json_get_string(container, "Id"));
@@ -587,6 +611,8 @@ static int ps_row(Table *t, json_t *container) {
                         table_color(t, ANSI_RED);
                 r = pid > 0 ? table_addf(t, "%lli", (long long) pid) : table_add(t, NULL);
         }
+        if (r >= 0)
+                r = table_add(t, isempty(ports) ? NULL : ports);
         return r < 0 ? r : table_add(t, json_get_string(container, "Unit"));
 }
 
@@ -598,6 +624,7 @@ static int ps_print(Ctl *c, json_t *containers, Error *reterr_error) {
                 { "STATE", 0 },
                 { "EXIT", TABLE_RIGHT },
                 { "PID", TABLE_RIGHT },
+                { "PORTS", TABLE_SHRINK },
                 { "UNIT", TABLE_SHRINK },
                 {},
         };

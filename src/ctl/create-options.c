@@ -53,6 +53,7 @@ void create_options_done(CreateOptions *o) {
         free(o->mounts);
         free(o->log);
         create_health_done(&o->health);
+        create_network_done(&o->network);
         *o = (CreateOptions) {};
 }
 
@@ -560,7 +561,7 @@ static int append_flag(sd_bus_message *m, const char *key, bool value) {
         return value ? sd_bus_message_append(m, "{sv}", key, "b", 1) : 0;
 }
 
-static int append_strv(sd_bus_message *m, const char *key, char *const *l, bool even_if_empty) {
+int create_append_strv(sd_bus_message *m, const char *key, char *const *l, bool even_if_empty) {
         int r;
 
         if (!even_if_empty && (!l || !*l))
@@ -667,7 +668,6 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
                 { "WorkingDirectory", o->working_directory },
                 { "User", o->user },
                 { "Hostname", o->hostname },
-                { "Network", o->network },
                 { "Platform", o->platform },
                 { "Seccomp", o->seccomp },
                 { "StopSignal", o->stop_signal },
@@ -688,19 +688,21 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
         if (r >= 0)
                 r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
         if (r >= 0)
-                r = append_strv(m, "Environment", environment, false);
+                r = create_append_strv(m, "Environment", environment, false);
         for (size_t i = 0; i < ELEMENTSOF(lists) && r >= 0; i++)
-                r = append_strv(m, lists[i].key, lists[i].l, false);
+                r = create_append_strv(m, lists[i].key, lists[i].l, false);
         for (size_t i = 0; i < ELEMENTSOF(strings) && r >= 0; i++)
                 r = append_string(m, strings[i].key, strings[i].value);
         if (r >= 0 && o->entrypoint_set)
-                r = append_strv(m, "Entrypoint", o->entrypoint, true);
+                r = create_append_strv(m, "Entrypoint", o->entrypoint, true);
         if (r >= 0)
                 r = append_labels(m, o->labels);
         if (r >= 0)
                 r = append_mounts(m, o->mounts, o->n_mounts);
         if (r >= 0)
                 r = create_health_append(m, &o->health);
+        if (r >= 0)
+                r = create_network_append(m, &o->network);
         if (r >= 0)
                 r = append_flag(m, "ReadyWhenHealthy", o->ready_when_healthy);
         if (r >= 0)
@@ -766,10 +768,30 @@ const Option run_options[] = {
         { 0, "hostname", "NAME", OPTION_STRING, offsetof(CreateOptions, hostname),
           .help = "Host name inside" },
         { 0, "label", "NAME[=VALUE]", OPTION_CUSTOM, .apply = apply_label, .help = "Attach a label" },
-        { 0, "network", "none|host", OPTION_STRING, offsetof(CreateOptions, network),
-          .help = "Network (default: moored.conf's, none)" },
-        { 'p', "property", "NAME=VALUE", OPTION_CUSTOM, .apply = limit_apply_property,
-          .help = "Set a property of the container's unit, such as\nMemoryMax=1G, Slice=…, After=…" },
+        { 0, "network", "NETWORK[:KEY=VALUE,…]", OPTION_CUSTOM, .apply = apply_network,
+          .help = "Network by name, with ip=, mac=, alias=,\ninterface_name=; several are possible; or none,\nhost, "
+                  "container:NAME, ns:PATH (default:\nmoored.conf's, none; with -p: default)" },
+        { 0, "ip", "ADDRESS", OPTION_CUSTOM, .apply = apply_ip,
+          .help = "Its address on the network; again: of the other\nfamily" },
+        { 0, "mac-address", "MAC", OPTION_CUSTOM, .apply = apply_mac_address, .help = "Its MAC on the network" },
+        { 0, "network-alias", "NAME", OPTION_CUSTOM, .apply = apply_network_alias,
+          .help = "Another name for it on the network" },
+        { 'p', "publish", "[IP:][HOST:]CONTAINER[/PROTOCOL]", OPTION_CUSTOM, .apply = apply_publish,
+          .help = "Publish a port, or a range, on the host's; HOST\nempty: any that is free; tcp, udp or sctp" },
+        { 'P', "publish-all", NULL, OPTION_FLAG, offsetof(CreateOptions, network.publish_all),
+          .help = "Publish what the image exposes on free ports" },
+        { 0, "expose", "PORT[/PROTOCOL]", OPTION_STRV, offsetof(CreateOptions, network.expose),
+          .help = "Publish that as well, by -P" },
+        { 0, "dns", "ADDRESS", OPTION_STRV, offsetof(CreateOptions, network.dns),
+          .help = "Name server (default: the host's)" },
+        { 0, "dns-search", "DOMAIN", OPTION_STRV, offsetof(CreateOptions, network.dns_search),
+          .help = "Domain to search (default: the host's; \".\": none)" },
+        { 0, "dns-option", "OPTION", OPTION_STRV, offsetof(CreateOptions, network.dns_options),
+          .help = "Option of its resolv.conf" },
+        { 0, "add-host", "NAME:ADDRESS", OPTION_CUSTOM, .apply = apply_add_host,
+          .help = "Line of its /etc/hosts; ADDRESS host-gateway: the\nhost's" },
+        { 0, "property", "NAME=VALUE", OPTION_CUSTOM, .apply = limit_apply_property,
+          .help = "Set a property of the container's unit, such as\nMemoryMax=1G, Slice=…, After=…; -p does it, too" },
         LIMIT_OPTIONS,
         { 0, "device", "HOST[:CONTAINER][:rwm]", OPTION_STRV, offsetof(CreateOptions, devices),
           .help = "Make a device of the host visible and usable" },

@@ -9,6 +9,7 @@
 #include "basic/error.h"
 #include "ctl/limit-options.h"
 #include "ctl/create-health.h"
+#include "ctl/create-network.h"
 #include "ctl/options.h"
 
 #define ENV_FILE_MAX (1024U * 1024)
@@ -36,7 +37,7 @@ typedef struct CreateOptions {
         PullPolicy pull;
         const char *name;
         /* of the container; NULL: not given */
-        const char *working_directory, *user, *hostname, *network, *platform, *systemd, *runtime;
+        const char *working_directory, *user, *hostname, *platform, *systemd, *runtime;
         const char *unit; /* moored@NAME.service, for `unit prepare` */
         char **entrypoint;
         bool entrypoint_set; /* --entrypoint= with nothing clears the image's */
@@ -51,6 +52,7 @@ typedef struct CreateOptions {
         uint64_t stop_timeout_usec;
         bool stop_timeout_set;
         CreateHealth health;
+        CreateNetwork network;
         bool ready_when_healthy, notify, scope;
         /* of exec alone */
         bool privileged;
@@ -72,6 +74,9 @@ void create_options_done(CreateOptions *o);
 /* The a{sv}. fds->standard[i] is appended as StandardInput, -Output, -Error where it is not negative. */
 int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const *command,
                           const CreateDescriptors *fds);
+
+/* An entry of it, of type as; for the files of this one's parts. */
+int create_append_strv(sd_bus_message *m, const char *key, char *const *l, bool even_if_empty);
 
 /* Pure; exported for the tests. All fill the error. */
 int parse_volume(const char *value, const char *working_directory, MountArg *ret,

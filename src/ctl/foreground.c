@@ -539,7 +539,9 @@ int new_create_call(Ctl *c, const char *member, const char *id, const char *imag
 
         if (!path)
                 return ctl_oom(reterr_error);
-        r = ctl_new_call(c, path, BUS_NAMESPACE, member, &m, reterr_error);
+        r = create_network_check(&o->network, reterr_error);
+        if (r >= 0)
+                r = ctl_new_call(c, path, BUS_NAMESPACE, member, &m, reterr_error);
         if (r < 0)
                 return r;
         r = sd_bus_message_append(m, "ss", id, image);

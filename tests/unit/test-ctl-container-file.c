@@ -94,7 +94,7 @@ static void every_key(void **state) {
         expect_list(f.options.cap_drop, "ALL");
         assert_string_equal(f.options.seccomp, "unconfined");
         expect_list(f.options.labels, "a=b|c=d e");
-        assert_string_equal(f.options.network, "host");
+        expect_list(f.options.network.networks, "host");
         assert_string_equal(f.options.stop_signal, "QUIT");
         assert_true(f.options.stop_timeout_set);
         assert_true(f.options.stop_timeout_usec == UINT64_C(60000000));
@@ -134,7 +134,7 @@ static void drop_ins(void **state) {
         load("[Container]\nImage=a\nEnvironment=A=1", &f);
         expect_list(f.problems, "");
         assert_string_equal(f.image, "other");
-        assert_string_equal(f.options.network, "host");
+        expect_list(f.options.network.networks, "host");
         expect_list(f.options.environment, "A=1|B=2|C=3");
 }
 

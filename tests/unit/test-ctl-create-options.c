@@ -229,10 +229,51 @@ static void test_command_line(void **state) {
         assert_int_equal(o.pull, PULL_NEVER);
 }
 
+static void check_networks(const char *const argv[], const char *want) {
+        _cleanup_(create_options_done) CreateOptions o = {};
+        _cleanup_strv_free_ char **l = NULL;
+        _cleanup_free_ char *got = NULL;
+
+        assert_int_equal(parse_run(&o, NULL, argv), 0);
+        assert_int_equal(create_network_check(&o.network, NULL), 0);
+        assert_int_equal(create_network_join(&o.network, &l), 0);
+        got = strv_join(l, " ");
+        assert_string_equal(got, want);
+}
+
+static void test_network(void **state) {
+        _cleanup_(create_options_done) CreateOptions o = {}, several = {};
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        check_networks(ARGV("image"), "");
+        check_networks(ARGV("--network=none", "--network=a", "--network=b:ip=10.0.0.2"), "a b:ip=10.0.0.2");
+        check_networks(ARGV("--network=a", "--network=host"), "host");
+        check_networks(ARGV("--ip=10.0.0.2", "--mac-address=02:00:00:00:00:01"), "default:ip=10.0.0.2,mac=02:00:00:00:00:01");
+        check_networks(ARGV("--network=a:alias=x", "--ip=10.0.0.2", "--ip=fd00::2", "--network-alias=y"),
+                       "a:alias=x,ip=10.0.0.2,ip=fd00::2,alias=y");
+
+        assert_int_equal(parse_run(&several, NULL, ARGV("--network=a", "--network=b", "--ip=10.0.0.2")), 0);
+        assert_int_equal(create_network_check(&several.network, &e), -EINVAL);
+
+        assert_int_equal(parse_run(&o, NULL, ARGV("-p", "8080:80", "-pNice=1", "-P", "-p[::]:1:2/udp", "--expose=5")), 0);
+        assert_int_equal(strv_length(o.network.publish), 2);
+        assert_int_equal(strv_length(o.limits.properties), 1);
+        assert_int_equal(strv_length(o.network.expose), 1);
+        assert_true(o.network.publish_all);
+}
+
 static void test_command_line_errors(void **state) {
         static const char *const bad[] = {
                 "--property=MemoryMax",
                 "--property==1",
+                "-p",
+                "-pMemoryMax",
+                "-p80 ",
+                "--network=",
+                "--ip=",
+                "--ip=1,mac=2",
+                "--add-host=x",
+                "--add-host=:1",
                 "--label=",
                 "--security-opt=apparmor=x",
                 "--stop-signal=SIGFOO",
@@ -312,6 +353,7 @@ int main(void) {
                 cmocka_unit_test(test_env_text),
                 cmocka_unit_test(test_entrypoint),
                 cmocka_unit_test(test_command_line),
+                cmocka_unit_test(test_network),
                 cmocka_unit_test(test_command_line_errors),
                 cmocka_unit_test(test_health_command),
                 cmocka_unit_test(test_env_file_limit),

@@ -179,6 +179,8 @@ static void test_option_bag(void **state) {
         char *options[] = { (char *) "ro", NULL };
         MountArg mounts[] = { { (char *) "bind", (char *) "/a", (char *) "/b", options },
                               { (char *) "tmpfs", (char *) "tmpfs", (char *) "/t", NULL } };
+        char *networks[] = { (char *) "n", NULL }, *details[] = { (char *) "ip=10.0.0.2", NULL },
+             *publish[] = { (char *) "80", NULL };
         CreateOptions o = {
                 .user = "me",
                 .labels = labels,
@@ -188,7 +190,7 @@ static void test_option_bag(void **state) {
                 .entrypoint_set = true,
                 .stop_timeout_set = true,
                 .stop_timeout_usec = 5000000,
-                .network = "host",
+                .network = { .networks = networks, .details = details, .publish = publish, .publish_all = true },
         };
         CreateOptions none = {};
         sd_bus_message *m = message(state);
@@ -197,10 +199,10 @@ static void test_option_bag(void **state) {
         assert_true(create_options_append(m, &none, NULL, &no_fds) >= 0);
         rewind_message(m);
         expect_json(m,
-                    "{\"Command\":[\"sh\",\"-c\",\"true\"],\"User\":\"me\",\"Network\":\"host\",\"Entrypoint\":[],"
+                    "{\"Command\":[\"sh\",\"-c\",\"true\"],\"User\":\"me\",\"Entrypoint\":[],"
                     "\"Labels\":{\"a\":\"b=c\",\"empty\":\"\"},"
                     "\"Mounts\":[[\"bind\",\"/a\",\"/b\",[\"ro\"]],[\"tmpfs\",\"tmpfs\",\"/t\",[]]],"
-                    "\"ReadOnly\":true,\"StopTimeoutUSec\":5000000}");
+                    "\"Networks\":[\"n:ip=10.0.0.2\"],\"Publish\":[\"80\"],\"PublishAll\":true,\"ReadOnly\":true,\"StopTimeoutUSec\":5000000}");
         expect_json(m, "{}");
         sd_bus_message_unref(m);
 }
