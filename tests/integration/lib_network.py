@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What tests of networks share: outside hosts, which are network namespaces, and what is said to a port."""
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+
+import lib
+from lib_container import BUSYBOX, ContainerTestCase
+
+# The test host's side of its link to the outside host.
+HOST4, OUTSIDE4 = "192.0.2.1", "192.0.2.2"
+HOST6, OUTSIDE6 = "2001:db8:1::1", "2001:db8:1::2"
+NETNS = "outside"
+
+# One line from whoever listens, said to it before: what is to be sent.
+TALK = """
+import socket, sys
+kind = socket.SOCK_DGRAM if sys.argv[3] == "udp" else socket.SOCK_STREAM
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+s = socket.socket(family, kind)
+s.settimeout(float(sys.argv[4]))
+s.connect((sys.argv[1], int(sys.argv[2])))
+if sys.argv[5]:
+    s.sendall(sys.argv[5].encode() + b"\\n")
+print(s.recv(4096).decode(), end="")
+"""
+
+# Answers who it is, to each that connects, by TCP on both families.
+def server(word, port=80):
+    return ("sh", "-c", f"exec nc -ll -p {port} -e echo {word}")
+
+
+ECHO = ("sh", "-c", "exec nc -ll -p 7 -e cat")
+
+
+def talk(address, port, say="", protocol="tcp", outside=False, timeout=5.0):
+    """What a port answers; None if it does not."""
+
+    command = ["python3", "-c", TALK, address, str(port), protocol, str(timeout), say]
+    if outside:
+        command = ["ip", "netns", "exec", NETNS, *command]
+    result = lib.run(command, check=False, timeout=timeout + 10)
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+def links():
+    """The host's devices that are moored's."""
+
+    found = json.loads(lib.run(["ip", "-j", "-d", "link", "show"]).stdout)
+    return {l["ifname"] for l in found if l["ifname"].startswith("mv")}
+
+
+def elements():
+    """What is in the maps of moored's table, as text."""
+
+    result = lib.run(["nft", "-j", "list", "table", "inet", "moored"], check=False)
+    if result.returncode != 0:
+        return set()
+    found = set()
+    for item in json.loads(result.stdout)["nftables"]:
+        for kind in ("map", "set"):
+            found |= {f'{item[kind]["name"]} {json.dumps(e)}' for e in item.get(kind, {}).get("elem", [])}
+    return found
+
+
+@contextlib.contextmanager
+def outside_host():
+    """A host beside this one, reached by a link; it has a route to this one alone."""
+
+    commands = (
+        f"ip netns add {NETNS}",
+        f"ip link add out0 type veth peer name eth0 netns {NETNS}",
+        f"ip addr add {HOST4}/24 dev out0",
+        f"ip -6 addr add {HOST6}/64 dev out0 nodad",
+        "ip link set out0 up",
+        f"ip -n {NETNS} link set lo up",
+        f"ip -n {NETNS} addr add {OUTSIDE4}/24 dev eth0",
+        f"ip -n {NETNS} -6 addr add {OUTSIDE6}/64 dev eth0 nodad",
+        f"ip -n {NETNS} link set eth0 up",
+    )
+    try:
+        for command in commands:
+            lib.run(command.split())
+        yield
+    finally:
+        lib.run(["ip", "link", "del", "out0"], check=False)
+        lib.run(["ip", "netns", "del", NETNS], check=False)
+
+
+class NetworkTestCase(ContainerTestCase):
+    """Has an outside host. Devices and rules of containers are gone after each test."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for program in ("ip", "nft"):
+            if not shutil.which(program):
+                raise AssertionError(f"the test host has no {program}")
+        cls.enterClassContext(outside_host())
+
+    def setUp(self):
+        super().setUp()
+        before = links(), elements()
+        # Before the containers are removed this comes, after them the check: in reverse order.
+        self._cleanups.insert(0, (self._check_network, before, {}))
+
+    def _check_network(self, links_before, elements_before):
+        lib.wait_until(lambda: not links() - links_before, what=f"devices are gone: {links() - links_before}")
+        self.assertEqual(elements() - elements_before, set())
+
+    def address(self, name, family=4, network=0):
+        """The container's address, without length."""
+
+        addresses = [a.split("/")[0] for a in self.inspect(name)["Networks"][network][3]]
+        return next(a for a in addresses if (":" in a) == (family == 6))
+
+    def listens(self, name, port=80):
+        """Waits until somebody in the container listens."""
+
+        pid = self.inspect(name)["LeaderPID"]
+        lib.wait_until(lambda: f":{port:04X} " in "".join(_lines(f"/proc/{pid}/net/tcp", f"/proc/{pid}/net/tcp6", " 0A ")),
+                       what=f"{name} listens on {port}")
+        return name
+
+    def serve(self, name, *options, word=None, port=80):
+        self.detach(name, *options, command=server(word or name, port))
+        return self.listens(name, port)
+
+    def ask(self, name, address, port=80):
+        """What the container gets from a port."""
+
+        return lib.moorctl("exec", name, "sh", "-c", f"nc -w 5 {address} {port} </dev/null", check=False).stdout.strip()
+
+
+def _lines(*paths_and_text):
+    *paths, text = paths_and_text
+    for path in paths:
+        with contextlib.suppress(OSError), open(path, encoding="ascii") as f:
+            yield from (line for line in f if text in line)
+
+
+def connect(address, port, timeout=5.0):
+    return socket.create_connection((address, port), timeout)
+
+
+def in_outside(code):
+    """A process of the outside host's, running Python."""
+
+    return subprocess.Popen(["ip", "netns", "exec", NETNS, "python3", "-u", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+__all__ = ["BUSYBOX", "ECHO", "HOST4", "HOST6", "NETNS", "OUTSIDE4", "OUTSIDE6", "NetworkTestCase", "connect", "elements", "in_outside", "links", "server", "talk"]
