@@ -139,7 +139,7 @@ static int accept_client(NetworkSocket *s) {
                 return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED ? 0 : -errno;
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
                 return -errno;
-        if (peer.uid != 0 || s->n_clients >= CLIENTS_MAX) {
+        if (peer.uid != geteuid() || s->n_clients >= CLIENTS_MAX) {
                 log_debug("Process %d of user %u is not told about networks.", peer.pid, peer.uid);
                 return 0;
         }

@@ -18,7 +18,7 @@ typedef struct NetworkAnswer {
 #define NETWORK_ANSWER_NULL ((NetworkAnswer){ .fd = -EBADF })
 void network_answer_done(NetworkAnswer *a);
 
-/* key: as it has asked. pid: the asking process, which is root's. ret is sent and done with. */
+/* key: as it has asked. pid: the asking process, which is of the same user, root. ret is sent and done with. */
 typedef void (*NetworkSocketFunc)(const char *key, pid_t pid, NetworkAnswer *ret, void *userdata);
 
 /* store NULL: nothing is kept. */
