@@ -125,7 +125,7 @@ static void what_is_ignored(void **state) {
                 "[Manager]\nLogLevel=loud",
                 "[Manager]\nEventsMax=0",
                 "[Manager]\nEventsMax=1000001",
-                "[Container]\nNetwork=bridge",
+                "[Container]\nNetwork=container:web",
                 "[Container]\nStopTimeoutSec=soon",
         };
 
