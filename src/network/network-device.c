@@ -91,8 +91,8 @@ static int add_rules(Network *n, Error *reterr_error) {
 /* The kernel itself takes no router's word any more once it forwards IPv6, unless it is told to: the host would lose its default
  * route when the one that it has expires. */
 static int keep_default_route(const LinkInfo *l, void *userdata) {
-        if (!startswith(l->alias, ALIAS_PREFIX) && SYSCTL_IS("1", "ipv6", "conf", l->name, "accept_ra") &&
-            SYSCTL_WRITE("2", "ipv6", "conf", l->name, "accept_ra") >= 0)
+        if (!streq(l->name, "lo") && l->master == 0 && !startswith(l->alias, ALIAS_PREFIX) &&
+            SYSCTL_IS("1", "ipv6", "conf", l->name, "accept_ra") && SYSCTL_WRITE("2", "ipv6", "conf", l->name, "accept_ra") >= 0)
                 log_info("Set net.ipv6.conf.%s.accept_ra to 2, so that this host, which forwards IPv6 now, keeps its own routes.",
                          l->name);
         return 0;
@@ -206,10 +206,9 @@ static int set_up_bridge(Network *n, bool rules, int *ret_index, Error *reterr_e
 
         r = find_or_make_bridge(n, &l, reterr_error);
         if (r >= 0 && !n->up) {
-                if (!n->row.internal)
+                r = configure_bridge(n, &l, reterr_error);
+                if (r >= 0 && !n->row.internal)
                         r = forward(n, AF_INET, reterr_error) ?: forward(n, AF_INET6, reterr_error);
-                if (r >= 0)
-                        r = configure_bridge(n, &l, reterr_error);
                 if (r >= 0 && rules)
                         r = add_rules(n, reterr_error);
                 n->up = r >= 0;

@@ -323,8 +323,9 @@ static int attach(const NetworkInterface *i, void *userdata) {
         if (i->network->driver != NETWORK_BRIDGE || netlink_get_link(m->netlink, i->network->row.device, &bridge) < 0 ||
             netlink_get_link(m->netlink, i->host_device, &port) < 0 || port.master == bridge.index)
                 return 0;
-        r = netlink_change_link(m->netlink, port.index,
-                                &(LinkChange) { .master = bridge.index, .hairpin = bridges_call(), .up = true, .netns = -EBADF });
+        r = netlink_change_link(m->netlink, port.index, &(LinkChange) { .master = bridge.index, .up = true, .netns = -EBADF });
+        if (r >= 0 && bridges_call())
+                r = netlink_change_link(m->netlink, port.index, &(LinkChange) { .hairpin = true, .netns = -EBADF });
         if (r < 0)
                 log_warning_errno(r, "Failed to make %s a port of %s, ignoring: %m", i->host_device, i->network->row.device);
         return 0;

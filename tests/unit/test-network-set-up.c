@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What containers' networks are in the kernel, in a network namespace of the test's own, which is the host: judged by connections. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#include "basic/string-util.h"
+#include "netns-fixture.h"
+#include "network/network-private.h"
+#include "network/sysctl.h"
+#include "traffic-fixture.h"
+
+#define L(...) ((char *[]) { __VA_ARGS__ __VA_OPT__(,) NULL })
+#define NONE ((char *[]) { NULL })
+
+typedef struct Fixture {
+        Store *store;
+        Events *events;
+        NetworkManager *manager;
+        Netlink *host;
+} Fixture;
+
+static const char *nft_missing;
+
+#define FIREWALL_NEEDED()                                                     \
+        do {                                                                  \
+                NETNS_NEEDED();                                               \
+                if (nft_missing) {                                            \
+                        print_message("%s: %s\n", __func__, nft_missing);     \
+                        skip();                                               \
+                }                                                             \
+        } while (false)
+
+static void new_manager(Fixture *f) {
+        network_manager_free(f->manager);
+        f->manager = NULL;
+        assert_int_equal(network_manager_new(f->store, f->events, "/nonexistent", &f->manager, NULL), 0);
+        assert_int_equal(network_manager_load(f->manager, NULL), 0);
+}
+
+static int setup(void **state) {
+        static Fixture f;
+        const NamespaceRow ns = { .name = (char *) "default" };
+        LinkInfo lo;
+
+        f = (Fixture) {};
+        *state = &f;
+        if (netns_missing)
+                return 0;
+        assert_int_equal(netlink_new(-EBADF, &f.host), 0);
+        assert_int_equal(netlink_get_link(f.host, "lo", &lo), 0);
+        assert_int_equal(netlink_change_link(f.host, lo.index, &(LinkChange) { .up = true, .netns = -EBADF }), 0);
+        assert_int_equal(store_open(":memory:", &f.store, NULL, NULL), 0);
+        assert_int_equal(store_namespace_add(f.store, &ns), 0);
+        assert_int_equal(events_new(f.store, 100, &f.events), 0);
+        new_manager(&f);
+        return 0;
+}
+
+static int remove_device(const Network *n, Fixture *f) {
+        int r = n->row.device ? netlink_delete_link(f->host, n->row.device) : 0;
+
+        return r == -ENODEV ? 0 : r;
+}
+
+static int teardown(void **state) {
+        Fixture *f = *state;
+        HashmapIterator i = 0;
+        Network *n;
+
+        while (f->manager && network_iterate(f->manager, &i, &n))
+                assert_int_equal(remove_device(n, f), 0);
+        network_manager_free(f->manager);
+        events_free(f->events);
+        store_free(f->store);
+        netlink_free(f->host);
+        return 0;
+}
+
+/* -- containers -- */
+
+typedef struct Box {
+        const char *name;
+        Node node;
+} Box;
+
+static void box_done(Box *b) {
+        safe_close(b->node.netns);
+        safe_close(b->node.listener);
+}
+#define BOX(n) ((Box) { .name = (n), .node = { -EBADF, -EBADF } })
+
+static void add(Fixture *f, const char *container, char **attachments, char **publish) {
+        const ContainerRow row = { .ns = (char *) "default", .id = (char *) container };
+        _cleanup_transaction_ StoreTransaction t = {};
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        if (network_manager_prepare(f->manager, "default", attachments, publish, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        assert_int_equal(store_transaction_begin(&t, f->store, true), 0);
+        assert_int_equal(store_container_add(f->store, &row), 0);
+        if (network_manager_reserve(f->manager, "default", container, attachments, publish, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        assert_int_equal(store_transaction_commit(&t), 0);
+}
+
+static void set_up(Fixture *f, Box *b) {
+        Call c = { .host = "::", .port = 80 };
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        box_done(b);
+        if (network_manager_set_up(f->manager, "default", b->name, &b->node.netns, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        assert_int_equal(netns_run(b->node.netns, open_listener, &c), 0);
+        b->node.listener = c.fd;
+        /* A bridge's port forwards when the kernel has looked at its link: in the background, within a millisecond. */
+        poll(NULL, 0, 20);
+}
+
+static void set_down(Fixture *f, Box *b) {
+        assert_int_equal(network_manager_set_down(f->manager, "default", b->name), 0);
+        box_done(b);
+        b->node = (Node) { -EBADF, -EBADF };
+}
+
+static int host_device(const NetworkInterface *i, void *userdata) {
+        *(char **) userdata = strdup(i->host_device);
+        return 0;
+}
+
+static LinkInfo port_of(Fixture *f, const Box *b) {
+        _cleanup_free_ char *name = NULL;
+        LinkInfo l = {};
+
+        assert_int_equal(network_manager_foreach_interface(f->manager, "default", b->name, host_device, &name), 0);
+        (void) netlink_get_link(f->host, name, &l);
+        return l;
+}
+
+static int count_veth(const LinkInfo *l, void *userdata) {
+        *(unsigned *) userdata += streq(l->kind, "veth");
+        return 0;
+}
+
+static void wait_for_no_veth(Fixture *f) {
+        for (unsigned i = 0, n = 1; n > 0; i++) {
+                n = 0;
+                assert_int_equal(netlink_foreach_link(f->host, count_veth, &n), 0);
+                assert_true(i < 500);
+                poll(NULL, 0, 10);
+        }
+}
+
+/* -- tests -- */
+
+static void test_set_up(void **state) {
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b");
+        Fixture *f = *state;
+
+        FIREWALL_NEEDED();
+        add(f, "a", L((char *) "default"), L((char *) "8080:80", (char *) "127.0.0.1:8081:80"));
+        add(f, "b", L((char *) "default"), NONE);
+        set_up(f, &a);
+        set_up(f, &b);
+        assert_true(SYSCTL_IS("1", "ipv4", "ip_forward"));
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+        assert_reached(HOST, "127.0.0.1", 8081, &a.node, "10.88.0.1");
+        assert_reached(HOST, "10.88.0.2", 80, &a.node, "10.88.0.1");
+        assert_reached(b.node.netns, "10.88.0.2", 80, &a.node, "10.88.0.3");
+        assert_reached(b.node.netns, "10.88.0.1", 8080, &a.node, "10.88.0.1");
+        assert_unreached(b.node.netns, "10.88.0.1", 8081, &a.node);
+        assert_reached(a.node.netns, "10.88.0.1", 8080, &a.node, "10.88.0.1");
+        assert_reached(a.node.netns, "127.0.0.1", 80, &a.node, "127.0.0.1");
+        set_down(f, &a);
+        assert_int_equal(network_manager_set_down(f->manager, "default", "a"), 0);
+        assert_unreached(HOST, "127.0.0.1", 8080, &b.node);
+        assert_reached(HOST, "10.88.0.3", 80, &b.node, "10.88.0.1");
+        set_down(f, &b);
+        wait_for_no_veth(f);
+}
+
+/* At once again, while the last namespace is there still. */
+static void test_again(void **state) {
+        _cleanup_(box_done) Box a = BOX("a"), old = BOX("old");
+        Fixture *f = *state;
+
+        FIREWALL_NEEDED();
+        add(f, "a", L((char *) "default"), L((char *) "8080:80"));
+        for (unsigned i = 0; i < 5; i++) {
+                set_up(f, &a);
+                assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+                box_done(&old);
+                old.node = a.node;
+                a.node = (Node) { -EBADF, -EBADF };
+        }
+        box_done(&old);
+        old.node = (Node) { -EBADF, -EBADF };
+        set_down(f, &a);
+        wait_for_no_veth(f);
+}
+
+static void test_ipv6(void **state) {
+        NetworkOptions o = { .subnets = L((char *) "fd00:5::/64", (char *) "10.95.0.0/24") };
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b");
+        Fixture *f = *state;
+        Network *n;
+
+        FIREWALL_NEEDED();
+        assert_int_equal(network_create(f->manager, "default", "six", &o, &n, NULL), 0);
+        add(f, "a", L((char *) "six"), L((char *) "8080:80"));
+        add(f, "b", L((char *) "six"), NONE);
+        set_up(f, &a);
+        set_up(f, &b);
+        /* Without a second of waiting. */
+        assert_reached(HOST, "fd00:5::2", 80, &a.node, "fd00:5::1");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.95.0.1");
+        assert_reached(b.node.netns, "fd00:5::2", 80, &a.node, "fd00:5::3");
+        assert_reached(b.node.netns, "fd00:5::1", 8080, &a.node, "fd00:5::1");
+        assert_true(SYSCTL_IS("1", "ipv6", "conf", "all", "forwarding"));
+        assert_true(SYSCTL_IS("0", "ipv6", "conf", n->row.device, "accept_ra"));
+}
+
+static void test_several(void **state) {
+        NetworkOptions in = { .internal = true, .subnets = L((char *) "10.96.0.0/24") };
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b"), c = BOX("c");
+        Fixture *f = *state;
+        Network *n;
+
+        FIREWALL_NEEDED();
+        assert_int_equal(network_create(f->manager, "default", "in", &in, &n, NULL), 0);
+        add(f, "a", L((char *) "in", (char *) "default"), L((char *) "8080:80"));
+        add(f, "b", L((char *) "in"), NONE);
+        add(f, "c", L((char *) "default"), NONE);
+        set_up(f, &a);
+        set_up(f, &b);
+        set_up(f, &c);
+        assert_reached(b.node.netns, "10.96.0.2", 80, &a.node, "10.96.0.3");
+        assert_reached(c.node.netns, "10.88.0.2", 80, &a.node, "10.88.0.3");
+        assert_unreached(b.node.netns, "10.88.0.2", 80, &a.node);
+        assert_unreached(c.node.netns, "10.96.0.3", 80, &b.node);
+        /* Ports lead to the network that is not internal, which the default route is of. */
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+        assert_reached(HOST, "10.96.0.3", 80, &b.node, "10.96.0.1");
+}
+
+static void flush(void) {
+        _cleanup_(firewall_freep) Firewall *w = NULL;
+
+        assert_int_equal(firewall_new(&w, NULL), 0);
+        assert_int_equal(firewall_unload(w, NULL), 0);
+}
+
+static void test_reload(void **state) {
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b");
+        _cleanup_error_ Error e = ERROR_NULL;
+        Fixture *f = *state;
+        Network *n;
+
+        FIREWALL_NEEDED();
+        add(f, "a", L((char *) "default"), L((char *) "8080:80"));
+        add(f, "b", L((char *) "default"), L((char *) "8082:80"));
+        set_up(f, &a);
+        flush();
+        assert_unreached(HOST, "127.0.0.1", 8080, &a.node);
+        assert_int_equal(network_manager_reload(f->manager, &e), 0);
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+        /* The next container brings it back as well. */
+        flush();
+        set_up(f, &b);
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+        assert_reached(HOST, "127.0.0.1", 8082, &b.node, "10.88.0.1");
+        /* And the bridge. */
+        n = network_find(f->manager, "default", "default", &e);
+        assert_int_equal(netlink_delete_link(f->host, n->row.device), 0);
+        assert_unreached(HOST, "127.0.0.1", 8080, &a.node);
+        assert_int_equal(network_manager_reload(f->manager, &e), 0);
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+        assert_reached(HOST, "127.0.0.1", 8082, &b.node, "10.88.0.1");
+}
+
+static void test_recovery(void **state) {
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b");
+        Fixture *f = *state;
+        LinkInfo before, after, l;
+        Network *n;
+
+        FIREWALL_NEEDED();
+        add(f, "a", L((char *) "default"), L((char *) "8080:80"));
+        add(f, "b", L((char *) "default"), L((char *) "8082:80"));
+        set_up(f, &a);
+        set_up(f, &b);
+        before = port_of(f, &a);
+        assert_true(before.index > 0);
+        new_manager(f);
+        /* b has ended meanwhile. */
+        box_done(&b);
+        b.node = (Node) { -EBADF, -EBADF };
+        assert_int_equal(network_manager_adopt(f->manager, "default", "a"), 0);
+        assert_int_equal(network_manager_recovered(f->manager, NULL), 0);
+        after = port_of(f, &a);
+        assert_int_equal(before.index, after.index);
+        assert_int_equal(before.master, after.master);
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+        set_up(f, &b);
+        assert_reached(HOST, "127.0.0.1", 8082, &b.node, "10.88.0.1");
+        set_down(f, &a);
+        assert_unreached(HOST, "127.0.0.1", 8080, &b.node);
+        set_down(f, &b);
+
+        /* One that died between record and device. */
+        n = network_find(f->manager, "default", "default", NULL);
+        assert_int_equal(netlink_get_link(f->host, n->row.device, &l), 0);
+        assert_int_equal(store_container_remove(f->store, "default", "a"), 0);
+        assert_int_equal(store_container_remove(f->store, "default", "b"), 0);
+        assert_int_equal(store_network_remove(f->store, n->row.n), 0);
+        new_manager(f);
+        assert_int_equal(network_manager_recovered(f->manager, NULL), 0);
+        assert_int_equal(netlink_get_link(f->host, l.name, &l), -ENODEV);
+}
+
+/* A failure leaves neither device nor port. */
+static void test_failure(void **state) {
+        _cleanup_(box_done) Box a = BOX("a");
+        _cleanup_error_ Error e = ERROR_NULL;
+        _cleanup_close_ int netns = -EBADF;
+        Fixture *f = *state;
+        Network *n;
+
+        FIREWALL_NEEDED();
+        add(f, "a", L((char *) "default"), L((char *) "8080:80"));
+        n = network_find(f->manager, "default", "default", &e);
+        netns = netns_new(NULL, NULL);
+        assert_true(netns >= 0);
+        assert_int_equal(netlink_add_veth(f->host, n->row.device, 0, 0, netns, "other", NULL), 0);
+        assert_int_equal(network_manager_set_up(f->manager, "default", "a", &a.node.netns, &e), -EEXIST);
+        assert_true(error_has_name(&e, "DeviceExists"));
+        assert_non_null(strstr(error_message(&e), n->row.device));
+        assert_int_equal(a.node.netns, -EBADF);
+        assert_int_equal(port_of(f, &a).index, 0);
+        assert_int_equal(hashmap_size(f->manager->users), 0);
+        assert_int_equal(netlink_delete_link(f->host, n->row.device), 0);
+        set_up(f, &a);
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+        error_done(&e);
+        set_down(f, &a);
+
+        assert_int_equal(store_container_remove(f->store, "default", "a"), 0);
+        assert_int_equal(network_remove(n, &e), 0);
+        wait_for_no_veth(f);
+}
+
+static void find_nft(void) {
+        _cleanup_(firewall_freep) Firewall *w = NULL;
+
+        if (!netns_missing && (firewall_new(&w, NULL) < 0 || firewall_load(w, NULL, 0, NULL, 0, NULL) < 0))
+                nft_missing = "nf_tables cannot be used here";
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_set_up, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_again, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_ipv6, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_several, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_recovery, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
+        };
+
+        netns_enter();
+        find_nft();
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
