@@ -75,6 +75,7 @@ static const char *const action_ids[_BUS_ACTION_MAX] = {
         [BUS_ACTION_MANAGE_IMAGES] = "org.moored.manage-images",
         [BUS_ACTION_MANAGE_CONTAINERS] = "org.moored.manage-containers",
         [BUS_ACTION_MANAGE_NAMESPACES] = "org.moored.manage-namespaces",
+        [BUS_ACTION_MANAGE_NETWORKS] = "org.moored.manage-networks",
         [BUS_ACTION_COLLECT_GARBAGE] = "org.moored.collect-garbage",
 };
 
@@ -122,16 +123,21 @@ static const Rule rules[] = {
         { BUS_INTERFACE_MANAGER,                 "RemoveNamespace",    BUS_ACTION_MANAGE_NAMESPACES },
         { BUS_INTERFACE_NAMESPACE,               "CheckContainer",     BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_NAMESPACE,               "CreateContainer",    BUS_ACTION_MANAGE_CONTAINERS },
+        { BUS_INTERFACE_NAMESPACE,               "CreateNetwork",      BUS_ACTION_MANAGE_NETWORKS   },
         { BUS_INTERFACE_NAMESPACE,               "GetContainer",       BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_NAMESPACE,               "GetImage",           BUS_ACTION_INSPECT           },
+        { BUS_INTERFACE_NAMESPACE,               "GetNetwork",         BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_NAMESPACE,               "ImportImage",        BUS_ACTION_MANAGE_IMAGES     },
         { BUS_INTERFACE_NAMESPACE,               "ListContainers",     BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_NAMESPACE,               "ListImages",         BUS_ACTION_INSPECT           },
+        { BUS_INTERFACE_NAMESPACE,               "ListNetworks",       BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_NAMESPACE,               "PullImage",          BUS_ACTION_MANAGE_IMAGES     },
         { BUS_INTERFACE_NAMESPACE,               "RemoveImage",        BUS_ACTION_MANAGE_IMAGES     },
+        { BUS_INTERFACE_NAMESPACE,               "RemoveNetwork",      BUS_ACTION_MANAGE_NETWORKS   },
         { BUS_INTERFACE_NAMESPACE,               "RunContainer",       BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_NAMESPACE,               "StopContainers",     BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_NAMESPACE,               "TagImage",           BUS_ACTION_MANAGE_IMAGES     },
+        { BUS_INTERFACE_NETWORK,                 "Remove",             BUS_ACTION_MANAGE_NETWORKS   },
 };
 
 const char *bus_action_id(BusAction a) {
@@ -411,6 +417,7 @@ static int check_append_details(sd_bus_message *request, sd_bus_message *m) {
         int r;
 
         if (sd_bus_path_decode_many(path, BUS_PATTERN_IMAGE, &ns, &name) <= 0 &&
+            sd_bus_path_decode_many(path, BUS_PATTERN_NETWORK, &ns, &name) <= 0 &&
             sd_bus_path_decode_many(path, BUS_PATTERN_CONTAINER, &ns, &name) <= 0 &&
             sd_bus_path_decode_many(path, BUS_PATTERN_EXEC, &ns, &name, &number) <= 0 &&
             sd_bus_path_decode_many(path, BUS_PATTERN_NAMESPACE, &ns) <= 0)

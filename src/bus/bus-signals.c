@@ -114,6 +114,16 @@ static int emit_exec(Bus *b, NotifyType type, const Exec *e) {
                                               "ExitSignal", "Result", "FinishedUSec", NULL);
 }
 
+static int emit_network(Bus *b, NotifyType type, const char *ns, const char *name) {
+        _cleanup_free_ char *path = bus_network_path(ns, name);
+
+        if (!path)
+                return -ENOMEM;
+        if (type == NOTIFY_NETWORK_ADDED)
+                return sd_bus_emit_interfaces_added(b->bus, path, BUS_INTERFACE_NETWORK, NULL);
+        return sd_bus_emit_interfaces_removed(b->bus, path, BUS_INTERFACE_NETWORK, NULL);
+}
+
 static int emit_job_ended(Bus *b, const char *path, const Job *j) {
         int r;
 
@@ -177,6 +187,10 @@ static void signals_on_notify(NotifyType type, const char *ns, const char *name,
         case NOTIFY_EXEC_CHANGED:
         case NOTIFY_EXEC_REMOVED:
                 r = emit_exec(b, type, object);
+                break;
+        case NOTIFY_NETWORK_ADDED:
+        case NOTIFY_NETWORK_REMOVED:
+                r = emit_network(b, type, ns, name);
                 break;
         case NOTIFY_JOB_ADDED:
         case NOTIFY_JOB_CHANGED:

@@ -16,6 +16,7 @@
 #include "events/events.h"
 #include "image/image.h"
 #include "job/job.h"
+#include "network/network.h"
 #include "store/store.h"
 
 #define BUS_NAME "org.moored1"
@@ -42,6 +43,7 @@ typedef struct BusContext {
         JobManager *jobs;
         ImageManager *images;
         ContainerManager *containers;
+        NetworkManager *networks;
         const NamespaceOps *namespace_ops;
         void *namespaces;
         const char *state_dir;

@@ -231,7 +231,7 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
         if (r >= 0)
                 r = container_manager_load(m->containers, reterr_error);
         if (r >= 0)
-                r = namespace_table_new(m->store, m->events, m->jobs, m->images, m->containers,
+                r = namespace_table_new(m->store, m->events, m->jobs, m->images, m->containers, m->networks,
                                         &m->namespaces, reterr_error);
         if (r >= 0 && m->refilling) {
                 m->refilling = false;
@@ -260,6 +260,7 @@ static int manager_open_bus(Manager *m, Error *reterr_error) {
                 .jobs = m->jobs,
                 .images = m->images,
                 .containers = m->containers,
+                .networks = m->networks,
                 .namespace_ops = &namespace_table_ops,
                 .namespaces = m->namespaces,
                 .state_dir = MOORED_STATE_DIR,

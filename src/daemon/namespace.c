@@ -16,6 +16,7 @@ struct NamespaceTable {
         JobManager *jobs;
         ImageManager *images;
         ContainerManager *containers;
+        NetworkManager *networks;
         Hashmap *rows;                /* name → NamespaceRow*, owned */
 };
 
@@ -145,7 +146,8 @@ static bool has_running_job(NamespaceTable *t, const char *name) {
 static int table_remove(void *namespaces, const char *name, Error *reterr_error) {
         _cleanup_(row_freep) NamespaceRow *row = NULL;
         NamespaceTable *t = namespaces;
-        size_t n_images, n_containers;
+        size_t n_images, n_containers, n_networks;
+        Network *network;
         int r;
 
         if (!table_find(t, name, reterr_error))
@@ -156,16 +158,24 @@ static int table_remove(void *namespaces, const char *name, Error *reterr_error)
 
         n_images = image_count(t->images, name);
         n_containers = container_count(t->containers, name);
-        if (n_images > 0 || n_containers > 0)
-                return error_set(
-                                reterr_error, -ENOTEMPTY, "NamespaceNotEmpty",
-                                "Namespace “%s” still has %zu images and %zu containers: remove them first.",
-                                name, n_images, n_containers);
+        n_networks = network_count(t->networks, name);
+        if (n_images > 0 || n_containers > 0 || n_networks > 0)
+                return error_set(reterr_error, -ENOTEMPTY, "NamespaceNotEmpty",
+                                 "Namespace “%s” still has %zu images, %zu containers and %zu networks: remove them first.", name,
+                                 n_images, n_containers, n_networks);
 
         /* What it makes would belong to nobody. */
         if (has_running_job(t, name))
                 return error_set(reterr_error, -EBUSY, "NamespaceNotEmpty",
                                  "A job works for namespace “%s”: wait for it, or cancel it.", name);
+
+        /* Nobody has asked for that one by name. */
+        network = network_find(t->networks, name, NETWORK_DEFAULT, NULL);
+        if (network) {
+                r = network_remove(network, reterr_error);
+                if (r < 0)
+                        return r;
+        }
 
         r = store_namespace_remove(t->store, name);
         if (r == -ENOTEMPTY)
@@ -181,7 +191,8 @@ static int table_remove(void *namespaces, const char *name, Error *reterr_error)
 }
 
 int namespace_table_new(Store *store, Events *events, JobManager *jobs, ImageManager *images,
-                        ContainerManager *containers, NamespaceTable **ret, Error *reterr_error) {
+                        ContainerManager *containers, NetworkManager *networks, NamespaceTable **ret,
+                        Error *reterr_error) {
         _cleanup_(namespace_table_freep) NamespaceTable *t = NULL;
         const NamespaceRow *row;
         char **labels = NULL;
@@ -196,6 +207,7 @@ int namespace_table_new(Store *store, Events *events, JobManager *jobs, ImageMan
                 .jobs = jobs,
                 .images = images,
                 .containers = containers,
+                .networks = networks,
                 .rows = hashmap_new(),
         };
         if (!t->rows)

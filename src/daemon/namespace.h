@@ -14,7 +14,7 @@ typedef struct NamespaceTable NamespaceTable;
 /* Loads the rows, makes "default" where it is missing. images, containers and jobs are asked whether a
  * namespace is in use. */
 int namespace_table_new(Store *store, Events *events, JobManager *jobs, ImageManager *images,
-                        ContainerManager *containers, NamespaceTable **ret, Error *reterr_error);
+                        ContainerManager *containers, NetworkManager *networks, NamespaceTable **ret, Error *reterr_error);
 NamespaceTable *namespace_table_free(NamespaceTable *t);
 DEFINE_CLEANUP_FUNC(NamespaceTable *, namespace_table_free)
 

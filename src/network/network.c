@@ -215,6 +215,15 @@ Network *network_find(NetworkManager *m, const char *ns, const char *name, Error
         return n;
 }
 
+size_t network_count(NetworkManager *m, const char *ns) {
+        size_t count = 0;
+        Network *n;
+
+        HASHMAP_FOREACH (n, m->networks)
+                count += streq(n->row.ns, ns) && !streq(n->row.name, NETWORK_DEFAULT);
+        return count;
+}
+
 bool network_iterate(NetworkManager *m, HashmapIterator *i, Network **ret) {
         void *n;
 

@@ -92,6 +92,7 @@ int network_create(NetworkManager *m, const char *ns, const char *name, const Ne
 int network_remove(Network *n, Error *reterr_error);
 /* "NoSuchNetwork" */
 Network *network_find(NetworkManager *m, const char *ns, const char *name, Error *reterr_error);
+size_t network_count(NetworkManager *m, const char *ns); /* the default network left out */
 bool network_iterate(NetworkManager *m, HashmapIterator *i, Network **ret);
 /* Rules and devices are made again as the records say: after "nft flush ruleset", or a firewall's reload. */
 int network_manager_reload(NetworkManager *m, Error *reterr_error);
@@ -114,6 +115,8 @@ typedef struct NetworkInterface {
 } NetworkInterface;
 int network_manager_foreach_interface(NetworkManager *m, const char *ns, const char *container,
                                       int (*func)(const NetworkInterface *i, void *userdata), void *userdata);
+/* The same, for all that are on a network. */
+int network_foreach_user(Network *n, int (*func)(const char *container, const NetworkInterface *i, void *userdata), void *userdata);
 /* host_port is the one that was chosen. */
 int network_manager_foreach_port(NetworkManager *m, const char *ns, const char *container,
                                  int (*func)(const Port *p, void *userdata), void *userdata);

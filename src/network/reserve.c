@@ -568,7 +568,8 @@ int network_manager_reserve(NetworkManager *m, const char *ns, const char *conta
 
 typedef struct InterfaceCall {
         NetworkManager *manager;
-        int (*func)(const NetworkInterface *i, void *userdata);
+        int (*func)(const NetworkInterface *i, void *userdata); /* or the next */
+        int (*user_func)(const char *container, const NetworkInterface *i, void *userdata);
         void *userdata;
 } InterfaceCall;
 
@@ -613,14 +614,20 @@ static int call_interface(const InterfaceRow *row, void *userdata) {
                 return r;
 
         i.addresses = addresses;
-        return c->func(&i, c->userdata);
+        return c->func ? c->func(&i, c->userdata) : c->user_func(row->container, &i, c->userdata);
 }
 
 int network_manager_foreach_interface(NetworkManager *m, const char *ns, const char *container,
                                       int (*func)(const NetworkInterface *i, void *userdata), void *userdata) {
-        InterfaceCall c = { m, func, userdata };
+        InterfaceCall c = { .manager = m, .func = func, .userdata = userdata };
 
         return store_interface_foreach(m->store, ns, container, call_interface, &c);
+}
+
+int network_foreach_user(Network *n, int (*func)(const char *container, const NetworkInterface *i, void *userdata), void *userdata) {
+        InterfaceCall c = { .manager = n->manager, .user_func = func, .userdata = userdata };
+
+        return store_interface_foreach_in(n->manager->store, n->row.n, call_interface, &c);
 }
 
 typedef struct PortCall {
