@@ -120,6 +120,7 @@ static const Rule rules[] = {
         { BUS_INTERFACE_MANAGER,                 "GetNamespace",       BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_MANAGER,                 "ListJobs",           BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_MANAGER,                 "ListNamespaces",     BUS_ACTION_INSPECT           },
+        { BUS_INTERFACE_MANAGER,                 "ReloadNetworks",     BUS_ACTION_MANAGE_NETWORKS   },
         { BUS_INTERFACE_MANAGER,                 "RemoveNamespace",    BUS_ACTION_MANAGE_NAMESPACES },
         { BUS_INTERFACE_NAMESPACE,               "CheckContainer",     BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_NAMESPACE,               "CreateContainer",    BUS_ACTION_MANAGE_CONTAINERS },

@@ -158,6 +158,18 @@ static int method_list_jobs(sd_bus_message *m, void *userdata, sd_bus_error *ret
         return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
 }
 
+static int method_reload_networks(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_error_ Error error = ERROR_NULL;
+        Bus *b = userdata;
+        int r;
+
+        r = network_manager_reload(b->context.networks, &error);
+        if (r < 0)
+                return bus_error_set(ret_error, &error);
+
+        return sd_bus_reply_method_return(m, NULL);
+}
+
 typedef struct GarbageOptions {
         bool dry_run;
 } GarbageOptions;
@@ -297,6 +309,8 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("GetContainerByUnit", SD_BUS_ARGS("s", unit), SD_BUS_RESULT("o", path),
                                 method_get_container_by_unit, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usso)", jobs), method_list_jobs,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ReloadNetworks", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload_networks,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("CollectGarbage", SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("a{sv}", result), method_collect_garbage,
