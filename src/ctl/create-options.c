@@ -578,7 +578,7 @@ int create_append_strv(sd_bus_message *m, const char *key, char *const *l, bool 
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int append_labels(sd_bus_message *m, char *const *labels) {
+int create_append_labels(sd_bus_message *m, char *const *labels) {
         int r;
 
         if (!labels || !*labels)
@@ -595,7 +595,7 @@ static int append_labels(sd_bus_message *m, char *const *labels) {
                 _cleanup_free_ char *key = strndup(l, n);
 
                 if (r >= 0)
-                        r = key ? sd_bus_message_append(m, "{ss}", key, l + n + 1) : -ENOMEM;
+                        r = key ? sd_bus_message_append(m, "{ss}", key, l[n] ? l + n + 1 : "") : -ENOMEM;
         }
         for (unsigned i = 0; i < 3 && r >= 0; i++)
                 r = sd_bus_message_close_container(m);
@@ -696,7 +696,7 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
         if (r >= 0 && o->entrypoint_set)
                 r = create_append_strv(m, "Entrypoint", o->entrypoint, true);
         if (r >= 0)
-                r = append_labels(m, o->labels);
+                r = create_append_labels(m, o->labels);
         if (r >= 0)
                 r = append_mounts(m, o->mounts, o->n_mounts);
         if (r >= 0)

@@ -77,6 +77,8 @@ int create_options_append(sd_bus_message *m, const CreateOptions *o, char *const
 
 /* An entry of it, of type as; for the files of this one's parts. */
 int create_append_strv(sd_bus_message *m, const char *key, char *const *l, bool even_if_empty);
+/* Labels, a{ss}; nothing for an empty list. */
+int create_append_labels(sd_bus_message *m, char *const *labels);
 
 /* Pure; exported for the tests. All fill the error. */
 int parse_volume(const char *value, const char *working_directory, MountArg *ret,

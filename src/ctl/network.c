@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* network: create, ls, inspect, rm, reload. Options are called as podman and docker call them. */
+
+#include <limits.h>
+
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "ctl/bus-util.h"
+#include "ctl/create-options.h"
+
+typedef struct NetworkOptions {
+        const char *driver, *device, *parent, *mode, *mtu;
+        char **subnets, **gateways, **ranges, **labels;
+        bool ipv6, internal, disable_dns, ignore;
+} NetworkOptions;
+
+static void network_options_done(NetworkOptions *o) {
+        strv_free(o->subnets);
+        strv_free(o->gateways);
+        strv_free(o->ranges);
+        strv_free(o->labels);
+}
+
+/* -- create -- */
+
+/* What the others have as options of their drivers. */
+static int apply_opt(const char *value, void *target, Error *reterr_error) {
+        static const struct {
+                const char *name;
+                size_t offset;
+        } names[] = {
+                { "mtu=", offsetof(NetworkOptions, mtu) },
+                { "com.docker.network.driver.mtu=", offsetof(NetworkOptions, mtu) },
+                { "mode=", offsetof(NetworkOptions, mode) },
+                { "macvlan_mode=", offsetof(NetworkOptions, mode) },
+                { "ipvlan_mode=", offsetof(NetworkOptions, mode) },
+                { "parent=", offsetof(NetworkOptions, parent) },
+                { "com.docker.network.bridge.name=", offsetof(NetworkOptions, device) },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                const char *v = startswith(value, names[i].name);
+
+                if (v) {
+                        *(const char **) ((char *) target + names[i].offset) = v;
+                        return 0;
+                }
+        }
+
+        return error_set(reterr_error, -EINVAL, "InvalidArgument", "--opt= is one of mtu=, mode= and parent=, not '%s'.", value);
+}
+
+static int append_string(sd_bus_message *m, const char *key, const char *value) {
+        return value ? sd_bus_message_append(m, "{sv}", key, "s", value) : 0;
+}
+
+static int append_flag(sd_bus_message *m, const char *key, bool flag, bool value) {
+        return flag ? sd_bus_message_append(m, "{sv}", key, "b", (int) value) : 0;
+}
+
+static int append_options(sd_bus_message *m, const NetworkOptions *o, uint64_t mtu) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = append_string(m, "Driver", o->driver);
+        if (r >= 0)
+                r = append_string(m, "Device", o->device);
+        if (r >= 0)
+                r = append_string(m, "Parent", o->parent);
+        if (r >= 0)
+                r = append_string(m, "Mode", o->mode);
+        if (r >= 0)
+                r = create_append_strv(m, "Subnets", o->subnets, false);
+        if (r >= 0)
+                r = create_append_strv(m, "Gateways", o->gateways, false);
+        if (r >= 0)
+                r = create_append_strv(m, "Ranges", o->ranges, false);
+        if (r >= 0)
+                r = append_flag(m, "IPv6", o->ipv6, true);
+        if (r >= 0)
+                r = append_flag(m, "Internal", o->internal, true);
+        if (r >= 0)
+                r = append_flag(m, "DNS", o->disable_dns, false);
+        if (r >= 0 && mtu > 0)
+                r = sd_bus_message_append(m, "{sv}", "MTU", "t", mtu);
+        if (r >= 0)
+                r = create_append_labels(m, o->labels);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int print_name(Ctl *c, const char *path, Error *reterr_error) {
+        _cleanup_json_ json_t *network = NULL;
+        int r;
+
+        r = ctl_get_all(c, path, BUS_NETWORK, &network, reterr_error);
+        if (r < 0)
+                return r;
+        if (c->json != OUTPUT_OFF)
+                return ctl_output(c, NULL, network, reterr_error);
+        printf("%s\n", strempty(json_get_string(network, "Name")));
+        return EXIT_SUCCESS;
+}
+
+static int network_create(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error) {
+        _cleanup_free_ char *ns = namespace_path(c->ns);
+        _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
+        _cleanup_error_ Error error = ERROR_NULL;
+        const char *path;
+        uint64_t mtu = 0;
+        int r;
+
+        if (!ns)
+                return ctl_oom(reterr_error);
+        if (o->mtu && parse_uint64(o->mtu, &mtu) < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "'%s' is not an MTU: that is a number of bytes.", o->mtu);
+
+        ctl_start_agent(c);
+        r = ctl_new_call(c, ns, BUS_NAMESPACE, "CreateNetwork", &m, reterr_error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "s", strempty(args[0]));
+        if (r >= 0)
+                r = append_options(m, o, mtu);
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        r = ctl_call_message(c, m, &reply, &error);
+        if (r < 0 && o->ignore && error_has_name(&error, "NetworkExists")) {
+                printf("%s\n", args[0]);
+                return EXIT_SUCCESS;
+        }
+        if (r < 0)
+                return error_move(reterr_error, &error);
+        r = sd_bus_message_read(reply, "o", &path);
+        return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : print_name(c, path, reterr_error);
+}
+
+/* -- ls -- */
+
+static int add_row(Table *t, json_t *network) {
+        _cleanup_strv_free_ char **subnets = NULL;
+        _cleanup_free_ char *joined = NULL;
+        json_t *subnet;
+        size_t i;
+
+        json_array_foreach(json_object_get(network, "Subnets"), i, subnet)
+                if (strv_extend(&subnets, strempty(json_string_value(json_array_get(subnet, 0)))) < 0)
+                        return -ENOMEM;
+        joined = strv_join(subnets, " ");
+        if (!joined || table_add(t, json_get_string(network, "Name")) < 0 || table_add(t, json_get_string(network, "Driver")) < 0 ||
+            table_add(t, isempty(json_get_string(network, "Device")) ? json_get_string(network, "Parent") : json_get_string(network, "Device")) < 0 ||
+            table_add(t, joined) < 0 || table_add(t, json_is_true(json_object_get(network, "Internal")) ? "yes" : "no") < 0 ||
+            table_addf(t, "%zu", json_array_size(json_object_get(network, "Containers"))) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error) {
+        static const TableColumn columns[] = {
+                { "NAME", 0 },     { "DRIVER", 0 },   { "DEVICE", 0 }, { "SUBNETS", TABLE_SHRINK },
+                { "INTERNAL", 0 }, { "CONTAINERS", TABLE_RIGHT }, {}
+        };
+        _cleanup_(table_freep) Table *t = table_new(columns);
+        _cleanup_free_ char *ns = namespace_path(c->ns);
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        _cleanup_strv_free_ char **paths = NULL;
+        _cleanup_json_ json_t *networks = NULL;
+        const char *name, *path, *driver;
+        json_t *network;
+        size_t i;
+        int r;
+
+        if (!ns || !t)
+                return ctl_oom(reterr_error);
+        r = ctl_call(c, ns, BUS_NAMESPACE, "ListNetworks", &reply, reterr_error, NULL);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_enter_container(reply, SD_BUS_TYPE_ARRAY, "(sos)");
+        while (r >= 0 && (r = sd_bus_message_read(reply, "(sos)", &name, &path, &driver)) > 0) {
+                if (c->quiet)
+                        printf("%s\n", name);
+                if (strv_extend(&paths, path) < 0)
+                        return ctl_oom(reterr_error);
+        }
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        if (c->quiet)
+                return EXIT_SUCCESS;
+
+        r = ctl_get_all_many(c, paths, BUS_NETWORK, &networks, reterr_error);
+        if (r < 0)
+                return r;
+        json_array_foreach(networks, i, network)
+                if (add_row(t, network) < 0)
+                        return ctl_oom(reterr_error);
+        return ctl_output(c, t, networks, reterr_error);
+}
+
+/* -- inspect, rm, reload -- */
+
+static int inspect_one(Ctl *c, const char *ns, const char *name, json_t *all, Error *reterr_error) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        json_t *network;
+        const char *path;
+        int r;
+
+        r = ctl_call(c, ns, BUS_NAMESPACE, "GetNetwork", &reply, reterr_error, "s", name);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(reply, "o", &path);
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        r = ctl_get_all(c, path, BUS_NETWORK, &network, reterr_error);
+        if (r < 0)
+                return r;
+        return json_array_append_new(all, network) < 0 ? ctl_oom(reterr_error) : 0;
+}
+
+static int network_inspect(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error) {
+        _cleanup_free_ char *ns = namespace_path(c->ns);
+        _cleanup_json_ json_t *all = json_array();
+        int r;
+
+        if (!ns || !all)
+                return ctl_oom(reterr_error);
+        STRV_FOREACH(name, args) {
+                r = inspect_one(c, ns, name, all, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+
+        if (c->json == OUTPUT_OFF)
+                c->json = OUTPUT_PRETTY;
+        return ctl_output(c, NULL, all, reterr_error);
+}
+
+/* One that cannot be removed does not keep the others. */
+static int network_rm(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error) {
+        _cleanup_error_ Error first = ERROR_NULL;
+        _cleanup_free_ char *ns = namespace_path(c->ns);
+
+        if (!ns)
+                return ctl_oom(reterr_error);
+        ctl_start_agent(c);
+        STRV_FOREACH(name, args) {
+                _cleanup_error_ Error error = ERROR_NULL;
+
+                if (ctl_call(c, ns, BUS_NAMESPACE, "RemoveNetwork", NULL, &error, "sa{sv}", name, 0) >= 0)
+                        printf("%s\n", name);
+                else if (o->ignore && error_has_name(&error, "NoSuchNetwork"))
+                        continue;
+                else if (!error_is_set(&first))
+                        (void) error_move(&first, &error);
+                else
+                        fprintf(stderr, "moorctl: %s\n", error_message(&error));
+        }
+
+        return error_is_set(&first) ? error_move(reterr_error, &first) : EXIT_SUCCESS;
+}
+
+static int network_reload(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error) {
+        ctl_start_agent(c);
+        return ctl_call(c, BUS_PATH, BUS_MANAGER, "ReloadNetworks", NULL, reterr_error, NULL);
+}
+
+static const struct {
+        const char *name;
+        unsigned min_args, max_args;
+        int (*run)(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error);
+} commands[] = {
+        { "ls", 0, 0, network_list },
+        { "create", 0, 1, network_create },
+        { "inspect", 1, UINT_MAX, network_inspect },
+        { "rm", 1, UINT_MAX, network_rm },
+        { "reload", 0, 0, network_reload },
+};
+
+static int network_main(Ctl *c, char **argv, Error *reterr_error) {
+        _cleanup_(network_options_done) NetworkOptions o = {};
+        _cleanup_free_ char **args = NULL;
+        char **rest;
+        int r;
+
+        r = ctl_parse(c, argv, &o, &args, reterr_error);
+        if (r <= 0)
+                return r;
+
+        rest = args[0] ? args + 1 : args;
+        for (size_t i = 0; i < ELEMENTSOF(commands); i++) {
+                size_t n = strv_length(rest);
+
+                if (streq(commands[i].name, args[0] ?: "ls") && n >= commands[i].min_args && n <= commands[i].max_args)
+                        return commands[i].run(c, rest, &o, reterr_error);
+        }
+
+        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                         "Usage: moorctl network ls, create [OPTION…] [NAME], inspect NAME…, rm NAME… or reload");
+}
+
+static const Option network_options[] = {
+        { 'd', "driver", "DRIVER", OPTION_STRING, offsetof(NetworkOptions, driver),
+          .help = "create: bridge (default), macvlan, ipvlan" },
+        { 0, "subnet", "SUBNET", OPTION_STRV, offsetof(NetworkOptions, subnets),
+          .help = "create: as in 10.90.0.0/24; again for the other family\n(default: one that is free)" },
+        { 0, "gateway", "ADDRESS", OPTION_STRV, offsetof(NetworkOptions, gateways),
+          .help = "create: of a subnet (default: its first address)" },
+        { 0, "ip-range", "SUBNET", OPTION_STRV, offsetof(NetworkOptions, ranges),
+          .help = "create: take addresses from this part of a subnet" },
+        { 0, "ipv6", NULL, OPTION_FLAG, offsetof(NetworkOptions, ipv6), .help = "create: with an IPv6 subnet, too" },
+        { 0, "internal", NULL, OPTION_FLAG, offsetof(NetworkOptions, internal),
+          .help = "create: no way out, and none in" },
+        { 0, "disable-dns", NULL, OPTION_FLAG, offsetof(NetworkOptions, disable_dns),
+          .help = "create: containers do not find each other by name" },
+        { 0, "interface-name", "NAME", OPTION_STRING, offsetof(NetworkOptions, device),
+          .help = "create: name of the bridge" },
+        { 0, "parent", "DEVICE", OPTION_STRING, offsetof(NetworkOptions, parent),
+          .help = "create: the host's device (macvlan, ipvlan)" },
+        { 'o', "opt", "NAME=VALUE", OPTION_CUSTOM, .apply = apply_opt, .help = "create: mtu=, mode=, parent=" },
+        { 0, "label", "NAME[=VALUE]", OPTION_STRV, offsetof(NetworkOptions, labels), .help = "create: attach a label" },
+        { 0, "ignore", NULL, OPTION_FLAG, offsetof(NetworkOptions, ignore),
+          .help = "create, rm: one that is there, or not there, is no error" },
+        OPTION_END,
+};
+
+const Verb verb_network = {
+        .name = "network",
+        .group = VERB_GROUP_SYSTEM,
+        .arguments = "[ls | create [OPTION…] [NAME] | inspect NAME… | rm NAME… | reload]",
+        .summary = "List, make, show and remove networks",
+        .description =
+                "Containers are on networks by run --network=NAME; \"default\" is made by whoever needs it first.\n"
+                "\"create\" prints the name, and chooses one if none is given. A network that has containers, running\n"
+                "or not, cannot be removed. \"reload\" brings the rules back after nft flush ruleset.\n\n"
+                "Examples:\n"
+                "  moorctl network create --ipv6 lan\n"
+                "  moorctl network create --internal --subnet=10.90.0.0/24 back\n"
+                "  moorctl network create -d macvlan --parent=eth0 --subnet=192.0.2.0/24 --ip-range=192.0.2.128/28 street\n"
+                "  moorctl run --rm --network=lan busybox ip address\n",
+        .options = network_options,
+        .max_args = UINT_MAX,
+        .run = network_main,
+};
