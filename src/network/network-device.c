@@ -209,6 +209,8 @@ static int set_up_bridge(Network *n, bool rules, int *ret_index, Error *reterr_e
                 r = configure_bridge(n, &l, reterr_error);
                 if (r >= 0 && !n->row.internal)
                         r = forward(n, AF_INET, reterr_error) ?: forward(n, AF_INET6, reterr_error);
+                /* Where there is no table yet it is made for all that are up: for this one, too. */
+                n->up = r >= 0;
                 if (r >= 0 && rules)
                         r = add_rules(n, reterr_error);
                 n->up = r >= 0;
