@@ -8,7 +8,7 @@
 
 set -eu
 
-threshold=42 # of 100
+threshold=44 # of 100
 analyze=$1
 service=$2
 shift 2
