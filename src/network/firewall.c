@@ -7,6 +7,7 @@
 #include "basic/fd-util.h"
 #include "basic/log.h"
 #include "basic/string-util.h"
+#include "network/conntrack.h"
 #include "network/firewall.h"
 
 #define TABLE "inet moored"
@@ -31,10 +32,10 @@ static const char rules[] =
         "set same {\n type ifname . ifname\n}\n"
         "set near4 {\n type ipv4_addr . ipv4_addr\n flags interval\n}\n"
         "set near6 {\n type ipv6_addr . ipv6_addr\n flags interval\n}\n"
-        "map hosts4 {\n typeof ip daddr . " KEY " : ip daddr . tcp dport\n}\n"
-        "map hosts6 {\n typeof ip6 daddr . " KEY " : ip6 daddr . tcp dport\n}\n"
-        "map ports4 {\n typeof " KEY " : ip daddr . tcp dport\n}\n"
-        "map ports6 {\n typeof " KEY " : ip6 daddr . tcp dport\n}\n"
+        "map hosts4 {\n typeof ip daddr . " KEY " : ip daddr . th dport\n}\n"
+        "map hosts6 {\n typeof ip6 daddr . " KEY " : ip6 daddr . th dport\n}\n"
+        "map ports4 {\n typeof " KEY " : ip daddr . th dport\n}\n"
+        "map ports6 {\n typeof " KEY " : ip6 daddr . th dport\n}\n"
         "chain early {\n"
         " type filter hook prerouting priority -300; policy accept\n"
         " iifname @bridges ip daddr 127.0.0.0/8 drop\n"
@@ -76,6 +77,7 @@ static const char rules[] =
 
 struct Firewall {
         struct nft_ctx *nft;
+        NetlinkSocket *conntrack; /* NULL until there are ports of UDP */
 };
 
 /* A text of commands that are one transaction. */
@@ -101,6 +103,7 @@ Firewall *firewall_free(Firewall *f) {
                 return NULL;
         if (f->nft)
                 nft_ctx_free(f->nft);
+        netlink_socket_free(f->conntrack);
         free(f);
         return NULL;
 }
@@ -263,6 +266,23 @@ int firewall_remove_network(Firewall *f, const FirewallNetwork *network, Error *
         return r == -ENOENT ? 0 : r < 0 ? error_move(reterr_error, &e) : 0;
 }
 
+/* What goes wrong here costs somebody a flow that he has to begin anew. */
+static void forget_flows(Firewall *f, int (*forget)(NetlinkSocket *, const FirewallPort *, size_t), const FirewallPort *ports, size_t n) {
+        bool any = false;
+        int r = 0;
+
+        for (size_t i = 0; i < n; i++)
+                any |= ports[i].port.protocol == PORT_UDP;
+        if (!any)
+                return;
+        if (!f->conntrack)
+                r = netlink_socket_new(NETLINK_NETFILTER, &f->conntrack);
+        if (r >= 0)
+                r = forget(f->conntrack, ports, n);
+        if (r < 0)
+                log_debug_errno(r, "Failed to forget flows of published ports, ignoring: %m");
+}
+
 static int try_ports(Firewall *f, const char *verb, const FirewallPort *ports, size_t n, Error *reterr_error) {
         _cleanup_(commands_done) Commands c = {};
         int r;
@@ -288,10 +308,13 @@ int firewall_add_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *
                 if (r >= 0)
                         r = try_ports(f, "add", ports, n, &e);
         }
-        return r < 0 ? error_move(reterr_error, &e) : 0;
+        if (r < 0)
+                return error_move(reterr_error, &e);
+        forget_flows(f, conntrack_forget_unanswered, ports, n);
+        return 0;
 }
 
-int firewall_remove_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error) {
+static int remove_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error) {
         _cleanup_error_ Error e = ERROR_NULL;
         int r;
 
@@ -315,4 +338,12 @@ int firewall_remove_ports(Firewall *f, const FirewallPort *ports, size_t n, Erro
                 }
         }
         return 0;
+}
+
+int firewall_remove_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error) {
+        int r;
+
+        r = remove_ports(f, ports, n, reterr_error);
+        forget_flows(f, conntrack_forget_translated, ports, n);
+        return r;
 }

@@ -42,6 +42,7 @@ int firewall_add_network(Firewall *f, const FirewallNetwork *network, Error *ret
 int firewall_remove_network(Firewall *f, const FirewallNetwork *network, Error *reterr_error);
 /* "NoTable". Replaces those of the same host address and port. */
 int firewall_add_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error);
+/* Flows of UDP that go on lead there no more; connections of TCP are their owners'. */
 int firewall_remove_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error);
 /* Nothing of ours is left. */
 int firewall_unload(Firewall *f, Error *reterr_error);

@@ -3,7 +3,7 @@
 /* Rules are judged by what comes through. The test's own network namespace is the host:
  *
  *   outside 192.0.2.2 ── 192.0.2.1 host ┬─ mv-a 10.77.0.1, fd00:77::1 ┬─ a1 10.77.0.2, fd00:77::2
- *                                       │                             └─ a2 10.77.0.3
+ *                                       │                             └─ a2 10.77.0.3, fd00:77::3
  *                                       └─ mv-b 10.78.0.1 ── b1 10.78.0.2
  *
  * Each container answers on port 80, with the address that it sees its client come from. */
@@ -131,7 +131,8 @@ static int make_network(void **state) {
         add_address(host, "out", "2001:db8::1/64");
         make_node(&a1, host, "a1", "mv-a", (const char *[]) { "10.77.0.2/24", "fd00:77::2/64" },
                   (const char *[]) { "10.77.0.1", "fd00:77::1" });
-        make_node(&a2, host, "a2", "mv-a", (const char *[]) { "10.77.0.3/24", NULL }, (const char *[]) { "10.77.0.1", NULL });
+        make_node(&a2, host, "a2", "mv-a", (const char *[]) { "10.77.0.3/24", "fd00:77::3/64" },
+                  (const char *[]) { "10.77.0.1", "fd00:77::1" });
         make_node(&b1, host, "b1", "mv-b", (const char *[]) { "10.78.0.2/24", NULL }, (const char *[]) { "10.78.0.1", NULL });
         if (firewall_new(&firewall, &e) < 0 || firewall_load(firewall, NULL, 0, NULL, 0, &e) < 0) {
                 print_message("%s\n", error_message(&e));
@@ -371,11 +372,68 @@ static void test_replaced(void **state) {
         assert_unreached(outside.netns, "192.0.2.1", 8080, &a2);
 }
 
+/* -- flows of UDP -- */
+
+static int open_udp(void *userdata) {
+        Call *c = userdata;
+        struct sockaddr_storage s = sockaddr_of(c);
+
+        c->fd = socket(s.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        return RET_NERRNO(bind(c->fd, (struct sockaddr *) &s, sizeof(s)));
+}
+
+static void check_flow(const Call *client, const char *host, int server) {
+        Call to = { .host = host, .port = 5353 };
+        struct sockaddr_storage s = sockaddr_of(&to), from;
+        struct pollfd p = { .fd = server, .events = POLLIN };
+        socklen_t l = sizeof(from);
+        char byte;
+
+        assert_int_equal(sendto(client->fd, "x", 1, 0, (struct sockaddr *) &s, sizeof(s)), 1);
+        if (server < 0)
+                return;
+        assert_int_equal(poll(&p, 1, PATIENCE_MSEC), 1);
+        assert_int_equal(recvfrom(server, &byte, 1, 0, (struct sockaddr *) &from, &l), 1);
+        assert_int_equal(sendto(server, &byte, 1, 0, (struct sockaddr *) &from, l), 1);
+        p.fd = client->fd;
+        assert_int_equal(poll(&p, 1, PATIENCE_MSEC), 1);
+        assert_int_equal(recv(client->fd, &byte, 1, 0), 1);
+}
+
+/* One that was sending before the port was there, goes on when it is, and to the next container that has it. */
+static void check_udp(const char *outside_address, const char *host, const char *const targets[2]) {
+        Call client = { .host = outside_address, .port = 40000 }, server[2] = { { .host = "::", .port = 53 }, { .host = "::", .port = 53 } };
+        FirewallPort p[2];
+
+        load((FirewallNetwork[]) { net_a }, 1, NULL, 0);
+        assert_int_equal(netns_run(outside.netns, open_udp, &client), 0);
+        assert_int_equal(netns_run(a1.netns, open_udp, server), 0);
+        assert_int_equal(netns_run(a2.netns, open_udp, server + 1), 0);
+        check_flow(&client, host, -1);
+        for (size_t i = 0; i < 2; i++) {
+                p[i] = port("5353:53/udp", targets[i]);
+                add_ports(p + i, 1);
+                check_flow(&client, host, server[i].fd);
+                check_flow(&client, host, server[i].fd);
+                assert_int_equal(firewall_remove_ports(firewall, p + i, 1, NULL), 0);
+        }
+        close(client.fd);
+        close(server[0].fd);
+        close(server[1].fd);
+}
+
+static void test_udp(void **state) {
+        FIREWALL_NEEDED();
+        check_udp("192.0.2.2", "192.0.2.1", (const char *[]) { "10.77.0.2", "10.77.0.3" });
+        check_udp("2001:db8::2", "2001:db8::1", (const char *[]) { "fd00:77::2", "fd00:77::3" });
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_published),
                 cmocka_unit_test(test_host_address),
                 cmocka_unit_test(test_range),
+                cmocka_unit_test(test_udp),
                 cmocka_unit_test(test_way_out),
                 cmocka_unit_test(test_isolation),
                 cmocka_unit_test(test_loopback_is_the_hosts),
