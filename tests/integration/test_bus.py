@@ -167,7 +167,7 @@ class ObjectsTest(lib.TestCase):
             for e in (*served.iter(), *contract.iter()):
                 e.text = e.tail = None
             self.assertEqual(ET.canonicalize(ET.tostring(served)), ET.canonicalize(ET.tostring(contract)))
-        self.assertEqual(len(glob.glob(f"{XML}/org.moored1.*.xml")), 6)
+        self.assertEqual(len(glob.glob(f"{XML}/org.moored1.*.xml")), 7)
 
     def test_namespaces_come_and_go(self):
         path = lib.busctl_call(ROOT, MANAGER, "CreateNamespace", "sa{ss}", "k8s.io", "1", "team", "blue")[0]

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Networks as objects: made, seen, used, removed; what is refused and leaves nothing; what is there after kill -9."""
+
+import ipaddress
+import json
+import re
+
+import lib
+from lib_container import BUSYBOX, events_since, last_event
+from lib_network import HOST4, OUTSIDE4, NetworkTestCase, elements, talk
+from test_bus import DEFAULT, NAMESPACE, ROOT, send
+
+NETWORK = "org.moored1.Network"
+
+
+def networks(*options):
+    return lib.moorctl(*options, "-q", "network", "ls").stdout.split()
+
+
+def devices(pattern="moored"):
+    """The host's devices with such a name."""
+
+    return {l["ifname"] for l in json.loads(lib.run(["ip", "-j", "link", "show"]).stdout) if l["ifname"].startswith(pattern)}
+
+
+def supported(kind):
+    """Whether the kernel has devices of that kind."""
+
+    result = lib.run(["ip", "link", "add", "link", "out0", "name", "probe0", "type", kind], check=False)
+    if result.returncode == 0:
+        lib.run(["ip", "link", "del", "probe0"])
+    return result.returncode == 0
+
+
+class NetworkObjectTest(NetworkTestCase):
+    def create(self, *args, ns="default", check=True):
+        result = lib.moorctl("-n", ns, "network", "create", *args, check=check)
+        name = result.stdout.strip()
+        if name:
+            self.addCleanup(lib.moorctl, "-n", ns, "network", "rm", "--ignore", name, check=False)
+        return name if check else result
+
+    def network(self, name):
+        return json.loads(lib.moorctl("network", "inspect", name).stdout)[0]
+
+    def refused(self, text, *args):
+        before = networks(), devices(), elements()
+        result = self.create(*args, check=False)
+        self.assertEqual(result.returncode, 1, args)
+        self.assertEqual(result.stdout, "")
+        self.assertRegex(result.stderr, text)
+        self.assertEqual((networks(), devices(), elements()), before)
+
+    def test_made_seen_and_removed(self):
+        start = last_event()
+        self.assertEqual(self.create("--ipv6", "--internal", "--disable-dns", "--label=a=b", "--label=c", "-o", "mtu=1400", "lan"), "lan")
+        n = self.network("lan")
+        subnet, gateway, part = n["Subnets"][0]
+        self.assertEqual(str(ipaddress.ip_network(subnet)[1]), gateway)
+        self.assertEqual(part, "")
+        six = ipaddress.ip_network(n["Subnets"][1][0])
+        self.assertTrue(six.is_private and six.prefixlen == 64)
+        self.assertRegex(n["Device"], r"^moored\d+$")
+        expected = {"Name": "lan", "Namespace": "default", "Driver": "bridge", "Parent": "", "Mode": "", "MTU": 1400, "Internal": True,
+                    "DNS": False, "Labels": {"a": "b", "c": ""}, "Containers": []}
+        self.assertEqual({k: n[k] for k in expected}, expected)
+        table = lib.moorctl("network", "ls").stdout
+        self.assertRegex(table, rf"(?m)^lan +bridge +{n['Device']} +{re.escape(subnet)} {re.escape(str(six))} +yes +0$")
+        self.assertIn("lan", networks())
+        # Nothing in the kernel before it is used.
+        self.assertNotIn(n["Device"], devices())
+        lib.kill9_moored()
+        self.assertEqual(self.network("lan"), n)
+        self.assertEqual(lib.moorctl("network", "rm", "lan").stdout, "lan\n")
+        self.assertNotIn("lan", networks())
+        topics = [(e["Topic"], e["Details"]) for e in events_since(start, "lan")]
+        self.assertEqual([t for t, _ in topics], ["network/created", "network/removed"])
+        self.assertEqual(topics[0][1], {"Driver": "bridge", "Subnets": f"{subnet} {six}"})
+
+    def test_names(self):
+        first, second = self.create(), self.create()
+        self.assertNotEqual(first, second)
+        self.assertIn("already", self.create(first, check=False).stderr)
+        self.assertEqual(self.create("--ignore", first), first)
+        for name in ("host", "none", "bridge", "-x", "a/b", "a:b", "x" * 65):
+            self.refused("network", "--", name)
+        result = lib.moorctl("network", "rm", "nosuch", first, "nosuch2", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("nosuch", result.stderr)
+        self.assertIn("nosuch2", result.stderr)
+        self.assertEqual(result.stdout, f"{first}\n")
+        self.assertEqual(lib.moorctl("network", "rm", "--ignore", "nosuch").stdout, "")
+        self.assertIn("nosuch", lib.moorctl("network", "inspect", "nosuch", check=False).stderr)
+        self.assertIn("Usage", lib.moorctl("network", "fly", check=False).stderr)
+
+    def test_subnets_are_free(self):
+        lib.run(["ip", "link", "add", "lan0", "type", "bridge"])
+        self.addCleanup(lib.run, ["ip", "link", "del", "lan0"])
+        lib.run(["ip", "link", "set", "lan0", "up"])
+        for subnet in ("10.89.0.0/16", "10.90.0.0/24", "10.90.2.0/24"):
+            lib.run(["ip", "route", "add", subnet, "dev", "lan0"])
+        lib.run(["ip", "addr", "add", "10.91.0.1/22", "dev", "lan0"])
+        name = self.create()
+        self.assertEqual(self.network(name)["Subnets"][0][0], "10.90.1.0/24")
+        self.assertEqual(self.network(self.create())["Subnets"][0][0], "10.90.3.0/24")
+        self.refused(r"10\.90\.1\.0/24.*the network “" + name, "--subnet=10.90.1.128/25", "x")
+        self.refused(r"10\.91\.0\.0/22.*\(lan0\)", "--subnet=10.91.3.0/24", "x")
+        self.refused(r"a route of this host \(lan0\)", "--subnet=10.89.200.0/24", "x")
+        self.refused("cannot|overlaps", "--subnet=10.0.0.0/8", "x")
+
+    def test_what_is_wrong_is_said(self):
+        for text, *args in (("the subnet is 10.1.0.0/24", "--subnet=10.1.0.5/24"), ("10.1.0/24", "--subnet=10.1.0/24"),
+                            ("too small", "--subnet=10.1.0.0/32"), ("not one", "--subnet=224.0.0.0/24"),
+                            ("gateway", "--subnet=10.1.0.0/24", "--gateway=10.2.0.1"), ("range", "--subnet=10.1.0.0/24", "--ip-range=10.2.0.0/25"),
+                            ("MTU", "-o", "mtu=67"), ("MTU", "-o", "mtu=x"), ("--opt=", "-o", "x=y"), ("driver", "-d", "token-ring"),
+                            ("--parent", "-d", "macvlan", "--subnet=10.1.0.0/24"), ("no device “no”", "-d", "macvlan", "--parent=no"),
+                            ("--subnet", "-d", "ipvlan", "--parent=out0"), ("mode", "-d", "ipvlan", "--parent=out0", "-o", "mode=vepa"),
+                            ("out0", "--interface-name=out0"), ("15 characters", "--interface-name=x234567890123456"),
+                            ("parent", "--parent=out0")):
+            self.refused(text, *args, "x")
+        self.assertIn("driver", lib.moorctl("network", "create", "-d", "cni:x", "x", check=False).stderr)
+
+    def test_in_use(self):
+        self.create("lan")
+        device = self.network("lan")["Device"]
+        self.detach("a", "--network=lan")
+        lib.moorctl("create", "--name=b", "--network=lan", BUSYBOX)
+        users = self.network("lan")["Containers"]
+        self.assertEqual([u[0] for u in users], ["a", "b"])
+        self.assertEqual(users[0][1:], [f"{DEFAULT}/container/a", [self.address("a")]])
+        self.assertIn(device, devices())
+        result = lib.moorctl("network", "rm", "lan", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("a, b", result.stderr)
+        self.assertIn(device, devices())
+        lib.moorctl("rm", "-f", "a", "b")
+        lib.moorctl("network", "rm", "lan")
+        self.assertNotIn(device, devices())
+        self.assertNotIn(device, " ".join(elements()))
+
+    def test_one_network_each_namespace(self):
+        lib.moorctl("namespace", "create", "theirs")
+        self.addCleanup(lib.moorctl, "namespace", "rm", "theirs", check=False)
+        self.create("lan")
+        self.create("lan", ns="theirs")
+        ours = self.network("lan")
+        theirs = json.loads(lib.moorctl("-n", "theirs", "network", "inspect", "lan").stdout)[0]
+        self.assertNotEqual((ours["Device"], ours["Subnets"]), (theirs["Device"], theirs["Subnets"]))
+        self.assertIn("1 networks", lib.moorctl("namespace", "rm", "theirs", check=False).stderr)
+        lib.moorctl("-n", "theirs", "network", "rm", "lan")
+        # The default network is nobody's work.
+        lib.moorctl("-n", "theirs", "pull", "-q", BUSYBOX)
+        lib.moorctl("-n", "theirs", "run", "--rm", "--network=default", BUSYBOX, "true")
+        self.assertEqual(networks("-n", "theirs"), ["default"])
+        device = json.loads(lib.moorctl("-n", "theirs", "network", "inspect", "bridge").stdout)[0]["Device"]
+        lib.moorctl("-n", "theirs", "rmi", "-f", BUSYBOX)
+        lib.moorctl("namespace", "rm", "theirs")
+        self.assertNotIn(device, devices())
+
+    def test_addresses(self):
+        self.create("--subnet=10.123.0.0/29", "--ip-range=10.123.0.4/30", "small")
+        self.detach("a", "--network=small")
+        self.assertEqual(self.address("a"), "10.123.0.4")
+        self.assertIn("10.123.0.4", lib.moorctl("run", "--rm", "--network=small:ip=10.123.0.4", BUSYBOX, "true", check=False).stderr)
+        lib.moorctl("create", "--name=b", "--network=small", BUSYBOX)
+        lib.kill9_moored()
+        # 5 is b's, which never ran; 7 is the last of the subnet.
+        self.detach("c", "--network=small")
+        self.assertEqual(self.address("c"), "10.123.0.6")
+        result = lib.moorctl("run", "--rm", "--network=small", BUSYBOX, "true", check=False)
+        self.assertEqual(result.returncode, 125)
+        self.assertIn("no address left", result.stderr)
+        self.assertIn("10.123.0.3/29", self.sh("ip addr", "--network=small:ip=10.123.0.3"))
+        lib.moorctl("rm", "-f", "b")
+        self.assertIn("10.123.0.5/29", self.sh("ip addr", "--network=small"))
+        lib.moorctl("rm", "-f", "a", "c")
+
+    def test_internal_and_apart(self):
+        self.create("--internal", "--ipv6", "back")
+        self.create("front")
+        self.serve("a", "--network=back")
+        self.detach("sibling", "--network=back")
+        self.detach("other", "--network=front")
+        self.assertEqual(self.ask("sibling", self.address("a")), "a")
+        self.assertEqual(self.ask("sibling", self.address("a", family=6)), "a")
+        self.assertEqual(self.ask("other", self.address("a")), "")
+        self.assertNotEqual(lib.moorctl("exec", "a", "ping", "-c1", "-W1", OUTSIDE4, check=False).returncode, 0)
+        lib.moorctl("exec", "other", "ping", "-c1", "-W5", OUTSIDE4)
+        self.assertIn("internal", lib.moorctl("run", "--rm", "--network=back", "-p", "80", BUSYBOX, "true", check=False).stderr)
+        lib.moorctl("rm", "-f", "a", "sibling", "other")
+
+    def test_rules_that_somebody_flushed(self):
+        self.serve("a", "--network=default", "-p", "8080:80")
+        self.assertEqual(talk(HOST4, 8080, outside=True), "a")
+        before = elements()
+        lib.run(["nft", "flush", "ruleset"])
+        self.assertIsNone(talk(HOST4, 8080, outside=True, timeout=1))
+        lib.moorctl("network", "reload")
+        self.assertEqual(talk(HOST4, 8080, outside=True), "a")
+        self.assertEqual(elements(), before)
+
+    def test_with_a_parent(self):
+        for driver, mode in (("macvlan", "bridge"), ("ipvlan", "l2")):
+            with self.subTest(driver):
+                if not supported(driver):
+                    self.skipTest(f"this kernel has no {driver}")
+                self.create("-d", driver, "--parent=out0", "-o", f"mode={mode}", "--subnet=192.0.2.0/24", "--gateway=192.0.2.1",
+                            "--ip-range=192.0.2.128/28", "street")
+                self.serve("a", "--network=street")
+                self.assertIn(ipaddress.ip_address(self.address("a")), ipaddress.ip_network("192.0.2.128/28"))
+                self.assertEqual(talk(self.address("a"), 80, outside=True), "a")
+                self.assertIn("bridge", lib.moorctl("run", "--rm", "--network=street", "-p", "80", BUSYBOX, "true", check=False).stderr)
+                lib.moorctl("rm", "-f", "a")
+                lib.moorctl("network", "rm", "street")
+
+    def test_on_the_bus(self):
+        path = lib.busctl_call(DEFAULT, NAMESPACE, "CreateNetwork", "sa{sv}", "a.b", "2", "Subnets", "as", "1", "10.124.0.0/24", "MTU", "t", "1300")[0]
+        self.addCleanup(lib.moorctl, "network", "rm", "--ignore", "a.b", check=False)
+        self.assertEqual(path, f"{DEFAULT}/network/a_2eb")
+        self.assertIn(["a.b", path, "bridge"], lib.busctl_call(DEFAULT, NAMESPACE, "ListNetworks")[0])
+        self.assertEqual(lib.busctl_call(DEFAULT, NAMESPACE, "GetNetwork", "s", "a.b"), [path])
+        self.assertEqual(lib.busctl_property(path, NETWORK, "Subnets"), [["10.124.0.0/24", "10.124.0.1", ""]])
+        self.assertEqual(lib.busctl_property(path, NETWORK, "MTU"), 1300)
+        self.assertIn(path, lib.run(["busctl", "tree", "--list", lib.BUS_NAME]).stdout.split())
+        for options in (("1", "Nonsense", "s", "x"), ("1", "Driver", "u", "1"), ("2", "MTU", "t", "1400", "MTU", "t", "1400")):
+            result = lib.run(["busctl", "call", lib.BUS_NAME, DEFAULT, NAMESPACE, "CreateNetwork", "sa{sv}", "x", *options], check=False)
+            self.assertNotEqual(result.returncode, 0, options)
+        # Looking is for all.
+        self.assertEqual(send(DEFAULT, f"{NAMESPACE}.ListNetworks")[0], 0)
+        for method, *args in (("CreateNetwork", "string:x", "dict:string:string:a,b"), ("RemoveNetwork", "string:a.b", "dict:string:string:a,b")):
+            code, text = send(DEFAULT, f"{NAMESPACE}.{method}", *args)
+            self.assertNotEqual(code, 0)
+            self.assertIn("InteractiveAuthorizationRequired", text)
+        self.assertIn("InteractiveAuthorizationRequired", send(ROOT, "org.moored1.Manager.ReloadNetworks")[1])
+        lib.busctl_call(path, NETWORK, "Remove", "a{sv}", "0")
+        self.assertNotIn("a.b", networks())
