@@ -46,6 +46,12 @@ def talk(address, port, say="", protocol="tcp", outside=False, timeout=5.0):
     return result.stdout.strip() if result.returncode == 0 else None
 
 
+def netns_of(container):
+    """A command that is executed in the network namespace of a container, and nothing else of it."""
+
+    return ["nsenter", f"--net={container['NetworkNamespace']}"]
+
+
 def links():
     """The host's devices that are moored's."""
 
@@ -54,15 +60,14 @@ def links():
 
 
 def elements():
-    """What is in the maps of moored's table, as text."""
+    """What is in the maps of moored's table, as text: published ports."""
 
     result = lib.run(["nft", "-j", "list", "table", "inet", "moored"], check=False)
     if result.returncode != 0:
         return set()
     found = set()
     for item in json.loads(result.stdout)["nftables"]:
-        for kind in ("map", "set"):
-            found |= {f'{item[kind]["name"]} {json.dumps(e)}' for e in item.get(kind, {}).get("elem", [])}
+        found |= {f'{item["map"]["name"]} {json.dumps(e)}' for e in item.get("map", {}).get("elem", [])}
     return found
 
 
@@ -152,4 +157,4 @@ def in_outside(code):
     return subprocess.Popen(["ip", "netns", "exec", NETNS, "python3", "-u", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-__all__ = ["BUSYBOX", "ECHO", "HOST4", "HOST6", "NETNS", "OUTSIDE4", "OUTSIDE6", "NetworkTestCase", "connect", "elements", "in_outside", "links", "server", "talk"]
+__all__ = ["BUSYBOX", "ECHO", "HOST4", "HOST6", "NETNS", "OUTSIDE4", "OUTSIDE6", "NetworkTestCase", "connect", "elements", "in_outside", "links", "netns_of", "server", "talk"]

@@ -6,10 +6,11 @@ import os
 import re
 import signal
 import socket
+import subprocess
 
 import lib
 from lib_container import BUSYBOX, OBEDIENT, daemon_away, unit_of
-from lib_network import ECHO, HOST4, HOST6, NETNS, NetworkTestCase, connect, elements, in_outside, links, talk
+from lib_network import ECHO, HOST4, HOST6, NETNS, NetworkTestCase, connect, elements, in_outside, links, netns_of, talk
 
 
 class PublishTest(NetworkTestCase):
@@ -55,10 +56,15 @@ class PublishTest(NetworkTestCase):
         self.assertIn("9000-9009->70-79/tcp", lib.moorctl("ps").stdout)
 
     def test_udp(self):
-        self.detach("a", "-p", "8053:53/udp", command=("sh", "-c", "exec nc -u -l -p 53 -e echo word"))
-        pid = self.inspect("a")["LeaderPID"]
-        lib.wait_until(lambda: ":0035 " in open(f"/proc/{pid}/net/udp", encoding="ascii").read(), what="it listens")
-        self.assertEqual(talk(HOST4, 8053, say="x", protocol="udp", outside=True), "word")
+        self.detach("a", "-p", "8053:53/udp")
+        code = ("import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 53)); print('ready', flush=True)\n"
+                "while True:\n d, p = s.recvfrom(100); s.sendto(b'got ' + d, p)")
+        p = subprocess.Popen([*netns_of(self.inspect("a")), "python3", "-c", code], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(p.communicate)
+        self.addCleanup(p.kill)
+        self.assertEqual(p.stdout.readline(), "ready\n")
+        self.assertEqual(talk(HOST4, 8053, say="x", protocol="udp", outside=True), "got x")
+        self.assertEqual(talk("127.0.0.1", 8053, say="y", protocol="udp"), "got y")
 
     def test_exposed(self):
         self.serve("a", "-P", "--expose=80", "--expose=53/udp")
@@ -245,8 +251,8 @@ class LifeTest(NetworkTestCase):
     def test_killed_while_they_start(self):
         started = [self.popen("run", "-d", f"--name=c{i}", "-p", f"{8100 + i}:80", BUSYBOX, "sh", "-c", f"exec nc -ll -p 80 -e echo c{i}")
                    for i in range(6)]
-        for _ in range(4):
-            lib.kill9_moored()
+        lib.wait_until(lambda: links(), interval=0, what="one has a device")
+        lib.kill9_moored()
         for p in started:
             out, err = p.communicate(timeout=60)
             self.assertEqual(p.returncode, 0, out + err)
