@@ -240,6 +240,15 @@ int network_device_set_up(Network *n, int *ret_index, Error *reterr_error) {
         return n->driver == NETWORK_BRIDGE ? set_up_bridge(n, true, ret_index, reterr_error) : check_parent(n, reterr_error);
 }
 
+static bool any_is_up(NetworkManager *m) {
+        Network *n;
+
+        HASHMAP_FOREACH (n, m->networks)
+                if (n->up)
+                        return true;
+        return false;
+}
+
 int network_device_remove(Network *n, Error *reterr_error) {
         FirewallNetwork network = firewall_network(n);
         Firewall *firewall;
@@ -259,7 +268,9 @@ int network_device_remove(Network *n, Error *reterr_error) {
         if (r == -ENODEV && !n->manager->firewall)
                 return 0;
         r = network_manager_firewall(n->manager, &firewall, reterr_error);
-        return r < 0 ? r : firewall_remove_network(firewall, &network, reterr_error);
+        if (r < 0)
+                return r;
+        return any_is_up(n->manager) ? firewall_remove_network(firewall, &network, reterr_error) : firewall_unload(firewall, reterr_error);
 }
 
 /* -- all of it -- */

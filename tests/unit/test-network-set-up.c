@@ -256,6 +256,14 @@ static void flush(void) {
         assert_int_equal(firewall_unload(w, NULL), 0);
 }
 
+static bool table_is_there(void) {
+        const FirewallNetwork n = { .device = "mv-test" };
+        _cleanup_(firewall_freep) Firewall *w = NULL;
+
+        assert_int_equal(firewall_new(&w, NULL), 0);
+        return firewall_add_network(w, &n, NULL) == 0;
+}
+
 static void test_reload(void **state) {
         _cleanup_(box_done) Box a = BOX("a"), b = BOX("b");
         _cleanup_error_ Error e = ERROR_NULL;
@@ -351,7 +359,9 @@ static void test_failure(void **state) {
         set_down(f, &a);
 
         assert_int_equal(store_container_remove(f->store, "default", "a"), 0);
+        assert_true(table_is_there());
         assert_int_equal(network_remove(n, &e), 0);
+        assert_false(table_is_there());
         wait_for_no_veth(f);
 }
 
