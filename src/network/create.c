@@ -12,7 +12,8 @@
 #define MTU_MIN 68U /* RFC 791 */
 #define MTU_MIN_IPV6 1280U
 #define MTU_MAX 65535U
-#define DEFAULT_SUBNET "10.88.0.0/16"
+/* Podman has 10.88.0.0/16 and what follows, CRI-O 10.85.0.0/16, whether their bridges are there or not. */
+#define DEFAULT_SUBNET "10.86.0.0/16"
 
 typedef struct NewSubnet {
         Prefix prefix;

@@ -174,7 +174,7 @@ int store_exec_foreach(Store *s, int (*cb)(const ExecRow *r, void *userdata), vo
 /* Texts are as network/ formats them: one for each value. */
 typedef struct SubnetRow {
         uint64_t n;
-        char *prefix;  /* "10.89.0.0/24"; no two are the same */
+        char *prefix;  /* "10.87.0.0/24"; no two are the same */
         char *gateway; /* or NULL */
         char *range;   /* a prefix within it that addresses are taken from, or NULL: all of it */
 } SubnetRow;

@@ -97,15 +97,15 @@ class NetworkObjectTest(NetworkTestCase):
         lib.run(["ip", "link", "add", "lan0", "type", "bridge"])
         self.addCleanup(lib.run, ["ip", "link", "del", "lan0"])
         lib.run(["ip", "link", "set", "lan0", "up"])
-        for subnet in ("10.89.0.0/16", "10.90.0.0/24", "10.90.2.0/24"):
+        for subnet in ("10.87.0.0/16", "10.88.0.0/24", "10.88.2.0/24"):
             lib.run(["ip", "route", "add", subnet, "dev", "lan0"])
         lib.run(["ip", "addr", "add", "10.91.0.1/22", "dev", "lan0"])
         name = self.create()
-        self.assertEqual(self.network(name)["Subnets"][0][0], "10.90.1.0/24")
-        self.assertEqual(self.network(self.create())["Subnets"][0][0], "10.90.3.0/24")
-        self.refused(r"10\.90\.1\.0/24.*the network “" + name, "--subnet=10.90.1.128/25", "x")
+        self.assertEqual(self.network(name)["Subnets"][0][0], "10.88.1.0/24")
+        self.assertEqual(self.network(self.create())["Subnets"][0][0], "10.88.3.0/24")
+        self.refused(r"10\.88\.1\.0/24.*the network “" + name, "--subnet=10.88.1.128/25", "x")
         self.refused(r"10\.91\.0\.0/22.*\(lan0\)", "--subnet=10.91.3.0/24", "x")
-        self.refused(r"a route of this host \(lan0\)", "--subnet=10.89.200.0/24", "x")
+        self.refused(r"a route of this host \(lan0\)", "--subnet=10.87.200.0/24", "x")
         self.refused("cannot|overlaps", "--subnet=10.0.0.0/8", "x")
 
     def test_what_is_wrong_is_said(self):

@@ -169,18 +169,18 @@ static void test_set_up(void **state) {
         set_up(f, &a);
         set_up(f, &b);
         assert_true(SYSCTL_IS("1", "ipv4", "ip_forward"));
-        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
-        assert_reached(HOST, "127.0.0.1", 8081, &a.node, "10.88.0.1");
-        assert_reached(HOST, "10.88.0.2", 80, &a.node, "10.88.0.1");
-        assert_reached(b.node.netns, "10.88.0.2", 80, &a.node, "10.88.0.3");
-        assert_reached(b.node.netns, "10.88.0.1", 8080, &a.node, "10.88.0.1");
-        assert_unreached(b.node.netns, "10.88.0.1", 8081, &a.node);
-        assert_reached(a.node.netns, "10.88.0.1", 8080, &a.node, "10.88.0.1");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
+        assert_reached(HOST, "127.0.0.1", 8081, &a.node, "10.86.0.1");
+        assert_reached(HOST, "10.86.0.2", 80, &a.node, "10.86.0.1");
+        assert_reached(b.node.netns, "10.86.0.2", 80, &a.node, "10.86.0.3");
+        assert_reached(b.node.netns, "10.86.0.1", 8080, &a.node, "10.86.0.1");
+        assert_unreached(b.node.netns, "10.86.0.1", 8081, &a.node);
+        assert_reached(a.node.netns, "10.86.0.1", 8080, &a.node, "10.86.0.1");
         assert_reached(a.node.netns, "127.0.0.1", 80, &a.node, "127.0.0.1");
         set_down(f, &a);
         assert_int_equal(network_manager_set_down(f->manager, "default", "a"), 0);
         assert_unreached(HOST, "127.0.0.1", 8080, &b.node);
-        assert_reached(HOST, "10.88.0.3", 80, &b.node, "10.88.0.1");
+        assert_reached(HOST, "10.86.0.3", 80, &b.node, "10.86.0.1");
         set_down(f, &b);
         wait_for_no_veth(f);
 }
@@ -194,7 +194,7 @@ static void test_again(void **state) {
         add(f, "a", L((char *) "default"), L((char *) "8080:80"));
         for (unsigned i = 0; i < 5; i++) {
                 set_up(f, &a);
-                assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+                assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
                 box_done(&old);
                 old.node = a.node;
                 a.node = (Node) { -EBADF, -EBADF };
@@ -241,11 +241,11 @@ static void test_several(void **state) {
         set_up(f, &b);
         set_up(f, &c);
         assert_reached(b.node.netns, "10.96.0.2", 80, &a.node, "10.96.0.3");
-        assert_reached(c.node.netns, "10.88.0.2", 80, &a.node, "10.88.0.3");
-        assert_unreached(b.node.netns, "10.88.0.2", 80, &a.node);
+        assert_reached(c.node.netns, "10.86.0.2", 80, &a.node, "10.86.0.3");
+        assert_unreached(b.node.netns, "10.86.0.2", 80, &a.node);
         assert_unreached(c.node.netns, "10.96.0.3", 80, &b.node);
         /* Ports lead to the network that is not internal, which the default route is of. */
-        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
         assert_reached(HOST, "10.96.0.3", 80, &b.node, "10.96.0.1");
 }
 
@@ -277,19 +277,19 @@ static void test_reload(void **state) {
         flush();
         assert_unreached(HOST, "127.0.0.1", 8080, &a.node);
         assert_int_equal(network_manager_reload(f->manager, &e), 0);
-        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
         /* The next container brings it back as well. */
         flush();
         set_up(f, &b);
-        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
-        assert_reached(HOST, "127.0.0.1", 8082, &b.node, "10.88.0.1");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
+        assert_reached(HOST, "127.0.0.1", 8082, &b.node, "10.86.0.1");
         /* And the bridge. */
         n = network_find(f->manager, "default", "default", &e);
         assert_int_equal(netlink_delete_link(f->host, n->row.device), 0);
         assert_unreached(HOST, "127.0.0.1", 8080, &a.node);
         assert_int_equal(network_manager_reload(f->manager, &e), 0);
-        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
-        assert_reached(HOST, "127.0.0.1", 8082, &b.node, "10.88.0.1");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
+        assert_reached(HOST, "127.0.0.1", 8082, &b.node, "10.86.0.1");
 }
 
 static void test_recovery(void **state) {
@@ -314,9 +314,9 @@ static void test_recovery(void **state) {
         after = port_of(f, &a);
         assert_int_equal(before.index, after.index);
         assert_int_equal(before.master, after.master);
-        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
         set_up(f, &b);
-        assert_reached(HOST, "127.0.0.1", 8082, &b.node, "10.88.0.1");
+        assert_reached(HOST, "127.0.0.1", 8082, &b.node, "10.86.0.1");
         set_down(f, &a);
         assert_unreached(HOST, "127.0.0.1", 8080, &b.node);
         set_down(f, &b);
@@ -354,7 +354,7 @@ static void test_failure(void **state) {
         assert_int_equal(hashmap_size(f->manager->users), 0);
         assert_int_equal(netlink_delete_link(f->host, n->row.device), 0);
         set_up(f, &a);
-        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.88.0.1");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
         error_done(&e);
         set_down(f, &a);
 

@@ -114,13 +114,13 @@ static void test_create(void **state) {
         n = create(f, NULL, NULL);
         assert_string_equal(n->row.name, "network1");
         assert_string_equal(n->row.device, "moored0");
-        check_subnet(n, 0, "10.89.0.0/24", "10.89.0.1");
+        check_subnet(n, 0, "10.87.0.0/24", "10.87.0.1");
         assert_int_equal(n->n_subnets, 1);
         n = create(f, "", NULL);
         assert_string_equal(n->row.name, "network2");
-        check_subnet(n, 0, "10.89.1.0/24", "10.89.1.1");
+        check_subnet(n, 0, "10.87.1.0/24", "10.87.1.1");
         n = create(f, "default", NULL);
-        check_subnet(n, 0, "10.88.0.0/16", "10.88.0.1");
+        check_subnet(n, 0, "10.86.0.0/16", "10.86.0.1");
         assert_ptr_equal(network_find(f->manager, "default", "bridge", NULL), n);
         n = create(f, "six", &(NetworkOptions) { .ipv6 = true });
         assert_int_equal(n->n_subnets, 2);
@@ -216,8 +216,8 @@ static void test_subnets(void **state) {
         static const struct {
                 const char *taken, *want;
         } steps[] = {
-                { "10.200.0.0/16", "10.89.0.0/24" },  { "10.89.0.0/24", "10.89.1.0/24" },    { "10.89.1.7/32", "10.89.2.0/24" },
-                { "10.89.2.0/23", "10.89.4.0/24" },   { "10.88.0.0/13", "10.96.0.0/24" },    { "10.96.0.128/25", "10.96.1.0/24" },
+                { "10.200.0.0/16", "10.87.0.0/24" },  { "10.87.0.0/24", "10.87.1.0/24" },    { "10.87.1.7/32", "10.87.2.0/24" },
+                { "10.87.2.0/23", "10.87.4.0/24" },   { "10.80.0.0/13", "10.88.0.0/24" },    { "10.88.0.128/25", "10.88.1.0/24" },
                 { "10.0.0.0/8", "172.16.0.0/24" },    { "172.16.0.0/12", "192.168.0.0/24" }, { "192.168.0.0/17", "192.168.128.0/24" },
                 { "192.168.255.0/24", "192.168.128.0/24" },
         };
@@ -261,17 +261,17 @@ static void test_host_routes(void **state) {
         assert_int_equal(netlink_add_bridge(netlink, "lan0", 0, NULL), 0);
         assert_int_equal(netlink_get_link(netlink, "lan0", &link), 0);
         assert_int_equal(netlink_change_link(netlink, link.index, &(LinkChange) { .up = true, .netns = -EBADF }), 0);
-        assert_int_equal(prefix_parse("10.88.3.4/20", &p), 0);
+        assert_int_equal(prefix_parse("10.86.3.4/20", &p), 0);
         assert_int_equal(netlink_add_address(netlink, link.index, &p), 0);
-        assert_int_equal(prefix_parse("10.89.0.0/16", &p), 0);
+        assert_int_equal(prefix_parse("10.87.0.0/16", &p), 0);
         assert_int_equal(netlink_add_route(netlink, &p, NULL, link.index, 0), 0);
 
         n = create(f, "default", NULL);
-        check_subnet(n, 0, "10.90.0.0/24", "10.90.0.1");
-        check_create_fails(f, "x", &(NetworkOptions) { .subnets = L((char *) "10.89.7.0/24") }, "SubnetInUse", "lan0");
-        check_create_fails(f, "x", &(NetworkOptions) { .subnets = L((char *) "10.0.0.0/8") }, "SubnetInUse", "10.90.0.0/24, which is the network “default”");
+        check_subnet(n, 0, "10.88.0.0/24", "10.88.0.1");
+        check_create_fails(f, "x", &(NetworkOptions) { .subnets = L((char *) "10.87.7.0/24") }, "SubnetInUse", "lan0");
+        check_create_fails(f, "x", &(NetworkOptions) { .subnets = L((char *) "10.0.0.0/8") }, "SubnetInUse", "10.88.0.0/24, which is the network “default”");
         /* A parent's subnet is the host's as well. */
-        (void) create(f, "mac", &(NetworkOptions) { .driver = NETWORK_MACVLAN, .parent = (char *) "lan0", .subnets = L((char *) "10.88.0.0/20") });
+        (void) create(f, "mac", &(NetworkOptions) { .driver = NETWORK_MACVLAN, .parent = (char *) "lan0", .subnets = L((char *) "10.86.0.0/20") });
         assert_int_equal(netlink_delete_link(netlink, "lan0"), 0);
 }
 
@@ -379,8 +379,8 @@ static void test_reserve(void **state) {
         NETNS_NEEDED();
         /* The default network is made by that. */
         assert_null(network_find(f->manager, "default", "default", NULL));
-        check_reserve(f, "a", L((char *) "default"), NONE, "10.88.0.2/16");
-        check_reserve(f, "b", L((char *) "bridge"), NONE, "10.88.0.3/16");
+        check_reserve(f, "a", L((char *) "default"), NONE, "10.86.0.2/16");
+        check_reserve(f, "b", L((char *) "bridge"), NONE, "10.86.0.3/16");
         a = get(f, "a");
         assert_string_equal(a.names, "eth0");
         assert_int_equal(a.mac[0] & 3, 2);
@@ -389,7 +389,7 @@ static void test_reserve(void **state) {
 
         n = create(f, "two", &(NetworkOptions) { .ipv6 = true, .subnets = L((char *) "10.1.0.0/29", (char *) "fd00::/64") });
         check_reserve(f, "c", L((char *) "two:ip=10.1.0.5,mac=02:00:00:00:00:01,alias=x,alias=y", (char *) "default:interface_name=lan0"), NONE,
-                      "10.1.0.5/29 fd00::2/64 10.88.0.4/16");
+                      "10.1.0.5/29 fd00::2/64 10.86.0.4/16");
         got_done(&a);
         a = get(f, "c");
         assert_string_equal(a.names, "eth0 lan0");
@@ -406,7 +406,7 @@ static void test_reserve(void **state) {
         check_reserve_fails(f, L((char *) "default", (char *) "two:ip=10.1.0.5"), NONE, "AddressInUse", "container c");
 
         /* An interface is called as it was wanted, the others as is left. */
-        check_reserve(f, "d", L((char *) "default", (char *) "two:interface_name=eth0"), NONE, "10.88.0.6/16 10.1.0.2/29 fd00::3/64");
+        check_reserve(f, "d", L((char *) "default", (char *) "two:interface_name=eth0"), NONE, "10.86.0.6/16 10.1.0.2/29 fd00::3/64");
         again = get(f, "d");
         assert_string_equal(again.names, "eth1 eth0");
 
@@ -477,7 +477,7 @@ static void test_ports(void **state) {
         int fd;
 
         NETNS_NEEDED();
-        check_reserve(f, "a", d, L((char *) "8080:80", (char *) "127.0.0.1:53:53/udp", (char *) "9000-9009:90-99"), "10.88.0.2/16");
+        check_reserve(f, "a", d, L((char *) "8080:80", (char *) "127.0.0.1:53:53/udp", (char *) "9000-9009:90-99"), "10.86.0.2/16");
         g = get(f, "a");
         assert_string_equal(g.ports, "8080:80 127.0.0.1:53:53/udp 9000-9009:90-99");
         check_reserve_fails(f, d, L((char *) "8080:81"), "PortInUse", "container a of namespace “default”");
@@ -490,7 +490,7 @@ static void test_ports(void **state) {
         check_reserve_fails(f, d, L((char *) "192.0.2.9::80"), "InvalidArgument", "no address 192.0.2.9");
         check_reserve_fails(f, d, L((char *) "1-4096:1-4096", (char *) "5000:1"), "LimitsExceeded", "4096");
         check_reserve_fails(f, NONE, L((char *) "8081:80"), "InvalidArgument", "bridge");
-        check_reserve(f, "b", d, L((char *) "8080:80/udp", (char *) "127.0.0.2:53:53/udp", (char *) "8081:80"), "10.88.0.3/16");
+        check_reserve(f, "b", d, L((char *) "8080:80/udp", (char *) "127.0.0.2:53:53/udp", (char *) "8081:80"), "10.86.0.3/16");
 
         (void) create(f, "six", &(NetworkOptions) { .ipv6 = true, .subnets = L((char *) "10.1.0.0/24", (char *) "fd00::/64") });
         (void) create(f, "closed", &(NetworkOptions) { .internal = true });
@@ -502,15 +502,15 @@ static void test_ports(void **state) {
         fd = listen_on(AF_INET, SOCK_STREAM, 7000);
         check_reserve_fails(f, d, L((char *) "6999-7001:1-3"), "PortInUse", "7000/tcp");
         check_reserve_fails(f, d, L((char *) "127.0.0.1:7000:1"), "PortInUse", "7000/tcp");
-        check_reserve(f, "e", d, L((char *) "7000:1/udp"), "10.88.0.4/16");
+        check_reserve(f, "e", d, L((char *) "7000:1/udp"), "10.86.0.4/16");
         safe_close(fd);
         fd = listen_on(AF_INET6, SOCK_DGRAM, 7002);
         check_reserve_fails(f, d, L((char *) "7002:1/udp"), "PortInUse", "7002/udp");
         safe_close(fd);
-        check_reserve(f, "g", d, L((char *) "7002:1/udp"), "10.88.0.5/16");
+        check_reserve(f, "g", d, L((char *) "7002:1/udp"), "10.86.0.5/16");
 
         /* One that is free. */
-        check_reserve(f, "h", d, L((char *) "80", (char *) "127.0.0.1::81-90/udp"), "10.88.0.6/16");
+        check_reserve(f, "h", d, L((char *) "80", (char *) "127.0.0.1::81-90/udp"), "10.86.0.6/16");
         got_done(&g);
         g = get(f, "h");
         *strchr(g.ports, ' ') = 0;
@@ -518,7 +518,7 @@ static void test_ports(void **state) {
         assert_true(p.host_port >= 49152);
         check_reserve_fails(f, d, L(g.ports), "PortInUse", "container h");
         assert_int_equal(store_container_remove(f->store, "default", "h"), 0);
-        check_reserve(f, "i", d, L(g.ports), "10.88.0.7/16");
+        check_reserve(f, "i", d, L(g.ports), "10.86.0.7/16");
 }
 
 static void test_limits(void **state) {
