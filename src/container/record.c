@@ -12,6 +12,7 @@
 #include "container/bundle.h"
 #include "container/container.h"
 #include "container/exec-record.h"
+#include "network/network-record.h"
 #include "oci/digest.h"
 
 #define RECORD_VERSION 1
@@ -46,15 +47,17 @@ static int snapshots_to_json(Store *s, uint64_t id, json_t **ret) {
 }
 
 int record_build(Store *s, const ContainerRow *row, char **ret) {
-        _cleanup_json_ json_t *snapshots = NULL, *j = NULL;
+        _cleanup_json_ json_t *snapshots = NULL, *network = NULL, *j = NULL;
         char *text;
         int r;
 
         r = snapshots_to_json(s, row->snapshot, &snapshots);
+        if (r >= 0)
+                r = network_record_build(s, row->ns, row->id, &network);
         if (r < 0)
                 return r;
         j = json_pack("{s:i, s:s, s:s, s:s, s:s*, s:s, s:b, s:I, s:I, s:I, s:s*, s:s*, s:i, s:s*, s:s*, "
-                      "s:I, s:b, s:I, s:O}",
+                      "s:I, s:b, s:I, s:O, s:O*}",
                       "version", RECORD_VERSION, "namespace", row->ns, "id", row->id, "image", row->image,
                       "imageDigest", row->image_digest, "options", row->options, "autoRemove",
                       (int) row->auto_remove, "createdUSec", (json_int_t) row->created_usec, "startedUSec",
@@ -63,7 +66,7 @@ int record_build(Store *s, const ContainerRow *row, char **ret) {
                       (int) row->exit_code, "exitSignal", row->exit_signal, "result", row->result,
                       "restartCount", (json_int_t) row->restart_count, "stopped", (int) row->stopped,
                       "oomKills", (json_int_t) row->oom_kills,
-                      "snapshots", snapshots);
+                      "snapshots", snapshots, "network", network);
         text = j ? json_dump(j, false) : NULL;
         if (!text)
                 return -ENOMEM;
@@ -77,7 +80,7 @@ typedef struct Record {
         int64_t exit_code;
         uint64_t restart_count;
         ContainerRow row;
-        json_t *snapshots; /* borrowed */
+        json_t *snapshots, *network; /* borrowed; network may be NULL */
 } Record;
 
 static void record_done(Record *x) {
@@ -105,6 +108,7 @@ static int record_parse(json_t *j, Record *ret, Error *reterr_error) {
                 { "restartCount", JSON_FIELD_UINT64, offsetof(Record, restart_count), false, NULL },
                 { "stopped", JSON_FIELD_BOOL, offsetof(Record, row.stopped), false, NULL },
                 { "snapshots", JSON_FIELD_ARRAY, offsetof(Record, snapshots), true, NULL },
+                { "network", JSON_FIELD_OBJECT, offsetof(Record, network), false, NULL },
                 {},
         };
         _cleanup_(record_done) Record x = {};
@@ -246,6 +250,15 @@ int record_restore(Store *s, const char *ns, const char *id, const char *text, c
                 r = store_container_add(s, &x.row);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "It cannot be recorded: %m");
+        if (x.network) {
+                r = network_record_restore(s, ns, id, x.network, reterr_error);
+                if (r < 0) {
+                        /* Without its addresses it would be another container, and with them two had the same. */
+                        (void) store_container_remove(s, ns, id);
+                        return r;
+                }
+        }
+
         return 0;
 }
 

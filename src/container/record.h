@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A container's row and the rows of the snapshots that it stands on, as record.json in its bundle: what is
+/* A container's row, the rows of the snapshots that it stands on and what it has on networks, as record.json in its bundle: what is
  * needed to go on with it when the database is lost while the host stays up. It holds what it says as long
  * as the boot lasts, as the bundle does. */
 
@@ -15,7 +15,7 @@
 /* The text for a row whose snapshots are in the store. */
 int record_build(Store *s, const ContainerRow *row, char **ret);
 /* Adds what the text says to the store: namespace, snapshots with their numbers (ready, in this boot),
- * container. ns, id: whose bundle it is; "InvalidRecord" if it speaks of another one, or of snapshots that
+ * container, networks, addresses, ports. ns, id: whose bundle it is; "InvalidRecord" if it speaks of another one, or of snapshots that
  * contradict others. */
 int record_restore(Store *s, const char *ns, const char *id, const char *text, const char *boot_id,
                    Error *reterr_error);

@@ -186,6 +186,39 @@ static int network_row_read(Query *q, NetworkRow *row) {
         return read_subnets(q->store, row);
 }
 
+static int network_get(Query *q, NetworkRow *ret) {
+        _cleanup_(network_row_done) NetworkRow row = {};
+        int r;
+
+        r = query_step(q);
+        if (r == 0)
+                return -ENOENT;
+        if (r > 0)
+                r = network_row_read(q, &row);
+        if (r < 0)
+                return r;
+
+        *ret = row;
+        row = (NetworkRow) {};
+        return 0;
+}
+
+int store_network_get(Store *s, uint64_t n, NetworkRow *ret) {
+        _cleanup_query_ Query q = {};
+        int r;
+
+        r = query_begin(&q, s, "SELECT " NETWORK_COLUMNS " FROM networks WHERE n = ?1", "u", n);
+        return r < 0 ? r : network_get(&q, ret);
+}
+
+int store_network_find(Store *s, const char *ns, const char *name, NetworkRow *ret) {
+        _cleanup_query_ Query q = {};
+        int r;
+
+        r = query_begin(&q, s, "SELECT " NETWORK_COLUMNS " FROM networks WHERE ns = ?1 AND name = ?2", "ss", ns, name);
+        return r < 0 ? r : network_get(&q, ret);
+}
+
 int store_network_foreach(Store *s, int (*cb)(NetworkRow *r, void *userdata), void *userdata) {
         _cleanup_query_ Query q = {};
         int r;

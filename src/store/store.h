@@ -198,6 +198,8 @@ typedef struct NetworkRow {
 void network_row_done(NetworkRow *r);
 int store_network_add(Store *s, NetworkRow *r); /* fills all n; -EEXIST, -ENOENT: no such namespace */
 int store_network_remove(Store *s, uint64_t n); /* -ENOENT, -ENOTEMPTY: it has interfaces */
+int store_network_get(Store *s, uint64_t n, NetworkRow *ret); /* -ENOENT */
+int store_network_find(Store *s, const char *ns, const char *name, NetworkRow *ret); /* -ENOENT */
 /* Ordered by number. cb may take the row, and leaves an empty one. */
 int store_network_foreach(Store *s, int (*cb)(NetworkRow *r, void *userdata), void *userdata);
 

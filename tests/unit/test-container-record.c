@@ -103,6 +103,100 @@ static char *dump(Store *s) {
         return strv_join(l, "\n");
 }
 
+static int dump_interface(const InterfaceRow *r, void *userdata) {
+        _cleanup_free_ char *aliases = strv_join(r->aliases, ","), *addresses = strv_join(r->addresses, ",");
+
+        return strv_extendf(userdata, "%s/%s %s %s %s %s %s", r->ns, r->container, r->name, strempty(r->host_device), r->mac, aliases, addresses);
+}
+
+static int dump_port(const PortRow *r, void *userdata) {
+        return strv_extendf(userdata, "%s/%s %s %s %u %u %u", r->ns, r->container, r->protocol, r->address, r->host_port, r->container_port, r->count);
+}
+
+static int dump_network(NetworkRow *r, void *userdata) {
+        int n = strv_extendf(userdata, "%s/%s %s %s %s %s %u %i %i %s %llu", r->ns, r->name, r->driver, strempty(r->device), strempty(r->parent),
+                             strempty(r->mode), r->mtu, r->internal, r->no_dns, strv_length(r->labels) > 0 ? r->labels[0] : "",
+                             (unsigned long long) r->created_usec);
+
+        for (size_t i = 0; i < r->n_subnets && n >= 0; i++)
+                n = strv_extendf(userdata, "%s %s %s", r->subnets[i].prefix, strempty(r->subnets[i].gateway), strempty(r->subnets[i].range));
+        return n;
+}
+
+static char *dump_networks(Store *s) {
+        _cleanup_strv_free_ char **l = NULL;
+
+        assert_int_equal(store_network_foreach(s, dump_network, &l), 0);
+        for (const char *id = "c"; id; id = streq(id, "c") ? "d" : NULL) {
+                assert_int_equal(store_interface_foreach(s, "n", id, dump_interface, &l), 0);
+                assert_int_equal(store_port_foreach(s, "n", id, dump_port, &l), 0);
+        }
+        return strv_join(l, "\n");
+}
+
+/* Two on one network, one of them on another as well. */
+static void fill_networks(Store *s) {
+        char *labels[] = { (char *) "a=b", NULL }, *aliases[] = { (char *) "x", (char *) "y", NULL };
+        SubnetRow lan[] = {
+                { .prefix = (char *) "10.1.0.0/24", .gateway = (char *) "10.1.0.1", .range = (char *) "10.1.0.128/25" },
+                { .prefix = (char *) "fd00::/64", .gateway = (char *) "fd00::1" },
+        };
+        SubnetRow street[] = { { .prefix = (char *) "192.0.2.0/24" } };
+        NetworkRow networks[] = {
+                { .ns = (char *) "n", .name = (char *) "lan", .driver = (char *) "bridge", .device = (char *) "moored0", .mtu = 1400, .internal = true,
+                  .no_dns = true, .labels = labels, .created_usec = 5, .subnets = lan, .n_subnets = 2 },
+                { .ns = (char *) "n", .name = (char *) "street", .driver = (char *) "macvlan", .parent = (char *) "eth0", .mode = (char *) "vepa",
+                  .subnets = street, .n_subnets = 1 },
+        };
+        InterfaceRow c = { .ns = (char *) "n", .container = (char *) "c", .name = (char *) "eth0", .host_device = (char *) "mv1",
+                           .mac = (char *) "02:00:00:00:00:01", .aliases = aliases };
+        InterfaceRow d = { .ns = (char *) "n", .container = (char *) "d", .name = (char *) "eth0", .mac = (char *) "02:00:00:00:00:02" }, e = d;
+        PortRow port = { .ns = (char *) "n", .container = (char *) "c", .protocol = (char *) "udp", .address = (char *) "192.0.2.1", .host_port = 65530,
+                         .container_port = 1, .count = 6 };
+
+        for (size_t i = 0; i < 2; i++)
+                assert_int_equal(store_network_add(s, &networks[i]), 0);
+        c.network = d.network = networks[0].n;
+        e.network = networks[1].n;
+        e.name = (char *) "eth1";
+        assert_int_equal(store_interface_add(s, &c), 0);
+        assert_int_equal(store_interface_add(s, &d), 0);
+        assert_int_equal(store_interface_add(s, &e), 0);
+        assert_int_equal(store_address_add(s, lan[0].n, 5, "10.1.0.5", c.n), 0);
+        assert_int_equal(store_address_add(s, lan[1].n, 5, "fd00::5", c.n), 0);
+        assert_int_equal(store_address_add(s, lan[0].n, 6, "10.1.0.6", d.n), 0);
+        assert_int_equal(store_address_add(s, street[0].n, 6, "192.0.2.6", e.n), 0);
+        assert_int_equal(store_port_add(s, &port), 0);
+        port.address = (char *) "";
+        assert_int_equal(store_port_add(s, &port), 0);
+}
+
+static void test_networks(void **state) {
+        _cleanup_(store_freep) Store *a = new_store(), *b = new_store(), *other = new_store();
+        _cleanup_free_ char *one = NULL, *two = NULL, *before = NULL, *after = NULL, *same = NULL;
+        _cleanup_error_ Error e = ERROR_NULL;
+        ContainerRow c, d;
+
+        fill(a, "c", 40, &c);
+        fill(a, "d", 41, &d);
+        fill_networks(a);
+        assert_int_equal(record_build(a, &c, &one), 0);
+        assert_int_equal(record_build(a, &d, &two), 0);
+        assert_int_equal(record_restore(b, "n", "c", one, "b", NULL), 0);
+        assert_int_equal(record_restore(b, "n", "d", two, "b", NULL), 0);
+        before = dump_networks(a);
+        after = dump_networks(b);
+        assert_string_equal(after, before);
+
+        /* What says that two have an address is not believed. */
+        same = strdup(two);
+        memcpy(strstr(same, "10.1.0.6"), "10.1.0.5", 8);
+        assert_int_equal(record_restore(other, "n", "c", one, "b", NULL), 0);
+        assert_true(record_restore(other, "n", "d", same, "b", &e) < 0);
+        assert_true(error_has_name(&e, "InvalidRecord"));
+        assert_int_equal(store_container_remove(other, "n", "d"), -ENOENT);
+}
+
 static void test_there_and_back(void **state) {
         _cleanup_(store_freep) Store *a = new_store(), *b = new_store();
         _cleanup_free_ char *one = NULL, *two = NULL, *before = NULL, *after = NULL;
@@ -263,6 +357,7 @@ static void test_all(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_networks),
                 cmocka_unit_test(test_there_and_back),
                 cmocka_unit_test(test_hostile),
                 cmocka_unit_test(test_limit),
