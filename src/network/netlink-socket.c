@@ -111,7 +111,7 @@ static int receive(NetlinkSocket *s, Answer *w) {
                 if ((size_t) k > sizeof(s->buffer))
                         return -EMSGSIZE;
                 n = (int) k;
-                for (struct nlmsghdr *h = (struct nlmsghdr *) s->buffer; nlmsg_ok(h, n); h = nlmsg_next(h, &n))
+                for (struct nlmsghdr *h = (void *) s->buffer; nlmsg_ok(h, n); h = nlmsg_next(h, &n))
                         take_message(s, w, h);
         }
         return w->error ?: w->result ?: w->interrupted ? -EAGAIN : 0;
