@@ -43,7 +43,7 @@ static int apply_opt(const char *value, void *target, Error *reterr_error) {
                 const char *v = startswith(value, names[i].name);
 
                 if (v) {
-                        *(const char **) ((char *) target + names[i].offset) = v;
+                        *(const char **) (void *) ((char *) target + names[i].offset) = v;
                         return 0;
                 }
         }

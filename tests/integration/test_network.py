@@ -6,9 +6,10 @@ import json
 import re
 
 import lib
-from lib_container import BUSYBOX, events_since, last_event
+from lib_container import BUSYBOX, daemon_away, events_since, last_event
 from lib_network import HOST4, OUTSIDE4, NetworkTestCase, elements, talk
 from test_bus import DEFAULT, NAMESPACE, ROOT, send
+from test_recovery import delete_database
 
 NETWORK = "org.moored1.Network"
 
@@ -198,6 +199,24 @@ class NetworkObjectTest(NetworkTestCase):
         lib.moorctl("network", "reload")
         self.assertEqual(talk(HOST4, 8080, outside=True), "a")
         self.assertEqual(elements(), before)
+
+    def test_a_lost_database_gives_nothing_away(self):
+        self.create("--label=a=b", "--subnet=10.125.0.0/24", "lan")
+        self.serve("a", "--network=lan", "-p", "8080:80")
+        before, container = self.network("lan"), self.inspect("a")
+        with daemon_away():
+            delete_database()
+        self.assertEqual(self.network("lan"), before)
+        self.assertEqual(self.inspect("a")["Networks"], container["Networks"])
+        self.assertEqual(talk(HOST4, 8080, outside=True), "a")
+        self.refused("the network “lan”", "--subnet=10.125.0.0/25", "x")
+        address = self.address("a")
+        for options in ((f"--network=lan:ip={address}",), ("-p", "8080:80")):
+            self.assertRegex(lib.moorctl("run", "--rm", *options, BUSYBOX, "true", check=False).stderr, r"container a\b")
+        self.detach("b", "--network=lan")
+        self.assertNotEqual(self.address("b"), address)
+        self.assertEqual(self.ask("b", address), "a")
+        lib.moorctl("rm", "-f", "a", "b")
 
     def test_with_a_parent(self):
         for driver, mode in (("macvlan", "bridge"), ("ipvlan", "l2")):
