@@ -4,7 +4,8 @@
  *
  *   container_create()  names, addresses, ports: reserved in the transaction that records the container
  *   container_start()   StartTransientUnit is sent ─▶ while PID 1 makes the launcher, the namespace is made and kept here
- *                       ◀─ the launcher asks for it, hands it to the unit's descriptor store, and joins it
+ *                       ◀─ the launcher asks for it, and joins it; where PID 1 may start the container again, it is
+ *                       put into the unit's descriptor store as well
  *   its end             ports are closed; the namespace goes with its last descriptor
  *
  * What was not made before, or not for this run, is made when it is asked for: by a unit that is installed, after a moored that was
@@ -116,6 +117,12 @@ int container_network_key(const Container *c, char **ret) {
         }
         *ret = s;
         return 0;
+}
+
+bool container_keeps_network(const Container *c) {
+        NetworkMode mode = container_network_mode(&c->options, NULL);
+
+        return container_repeats(c) && (mode == NETWORK_MODE_NAMED || mode == NETWORK_MODE_CONTAINER);
 }
 
 Container *container_find_by_key(ContainerManager *m, const char *key) {

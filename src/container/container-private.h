@@ -163,6 +163,8 @@ int container_network_prepare(ContainerManager *m, const char *ns, const Contain
 int container_network_reserve(Container *c, Error *reterr_error);
 /* The annotation by which the launcher asks for it; NULL: it does not. */
 int container_network_key(const Container *c, char **ret);
+/* PID 1 may start it again: its unit keeps the namespace. (One that is installed has a new container made each time.) */
+bool container_keeps_network(const Container *c);
 /* The texts of its /etc/hosts and /etc/resolv.conf. */
 int container_network_files(const Container *c, char **ret_hosts, char **ret_resolv);
 /* Whose bundle has these files; c itself, but for one that shares another's network. */

@@ -197,7 +197,6 @@ static int mooring_command(const char *verb, const char *bundle, char ***ret) {
 }
 
 static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *ret) {
-        NetworkMode mode = container_network_mode(&c->options, NULL);
         _cleanup_(unit_spec_done) UnitSpec u = { .stdio = *stdio };
         _cleanup_free_ char *bundle = bundle_path(c->manager->runtime_dir, c->row.ns, c->row.id);
         const char *const argv[] = { MOORING_PATH, "launch", container_repeats(c) ? "--record" : bundle,
@@ -211,7 +210,7 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
         u.slice = container_slice(c);
         u.syslog_identifier = strdup(c->row.id);
         u.scope_pid = c->work->scope_pid;
-        u.keeps_network = mode == NETWORK_MODE_NAMED || mode == NETWORK_MODE_CONTAINER;
+        u.keeps_network = container_keeps_network(c);
         if (free_and_strdup(&u.log, c->options.log) < 0)
                 return -ENOMEM;
         if (!u.name || !u.description || !u.slice || !u.syslog_identifier)

@@ -304,6 +304,7 @@ int container_write_bundle(Container *c, Error *reterr_error) {
                 .bundle = path,
                 .network_bundle = shared,
                 .network = network,
+                .keep_network = container_keeps_network(c),
                 .capabilities = capabilities,
                 .devices = devices,
                 .terminal = terminal,

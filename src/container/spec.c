@@ -619,6 +619,8 @@ static json_t *annotations_to_json(const SpecInput *in) {
                 r |= json_object_set_new(j, ANNOTATION_PREFIX "terminal", json_string(in->terminal));
         if (in->network)
                 r |= json_object_set_new(j, ANNOTATION_PREFIX "network", json_string(in->network));
+        if (in->keep_network)
+                r |= json_object_set_new(j, ANNOTATION_PREFIX "network.keep", json_string("true"));
         if (in->seccomp)
                 r |= json_object_set_new(j, ANNOTATION_SECCOMP, json_string(in->seccomp));
         if (in->runtime)

@@ -41,6 +41,7 @@ typedef struct SpecInput {
         const char *bundle;         /* path of its directory: hostname is there */
         const char *network_bundle; /* the same, or that of whose network it shares: hosts and resolv.conf */
         const char *network; /* by what the launcher asks for its network; NULL: it does not */
+        bool keep_network;   /* and the unit keeps that */
         uint64_t capabilities;
         const char *seccomp; /* name of the profile (seccomp-store.h); NULL: unconfined */
         const char *machine; /* its name there; NULL: it is none */

@@ -6,7 +6,7 @@
  *   <---------------------------------------------------  "namespace" and its descriptor, or
  *                                                         "process PID CGROUP": whose it is to be, or
  *                                                         "Name: sentence"
- *   FDSTORE=1 to the service manager
+ *   FDSTORE=1 to the service manager, if the unit is to keep it
  *
  * An answer that does not come, because moored was killed with the question, is asked for again: who connects while nobody
  * accepts waits in the socket, which the service manager holds. How long all this may take is the unit's start timeout. */
@@ -130,10 +130,17 @@ static int fetch(const char *key, Error *reterr_error) {
                 return error_set(reterr_error, -EIO, name ?: "Failed", "%s", colon ? colon + 2 : answer);
         }
 
-        r = notify_send_fd("FDSTORE=1\nFDNAME=" NETWORK_FD_NAME, fd);
-        if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot have the service manager keep the network: %m");
         return TAKE_FD(fd);
+}
+
+static int fetch_and_keep(const char *key, Error *reterr_error) {
+        _cleanup_close_ int fd = fetch(key, reterr_error);
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = notify_send_fd("FDSTORE=1\nFDNAME=" NETWORK_FD_NAME, fd);
+        return r < 0 ? error_set_errno(reterr_error, r, "Cannot have the service manager keep the network: %m") : TAKE_FD(fd);
 }
 
 int launch_network(RuntimeSpec *spec, PreservedFds *preserved, int *ret_fd, Error *reterr_error) {
@@ -145,7 +152,8 @@ int launch_network(RuntimeSpec *spec, PreservedFds *preserved, int *ret_fd, Erro
         if (!key)
                 return 0;
         if (fd < 0) {
-                fd = fetch(key, reterr_error);
+                fd = runtime_spec_annotation(spec, ANNOTATION_NETWORK_KEEP) ? fetch_and_keep(key, reterr_error)
+                                                                            : fetch(key, reterr_error);
                 if (fd < 0)
                         return fd;
         }

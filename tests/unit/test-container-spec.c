@@ -159,7 +159,7 @@ static json_t *build(ContainerOptions o, const char *seccomp) {
         _cleanup_(container_process_done) ContainerProcess p = {};
         _cleanup_free_ char *text = NULL;
         SpecInput in = { &o, &p, &mount, "/run/moored/containers/ns/id", .network_bundle = "/run/moored/containers/ns/other",
-                         .network = "ns/id", .capabilities = capability_default_mask, .seccomp = seccomp,
+                         .network = "ns/id", .keep_network = o.restart, .capabilities = capability_default_mask, .seccomp = seccomp,
                          .stop_timeout_usec = 7000000 };
         json_t *j;
 
@@ -278,6 +278,13 @@ static void test_spec_network(void **state) {
                 if (streq(json_get_string(n, "type"), "network"))
                         break;
         assert_string_equal(json_get_string(n, "path"), "/run/netns/x");
+}
+
+static void test_spec_network_kept(void **state) {
+        _cleanup_json_ json_t *once = build(OPTIONS(), NULL), *often = build(OPTIONS(.restart = (char *) "always"), NULL);
+
+        assert_null(annotation(once, "org.moored.network.keep"));
+        assert_non_null(annotation(often, "org.moored.network.keep"));
 }
 
 static void test_spec_mounts(void **state) {
@@ -399,6 +406,7 @@ int main(void) {
                 cmocka_unit_test(test_annotations), cmocka_unit_test(test_capabilities),
                 cmocka_unit_test(test_stop),        cmocka_unit_test(test_spec),        cmocka_unit_test(test_spec_host),
                 cmocka_unit_test(test_spec_network),
+                cmocka_unit_test(test_spec_network_kept),
                 cmocka_unit_test(test_spec_mounts), cmocka_unit_test(test_spec_etc),
                 cmocka_unit_test(test_seccomp),     cmocka_unit_test(test_seccomp_conditions),
         };
