@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -278,3 +279,54 @@ class LifeTest(NetworkTestCase):
         self.assertEqual((len(addresses), len(macs), len(links())), (12, 12, 12))
         lib.moorctl("rm", "-f", *[f"m{i}" for i in range(12)])
         self.assertEqual(links(), set())
+
+
+class OthersTest(NetworkTestCase):
+    """Who else makes a container's first process."""
+
+    def test_unit_file(self):
+        path, drop_in = "/etc/moored/containers/net.conf", "/etc/systemd/system/moored@net.service.d"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.makedirs(drop_in)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(f"[Container]\nImage={BUSYBOX}\nExec=nc -ll -p 80 -e echo net\nPublishPort=8080:80\nNetwork=default\nAddHost=db:192.0.2.9\nStopTimeout=200ms\n")
+        with open(f"{drop_in}/restart.conf", "w", encoding="utf-8") as f:
+            f.write("[Service]\nRestart=always\nRestartSec=50ms\n")
+        self.addCleanup(self.remove_unit, path, drop_in)
+        lib.run(["systemctl", "daemon-reload"])
+        lib.run(["systemctl", "start", "moored@net.service"])
+        self.listens("net")
+        self.assertEqual(talk(HOST4, 8080, outside=True), "net")
+        self.assertIn("192.0.2.9\tdb", lib.moorctl("exec", "net", "cat", "/etc/hosts").stdout)
+        # Each run is a container of its own.
+        pid = self.inspect("net")["LeaderPID"]
+        os.kill(pid, signal.SIGKILL)
+        lib.wait_until(lambda: self.exists("net") and self.inspect("net")["LeaderPID"] not in (0, pid), what="the next run")
+        self.listens("net")
+        self.assertEqual(talk(HOST4, 8080, outside=True), "net")
+        lib.run(["systemctl", "restart", "moored@net.service"])
+        self.listens("net")
+        self.assertEqual(talk("127.0.0.1", 8080), "net")
+        self.assertEqual(len(links()), 1)
+        lib.run(["systemctl", "stop", "moored@net.service"])
+        lib.wait_until(lambda: not elements(), what="its port is closed")
+        self.assertNotIn("Failed to add fd", lib.journal("-u", "moored@net.service"))
+
+    def remove_unit(self, path, drop_in):
+        lib.run(["systemctl", "stop", "moored@net.service", "moored-image@net.service"], check=False)
+        lib.run(["systemctl", "reset-failed", "moored@net.service", "moored-image@net.service"], check=False)
+        lib.moorctl("rm", "-f", "net", check=False)
+        os.unlink(path)
+        shutil.rmtree(drop_in)
+        lib.run(["systemctl", "daemon-reload"])
+
+    def test_scope(self):
+        text = self.sh("ip addr; cat /etc/hosts", "--scope", "--network=default", "-p", "8080:80", "--hostname=shop")
+        self.assertRegex(text, r"inet (10\.[0-9.]+)/")
+        self.assertRegex(text, r"(?m)^10\.\S+\tshop")
+
+    def test_exec_and_stats(self):
+        self.serve("a", "-p", "8080:80")
+        talk("127.0.0.1", 8080)
+        found = lib.moorctl_json("stats", "--no-stream", "a")
+        self.assertGreater((found[0] if isinstance(found, list) else found)["NetworkReceivedBytes"], 0)
