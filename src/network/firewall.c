@@ -221,6 +221,7 @@ static void write_network(Commands *c, const char *verb, const FirewallNetwork *
 int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports, size_t n_ports,
                   Error *reterr_error) {
         _cleanup_(commands_done) Commands c = {};
+        _cleanup_error_ Error e = ERROR_NULL;
         int r;
 
         r = commands_init(&c);
@@ -232,7 +233,12 @@ int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_network
         for (size_t i = 0; i < n_networks; i++)
                 write_network(&c, "add", networks + i);
         write_ports(&c, "add", ports, n_ports);
-        return run(f, &c, reterr_error);
+        r = run(f, &c, &e);
+        /* What is not there is a kind of rule, then. */
+        if (r == -ENOENT)
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
+                                 "This kernel has not all of nf_tables that networks need: sets with intervals, fib, nat, masquerading, conntrack");
+        return r < 0 ? error_move(reterr_error, &e) : 0;
 }
 
 int firewall_unload(Firewall *f, Error *reterr_error) {

@@ -33,7 +33,7 @@ typedef struct FirewallPort {
 int firewall_new(Firewall **ret, Error *reterr_error);
 Firewall *firewall_free(Firewall *f);
 DEFINE_CLEANUP_FUNC(Firewall *, firewall_free)
-/* Replaces the whole table, in one transaction: connections that are established go on. */
+/* Replaces the whole table, in one transaction: connections that are established go on. "NotSupported": the kernel lacks a part. */
 int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports, size_t n_ports,
                   Error *reterr_error);
 /* -ENOENT "NoTable": the table is not there (any more): firewall_load(). */

@@ -212,6 +212,10 @@ static void test_ipv6(void **state) {
         Network *n;
 
         FIREWALL_NEEDED();
+        /* What the host hears from a router it hears on. */
+        assert_int_equal(netlink_add_bridge(f->host, "up0", 0, NULL), 0);
+        assert_true(SYSCTL_IS("0", "ipv6", "conf", "all", "forwarding"));
+        assert_true(SYSCTL_IS("1", "ipv6", "conf", "up0", "accept_ra"));
         assert_int_equal(network_create(f->manager, "default", "six", &o, &n, NULL), 0);
         add(f, "a", L((char *) "six"), L((char *) "8080:80"));
         add(f, "b", L((char *) "six"), NONE);
@@ -223,6 +227,8 @@ static void test_ipv6(void **state) {
         assert_reached(b.node.netns, "fd00:5::2", 80, &a.node, "fd00:5::3");
         assert_reached(b.node.netns, "fd00:5::1", 8080, &a.node, "fd00:5::1");
         assert_true(SYSCTL_IS("1", "ipv6", "conf", "all", "forwarding"));
+        assert_true(SYSCTL_IS("2", "ipv6", "conf", "up0", "accept_ra"));
+        assert_int_equal(netlink_delete_link(f->host, "up0"), 0);
         assert_true(SYSCTL_IS("0", "ipv6", "conf", n->row.device, "accept_ra"));
 }
 
