@@ -584,7 +584,7 @@ class MistakeTest(ContainerTestCase):
 
     def test_the_rest(self):
         self.fails("--hostname=not a name", BUSYBOX, "true", text="not a name")
-        self.fails("--network=bridge", BUSYBOX, "true", text="bridge")
+        self.fails("--network=nowhere", BUSYBOX, "true", text="nowhere")
         self.fails("--cap-add=FLY", BUSYBOX, "true", text="FLY")
         self.fails("--name=-x", BUSYBOX, "true", text="-x")
         self.fails("-w", "relative", BUSYBOX, "true", text="relative")
