@@ -503,7 +503,7 @@ static int choose_port(Reservation *v, Port *p, Error *reterr_error) {
                 int r;
 
                 if (getrandom(&random, sizeof(random), 0) != (ssize_t) sizeof(random))
-                        return error_set_errno(reterr_error, -errno, "The kernel has no random bytes: %m");
+                        return error_set_errno(reterr_error, -EIO, "The kernel has no random bytes: %m");
                 p->host_port = (uint16_t) (DYNAMIC_PORT_FIRST + random % range);
 
                 for (size_t k = 0; k < v->n_ports; k++)

@@ -155,7 +155,7 @@ static int choose_ipv6(TakenSubnets *t, Prefix *ret, Error *reterr_error) {
                 Prefix p = { { .family = AF_INET6, .bytes = { 0xfd } }, ULA_LENGTH };
 
                 if (getrandom(p.address.bytes + 1, ULA_RANDOM, 0) != (ssize_t) ULA_RANDOM)
-                        return error_set_errno(reterr_error, -errno, "The kernel has no random bytes: %m");
+                        return error_set_errno(reterr_error, -EIO, "The kernel has no random bytes: %m");
                 if (taken_subnets_find(t, &p))
                         continue;
 

@@ -539,6 +539,87 @@ static void test_limits(void **state) {
         strv_free(attachments);
 }
 
+/* SUBNETS_MAX and NETWORK_LABELS_MAX. */
+static void test_option_limits(void **state) {
+        char **subnets = NULL, **labels = NULL;
+        Fixture *f = *state;
+
+        NETNS_NEEDED();
+        for (unsigned i = 0; i <= SUBNETS_MAX; i++)
+                assert_int_equal(strv_extendf(&subnets, "10.%u.0.0/24", i), 0);
+        for (unsigned i = 0; i <= NETWORK_LABELS_MAX; i++)
+                assert_int_equal(strv_extendf(&labels, "l%u=x", i), 0);
+        check_create_fails(f, "x", &(NetworkOptions) { .subnets = subnets }, "InvalidArgument", "16 subnets");
+        check_create_fails(f, "x", &(NetworkOptions) { .labels = labels }, "LimitsExceeded", "128 labels");
+        free(TAKE_PTR(subnets[SUBNETS_MAX]));
+        free(TAKE_PTR(labels[NETWORK_LABELS_MAX]));
+        check_create_fails(f, "x", &(NetworkOptions) { .subnets = subnets, .ipv6 = true }, "InvalidArgument", "16 subnets");
+        assert_int_equal(create(f, "x", &(NetworkOptions) { .subnets = subnets, .labels = labels })->n_subnets, SUBNETS_MAX);
+        assert_int_equal(network_count(f->manager, "default"), 1);
+        assert_int_equal(network_count(f->manager, "other"), 0);
+        strv_free(subnets);
+        strv_free(labels);
+}
+
+/* NETWORKS_MAX: records that were there are enough. */
+static void test_many_networks(void **state) {
+        Fixture *f = *state;
+
+        NETNS_NEEDED();
+        assert_int_equal(store_begin(f->store, true), 0);
+        for (unsigned i = 1; i < NETWORKS_MAX; i++) {
+                _cleanup_free_ char *name = strformat("n%u", i), *prefix = strformat("10.%u.%u.0/24", i / 256, i % 256);
+                SubnetRow subnet = { .prefix = prefix };
+                NetworkRow row = { .ns = (char *) "default", .name = name, .driver = (char *) "bridge", .device = name, .subnets = &subnet,
+                                   .n_subnets = 1 };
+
+                assert_int_equal(store_network_add(f->store, &row), 0);
+        }
+        assert_int_equal(store_commit(f->store), 0);
+        reload(f);
+        (void) create(f, "last", NULL);
+        check_create_fails(f, "more", &(NetworkOptions) {}, "LimitsExceeded", "1024");
+}
+
+static void test_attachment_limits(void **state) {
+        _cleanup_free_ char *addresses = strdup("lan:ip=10.0.0.1"), *aliases = strdup("lan:alias=a0"), *longest = strdup("lan:");
+        _cleanup_(attachment_done) Attachment a = {};
+
+        for (unsigned i = 1; i <= 16; i++) {
+                char *more = strformat("%s,ip=10.0.0.%u", addresses, i + 1);
+
+                if (i == 16)
+                        assert_int_equal(attachment_parse(addresses, &a, NULL), 0);
+                free(addresses);
+                addresses = more;
+        }
+        assert_int_equal(strv_length(a.addresses), 16);
+        attachment_done(&a);
+        assert_int_equal(attachment_parse(addresses, &a, NULL), -EINVAL);
+        for (unsigned i = 1; i <= ALIASES_MAX; i++) {
+                char *more = strformat("%s,alias=a%u", aliases, i);
+
+                if (i == ALIASES_MAX)
+                        assert_int_equal(attachment_parse(aliases, &a, NULL), 0);
+                free(aliases);
+                aliases = more;
+        }
+        assert_int_equal(strv_length(a.aliases), ALIASES_MAX);
+        attachment_done(&a);
+        assert_int_equal(attachment_parse(aliases, &a, NULL), -EINVAL);
+        free(longest);
+        longest = malloc(8200);
+        memset(longest, ',', 8199);
+        memcpy(longest, "lan:", 4);
+        longest[8193] = 0;
+        assert_int_equal(attachment_parse(longest, &a, NULL), -EINVAL);
+        longest[8192] = 0;
+        assert_int_equal(attachment_parse(longest, &a, NULL), 0);
+        attachment_done(&a);
+        assert_int_equal(attachment_parse("lan:alias=012345678901234567890123456789012345678901234567890123456789012", &a, NULL), 0);
+        assert_int_equal(attachment_parse("lan:alias=0123456789012345678901234567890123456789012345678901234567890123", &(Attachment) {}, NULL), -EINVAL);
+}
+
 static void test_attachment(void **state) {
         static const char *const bad[] = { "", ":", ":ip=10.0.0.1", "a b", "a:ip", "a:ip=", "a:ip=10.0.0", "a:ip=127.0.0.1", "a:ip=224.0.0.1",
                                            "a:ip=10.0.0.1,ip=10.0.0.1", "a:mac=x", "a:mac=01:00:5e:00:00:01", "a:mac=02:00:00:00:00:01,mac=02:00:00:00:00:01",
@@ -577,7 +658,10 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_addresses_run_out, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_option_limits, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_many_networks, setup, teardown),
                 cmocka_unit_test(test_attachment),
+                cmocka_unit_test(test_attachment_limits),
         };
 
         netns_enter();

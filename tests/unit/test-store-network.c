@@ -91,6 +91,18 @@ static void test_network(void **state) {
         assert_null(got.subnets[1].gateway);
         assert_null(got.subnets[1].range);
 
+        network_row_done(&got);
+        assert_int_equal(store_network_get(s, row.n, &got), 0);
+        assert_string_equal(got.name, "lan");
+        network_row_done(&got);
+        assert_int_equal(store_network_find(s, "default", "lan", &got), 0);
+        assert_int_equal(got.n, row.n);
+        assert_int_equal(got.n_subnets, 2);
+        network_row_done(&got);
+        assert_int_equal(store_network_get(s, row.n + 1, &got), -ENOENT);
+        assert_int_equal(store_network_find(s, "default", "wan", &got), -ENOENT);
+        assert_int_equal(store_network_find(s, "other", "lan", &got), -ENOENT);
+
         assert_int_equal(store_network_add(s, &row), -EEXIST);
         row.name = C("other");
         /* The subnets; and nothing of it stays. */
