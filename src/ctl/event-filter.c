@@ -8,7 +8,8 @@
 static const char *const event_filter_key_table[_EVENT_FILTER_KEY_MAX] = {
         [EVENT_FILTER_CONTAINER] = "container", [EVENT_FILTER_EVENT] = "event",
         [EVENT_FILTER_IMAGE] = "image",         [EVENT_FILTER_NAMESPACE] = "namespace",
-        [EVENT_FILTER_SUBJECT] = "subject",     [EVENT_FILTER_TYPE] = "type",
+        [EVENT_FILTER_NETWORK] = "network",     [EVENT_FILTER_SUBJECT] = "subject",
+        [EVENT_FILTER_TYPE] = "type",
 };
 DEFINE_STRING_TABLE(event_filter_key, EventFilterKey)
 
@@ -25,7 +26,7 @@ int event_filter_add(EventFilter *f, const char *text, Error *reterr_error) {
         if (key < 0 || isempty(eq + 1))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--filter=%s is not KEY=VALUE with a key of container, event, image, namespace, "
-                                 "subject, type.",
+                                 "network, subject, type.",
                                  text);
         if (strv_extend(&f->values[key], eq + 1) < 0)
                 return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
@@ -46,6 +47,8 @@ static bool match(EventFilterKey key, const char *value, const EventRecord *e) {
                                                       : streq_ptr(json_get_string(e->details, "Image"), value);
         case EVENT_FILTER_NAMESPACE:
                 return streq(e->ns, value);
+        case EVENT_FILTER_NETWORK:
+                return startswith(e->topic, "network/") && streq(e->subject, value);
         case EVENT_FILTER_SUBJECT:
                 return streq(e->subject, value);
         case EVENT_FILTER_TYPE:

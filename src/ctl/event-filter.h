@@ -12,6 +12,7 @@ typedef enum EventFilterKey {
         EVENT_FILTER_EVENT,     /* "exited", or "container/exited" */
         EVENT_FILTER_IMAGE,     /* events of an image, and of containers made of it */
         EVENT_FILTER_NAMESPACE,
+        EVENT_FILTER_NETWORK,
         EVENT_FILTER_SUBJECT,
         EVENT_FILTER_TYPE, /* "container" of "container/exited" */
         _EVENT_FILTER_KEY_MAX,

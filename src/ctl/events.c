@@ -321,7 +321,7 @@ static const Option events_options[] = {
         { 0, "until", "TIME", OPTION_CUSTOM, .apply = apply_until,
           .help = "Those until then; with -f it ends then" },
         { 0, "filter", "KEY=VALUE", OPTION_CUSTOM, .apply = apply_filter,
-          .help = "Those that match: container=, image=, type=container,\nevent=exited, namespace=, subject=" },
+          .help = "Those that match: container=, image=, type=container,\nevent=exited, namespace=, network=, subject=" },
         { 'n', "lines", "NUMBER", OPTION_CUSTOM, .apply = apply_lines, .help = "The last ones only" },
         OPTION_END,
 };

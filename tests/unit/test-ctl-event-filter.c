@@ -26,6 +26,11 @@ static void test_match(void **state) {
         const EventRecord container = { .ns = "default", .topic = "container/exited", .subject = "web", .details = details };
         const EventRecord image = { .ns = "other", .topic = "image/pulled", .subject = "busybox:latest" };
 
+        const EventRecord network = { .ns = "default", .topic = "network/created", .subject = "web" };
+
+        assert_true(MATCHES(&network, "network=web", "type=network"));
+        assert_false(MATCHES(&network, "container=web"));
+        assert_false(MATCHES(&container, "network=web"));
         assert_true(MATCHES(&container));
         assert_true(MATCHES(&container, "container=web"));
         assert_false(MATCHES(&container, "container=we"));
