@@ -15,6 +15,8 @@ from lib_network import ECHO, HOST4, HOST6, NETNS, NetworkTestCase, connect, ele
 
 
 class PublishTest(NetworkTestCase):
+    hosts = "ab"
+
     def test_from_everywhere(self):
         self.serve("web", "-p", "8080:80")
         address = self.address("web")
@@ -189,6 +191,7 @@ class JoinTest(NetworkTestCase):
 
 
 class LifeTest(NetworkTestCase):
+    hosts = "ab"
     def test_connection_survives_the_daemon(self):
         self.detach("a", "-p", "7:7", command=ECHO)
         self.listens("a", 7)
