@@ -24,7 +24,7 @@ static void network_bag_done(NetworkBag *b) {
         free(b->driver);
 }
 
-#define NETWORK_OPTION(name, signature, parse, field) \
+#define NETWORK_OPTION(name, signature, parse, field)                                                       \
         { name, signature, parse, offsetof(NetworkBag, field) }
 static const BusOption create_options[] = {
         NETWORK_OPTION("Driver", "s", bus_option_string, driver),
@@ -56,7 +56,8 @@ static int bag_finish(NetworkBag *b, Error *reterr_error) {
         b->network.driver = isempty(b->driver) ? NETWORK_BRIDGE : network_driver_from_string(b->driver);
         if (b->network.driver < 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "“%s” is no driver of networks: use “bridge”, “macvlan” or “ipvlan”.", b->driver);
+                                 "“%s” is no driver of networks: use “bridge”, “macvlan” or “ipvlan”.",
+                                 b->driver);
         if (b->mtu > UINT32_MAX)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument", "The MTU is too large.");
 
@@ -182,7 +183,8 @@ static int property_get_bool(sd_bus *bus, const char *path, const char *interfac
                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Network *n = userdata;
 
-        return sd_bus_message_append(reply, "b", (int) (streq(property, "Internal") ? n->row.internal : !n->row.no_dns));
+        return sd_bus_message_append(reply, "b",
+                                     (int) (streq(property, "Internal") ? n->row.internal : !n->row.no_dns));
 }
 
 static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -201,7 +203,8 @@ static int property_get_subnets(sd_bus *bus, const char *path, const char *inter
         for (size_t i = 0; r >= 0 && i < n->row.n_subnets; i++) {
                 const SubnetRow *s = &n->row.subnets[i];
 
-                r = sd_bus_message_append(reply, "(sss)", s->prefix, strempty(s->gateway), strempty(s->range));
+                r = sd_bus_message_append(reply, "(sss)", s->prefix, strempty(s->gateway),
+                                          strempty(s->range));
         }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
@@ -227,8 +230,9 @@ static int append_user(const char *container, const NetworkInterface *i, void *u
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int property_get_containers(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                   sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+static int property_get_containers(sd_bus *bus, const char *path, const char *interface,
+                                   const char *property, sd_bus_message *reply, void *userdata,
+                                   sd_bus_error *ret_error) {
         Network *n = userdata;
         int r;
 
@@ -291,7 +295,8 @@ static const sd_bus_vtable network_vtable[] = {
         SD_BUS_PROPERTY("DNS", "b", property_get_bool, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Subnets", "a(sss)", property_get_subnets, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(Network, row.created_usec), SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(Network, row.created_usec),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Containers", "a(soas)", property_get_containers, 0, 0),
         SD_BUS_VTABLE_END,
 };

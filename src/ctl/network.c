@@ -48,7 +48,8 @@ static int apply_opt(const char *value, void *target, Error *reterr_error) {
                 }
         }
 
-        return error_set(reterr_error, -EINVAL, "InvalidArgument", "--opt= is one of mtu=, mode= and parent=, not '%s'.", value);
+        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                         "--opt= is one of mtu=, mode= and parent=, not '%s'.", value);
 }
 
 static int append_string(sd_bus_message *m, const char *key, const char *value) {
@@ -114,7 +115,8 @@ static int network_create(Ctl *c, char **args, const NetworkOptions *o, Error *r
         if (!ns)
                 return ctl_oom(reterr_error);
         if (o->mtu && parse_uint64(o->mtu, &mtu) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "'%s' is not an MTU: that is a number of bytes.", o->mtu);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "'%s' is not an MTU: that is a number of bytes.", o->mtu);
 
         ctl_start_agent(c);
         r = ctl_new_call(c, ns, BUS_NAMESPACE, "CreateNetwork", &m, reterr_error);
@@ -144,23 +146,30 @@ static int add_row(Table *t, json_t *network) {
         json_t *subnet;
         size_t i;
 
-        json_array_foreach(json_object_get(network, "Subnets"), i, subnet)
+        json_array_foreach (json_object_get(network, "Subnets"), i, subnet)
                 if (strv_extend(&subnets, strempty(json_string_value(json_array_get(subnet, 0)))) < 0)
                         return -ENOMEM;
         joined = strv_join(subnets, " ");
-        if (!joined || table_add(t, json_get_string(network, "Name")) < 0 || table_add(t, json_get_string(network, "Driver")) < 0 ||
-            table_add(t, isempty(json_get_string(network, "Device")) ? json_get_string(network, "Parent") : json_get_string(network, "Device")) < 0 ||
-            table_add(t, joined) < 0 || table_add(t, json_is_true(json_object_get(network, "Internal")) ? "yes" : "no") < 0 ||
+        if (!joined || table_add(t, json_get_string(network, "Name")) < 0 ||
+            table_add(t, json_get_string(network, "Driver")) < 0 ||
+            table_add(t, isempty(json_get_string(network, "Device"))
+                                         ? json_get_string(network, "Parent")
+                                         : json_get_string(network, "Device")) < 0 ||
+            table_add(t, joined) < 0 ||
+            table_add(t, json_is_true(json_object_get(network, "Internal")) ? "yes" : "no") < 0 ||
             table_addf(t, "%zu", json_array_size(json_object_get(network, "Containers"))) < 0)
                 return -ENOMEM;
         return 0;
 }
 
 static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error) {
-        static const TableColumn columns[] = {
-                { "NAME", 0 },     { "DRIVER", 0 },   { "DEVICE", 0 }, { "SUBNETS", TABLE_SHRINK },
-                { "INTERNAL", 0 }, { "CONTAINERS", TABLE_RIGHT }, {}
-        };
+        static const TableColumn columns[] = { { "NAME", 0 },
+                                               { "DRIVER", 0 },
+                                               { "DEVICE", 0 },
+                                               { "SUBNETS", TABLE_SHRINK },
+                                               { "INTERNAL", 0 },
+                                               { "CONTAINERS", TABLE_RIGHT },
+                                               {} };
         _cleanup_(table_freep) Table *t = table_new(columns);
         _cleanup_free_ char *ns = namespace_path(c->ns);
         _cleanup_message_ sd_bus_message *reply = NULL;
@@ -191,7 +200,7 @@ static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *ret
         r = ctl_get_all_many(c, paths, BUS_NETWORK, &networks, reterr_error);
         if (r < 0)
                 return r;
-        json_array_foreach(networks, i, network)
+        json_array_foreach (networks, i, network)
                 if (add_row(t, network) < 0)
                         return ctl_oom(reterr_error);
         return ctl_output(c, t, networks, reterr_error);
@@ -224,7 +233,7 @@ static int network_inspect(Ctl *c, char **args, const NetworkOptions *o, Error *
 
         if (!ns || !all)
                 return ctl_oom(reterr_error);
-        STRV_FOREACH(name, args) {
+        STRV_FOREACH (name, args) {
                 r = inspect_one(c, ns, name, all, reterr_error);
                 if (r < 0)
                         return r;
@@ -243,7 +252,7 @@ static int network_rm(Ctl *c, char **args, const NetworkOptions *o, Error *reter
         if (!ns)
                 return ctl_oom(reterr_error);
         ctl_start_agent(c);
-        STRV_FOREACH(name, args) {
+        STRV_FOREACH (name, args) {
                 _cleanup_error_ Error error = ERROR_NULL;
 
                 if (ctl_call(c, ns, BUS_NAMESPACE, "RemoveNetwork", NULL, &error, "sa{sv}", name, 0) >= 0)
@@ -290,12 +299,14 @@ static int network_main(Ctl *c, char **argv, Error *reterr_error) {
         for (size_t i = 0; i < ELEMENTSOF(commands); i++) {
                 size_t n = strv_length(rest);
 
-                if (streq(commands[i].name, args[0] ?: "ls") && n >= commands[i].min_args && n <= commands[i].max_args)
+                if (streq(commands[i].name, args[0] ?: "ls") && n >= commands[i].min_args &&
+                    n <= commands[i].max_args)
                         return commands[i].run(c, rest, &o, reterr_error);
         }
 
-        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                         "Usage: moorctl network ls, create [OPTION…] [NAME], inspect NAME…, rm NAME… or reload");
+        return error_set(
+                        reterr_error, -EINVAL, "InvalidArgument",
+                        "Usage: moorctl network ls, create [OPTION…] [NAME], inspect NAME…, rm NAME… or reload");
 }
 
 static const Option network_options[] = {
@@ -307,7 +318,8 @@ static const Option network_options[] = {
           .help = "create: of a subnet (default: its first address)" },
         { 0, "ip-range", "SUBNET", OPTION_STRV, offsetof(NetworkOptions, ranges),
           .help = "create: take addresses from this part of a subnet" },
-        { 0, "ipv6", NULL, OPTION_FLAG, offsetof(NetworkOptions, ipv6), .help = "create: with an IPv6 subnet, too" },
+        { 0, "ipv6", NULL, OPTION_FLAG, offsetof(NetworkOptions, ipv6),
+          .help = "create: with an IPv6 subnet, too" },
         { 0, "internal", NULL, OPTION_FLAG, offsetof(NetworkOptions, internal),
           .help = "create: no way out, and none in" },
         { 0, "disable-dns", NULL, OPTION_FLAG, offsetof(NetworkOptions, disable_dns),
@@ -316,8 +328,10 @@ static const Option network_options[] = {
           .help = "create: name of the bridge" },
         { 0, "parent", "DEVICE", OPTION_STRING, offsetof(NetworkOptions, parent),
           .help = "create: the host's device (macvlan, ipvlan)" },
-        { 'o', "opt", "NAME=VALUE", OPTION_CUSTOM, .apply = apply_opt, .help = "create: mtu=, mode=, parent=" },
-        { 0, "label", "NAME[=VALUE]", OPTION_STRV, offsetof(NetworkOptions, labels), .help = "create: attach a label" },
+        { 'o', "opt", "NAME=VALUE", OPTION_CUSTOM, .apply = apply_opt,
+          .help = "create: mtu=, mode=, parent=" },
+        { 0, "label", "NAME[=VALUE]", OPTION_STRV, offsetof(NetworkOptions, labels),
+          .help = "create: attach a label" },
         { 0, "ignore", NULL, OPTION_FLAG, offsetof(NetworkOptions, ignore),
           .help = "create, rm: one that is there, or not there, is no error" },
         OPTION_END,
@@ -328,15 +342,14 @@ const Verb verb_network = {
         .group = VERB_GROUP_SYSTEM,
         .arguments = "[ls | create [OPTION…] [NAME] | inspect NAME… | rm NAME… | reload]",
         .summary = "List, make, show and remove networks",
-        .description =
-                "Containers are on networks by run --network=NAME; \"default\" is made by whoever needs it first.\n"
-                "\"create\" prints the name, and chooses one if none is given. A network that has containers, running\n"
-                "or not, cannot be removed. \"reload\" brings the rules back after nft flush ruleset.\n\n"
-                "Examples:\n"
-                "  moorctl network create --ipv6 lan\n"
-                "  moorctl network create --internal --subnet=10.90.0.0/24 back\n"
-                "  moorctl network create -d macvlan --parent=eth0 --subnet=192.0.2.0/24 --ip-range=192.0.2.128/28 street\n"
-                "  moorctl run --rm --network=lan busybox ip address\n",
+        .description = "Containers are on networks by run --network=NAME; \"default\" is made by whoever needs it first.\n"
+                       "\"create\" prints the name, and chooses one if none is given. A network that has containers, running\n"
+                       "or not, cannot be removed. \"reload\" brings the rules back after nft flush ruleset.\n\n"
+                       "Examples:\n"
+                       "  moorctl network create --ipv6 lan\n"
+                       "  moorctl network create --internal --subnet=10.90.0.0/24 back\n"
+                       "  moorctl network create -d macvlan --parent=eth0 --subnet=192.0.2.0/24 --ip-range=192.0.2.128/28 street\n"
+                       "  moorctl run --rm --network=lan busybox ip address\n",
         .options = network_options,
         .max_args = UINT_MAX,
         .run = network_main,

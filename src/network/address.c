@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Text is read by inet_pton(), which takes one form of IPv4 only (no octal, no "10.1"), and written by inet_ntop(): two
- * addresses are the same if their texts are, once they have been parsed and formatted. */
+/* Text is read by inet_pton(), which takes one form of IPv4 only (no octal, no "10.1"), and written by
+ * inet_ntop(): two addresses are the same if their texts are, once they have been parsed and formatted. */
 
 #include "network/address.h"
 
@@ -182,7 +182,8 @@ bool prefix_can_assign(const Prefix *p, const Address *a) {
         if (p->length + 1 >= family_size(a->family) * 8)
                 return true;
         /* IPv6 has no broadcast, but the first is the routers' anycast address (RFC 4291, 2.6.1). */
-        return address_compare(a, &s.address) != 0 && (a->family == AF_INET6 || address_compare(a, &last) != 0);
+        return address_compare(a, &s.address) != 0 &&
+               (a->family == AF_INET6 || address_compare(a, &last) != 0);
 }
 
 int ether_parse(const char *text, uint8_t ret[static ETHER_SIZE]) {
@@ -195,7 +196,8 @@ int ether_parse(const char *text, uint8_t ret[static ETHER_SIZE]) {
         for (unsigned i = 0; i < ETHER_SIZE; i++) {
                 const char digits[3] = { text[3 * i], text[3 * i + 1] };
 
-                if (!string_in_charset(digits, HEX_LOWER "ABCDEF") || text[3 * i + 2] != (i + 1 < ETHER_SIZE ? ':' : 0))
+                if (!string_in_charset(digits, HEX_LOWER "ABCDEF") ||
+                    text[3 * i + 2] != (i + 1 < ETHER_SIZE ? ':' : 0))
                         return -EINVAL;
                 ether[i] = (uint8_t) strtoul(digits, NULL, 16);
                 zero = zero && ether[i] == 0;
@@ -208,7 +210,7 @@ int ether_parse(const char *text, uint8_t ret[static ETHER_SIZE]) {
 }
 
 const char *ether_format(const uint8_t ether[static ETHER_SIZE], char buffer[static ETHER_TEXT_MAX]) {
-        (void) snprintf(buffer, ETHER_TEXT_MAX, "%02x:%02x:%02x:%02x:%02x:%02x", ether[0], ether[1], ether[2],
-                        ether[3], ether[4], ether[5]);
+        (void) snprintf(buffer, ETHER_TEXT_MAX, "%02x:%02x:%02x:%02x:%02x:%02x", ether[0], ether[1],
+                        ether[2], ether[3], ether[4], ether[5]);
         return buffer;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* NETWORK[:KEY=VALUE,…]. Neither a network's name nor a key has a colon, so the first one ends the name; IPv6 addresses have them behind
- * it. What has a colon in front already (container:ID, ns:PATH) is no network, and is not for this parser. */
+/* NETWORK[:KEY=VALUE,…]. Neither a network's name nor a key has a colon, so the first one ends the name;
+ * IPv6 addresses have them behind it. What has a colon in front already (container:ID, ns:PATH) is no
+ * network, and is not for this parser. */
 
 #include "basic/string-util.h"
 #include "basic/strv.h"
@@ -30,8 +31,9 @@ bool network_name_is_valid(const char *name) {
 
 /* The kernel's dev_valid_name(), and nothing that looks odd in a rule or a list. */
 bool network_device_name_is_valid(const char *name) {
-        return !isempty(name) && strlen(name) < IF_NAMESIZE && string_in_charset(name, UPPERCASE LOWERCASE DIGITS "_.-") &&
-               name[0] != '.' && name[0] != '-' && !streq(name, "all") && !streq(name, "default");
+        return !isempty(name) && strlen(name) < IF_NAMESIZE &&
+               string_in_charset(name, UPPERCASE LOWERCASE DIGITS "_.-") && name[0] != '.' &&
+               name[0] != '-' && !streq(name, "all") && !streq(name, "default");
 }
 
 static bool alias_is_valid(const char *name) {
@@ -40,7 +42,8 @@ static bool alias_is_valid(const char *name) {
 }
 
 static int invalid(Error *e, const char *text, const char *why) {
-        return error_set(e, -EINVAL, "InvalidArgument", "“%s” is not a network for a container: %s.", text, why);
+        return error_set(e, -EINVAL, "InvalidArgument", "“%s” is not a network for a container: %s.", text,
+                         why);
 }
 
 static const char *take_address(Attachment *a, const char *value) {
@@ -117,7 +120,8 @@ int attachment_parse(const char *text, Attachment *ret, Error *reterr_error) {
         const char *colon, *why;
 
         if (isempty(text))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "The name of a network is missing.");
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "The name of a network is missing.");
         if (strlen(text) > ATTACHMENT_TEXT_MAX)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "“%.32s…” is not a network for a container: it is too long.", text);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* From the options of a new network to its record. Nothing is made here: all that can be wrong is said before. */
+/* From the options of a new network to its record. Nothing is made here: all that can be wrong is said
+ * before. */
 
 #include <stdarg.h>
 
@@ -62,8 +63,9 @@ static int check_free(NewNetwork *n, const Prefix *p, Error *reterr_error) {
 
         if (!t)
                 return 0;
-        return error_set(reterr_error, -EADDRINUSE, "SubnetInUse", "The subnet %s overlaps %s, which is %s: choose another.",
-                         prefix_format(p, text), prefix_format(&t->prefix, other), t->by);
+        return error_set(reterr_error, -EADDRINUSE, "SubnetInUse",
+                         "The subnet %s overlaps %s, which is %s: choose another.", prefix_format(p, text),
+                         prefix_format(&t->prefix, other), t->by);
 }
 
 static int add_subnet(NewNetwork *n, const Prefix *p, Error *reterr_error) {
@@ -88,14 +90,17 @@ static int parse_subnet(NewNetwork *n, const char *text, Error *reterr_error) {
         if (n->n_subnets >= SUBNETS_MAX)
                 return invalid(reterr_error, "A network can have %u subnets at most.", SUBNETS_MAX);
         if (prefix_parse(text, &p) < 0)
-                return invalid(reterr_error, "“%s” is not a subnet: it is written as 10.90.0.0/24, or fd00:1::/64.", text);
+                return invalid(reterr_error,
+                               "“%s” is not a subnet: it is written as 10.90.0.0/24, or fd00:1::/64.", text);
         if (!prefix_is_subnet(&p)) {
                 Prefix s = prefix_subnet(&p);
 
-                return invalid(reterr_error, "“%s” is an address in a subnet: the subnet is %s.", text, prefix_format(&s, proposal));
+                return invalid(reterr_error, "“%s” is an address in a subnet: the subnet is %s.", text,
+                               prefix_format(&s, proposal));
         }
         if (p.length < 8 || p.length > (p.address.family == AF_INET ? 31U : 127U))
-                return invalid(reterr_error, "The subnet %s is too %s: it needs room for a gateway and a container, and a length of at least 8.",
+                return invalid(reterr_error,
+                               "The subnet %s is too %s: it needs room for a gateway and a container, and a length of at least 8.",
                                text, p.length < 8 ? "large" : "small");
         if (!address_add(&p.address, 1, &first) || !address_is_unicast(&first))
                 return invalid(reterr_error, "The subnet %s is not one that a network can have.", text);
@@ -125,9 +130,12 @@ static int parse_gateway(NewNetwork *n, const char *text, Error *reterr_error) {
         if (!s)
                 return invalid(reterr_error, "The gateway %s is in none of the network's subnets.", text);
         if (!prefix_can_assign(&s->prefix, &a))
-                return invalid(reterr_error, "The gateway %s is not an address that a device can have in its subnet.", text);
+                return invalid(reterr_error,
+                               "The gateway %s is not an address that a device can have in its subnet.",
+                               text);
         if (s->gateway.family != AF_UNSPEC)
-                return invalid(reterr_error, "There are two gateways for one subnet; %s is the second.", text);
+                return invalid(reterr_error, "There are two gateways for one subnet; %s is the second.",
+                               text);
 
         s->gateway = a;
         return 0;
@@ -138,7 +146,8 @@ static int parse_range(NewNetwork *n, const char *text, Error *reterr_error) {
         Prefix p;
 
         if (prefix_parse(text, &p) < 0 || !prefix_is_subnet(&p))
-                return invalid(reterr_error, "“%s” is not a range of addresses: it is written as 10.90.0.128/25.", text);
+                return invalid(reterr_error,
+                               "“%s” is not a range of addresses: it is written as 10.90.0.128/25.", text);
         s = subnet_of(n, &p.address);
         if (!s || p.length < s->prefix.length)
                 return invalid(reterr_error, "The range %s is in none of the network's subnets.", text);
@@ -152,7 +161,9 @@ static int parse_range(NewNetwork *n, const char *text, Error *reterr_error) {
 static int default_gateways(NewNetwork *n, Error *reterr_error) {
         for (size_t i = 0; i < n->n_subnets; i++) {
                 NewSubnet *s = &n->subnets[i];
-                uint64_t first = s->prefix.length + 1 == (s->prefix.address.family == AF_INET ? 32U : 128U) ? 0 : 1;
+                uint64_t first = s->prefix.length + 1 == (s->prefix.address.family == AF_INET ? 32U : 128U)
+                                                 ? 0
+                                                 : 1;
 
                 if (s->gateway.family == AF_UNSPEC && !address_add(&s->prefix.address, first, &s->gateway))
                         return invalid(reterr_error, "A subnet has no address for a gateway.");
@@ -229,13 +240,16 @@ static int check_device(NewNetwork *n, Netlink *netlink, const char *device, Err
 
         if (!network_device_name_is_valid(device))
                 return invalid(reterr_error,
-                               "“%s” is no name for a device: use letters, digits, “_”, “.” and “-”, at most %u characters.", device,
-                               IF_NAMESIZE - 1U);
+                               "“%s” is no name for a device: use letters, digits, “_”, “.” and “-”, at most %u characters.",
+                               device, IF_NAMESIZE - 1U);
         if (device_is_known(n->manager, device))
-                return error_set(reterr_error, -EEXIST, "DeviceExists", "The device %s is another network's: choose another name.", device);
-        if (netlink_get_link(netlink, device, &link) >= 0)
                 return error_set(reterr_error, -EEXIST, "DeviceExists",
-                                 "This host has a device %s, which is not a network's of moored: choose another name.", device);
+                                 "The device %s is another network's: choose another name.", device);
+        if (netlink_get_link(netlink, device, &link) >= 0)
+                return error_set(
+                                reterr_error, -EEXIST, "DeviceExists",
+                                "This host has a device %s, which is not a network's of moored: choose another name.",
+                                device);
         return 0;
 }
 
@@ -245,14 +259,16 @@ static int choose_device(NewNetwork *n, Netlink *netlink, Error *reterr_error) {
                 LinkInfo link;
 
                 (void) snprintf(device, sizeof(device), DEVICE_PREFIX "%u", i);
-                if (device_is_known(n->manager, device) || netlink_get_link(netlink, device, &link) != -ENODEV)
+                if (device_is_known(n->manager, device) ||
+                    netlink_get_link(netlink, device, &link) != -ENODEV)
                         continue;
 
                 n->row.device = strdup(device);
                 return n->row.device ? 0 : error_set_errno(reterr_error, -ENOMEM, "Out of memory");
         }
 
-        return error_set(reterr_error, -EEXIST, "DeviceExists", "This host has too many devices named " DEVICE_PREFIX "….");
+        return error_set(reterr_error, -EEXIST, "DeviceExists",
+                         "This host has too many devices named " DEVICE_PREFIX "….");
 }
 
 static int check_mode(const NetworkOptions *o, Error *reterr_error) {
@@ -266,7 +282,8 @@ static int check_mode(const NetworkOptions *o, Error *reterr_error) {
         for (size_t i = 0; i < n_modes; i++)
                 if (streq(modes[i], o->mode))
                         return 0;
-        return invalid(reterr_error, "“%s” is no mode of %s: %s.", o->mode, network_driver_to_string(o->driver),
+        return invalid(reterr_error, "“%s” is no mode of %s: %s.", o->mode,
+                       network_driver_to_string(o->driver),
                        o->driver == NETWORK_MACVLAN ? "bridge, private, vepa, passthru" : "l2, l3, l3s");
 }
 
@@ -275,7 +292,8 @@ static int new_bridge(NewNetwork *n, Netlink *netlink, Error *reterr_error) {
         int r;
 
         if (o->parent || o->mode)
-                return invalid(reterr_error, "A bridge has no %s: that is for the drivers macvlan and ipvlan.",
+                return invalid(reterr_error,
+                               "A bridge has no %s: that is for the drivers macvlan and ipvlan.",
                                o->parent ? "parent" : "mode");
         if (!o->device)
                 return choose_device(n, netlink, reterr_error);
@@ -293,16 +311,19 @@ static int new_sub_device(NewNetwork *n, Netlink *netlink, Error *reterr_error) 
         int r;
 
         if (o->device)
-                return invalid(reterr_error, "Only a bridge has a device of its own; a network of driver %s has a parent (--parent).",
+                return invalid(reterr_error,
+                               "Only a bridge has a device of its own; a network of driver %s has a parent (--parent).",
                                network_driver_to_string(o->driver));
         if (!o->parent)
-                return invalid(reterr_error, "A network of driver %s needs a parent (--parent), a device of this host.",
+                return invalid(reterr_error,
+                               "A network of driver %s needs a parent (--parent), a device of this host.",
                                network_driver_to_string(o->driver));
         r = check_mode(o, reterr_error);
         if (r < 0)
                 return r;
         if (!network_device_name_is_valid(o->parent) || netlink_get_link(netlink, o->parent, &link) < 0)
-                return error_set(reterr_error, -ENODEV, "NoSuchDevice", "This host has no device “%s”: “ip link” shows which there are.",
+                return error_set(reterr_error, -ENODEV, "NoSuchDevice",
+                                 "This host has no device “%s”: “ip link” shows which there are.",
                                  o->parent);
 
         n->row.parent = strdup(o->parent);
@@ -313,7 +334,8 @@ static int new_sub_device(NewNetwork *n, Netlink *netlink, Error *reterr_error) 
 
 static int check_name(NetworkManager *m, const char *ns, const char *name, Error *reterr_error) {
         /* What has another meaning where a network is named. */
-        static const char *const reserved[] = { "bridge", "cni", "container", "host", "none", "ns", "pasta", "private", "slirp4netns" };
+        static const char *const reserved[] = { "bridge", "cni",   "container", "host",       "none",
+                                                "ns",     "pasta", "private",   "slirp4netns" };
         _cleanup_free_ char *key = strjoin(ns, "/", name);
 
         if (!key)
@@ -325,15 +347,19 @@ static int check_name(NetworkManager *m, const char *ns, const char *name, Error
                                name, NETWORK_NAME_MAX);
         for (size_t i = 0; i < ELEMENTSOF(reserved); i++)
                 if (streq(reserved[i], name))
-                        return invalid(reterr_error, "“%s” cannot be the name of a network: for --network it means something else.", name);
+                        return invalid(reterr_error,
+                                       "“%s” cannot be the name of a network: for --network it means something else.",
+                                       name);
         if (hashmap_get(m->networks, key))
-                return error_set(reterr_error, -EEXIST, "NetworkExists", "There is a network “%s” already.", name);
+                return error_set(reterr_error, -EEXIST, "NetworkExists", "There is a network “%s” already.",
+                                 name);
         return 0;
 }
 
 static int choose_name(NewNetwork *n, Error *reterr_error) {
         for (unsigned i = 1; i <= NETWORKS_MAX + 1; i++) {
-                _cleanup_free_ char *name = strformat("network%u", i), *key = name ? strjoin(n->row.ns, "/", name) : NULL;
+                _cleanup_free_ char *name = strformat("network%u", i),
+                                    *key = name ? strjoin(n->row.ns, "/", name) : NULL;
 
                 if (!key)
                         break;
@@ -385,14 +411,16 @@ static int check_numbers(NewNetwork *n, Error *reterr_error) {
         if (o->mtu > 0 && (o->mtu < least || o->mtu > MTU_MAX))
                 return invalid(reterr_error, "The MTU %u is not from %u to %u.", o->mtu, least, MTU_MAX);
         if (strv_length(o->labels) > NETWORK_LABELS_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitsExceeded", "A network can have %u labels at most.", NETWORK_LABELS_MAX);
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded",
+                                 "A network can have %u labels at most.", NETWORK_LABELS_MAX);
         if (hashmap_size(n->manager->networks) >= NETWORKS_MAX)
-                return error_set(reterr_error, -EBUSY, "LimitsExceeded", "There are %u networks; there can be no more.", NETWORKS_MAX);
+                return error_set(reterr_error, -EBUSY, "LimitsExceeded",
+                                 "There are %u networks; there can be no more.", NETWORKS_MAX);
         return 0;
 }
 
-int network_row_new(NetworkManager *m, const char *ns, const char *name, const NetworkOptions *o, NetworkRow *ret,
-                    Error *reterr_error) {
+int network_row_new(NetworkManager *m, const char *ns, const char *name, const NetworkOptions *o,
+                    NetworkRow *ret, Error *reterr_error) {
         _cleanup_(new_network_done) NewNetwork n = { .manager = m, .options = o };
         Netlink *netlink;
         int r;
@@ -404,7 +432,8 @@ int network_row_new(NetworkManager *m, const char *ns, const char *name, const N
         if (r >= 0)
                 r = network_manager_netlink(m, &netlink, reterr_error);
         if (r >= 0)
-                r = o->driver == NETWORK_BRIDGE ? new_bridge(&n, netlink, reterr_error) : new_sub_device(&n, netlink, reterr_error);
+                r = o->driver == NETWORK_BRIDGE ? new_bridge(&n, netlink, reterr_error)
+                                                : new_sub_device(&n, netlink, reterr_error);
         if (r >= 0)
                 r = new_subnets(&n, reterr_error);
         if (r >= 0)

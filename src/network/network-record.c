@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* {"version": 1, "networks": […], "interfaces": […], "ports": […]}, each with the texts that the store has. Numbers of rows mean nothing
- * in another database: an interface names its network, an address is found in its subnets. */
+/* {"version": 1, "networks": […], "interfaces": […], "ports": […]}, each with the texts that the store has.
+ * Numbers of rows mean nothing in another database: an interface names its network, an address is found in
+ * its subnets. */
 
 #include "network/network-record.h"
 
@@ -28,14 +29,15 @@ static json_t *network_to_json(const NetworkRow *row) {
         for (size_t i = 0; i < row->n_subnets; i++) {
                 const SubnetRow *s = &row->subnets[i];
 
-                if (json_array_append_new(subnets, json_pack("{s:s, s:s*, s:s*}", "prefix", s->prefix, "gateway", s->gateway, "range",
-                                                             s->range)) < 0)
+                if (json_array_append_new(subnets, json_pack("{s:s, s:s*, s:s*}", "prefix", s->prefix,
+                                                             "gateway", s->gateway, "range", s->range)) < 0)
                         return NULL;
         }
 
-        return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:I, s:b, s:b, s:o, s:I, s:O}", "name", row->name, "driver", row->driver, "device",
-                         row->device, "parent", row->parent, "mode", row->mode, "mtu", (json_int_t) row->mtu, "internal",
-                         (int) row->internal, "noDns", (int) row->no_dns, "labels", strv_to_json(row->labels), "createdUSec",
+        return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:I, s:b, s:b, s:o, s:I, s:O}", "name", row->name,
+                         "driver", row->driver, "device", row->device, "parent", row->parent, "mode",
+                         row->mode, "mtu", (json_int_t) row->mtu, "internal", (int) row->internal, "noDns",
+                         (int) row->no_dns, "labels", strv_to_json(row->labels), "createdUSec",
                          (json_int_t) row->created_usec, "subnets", subnets);
 }
 
@@ -59,8 +61,9 @@ static int build_interface(const InterfaceRow *row, void *userdata) {
         r = store_network_get(b->store, row->network, &network);
         if (r < 0)
                 return r;
-        j = json_pack("{s:s, s:s, s:s*, s:s, s:o, s:o}", "network", network.name, "name", row->name, "hostDevice", row->host_device, "mac",
-                      row->mac, "aliases", strv_to_json(row->aliases), "addresses", strv_to_json(row->addresses));
+        j = json_pack("{s:s, s:s, s:s*, s:s, s:o, s:o}", "network", network.name, "name", row->name,
+                      "hostDevice", row->host_device, "mac", row->mac, "aliases", strv_to_json(row->aliases),
+                      "addresses", strv_to_json(row->addresses));
         if (json_array_append_new(b->interfaces, j) < 0)
                 return -ENOMEM;
         return json_array_append_new(b->networks, network_to_json(&network)) < 0 ? -ENOMEM : 0;
@@ -70,8 +73,9 @@ static int build_port(const PortRow *row, void *userdata) {
         Build *b = userdata;
         json_t *j;
 
-        j = json_pack("{s:s, s:s, s:i, s:i, s:i}", "protocol", row->protocol, "address", row->address, "hostPort", (int) row->host_port,
-                      "containerPort", (int) row->container_port, "count", (int) row->count);
+        j = json_pack("{s:s, s:s, s:i, s:i, s:i}", "protocol", row->protocol, "address", row->address,
+                      "hostPort", (int) row->host_port, "containerPort", (int) row->container_port, "count",
+                      (int) row->count);
         return json_array_append_new(b->ports, j) < 0 ? -ENOMEM : 0;
 }
 
@@ -93,8 +97,8 @@ int network_record_build(Store *s, const char *ns, const char *container, json_t
                 return 0;
         }
 
-        j = json_pack("{s:i, s:O, s:O, s:O}", "version", NETWORK_RECORD_VERSION, "networks", b.networks, "interfaces", b.interfaces, "ports",
-                      b.ports);
+        j = json_pack("{s:i, s:O, s:O, s:O}", "version", NETWORK_RECORD_VERSION, "networks", b.networks,
+                      "interfaces", b.interfaces, "ports", b.ports);
         if (!j)
                 return -ENOMEM;
 
@@ -167,7 +171,8 @@ static int restore_network(Store *s, const char *ns, json_t *j) {
         if (r < 0)
                 return r;
         n = json_array_size(t.subnets);
-        if (!network_name_is_valid(t.row.name) || network_driver_from_string(t.row.driver) < 0 || t.mtu > UINT16_MAX || n > SUBNETS_MAX ||
+        if (!network_name_is_valid(t.row.name) || network_driver_from_string(t.row.driver) < 0 ||
+            t.mtu > UINT16_MAX || n > SUBNETS_MAX ||
             (t.row.device && !network_device_name_is_valid(t.row.device)))
                 return -EBADMSG;
         t.row.mtu = (uint32_t) t.mtu;
@@ -200,8 +205,8 @@ static int restore_address(Store *s, const NetworkRow *network, const char *text
                 Prefix p;
 
                 if (prefix_parse(network->subnets[i].prefix, &p) >= 0 && prefix_contains(&p, &a))
-                        return store_address_add(s, network->subnets[i].n, address_distance(&p.address, &a), address_format(&a, canonical),
-                                                 interface);
+                        return store_address_add(s, network->subnets[i].n, address_distance(&p.address, &a),
+                                                 address_format(&a, canonical), interface);
         }
 
         return -EBADMSG;
@@ -280,9 +285,10 @@ static int restore_port(Store *s, const char *ns, const char *container, json_t 
         r = json_is_object(j) ? json_dispatch(j, fields, &t, "port", false, NULL) : -EBADMSG;
         if (r < 0)
                 return r;
-        if (port_protocol_from_string(t.protocol) < 0 || (!isempty(t.address) && address_parse(t.address, &a) < 0) || t.count == 0 ||
-            t.count > PORTS_MAX || t.host_port == 0 || t.host_port + t.count > UINT16_MAX + 1 || t.container_port == 0 ||
-            t.container_port + t.count > UINT16_MAX + 1)
+        if (port_protocol_from_string(t.protocol) < 0 ||
+            (!isempty(t.address) && address_parse(t.address, &a) < 0) || t.count == 0 ||
+            t.count > PORTS_MAX || t.host_port == 0 || t.host_port + t.count > UINT16_MAX + 1 ||
+            t.container_port == 0 || t.container_port + t.count > UINT16_MAX + 1)
                 return -EBADMSG;
 
         const PortRow row = {
@@ -311,17 +317,17 @@ static int restore(Store *s, const char *ns, const char *container, const Record
             json_array_size(t->interfaces) > INTERFACES_MAX || json_array_size(t->ports) > PORTS_MAX)
                 return -EBADMSG;
 
-        json_array_foreach(t->networks, i, j) {
+        json_array_foreach (t->networks, i, j) {
                 r = restore_network(s, ns, j);
                 if (r < 0)
                         return r;
         }
-        json_array_foreach(t->interfaces, i, j) {
+        json_array_foreach (t->interfaces, i, j) {
                 r = restore_interface(s, ns, container, j);
                 if (r < 0)
                         return r;
         }
-        json_array_foreach(t->ports, i, j) {
+        json_array_foreach (t->ports, i, j) {
                 r = restore_port(s, ns, container, j);
                 if (r < 0)
                         return r;
@@ -330,7 +336,8 @@ static int restore(Store *s, const char *ns, const char *container, const Record
         return 0;
 }
 
-int network_record_restore(Store *s, const char *ns, const char *container, json_t *record, Error *reterr_error) {
+int network_record_restore(Store *s, const char *ns, const char *container, json_t *record,
+                           Error *reterr_error) {
         static const JsonField fields[] = {
                 { "version", JSON_FIELD_UINT64, offsetof(RecordText, version), true, NULL },
                 { "networks", JSON_FIELD_ARRAY, offsetof(RecordText, networks), true, NULL },
@@ -345,5 +352,7 @@ int network_record_restore(Store *s, const char *ns, const char *container, json
         if (r < 0)
                 return r;
         r = restore(s, ns, container, &t);
-        return r < 0 ? error_set(reterr_error, r, "InvalidRecord", "Its networks make no sense, or contradict others: %s.", strerror(-r)) : 0;
+        return r < 0 ? error_set(reterr_error, r, "InvalidRecord",
+                                 "Its networks make no sense, or contradict others: %s.", strerror(-r))
+                     : 0;
 }

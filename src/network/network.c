@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Networks in memory are what the records say, no more: a network is in the table exactly if its row is there. So none is made inside
- * somebody's transaction, which could be undone; whoever needs the default network has it made before. */
+/* Networks in memory are what the records say, no more: a network is in the table exactly if its row is
+ * there. So none is made inside somebody's transaction, which could be undone; whoever needs the default
+ * network has it made before. */
 
 #include "network/network.h"
 
@@ -88,7 +89,8 @@ static int network_from_row(NetworkManager *m, NetworkRow *row, Network **ret) {
         if (!n->subnets || !n->pools)
                 return -ENOMEM;
         for (; n->n_subnets < row->n_subnets; n->n_subnets++) {
-                r = parse_subnet(&row->subnets[n->n_subnets], &n->subnets[n->n_subnets], &n->pools[n->n_subnets]);
+                r = parse_subnet(&row->subnets[n->n_subnets], &n->subnets[n->n_subnets],
+                                 &n->pools[n->n_subnets]);
                 if (r < 0)
                         return r;
         }
@@ -121,7 +123,8 @@ static int load_network(NetworkRow *row, void *userdata) {
         if (r == -ENOMEM)
                 return r;
         if (r < 0) {
-                log_warning("The record of network “%s” of namespace “%s” cannot be understood, ignoring it.", row->name, row->ns);
+                log_warning("The record of network “%s” of namespace “%s” cannot be understood, ignoring it.",
+                            row->name, row->ns);
                 return 0;
         }
 
@@ -154,7 +157,8 @@ NetworkManager *network_manager_free(NetworkManager *m) {
         return NULL;
 }
 
-int network_manager_new(Store *store, Events *events, const char *runtime_dir, NetworkManager **ret, Error *reterr_error) {
+int network_manager_new(Store *store, Events *events, const char *runtime_dir, NetworkManager **ret,
+                        Error *reterr_error) {
         _cleanup_(network_manager_freep) NetworkManager *m = calloc(1, sizeof(NetworkManager));
 
         if (!m)
@@ -178,7 +182,8 @@ int network_manager_netlink(NetworkManager *m, Netlink **ret, Error *reterr_erro
         if (!m->netlink) {
                 r = netlink_new(-EBADF, &m->netlink);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "The kernel's network devices cannot be reached: %m");
+                        return error_set_errno(reterr_error, r,
+                                               "The kernel's network devices cannot be reached: %m");
         }
 
         *ret = m->netlink;
@@ -210,8 +215,10 @@ Network *network_find(NetworkManager *m, const char *ns, const char *name, Error
         key = strjoin(ns, "/", name);
         n = key ? hashmap_get(m->networks, key) : NULL;
         if (!n)
-                (void) error_set(reterr_error, -ENOENT, "NoSuchNetwork",
-                                 "There is no network “%s” in namespace “%s”: “moorctl network ls” shows which there are.", name, ns);
+                (void) error_set(
+                                reterr_error, -ENOENT, "NoSuchNetwork",
+                                "There is no network “%s” in namespace “%s”: “moorctl network ls” shows which there are.",
+                                name, ns);
         return n;
 }
 
@@ -241,7 +248,8 @@ static int record_created(NetworkManager *m, Network *n) {
         char text[ADDRESS_TEXT_MAX];
 
         for (size_t i = 0; subnets && i < n->n_subnets; i++) {
-                char *more = strjoin(subnets, i > 0 ? " " : "", prefix_format(&n->pools[i].subnet_prefix, text));
+                char *more = strjoin(subnets, i > 0 ? " " : "",
+                                     prefix_format(&n->pools[i].subnet_prefix, text));
 
                 free(subnets);
                 subnets = more;
@@ -249,11 +257,12 @@ static int record_created(NetworkManager *m, Network *n) {
         if (!subnets)
                 return -ENOMEM;
 
-        return events_record(m->events, n->row.ns, "network/created", n->row.name, "Driver", n->row.driver, "Subnets", subnets, NULL);
+        return events_record(m->events, n->row.ns, "network/created", n->row.name, "Driver", n->row.driver,
+                             "Subnets", subnets, NULL);
 }
 
-int network_create(NetworkManager *m, const char *ns, const char *name, const NetworkOptions *options, Network **ret,
-                   Error *reterr_error) {
+int network_create(NetworkManager *m, const char *ns, const char *name, const NetworkOptions *options,
+                   Network **ret, Error *reterr_error) {
         _cleanup_(network_row_done) NetworkRow row = {};
         _cleanup_(network_freep) Network *n = NULL;
         _cleanup_transaction_ StoreTransaction t = {};
@@ -316,12 +325,15 @@ static int in_use(Network *n, Error *reterr_error) {
 
         r = store_interface_foreach_in(n->manager->store, n->row.n, add_user, &u);
         if (r < 0 || u.n == 0)
-                r = error_set_errno(reterr_error, r < 0 ? r : -EBUSY, "The network “%s” cannot be removed: %m", n->row.name);
+                r = error_set_errno(reterr_error, r < 0 ? r : -EBUSY,
+                                    "The network “%s” cannot be removed: %m", n->row.name);
         else if (u.n > USERS_TOLD)
-                r = error_set(reterr_error, -EBUSY, "NetworkInUse", "The network “%s” has containers on it (%s and %u more): remove them first.",
+                r = error_set(reterr_error, -EBUSY, "NetworkInUse",
+                              "The network “%s” has containers on it (%s and %u more): remove them first.",
                               n->row.name, u.text, u.n - USERS_TOLD);
         else
-                r = error_set(reterr_error, -EBUSY, "NetworkInUse", "The network “%s” has %s on it (%s): remove %s first.", n->row.name,
+                r = error_set(reterr_error, -EBUSY, "NetworkInUse",
+                              "The network “%s” has %s on it (%s): remove %s first.", n->row.name,
                               u.n == 1 ? "a container" : "containers", u.text, u.n == 1 ? "it" : "them");
         free(u.text);
         return r;
@@ -343,12 +355,14 @@ int network_remove(Network *n, Error *reterr_error) {
         if (r == -ENOTEMPTY)
                 return in_use(n, reterr_error);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "The network “%s” cannot be removed: %m", n->row.name);
+                return error_set_errno(reterr_error, r, "The network “%s” cannot be removed: %m",
+                                       n->row.name);
 
         /* Only now: who dies before this leaves a device that is nobody's, which recovery removes. */
         r = network_device_remove(n, &e);
         if (r < 0)
-                log_warning("What the network “%s” had in the kernel is not all gone, ignoring: %s", n->row.name, error_message(&e));
+                log_warning("What the network “%s” had in the kernel is not all gone, ignoring: %s",
+                            n->row.name, error_message(&e));
 
         table_remove(m, n);
         events_notify(m->events, NOTIFY_NETWORK_REMOVED, n->row.ns, n->row.name, n);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Read from the right: "/PROTOCOL" behind the last slash, the container's ports behind the last colon, the host's behind the one before;
- * what is left is the address. So an IPv6 address needs its brackets, as everywhere that a port follows. */
+/* Read from the right: "/PROTOCOL" behind the last slash, the container's ports behind the last colon, the
+ * host's behind the one before; what is left is the address. So an IPv6 address needs its brackets, as
+ * everywhere that a port follows. */
 
 #include "network/port.h"
 
@@ -94,8 +95,9 @@ static const char *host_parse(char *s, Address *ret) {
 
 static int copy_text(const char *text, char copy[static PORT_TEXT_MAX], Error *reterr_error) {
         if (isempty(text))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "A port to publish is missing: it is written as \"8080:80\", \"127.0.0.1:8080:80/udp\" or \"80\".");
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "A port to publish is missing: it is written as \"8080:80\", \"127.0.0.1:8080:80/udp\" or \"80\".");
         if (strlen(text) >= PORT_TEXT_MAX)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "\"%.32s…\" is not a port to publish: it is too long.", text);

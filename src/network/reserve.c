@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a container gets: interfaces with names, MACs and addresses, and ports of the host. All of it is rows that are added in the
- * transaction of the container's own row and go with that, so that nothing is handed out twice, nor kept by nobody, whenever
- * we die. Addresses are unique by the table's key. Ports cannot be (ranges, and addresses of which one includes another): they are
- * compared with those that are there, by the only process that adds any.
+/* What a container gets: interfaces with names, MACs and addresses, and ports of the host. All of it is rows
+ * that are added in the transaction of the container's own row and go with that, so that nothing is handed
+ * out twice, nor kept by nobody, whenever we die. Addresses are unique by the table's key. Ports cannot be
+ * (ranges, and addresses of which one includes another): they are compared with those that are there, by the
+ * only process that adds any.
  *
- * A port may also be another program's. Whether it is, bind() says; nothing is held afterwards, as a published port has no
- * socket: who takes it later gets no connections from elsewhere. */
+ * A port may also be another program's. Whether it is, bind() says; nothing is held afterwards, as a
+ * published port has no socket: who takes it later gets no connections from elsewhere. */
 
 #include <netinet/in.h>
 #include <sys/random.h>
@@ -72,32 +73,39 @@ static int check_attachment(Reservation *v, size_t i, Error *reterr_error) {
 
         for (size_t k = 0; k < i; k++) {
                 if (v->networks[k] == n)
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "The network “%s” is named twice.", n->row.name);
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "The network “%s” is named twice.", n->row.name);
                 if (a->interface && streq_ptr(a->interface, v->attachments[k].interface))
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "Two interfaces are to be called “%s”.", a->interface);
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "Two interfaces are to be called “%s”.", a->interface);
         }
         if (a->mac && n->driver == NETWORK_IPVLAN)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "The network “%s” is of driver ipvlan: all on it have the MAC of its parent.", n->row.name);
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "The network “%s” is of driver ipvlan: all on it have the MAC of its parent.",
+                                n->row.name);
 
         STRV_FOREACH (text, a->addresses) {
                 bool known = false;
                 Address address;
 
                 if (address_parse(text, &address) < 0)
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument", "“%s” is not an IP address.", text);
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "“%s” is not an IP address.", text);
                 for (size_t k = 0; k < n->n_subnets; k++) {
                         if (!prefix_can_assign(&n->pools[k].subnet_prefix, &address))
                                 continue;
                         if (address_compare(&n->subnets[k].address, &address) == 0)
-                                return error_set(reterr_error, -EADDRINUSE, "AddressInUse", "%s is the gateway of the network “%s”.", text,
+                                return error_set(reterr_error, -EADDRINUSE, "AddressInUse",
+                                                 "%s is the gateway of the network “%s”.", text,
                                                  n->row.name);
                         known = true;
                 }
                 if (!known)
-                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "%s is not an address of the network “%s”: “moorctl network inspect %s” shows its subnets.", text,
-                                         n->row.name, n->row.name);
+                        return error_set(
+                                        reterr_error, -EINVAL, "InvalidArgument",
+                                        "%s is not an address of the network “%s”: “moorctl network inspect %s” shows its subnets.",
+                                        text, n->row.name, n->row.name);
         }
 
         return 0;
@@ -108,7 +116,8 @@ static int read_attachments(Reservation *v, char *const *attachments, Error *ret
         int r;
 
         if (n > INTERFACES_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitsExceeded", "A container can be on %u networks at most.", INTERFACES_MAX);
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded",
+                                 "A container can be on %u networks at most.", INTERFACES_MAX);
         v->attachments = calloc(n + 1, sizeof(Attachment));
         v->networks = calloc(n + 1, sizeof(Network *));
         if (!v->attachments || !v->networks)
@@ -143,17 +152,20 @@ static int read_attachments(Reservation *v, char *const *attachments, Error *ret
 
 static int check_port(const Reservation *v, const Port *p, const char *text, Error *reterr_error) {
         if (!v->has_family[0] && !v->has_family[1])
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "“%s” cannot be published: that needs a network of driver bridge that is not internal (--network).", text);
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "“%s” cannot be published: that needs a network of driver bridge that is not internal (--network).",
+                                text);
         if (p->host.family != AF_UNSPEC && !v->has_family[p->host.family == AF_INET6])
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "“%s” cannot be published: the container's networks have no %s subnet.", text,
-                                 p->host.family == AF_INET6 ? "IPv6" : "IPv4");
+                                 "“%s” cannot be published: the container's networks have no %s subnet.",
+                                 text, p->host.family == AF_INET6 ? "IPv6" : "IPv4");
         /* It translates no address of a packet that comes from ::1. */
         if (p->host.family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&p->host.in6))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "“%s” cannot be published: the kernel does not forward from [::1]; use 127.0.0.1, or another address of this host.",
-                                 text);
+                return error_set(
+                                reterr_error, -EINVAL, "InvalidArgument",
+                                "“%s” cannot be published: the kernel does not forward from [::1]; use 127.0.0.1, or another address of this host.",
+                                text);
         for (size_t i = 0; i < v->n_ports; i++)
                 if (port_overlaps(&v->ports[i], p))
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
@@ -179,14 +191,16 @@ static int read_ports(Reservation *v, char *const *publish, Error *reterr_error)
                         return r;
                 count += p.count;
                 if (count > PORTS_MAX)
-                        return error_set(reterr_error, -E2BIG, "LimitsExceeded", "A container can publish %u ports at most.", PORTS_MAX);
+                        return error_set(reterr_error, -E2BIG, "LimitsExceeded",
+                                         "A container can publish %u ports at most.", PORTS_MAX);
                 v->ports[v->n_ports++] = p;
         }
 
         return 0;
 }
 
-int network_manager_prepare(NetworkManager *m, const char *ns, char *const *attachments, char *const *publish, Error *reterr_error) {
+int network_manager_prepare(NetworkManager *m, const char *ns, char *const *attachments,
+                            char *const *publish, Error *reterr_error) {
         _cleanup_(reservation_done) Reservation v = { .manager = m, .ns = ns };
         int r;
 
@@ -196,8 +210,8 @@ int network_manager_prepare(NetworkManager *m, const char *ns, char *const *atta
 
 /* -- addresses -- */
 
-static int take_address(Reservation *v, const NetworkPool *pool, const Network *n, const Address *a, uint64_t interface,
-                        Error *reterr_error) {
+static int take_address(Reservation *v, const NetworkPool *pool, const Network *n, const Address *a,
+                        uint64_t interface, Error *reterr_error) {
         uint64_t number = address_distance(&pool->subnet_prefix.address, a);
         _cleanup_free_ char *ns = NULL, *container = NULL;
         char text[ADDRESS_TEXT_MAX];
@@ -205,15 +219,16 @@ static int take_address(Reservation *v, const NetworkPool *pool, const Network *
 
         r = store_address_add(v->manager->store, pool->subnet, number, address_format(a, text), interface);
         if (r == -EEXIST && store_address_owner(v->manager->store, pool->subnet, text, &ns, &container) >= 0)
-                return error_set(reterr_error, -EADDRINUSE, "AddressInUse",
-                                 "The address %s of the network “%s” is that of the container %s of namespace “%s”.", text, n->row.name, container,
-                                 ns);
+                return error_set(
+                                reterr_error, -EADDRINUSE, "AddressInUse",
+                                "The address %s of the network “%s” is that of the container %s of namespace “%s”.",
+                                text, n->row.name, container, ns);
         return r < 0 ? error_set_errno(reterr_error, r, "The address %s cannot be recorded: %m", text) : 0;
 }
 
 /* From first on; steps over what no container can have. */
-static int search_address(Reservation *v, const NetworkPool *pool, const Prefix *subnet, uint64_t first, uint64_t last, Address *ret,
-                          uint64_t *ret_number) {
+static int search_address(Reservation *v, const NetworkPool *pool, const Prefix *subnet, uint64_t first,
+                          uint64_t last, Address *ret, uint64_t *ret_number) {
         for (;;) {
                 uint64_t number;
                 Address a;
@@ -224,7 +239,8 @@ static int search_address(Reservation *v, const NetworkPool *pool, const Prefix 
                         return r;
                 if (!address_add(&pool->subnet_prefix.address, number, &a))
                         return -ENOENT;
-                if (prefix_can_assign(&pool->subnet_prefix, &a) && address_compare(&a, &subnet->address) != 0) {
+                if (prefix_can_assign(&pool->subnet_prefix, &a) &&
+                    address_compare(&a, &subnet->address) != 0) {
                         *ret = a;
                         *ret_number = number;
                         return 0;
@@ -248,11 +264,13 @@ static int choose_address(Reservation *v, Network *n, size_t i, uint64_t interfa
         if (r == -ENOENT)
                 r = search_address(v, pool, &n->subnets[i], first, last, &a, &number);
         if (r == -ENOENT)
-                return error_set(reterr_error, -EADDRNOTAVAIL, "NoAddressLeft",
-                                 "The network “%s” has no address left in %s: remove containers, or make a larger network.", n->row.name,
-                                 prefix_format(&pool->range, text));
+                return error_set(
+                                reterr_error, -EADDRNOTAVAIL, "NoAddressLeft",
+                                "The network “%s” has no address left in %s: remove containers, or make a larger network.",
+                                n->row.name, prefix_format(&pool->range, text));
         if (r < 0)
-                return error_set_errno(reterr_error, r, "The addresses of the network “%s” cannot be read: %m", n->row.name);
+                return error_set_errno(reterr_error, r,
+                                       "The addresses of the network “%s” cannot be read: %m", n->row.name);
 
         r = take_address(v, pool, n, &a, interface, reterr_error);
         if (r >= 0)
@@ -271,7 +289,8 @@ static int reserve_addresses(Reservation *v, size_t i, uint64_t interface, Error
                 STRV_FOREACH (text, a->addresses) {
                         Address address;
 
-                        if (address_parse(text, &address) < 0 || !prefix_contains(&n->pools[k].subnet_prefix, &address))
+                        if (address_parse(text, &address) < 0 ||
+                            !prefix_contains(&n->pools[k].subnet_prefix, &address))
                                 continue;
                         r = take_address(v, &n->pools[k], n, &address, interface, reterr_error);
                         if (r < 0)
@@ -347,7 +366,8 @@ static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
                 if (!a->mac) {
                         r = random_mac(mac);
                         if (r < 0)
-                                return error_set_errno(reterr_error, r, "The kernel has no random bytes: %m");
+                                return error_set_errno(reterr_error, r,
+                                                       "The kernel has no random bytes: %m");
                         row.mac = mac;
                 }
                 r = store_interface_add(v->manager->store, &row);
@@ -355,7 +375,8 @@ static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
                         break;
         }
         if (r == -EEXIST && a->mac)
-                return error_set(reterr_error, -EADDRINUSE, "AddressInUse", "The MAC %s is another container's on the network “%s”.", a->mac,
+                return error_set(reterr_error, -EADDRINUSE, "AddressInUse",
+                                 "The MAC %s is another container's on the network “%s”.", a->mac,
                                  n->row.name);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "An interface cannot be recorded: %m");
@@ -410,7 +431,8 @@ static int recorded_owner(NetworkManager *m, const Port *p, char **ret) {
         return 0;
 }
 
-/* Can a socket have it? What cannot be found out (no such family or protocol here, no permission) counts as yes. */
+/* Can a socket have it? What cannot be found out (no such family or protocol here, no permission) counts as
+ * yes. */
 static int try_bind(int family, const Port *p, uint16_t number) {
         union {
                 struct sockaddr sa;
@@ -421,7 +443,8 @@ static int try_bind(int family, const Port *p, uint16_t number) {
         const int one = 1;
         socklen_t size;
 
-        fd = socket(family, (p->protocol == PORT_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, port_protocol_to_ip(p->protocol));
+        fd = socket(family, (p->protocol == PORT_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC,
+                    port_protocol_to_ip(p->protocol));
         if (fd < 0)
                 return 0;
 
@@ -430,12 +453,12 @@ static int try_bind(int family, const Port *p, uint16_t number) {
                 (void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
         if (family == AF_INET6) {
                 (void) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-                a.in6 = (struct sockaddr_in6) { .sin6_family = AF_INET6, .sin6_port = htobe16(number) };
+                a.in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htobe16(number) };
                 if (p->host.family == AF_INET6)
                         a.in6.sin6_addr = p->host.in6;
                 size = sizeof(a.in6);
         } else {
-                a.in = (struct sockaddr_in) { .sin_family = AF_INET, .sin_port = htobe16(number) };
+                a.in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htobe16(number) };
                 if (p->host.family == AF_INET)
                         a.in.sin_addr = p->host.in;
                 size = sizeof(a.in);
@@ -477,17 +500,20 @@ static int check_port_free(Reservation *v, const Port *p, Error *reterr_error) {
         if (!text)
                 return oom(reterr_error);
         if (owner)
-                return error_set(reterr_error, -EADDRINUSE, "PortInUse", "“%s” cannot be published: the port is that of the container %s.", text,
+                return error_set(reterr_error, -EADDRINUSE, "PortInUse",
+                                 "“%s” cannot be published: the port is that of the container %s.", text,
                                  owner);
 
         r = try_ports(p, &number);
         if (r == -EADDRNOTAVAIL)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "“%s” cannot be published: this host has no address %s.", text,
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "“%s” cannot be published: this host has no address %s.", text,
                                  address_format(&p->host, address));
         if (r < 0)
-                return error_set(reterr_error, -EADDRINUSE, "PortInUse",
-                                 "“%s” cannot be published: another program of this host has the port %u/%s (“ss -lnp” shows which).", text,
-                                 (unsigned) number, port_protocol_to_string(p->protocol));
+                return error_set(
+                                reterr_error, -EADDRINUSE, "PortInUse",
+                                "“%s” cannot be published: another program of this host has the port %u/%s (“ss -lnp” shows which).",
+                                text, (unsigned) number, port_protocol_to_string(p->protocol));
         return 0;
 }
 
@@ -523,7 +549,8 @@ static int choose_port(Reservation *v, Port *p, Error *reterr_error) {
                         return check_port_free(v, p, reterr_error);
         }
 
-        return error_set(reterr_error, -EADDRINUSE, "PortInUse", "No port of this host was found that nobody has: name one.");
+        return error_set(reterr_error, -EADDRINUSE, "PortInUse",
+                         "No port of this host was found that nobody has: name one.");
 }
 
 static int reserve_port(Reservation *v, Port *p, Error *reterr_error) {
@@ -532,7 +559,8 @@ static int reserve_port(Reservation *v, Port *p, Error *reterr_error) {
                 .ns = (char *) v->ns,
                 .container = (char *) v->container,
                 .protocol = (char *) port_protocol_to_string(p->protocol),
-                .address = p->host.family == AF_UNSPEC ? address : (char *) address_format(&p->host, address),
+                .address = p->host.family == AF_UNSPEC ? address
+                                                       : (char *) address_format(&p->host, address),
                 .container_port = p->container_port,
                 .count = p->count,
         };
@@ -547,8 +575,8 @@ static int reserve_port(Reservation *v, Port *p, Error *reterr_error) {
         return r < 0 ? error_set_errno(reterr_error, r, "A published port cannot be recorded: %m") : 0;
 }
 
-int network_manager_reserve(NetworkManager *m, const char *ns, const char *container, char *const *attachments,
-                            char *const *publish, Error *reterr_error) {
+int network_manager_reserve(NetworkManager *m, const char *ns, const char *container,
+                            char *const *attachments, char *const *publish, Error *reterr_error) {
         _cleanup_(reservation_done) Reservation v = { .manager = m, .ns = ns, .container = container };
         int r;
 
@@ -618,13 +646,16 @@ static int call_interface(const InterfaceRow *row, void *userdata) {
 }
 
 int network_manager_foreach_interface(NetworkManager *m, const char *ns, const char *container,
-                                      int (*func)(const NetworkInterface *i, void *userdata), void *userdata) {
+                                      int (*func)(const NetworkInterface *i, void *userdata),
+                                      void *userdata) {
         InterfaceCall c = { .manager = m, .func = func, .userdata = userdata };
 
         return store_interface_foreach(m->store, ns, container, call_interface, &c);
 }
 
-int network_foreach_user(Network *n, int (*func)(const char *container, const NetworkInterface *i, void *userdata), void *userdata) {
+int network_foreach_user(Network *n,
+                         int (*func)(const char *container, const NetworkInterface *i, void *userdata),
+                         void *userdata) {
         InterfaceCall c = { .manager = n->manager, .user_func = func, .userdata = userdata };
 
         return store_interface_foreach_in(n->manager->store, n->row.n, call_interface, &c);

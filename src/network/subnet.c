@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Subnets that nobody has. Of IPv4 those that others (docker, podman, libvirt) do not begin with, /24 each; the places that are looked at
- * are few, as each one that is taken moves the search behind what takes it. Of IPv6 a unique local prefix with 40 random bits
- * (RFC 4193), so that two hosts that are joined later do not have the same.
+/* Subnets that nobody has. Of IPv4 those that others (docker, podman, libvirt) do not begin with, /24 each;
+ * the places that are looked at are few, as each one that is taken moves the search behind what takes it. Of
+ * IPv6 a unique local prefix with 40 random bits (RFC 4193), so that two hosts that are joined later do not
+ * have the same.
  *
  * The host's routes count with their whole size: a VPN that has 10.0.0.0/8 leaves nothing of it. */
 
@@ -72,7 +73,8 @@ int taken_subnets_collect(NetworkManager *m, bool host, TakenSubnets *ret, Error
         int r;
 
         HASHMAP_FOREACH (n, m->networks) {
-                _cleanup_free_ char *by = strformat("the network “%s” of namespace “%s”", n->row.name, n->row.ns);
+                _cleanup_free_ char *by =
+                                strformat("the network “%s” of namespace “%s”", n->row.name, n->row.ns);
 
                 if (!by)
                         return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
@@ -91,7 +93,8 @@ int taken_subnets_collect(NetworkManager *m, bool host, TakenSubnets *ret, Error
                 if (r >= 0)
                         r = netlink_foreach_address(netlink, add_address, &t);
                 if (r < 0)
-                        return error_set_errno(reterr_error, r, "The routes of this host cannot be read: %m");
+                        return error_set_errno(reterr_error, r,
+                                               "The routes of this host cannot be read: %m");
         }
 
         *ret = t;
@@ -146,8 +149,9 @@ static int choose_ipv4(TakenSubnets *t, Prefix *ret, Error *reterr_error) {
                         return 0;
         }
 
-        return error_set(reterr_error, -EADDRNOTAVAIL, "NoSubnetLeft",
-                         "This host's routes and networks leave no private IPv4 subnet for another network: name one (--subnet).");
+        return error_set(
+                        reterr_error, -EADDRNOTAVAIL, "NoSubnetLeft",
+                        "This host's routes and networks leave no private IPv4 subnet for another network: name one (--subnet).");
 }
 
 static int choose_ipv6(TakenSubnets *t, Prefix *ret, Error *reterr_error) {
@@ -163,8 +167,9 @@ static int choose_ipv6(TakenSubnets *t, Prefix *ret, Error *reterr_error) {
                 return 0;
         }
 
-        return error_set(reterr_error, -EADDRNOTAVAIL, "NoSubnetLeft",
-                         "This host's routes leave no private IPv6 subnet for another network: name one (--subnet).");
+        return error_set(
+                        reterr_error, -EADDRNOTAVAIL, "NoSubnetLeft",
+                        "This host's routes leave no private IPv6 subnet for another network: name one (--subnet).");
 }
 
 int subnet_choose(TakenSubnets *t, int family, const Prefix *wanted, Prefix *ret, Error *reterr_error) {

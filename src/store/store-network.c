@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a container has goes with its row, by the foreign keys; a network that somebody has cannot go. Addresses are kept
- * as numbers within their subnet, too: so the next one that is free is found in the order of an index. */
+/* What a container has goes with its row, by the foreign keys; a network that somebody has cannot go.
+ * Addresses are kept as numbers within their subnet, too: so the next one that is free is found in the order
+ * of an index. */
 
 #include "basic/strv.h"
 #include "store/store-internal.h"
@@ -92,8 +93,8 @@ static int add_subnet(Store *s, const NetworkRow *network, SubnetRow *row) {
         int r;
 
         r = store_write(s, true,
-                        "INSERT INTO subnets (network, prefix, gateway, range) VALUES (?1, ?2, ?3, ?4)", "usss",
-                        network->n, row->prefix, row->gateway, row->range);
+                        "INSERT INTO subnets (network, prefix, gateway, range) VALUES (?1, ?2, ?3, ?4)",
+                        "usss", network->n, row->prefix, row->gateway, row->range);
         if (r < 0)
                 return r;
 
@@ -156,7 +157,8 @@ static int read_subnets(Store *s, NetworkRow *network) {
                 if (!more)
                         return -ENOMEM;
                 network->subnets = more;
-                if ((r = query_string(&q, 1, &row.prefix)) < 0 || (r = query_string(&q, 2, &row.gateway)) < 0 ||
+                if ((r = query_string(&q, 1, &row.prefix)) < 0 ||
+                    (r = query_string(&q, 2, &row.gateway)) < 0 ||
                     (r = query_string(&q, 3, &row.range)) < 0) {
                         subnet_row_done(&row);
                         return r;
@@ -215,7 +217,8 @@ int store_network_find(Store *s, const char *ns, const char *name, NetworkRow *r
         _cleanup_query_ Query q = {};
         int r;
 
-        r = query_begin(&q, s, "SELECT " NETWORK_COLUMNS " FROM networks WHERE ns = ?1 AND name = ?2", "ss", ns, name);
+        r = query_begin(&q, s, "SELECT " NETWORK_COLUMNS " FROM networks WHERE ns = ?1 AND name = ?2", "ss",
+                        ns, name);
         return r < 0 ? r : network_get(&q, ret);
 }
 
@@ -253,8 +256,8 @@ int store_interface_add(Store *s, InterfaceRow *row) {
         r = store_write(s, true,
                         "INSERT INTO interfaces (ns, container, network, name, host_device, mac, aliases) "
                         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                        "ssussss", row->ns, row->container, row->network, row->name, row->host_device, row->mac,
-                        aliases);
+                        "ssussss", row->ns, row->container, row->network, row->name, row->host_device,
+                        row->mac, aliases);
         /* The foreign keys: no such container, or network. */
         if (r < 0)
                 return r == -ENOTEMPTY ? -ENOENT : r;
@@ -308,8 +311,8 @@ int store_interface_foreach_in(Store *s, uint64_t network, int (*cb)(const Inter
         _cleanup_query_ Query q = {};
         int r;
 
-        r = query_begin(&q, s, "SELECT " INTERFACE_COLUMNS " FROM interfaces WHERE network = ?1 ORDER BY n", "u",
-                        network);
+        r = query_begin(&q, s, "SELECT " INTERFACE_COLUMNS " FROM interfaces WHERE network = ?1 ORDER BY n",
+                        "u", network);
         return r < 0 ? r : interface_foreach(&q, cb, userdata);
 }
 
@@ -317,8 +320,8 @@ int store_address_add(Store *s, uint64_t subnet, uint64_t number, const char *ad
         int r;
 
         r = store_write(s, true,
-                        "INSERT INTO addresses (subnet, number, address, interface) VALUES (?1, ?2, ?3, ?4)", "uusu",
-                        subnet, number, address, interface);
+                        "INSERT INTO addresses (subnet, number, address, interface) VALUES (?1, ?2, ?3, ?4)",
+                        "uusu", subnet, number, address, interface);
         return r < 0 ? r : 0;
 }
 
@@ -344,7 +347,8 @@ int store_address_next(Store *s, uint64_t subnet, uint64_t first, uint64_t last,
         return 0;
 }
 
-int store_address_owner(Store *s, uint64_t subnet, const char *address, char **ret_ns, char **ret_container) {
+int store_address_owner(Store *s, uint64_t subnet, const char *address, char **ret_ns,
+                        char **ret_container) {
         _cleanup_free_ char *ns = NULL, *container = NULL;
         _cleanup_query_ Query q = {};
         int r;
@@ -374,10 +378,9 @@ int store_address_owner(Store *s, uint64_t subnet, const char *address, char **r
 int store_port_add(Store *s, const PortRow *row) {
         int r;
 
-        r = store_write(s, true,
-                        "INSERT INTO ports (" PORT_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", "ssssuuu", row->ns,
-                        row->container, row->protocol, row->address, (uint64_t) row->host_port,
-                        (uint64_t) row->container_port, (uint64_t) row->count);
+        r = store_write(s, true, "INSERT INTO ports (" PORT_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                        "ssssuuu", row->ns, row->container, row->protocol, row->address,
+                        (uint64_t) row->host_port, (uint64_t) row->container_port, (uint64_t) row->count);
         /* The foreign key: no such container. */
         return r == -ENOTEMPTY ? -ENOENT : r < 0 ? r : 0;
 }
@@ -393,7 +396,8 @@ static int port_foreach(Query *q, int (*cb)(const PortRow *r, void *userdata), v
                 };
 
                 if ((r = query_string(q, 0, &row.ns)) < 0 || (r = query_string(q, 1, &row.container)) < 0 ||
-                    (r = query_string(q, 2, &row.protocol)) < 0 || (r = query_string(q, 3, &row.address)) < 0)
+                    (r = query_string(q, 2, &row.protocol)) < 0 ||
+                    (r = query_string(q, 3, &row.address)) < 0)
                         return r;
                 r = cb(&row, userdata);
                 if (r < 0)
@@ -409,8 +413,8 @@ int store_port_foreach(Store *s, const char *ns, const char *container,
         int r;
 
         r = query_begin(&q, s,
-                        "SELECT " PORT_COLUMNS " FROM ports WHERE ns = ?1 AND container = ?2 ORDER BY n", "ss", ns,
-                        container);
+                        "SELECT " PORT_COLUMNS " FROM ports WHERE ns = ?1 AND container = ?2 ORDER BY n",
+                        "ss", ns, container);
         return r < 0 ? r : port_foreach(&q, cb, userdata);
 }
 

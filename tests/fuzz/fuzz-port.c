@@ -28,8 +28,10 @@ bool fuzz_accepts(const uint8_t *data, size_t size) {
         FUZZ_ASSERT(p.host_port == 0 || port_overlaps(&p, &p));
         again = port_format(&p);
         FUZZ_ASSERT(again && port_parse(again, &q, NULL) >= 0);
-        FUZZ_ASSERT(p.protocol == q.protocol && p.host_port == q.host_port && p.container_port == q.container_port && p.count == q.count);
-        FUZZ_ASSERT(p.host.family == q.host.family && (p.host.family == AF_UNSPEC || address_compare(&p.host, &q.host) == 0));
+        FUZZ_ASSERT(p.protocol == q.protocol && p.host_port == q.host_port &&
+                    p.container_port == q.container_port && p.count == q.count);
+        FUZZ_ASSERT(p.host.family == q.host.family &&
+                    (p.host.family == AF_UNSPEC || address_compare(&p.host, &q.host) == 0));
         return true;
 }
 
