@@ -192,6 +192,7 @@ class JoinTest(NetworkTestCase):
 
 class LifeTest(NetworkTestCase):
     hosts = "ab"
+
     def test_connection_survives_the_daemon(self):
         self.detach("a", "-p", "7:7", command=ECHO)
         self.listens("a", 7)
