@@ -50,8 +50,8 @@ static void get_address(struct nlattr *v4, struct nlattr *v6, Address *ret) {
 static bool get_tuple(struct nlattr *a, Tuple *ret) {
         struct nlattr *t[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1], *proto[CTA_PROTO_MAX + 1];
 
-        if (!a || nla_parse_nested(t, CTA_TUPLE_MAX, a, NULL) < 0 || !t[CTA_TUPLE_IP] || !t[CTA_TUPLE_PROTO] ||
-            nla_parse_nested(ip, CTA_IP_MAX, t[CTA_TUPLE_IP], NULL) < 0 ||
+        if (!a || nla_parse_nested(t, CTA_TUPLE_MAX, a, NULL) < 0 || !t[CTA_TUPLE_IP] ||
+            !t[CTA_TUPLE_PROTO] || nla_parse_nested(ip, CTA_IP_MAX, t[CTA_TUPLE_IP], NULL) < 0 ||
             nla_parse_nested(proto, CTA_PROTO_MAX, t[CTA_TUPLE_PROTO], NULL) < 0 || !proto[CTA_PROTO_NUM] ||
             !proto[CTA_PROTO_SRC_PORT] || !proto[CTA_PROTO_DST_PORT])
                 return false;
@@ -121,8 +121,9 @@ static int look_at(struct nlmsghdr *h, void *userdata) {
         Tuple orig, reply;
         uint32_t status;
 
-        if (nlmsg_parse(h, sizeof(struct nfgenmsg), a, CTA_MAX, NULL) < 0 || !get_tuple(a[CTA_TUPLE_ORIG], &orig) ||
-            !get_tuple(a[CTA_TUPLE_REPLY], &reply) || orig.protocol != IPPROTO_UDP)
+        if (nlmsg_parse(h, sizeof(struct nfgenmsg), a, CTA_MAX, NULL) < 0 ||
+            !get_tuple(a[CTA_TUPLE_ORIG], &orig) || !get_tuple(a[CTA_TUPLE_REPLY], &reply) ||
+            orig.protocol != IPPROTO_UDP)
                 return 0;
         status = a[CTA_STATUS] ? be32toh(nla_get_u32(a[CTA_STATUS])) : 0;
         for (size_t i = 0; i < s->n_ports; i++)
@@ -134,8 +135,10 @@ static int look_at(struct nlmsghdr *h, void *userdata) {
 /* The kernel passes over what is not UDP, and, of a single port, all others. */
 static int put_filter(struct nl_msg *q, bool reply, uint16_t port) {
         struct nlattr *tuple, *proto, *filter;
-        uint32_t flags = FILTER_PROTO_NUM | (port == 0 ? 0 : reply ? FILTER_SRC_PORT : FILTER_DST_PORT), none = 0;
+        uint32_t flags = FILTER_PROTO_NUM, none = 0;
 
+        if (port > 0)
+                flags |= reply ? FILTER_SRC_PORT : FILTER_DST_PORT;
         tuple = nla_nest_start(q, reply ? CTA_TUPLE_REPLY : CTA_TUPLE_ORIG);
         proto = tuple ? nla_nest_start(q, CTA_TUPLE_PROTO) : NULL;
         if (!proto || nla_put_u8(q, CTA_PROTO_NUM, IPPROTO_UDP) < 0 ||
@@ -154,7 +157,8 @@ static int put_filter(struct nl_msg *q, bool reply, uint16_t port) {
 static int search(NetlinkSocket *socket, Search *s, int family, bool reply) {
         const FirewallPort *p = s->ports;
         bool single = s->n_ports == 1 && p->port.count == 1;
-        _cleanup_(netlink_message_freep) struct nl_msg *q = message_new(IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
+        _cleanup_(netlink_message_freep) struct nl_msg *q =
+                        message_new(IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
         int r;
 
         if (!q)
@@ -171,7 +175,8 @@ static int forget(NetlinkSocket *socket, Search *s, bool reply) {
                 bool any = false;
 
                 for (size_t k = 0; k < s->n_ports; k++)
-                        any |= s->ports[k].port.protocol == PORT_UDP && s->ports[k].container.family == family;
+                        any |= s->ports[k].port.protocol == PORT_UDP &&
+                               s->ports[k].container.family == family;
                 if (any)
                         r = search(socket, s, family, reply) ?: r;
         }

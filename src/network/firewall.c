@@ -15,13 +15,15 @@
 /* Protocols are numbers here: names would be looked up by NSS. */
 #define KEY "meta l4proto . th dport"
 
-/* - early: a bridge's route_localnet lets what the host sends to its loopback address on to containers, and must not let containers at
- *   what listens on the host's loopback.
- * - incoming: a neighbour could send packets for 127.0.0.1 to this host, which translated would no longer be martians.
- * - published: the kernel cannot route from ::1 to another device; untranslated, a client is refused at once and goes on to 127.0.0.1.
- * - outgoing: a container that reaches itself or a sibling by a published port would be answered directly, from an address that it
- *   has not asked. By address: where the kernel has bridges call on nf_tables (br_netfilter) such packets stay in the bridge, and
- *   are from no device here. */
+/* - early: a bridge's route_localnet lets what the host sends to its loopback address on to containers, and
+ *   must not let containers at what listens on the host's loopback.
+ * - incoming: a neighbour could send packets for 127.0.0.1 to this host, which translated would no longer be
+ *   martians.
+ * - published: the kernel cannot route from ::1 to another device; untranslated, a client is refused at once
+ *   and goes on to 127.0.0.1.
+ * - outgoing: a container that reaches itself or a sibling by a published port would be answered directly, from
+ *   an address that it has not asked. By address: where the kernel has bridges call on nf_tables (br_netfilter)
+ *   such packets stay in the bridge, and are from no device here. */
 static const char rules[] =
         "table " TABLE " {\n"
         "comment \"moored's own: moorctl network reload makes it anew\"\n"
@@ -115,7 +117,8 @@ int firewall_new(Firewall **ret, Error *reterr_error) {
         /* libnftables ends the process if it cannot have this. */
         fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
         if (fd < 0)
-                return error_set(reterr_error, -errno, "NotSupported", "The kernel offers no nf_tables here: %m");
+                return error_set(reterr_error, -errno, "NotSupported",
+                                 "The kernel offers no nf_tables here: %m");
         f = calloc(1, sizeof(*f));
         if (!f)
                 return -ENOMEM;
@@ -126,7 +129,8 @@ int firewall_new(Firewall **ret, Error *reterr_error) {
         return 0;
 }
 
-/* libnftables says what was wrong as text only; its first line has the kernel's errno by name, the rest is what was asked for. */
+/* libnftables says what was wrong as text only; its first line has the kernel's errno by name, the rest is
+ * what was asked for. */
 static int text_to_errno(const char *text) {
         static const int known[] = { ENOENT, EEXIST, EPERM, EOPNOTSUPP, EBUSY, ENOMEM, EINVAL };
 
@@ -146,7 +150,8 @@ static int run_text(Firewall *f, const char *text, Error *reterr_error) {
         r = text_to_errno(said);
         if (r == -ENOENT)
                 return error_set(reterr_error, r, "NoTable", "nf_tables has no table " TABLE " (any more)");
-        return error_set(reterr_error, r, "Failed", "nf_tables did not take a change of table " TABLE ": %.*s",
+        return error_set(reterr_error, r, "Failed",
+                         "nf_tables did not take a change of table " TABLE ": %.*s",
                          (int) strcspn(said, "\n"), said);
 }
 
@@ -204,22 +209,24 @@ static void write_network(Commands *c, const char *verb, const FirewallNetwork *
 
         for (size_t i = 0; i < ELEMENTSOF(sets); i++)
                 if (sets[i].is_in)
-                        fprintf(c->f, "%s element " TABLE " %s { \"%s\" }\n", verb, sets[i].set, network->device);
+                        fprintf(c->f, "%s element " TABLE " %s { \"%s\" }\n", verb, sets[i].set,
+                                network->device);
         for (size_t i = 0; i < network->n_subnets; i++) {
                 Prefix subnet = prefix_subnet(network->subnets + i);
                 char text[ADDRESS_TEXT_MAX];
 
                 (void) prefix_format(&subnet, text);
-                fprintf(c->f, "%s element " TABLE " %s { %s . %s }\n", verb, subnet.address.family == AF_INET6 ? "near6" : "near4",
-                        text, text);
+                fprintf(c->f, "%s element " TABLE " %s { %s . %s }\n", verb,
+                        subnet.address.family == AF_INET6 ? "near6" : "near4", text, text);
         }
-        fprintf(c->f, "%s element " TABLE " same { \"%s\" . \"%s\" }\n", verb, network->device, network->device);
+        fprintf(c->f, "%s element " TABLE " same { \"%s\" . \"%s\" }\n", verb, network->device,
+                network->device);
 }
 
 /* -- what others call -- */
 
-int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports, size_t n_ports,
-                  Error *reterr_error) {
+int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports,
+                  size_t n_ports, Error *reterr_error) {
         _cleanup_(commands_done) Commands c = {};
         _cleanup_error_ Error e = ERROR_NULL;
         int r;
@@ -236,8 +243,9 @@ int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_network
         r = run(f, &c, &e);
         /* What is not there is a kind of rule, then. */
         if (r == -ENOENT)
-                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
-                                 "This kernel has not all of nf_tables that networks need: sets with intervals, fib, nat, masquerading, conntrack");
+                return error_set(
+                                reterr_error, -EOPNOTSUPP, "NotSupported",
+                                "This kernel has not all of nf_tables that networks need: sets with intervals, fib, nat, masquerading, conntrack");
         return r < 0 ? error_move(reterr_error, &e) : 0;
 }
 
@@ -256,8 +264,8 @@ int firewall_add_network(Firewall *f, const FirewallNetwork *network, Error *ret
         return run(f, &c, reterr_error);
 }
 
-/* To add what is there already is no error: so whatever it is, it can be deleted in the same transaction. (A "destroy" that ignores
- * what is not there came with Linux 6.3.) */
+/* To add what is there already is no error: so whatever it is, it can be deleted in the same transaction. (A
+ * "destroy" that ignores what is not there came with Linux 6.3.) */
 int firewall_remove_network(Firewall *f, const FirewallNetwork *network, Error *reterr_error) {
         _cleanup_(commands_done) Commands c = {};
         _cleanup_error_ Error e = ERROR_NULL;
@@ -273,7 +281,8 @@ int firewall_remove_network(Firewall *f, const FirewallNetwork *network, Error *
 }
 
 /* What goes wrong here costs somebody a flow that he has to begin anew. */
-static void forget_flows(Firewall *f, int (*forget)(NetlinkSocket *, const FirewallPort *, size_t), const FirewallPort *ports, size_t n) {
+static void forget_flows(Firewall *f, int (*forget)(NetlinkSocket *, const FirewallPort *, size_t),
+                         const FirewallPort *ports, size_t n) {
         bool any = false;
         int r = 0;
 
@@ -289,7 +298,8 @@ static void forget_flows(Firewall *f, int (*forget)(NetlinkSocket *, const Firew
                 log_debug_errno(r, "Failed to forget flows of published ports, ignoring: %m");
 }
 
-static int try_ports(Firewall *f, const char *verb, const FirewallPort *ports, size_t n, Error *reterr_error) {
+static int try_ports(Firewall *f, const char *verb, const FirewallPort *ports, size_t n,
+                     Error *reterr_error) {
         _cleanup_(commands_done) Commands c = {};
         int r;
 

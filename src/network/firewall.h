@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The table "inet moored", by libnftables: masquerading, published ports, isolation of networks. Rules are few and stay the same; what
- * containers add are elements of maps, by key, so that one container is one short transaction and what it leaves is found
- * by key as well. No other table is read or written.
+/* The table "inet moored", by libnftables: masquerading, published ports, isolation of networks. Rules are
+ * few and stay the same; what containers add are elements of maps, by key, so that one container is one
+ * short transaction and what it leaves is found by key as well. No other table is read or written.
  *
- * What comes to a bridge from elsewhere is dropped unless it belongs to a connection that a container has opened or came by a published
- * port. Other tables may drop more: an "accept" here does not bind them.
+ * What comes to a bridge from elsewhere is dropped unless it belongs to a connection that a container has
+ * opened or came by a published port. Other tables may drop more: an "accept" here does not bind them.
  *
- * Whoever flushes the ruleset takes the table away: firewall_load() brings all of it back, in one transaction. */
+ * Whoever flushes the ruleset takes the table away: firewall_load() brings all of it back, in one
+ * transaction. */
 
 #include "network/port.h"
 
@@ -23,19 +24,22 @@ typedef struct FirewallNetwork {
         bool isolated; /* not open to those other networks that are neither isolated nor internal */
 } FirewallNetwork;
 
-/* One container's port: host_port is a number. container: address inside; of the family of port.host, if that has one. */
+/* One container's port: host_port is a number. container: address inside; of the family of port.host, if
+ * that has one. */
 typedef struct FirewallPort {
         Port port;
         Address container;
 } FirewallPort;
 
-/* In the network namespace that the caller is in, and stays in it. "NotSupported": no nf_tables here, or no right to it. */
+/* In the network namespace that the caller is in, and stays in it. "NotSupported": no nf_tables here, or no
+ * right to it. */
 int firewall_new(Firewall **ret, Error *reterr_error);
 Firewall *firewall_free(Firewall *f);
 DEFINE_CLEANUP_FUNC(Firewall *, firewall_free)
-/* Replaces the whole table, in one transaction: connections that are established go on. "NotSupported": the kernel lacks a part. */
-int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports, size_t n_ports,
-                  Error *reterr_error);
+/* Replaces the whole table, in one transaction: connections that are established go on. "NotSupported": the
+ * kernel lacks a part. */
+int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports,
+                  size_t n_ports, Error *reterr_error);
 /* -ENOENT "NoTable": the table is not there (any more): firewall_load(). */
 int firewall_add_network(Firewall *f, const FirewallNetwork *network, Error *reterr_error);
 /* What is not there is ignored, here and below. */

@@ -9,7 +9,8 @@
 #include "basic/string-util.h"
 #include "network/netlink-socket.h"
 
-/* The kernel fills datagrams of a dump up to what the reader has offered, at most this (netlink_recvmsg()). */
+/* The kernel fills datagrams of a dump up to what the reader has offered, at most this (netlink_recvmsg()).
+ */
 #define DATAGRAM_MAX 32768U
 #define SENTENCE_MAX 255U
 
@@ -21,8 +22,7 @@ struct NetlinkSocket {
 
 /* What one call is waiting for. */
 typedef struct Answer {
-        size_t n, n_wanted; /* acknowledgements; the end of a dump is one */
-        size_t failed;
+        bool done;  /* acknowledged, or the end of a dump */
         int error;  /* the first that the kernel told */
         int result; /* the first that func returned */
         bool interrupted;
@@ -82,11 +82,10 @@ static void take_acknowledgement(NetlinkSocket *s, Answer *w, struct nlmsghdr *h
 
         if (nlmsg_datalen(h) >= (int) sizeof(*code) && *code < 0 && w->error == 0) {
                 w->error = *code;
-                w->failed = w->n;
                 if (h->nlmsg_type == NLMSG_ERROR)
                         take_sentence(s, h);
         }
-        w->n++;
+        w->done = true;
 }
 
 static void take_message(NetlinkSocket *s, Answer *w, struct nlmsghdr *h) {
@@ -99,7 +98,7 @@ static void take_message(NetlinkSocket *s, Answer *w, struct nlmsghdr *h) {
 
 static int receive(NetlinkSocket *s, Answer *w) {
         s->message[0] = 0;
-        while (w->n < w->n_wanted) {
+        while (!w->done) {
                 ssize_t k;
                 int n;
 
@@ -128,21 +127,12 @@ static int exchange(NetlinkSocket *s, const void *p, size_t size, Answer *w) {
         return receive(s, w);
 }
 
-int netlink_socket_call(NetlinkSocket *s, struct nl_msg *m, int (*func)(struct nlmsghdr *h, void *userdata), void *userdata) {
-        Answer w = { .n_wanted = 1, .func = func, .userdata = userdata };
+int netlink_socket_call(NetlinkSocket *s, struct nl_msg *m, int (*func)(struct nlmsghdr *h, void *userdata),
+                        void *userdata) {
+        Answer w = { .func = func, .userdata = userdata };
         struct nlmsghdr *h;
 
         nl_complete_msg(s->socket, m); /* sequence number, NLM_F_REQUEST, NLM_F_ACK */
         h = nlmsg_hdr(m);
         return exchange(s, h, h->nlmsg_len, &w);
-}
-
-int netlink_socket_send_batch(NetlinkSocket *s, const void *p, size_t size, size_t n, size_t *ret_failed) {
-        Answer w = { .n_wanted = n };
-        int r;
-
-        r = exchange(s, p, size, &w);
-        if (r < 0 && ret_failed)
-                *ret_failed = w.failed;
-        return r;
 }

@@ -49,8 +49,8 @@ const char *netlink_get_message(const Netlink *n) {
 
 /* -- requests -- */
 
-/* A message is a page at most; what is put into one here is some hundred bytes, so a failure is memory's. Each
- * put is checked by what it leaves in r. */
+/* A message is a page at most; what is put into one here is some hundred bytes, so a failure is memory's.
+ * Each put is checked by what it leaves in r. */
 typedef struct Request {
         struct nl_msg *message;
         int r;
@@ -116,7 +116,7 @@ static void get_statistics(struct nlattr *a, struct LinkStatistics *ret) {
         if (!a)
                 return;
         (void) nla_memcpy(&s, a, sizeof(s));
-        *ret = (struct LinkStatistics) {
+        *ret = (struct LinkStatistics){
                 .rx_bytes = s.rx_bytes,
                 .rx_packets = s.rx_packets,
                 .rx_errors = s.rx_errors,
@@ -146,7 +146,8 @@ static int parse_link(struct nlmsghdr *h, LinkInfo *ret) {
                 l.master = (int) nla_get_u32(a[IFLA_MASTER]);
         if (a[IFLA_ADDRESS] && nla_len(a[IFLA_ADDRESS]) == ETHER_SIZE)
                 (void) nla_memcpy(l.ether, a[IFLA_ADDRESS], ETHER_SIZE);
-        if (a[IFLA_LINKINFO] && nla_parse_nested(info, IFLA_INFO_MAX, a[IFLA_LINKINFO], NULL) >= 0 && info[IFLA_INFO_KIND])
+        if (a[IFLA_LINKINFO] && nla_parse_nested(info, IFLA_INFO_MAX, a[IFLA_LINKINFO], NULL) >= 0 &&
+            info[IFLA_INFO_KIND])
                 (void) nla_strlcpy(l.kind, info[IFLA_INFO_KIND], sizeof(l.kind));
         get_statistics(a[IFLA_STATS64], &l.statistics);
         *ret = l;
@@ -158,7 +159,8 @@ static int on_link(struct nlmsghdr *h, void *userdata) {
 }
 
 int netlink_get_link(Netlink *n, const char *name, LinkInfo *ret) {
-        _cleanup_request_ Request q = request_new(RTM_GETLINK, 0, &(struct ifinfomsg) {}, sizeof(struct ifinfomsg));
+        _cleanup_request_ Request q =
+                        request_new(RTM_GETLINK, 0, &(struct ifinfomsg) {}, sizeof(struct ifinfomsg));
         LinkInfo l = {};
         int r;
 
@@ -187,9 +189,12 @@ static int visit_link(struct nlmsghdr *h, void *userdata) {
 }
 
 int netlink_foreach_link(Netlink *n, int (*func)(const LinkInfo *l, void *userdata), void *userdata) {
-        _cleanup_request_ Request q = request_new(RTM_GETLINK, NLM_F_DUMP, &(struct ifinfomsg) {}, sizeof(struct ifinfomsg));
+        _cleanup_request_ Request q = request_new(RTM_GETLINK, NLM_F_DUMP, &(struct ifinfomsg) {},
+                                                  sizeof(struct ifinfomsg));
 
-        return q.r < 0 ? q.r : netlink_socket_call(n->socket, q.message, visit_link, &(LinkVisit) { func, userdata });
+        return q.r < 0 ? q.r
+                       : netlink_socket_call(n->socket, q.message, visit_link,
+                                             &(LinkVisit) { func, userdata });
 }
 
 /* A new device; what is special of its kind comes behind. */
@@ -217,8 +222,8 @@ int netlink_add_bridge(Netlink *n, const char *name, uint32_t mtu, const uint8_t
         return call(n, &q);
 }
 
-int netlink_add_veth(Netlink *n, const char *name, int master, uint32_t mtu, int peer_netns, const char *peer,
-                     const uint8_t mac[ETHER_SIZE]) {
+int netlink_add_veth(Netlink *n, const char *name, int master, uint32_t mtu, int peer_netns,
+                     const char *peer, const uint8_t mac[ETHER_SIZE]) {
         _cleanup_request_ Request q = link_request(name, mtu, true);
         struct nlattr *info, *data, *other;
         struct ifinfomsg m = {}; /* not up: when the kernel makes it, it is no pair yet */
@@ -250,12 +255,9 @@ static const struct {
         uint32_t macvlan; /* 0: not one of its */
         int ipvlan;       /* -1: likewise */
 } modes[] = {
-        { "bridge", MACVLAN_MODE_BRIDGE, -1 },
-        { "private", MACVLAN_MODE_PRIVATE, -1 },
-        { "vepa", MACVLAN_MODE_VEPA, -1 },
-        { "passthru", MACVLAN_MODE_PASSTHRU, -1 },
-        { "l2", 0, IPVLAN_MODE_L2 },
-        { "l3", 0, IPVLAN_MODE_L3 },
+        { "bridge", MACVLAN_MODE_BRIDGE, -1 }, { "private", MACVLAN_MODE_PRIVATE, -1 },
+        { "vepa", MACVLAN_MODE_VEPA, -1 },     { "passthru", MACVLAN_MODE_PASSTHRU, -1 },
+        { "l2", 0, IPVLAN_MODE_L2 },           { "l3", 0, IPVLAN_MODE_L3 },
         { "l3s", 0, IPVLAN_MODE_L3S },
 };
 
@@ -280,8 +282,8 @@ static int put_mode(Request *q, const char *kind, const char *mode) {
         return -EINVAL;
 }
 
-int netlink_add_sub_link(Netlink *n, const char *kind, const char *parent, const char *mode, uint32_t mtu, int netns,
-                         const char *name, const uint8_t mac[ETHER_SIZE]) {
+int netlink_add_sub_link(Netlink *n, const char *kind, const char *parent, const char *mode, uint32_t mtu,
+                         int netns, const char *name, const uint8_t mac[ETHER_SIZE]) {
         _cleanup_request_ Request q = link_request(name, mtu, false);
         struct nlattr *info, *data;
         LinkInfo l;
@@ -308,7 +310,8 @@ int netlink_add_sub_link(Netlink *n, const char *kind, const char *parent, const
 }
 
 int netlink_delete_link(Netlink *n, const char *name) {
-        _cleanup_request_ Request q = request_new(RTM_DELLINK, 0, &(struct ifinfomsg) {}, sizeof(struct ifinfomsg));
+        _cleanup_request_ Request q =
+                        request_new(RTM_DELLINK, 0, &(struct ifinfomsg) {}, sizeof(struct ifinfomsg));
 
         if (!name_is_valid(name))
                 return -ENODEV;
@@ -411,8 +414,10 @@ static int visit_address(struct nlmsghdr *h, void *userdata) {
         return v->func((int) m->ifa_index, &p, v->userdata);
 }
 
-int netlink_foreach_address(Netlink *n, int (*func)(int index, const Prefix *p, void *userdata), void *userdata) {
-        _cleanup_request_ Request q = request_new(RTM_GETADDR, NLM_F_DUMP, &(struct ifaddrmsg) {}, sizeof(struct ifaddrmsg));
+int netlink_foreach_address(Netlink *n, int (*func)(int index, const Prefix *p, void *userdata),
+                            void *userdata) {
+        _cleanup_request_ Request q = request_new(RTM_GETADDR, NLM_F_DUMP, &(struct ifaddrmsg) {},
+                                                  sizeof(struct ifaddrmsg));
         PrefixVisit v = { .func = func, .userdata = userdata };
 
         return q.r < 0 ? q.r : netlink_socket_call(n->socket, q.message, visit_address, &v);
@@ -420,8 +425,8 @@ int netlink_foreach_address(Netlink *n, int (*func)(int index, const Prefix *p, 
 
 /* -- routes -- */
 
-static int change_route(Netlink *n, int type, int flags, const Prefix *destination, const Address *gateway, int index,
-                        uint32_t metric) {
+static int change_route(Netlink *n, int type, int flags, const Prefix *destination, const Address *gateway,
+                        int index, uint32_t metric) {
         struct rtmsg m = {
                 .rtm_family = (uint8_t) destination->address.family,
                 .rtm_dst_len = (uint8_t) destination->length,
@@ -443,16 +448,18 @@ static int change_route(Netlink *n, int type, int flags, const Prefix *destinati
         return call(n, &q);
 }
 
-int netlink_add_route(Netlink *n, const Prefix *destination, const Address *gateway, int index, uint32_t metric) {
+int netlink_add_route(Netlink *n, const Prefix *destination, const Address *gateway, int index,
+                      uint32_t metric) {
         return change_route(n, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, destination, gateway, index, metric);
 }
 
-int netlink_delete_route(Netlink *n, const Prefix *destination, const Address *gateway, int index, uint32_t metric) {
+int netlink_delete_route(Netlink *n, const Prefix *destination, const Address *gateway, int index,
+                         uint32_t metric) {
         return change_route(n, RTM_DELROUTE, 0, destination, gateway, index, metric);
 }
 
-/* Others' tables count as well: what a VPN routes by a table of its own is no less in use. What the kernel adds by itself for addresses
- * (local, broadcast, …) does not. */
+/* Others' tables count as well: what a VPN routes by a table of its own is no less in use. What the kernel
+ * adds by itself for addresses (local, broadcast, …) does not. */
 static int visit_route(struct nlmsghdr *h, void *userdata) {
         struct nlattr *a[RTA_MAX + 1];
         const PrefixVisit *v = userdata;
@@ -471,7 +478,8 @@ static int visit_route(struct nlmsghdr *h, void *userdata) {
         return v->route_func(&p, a[RTA_OIF] ? (int) nla_get_u32(a[RTA_OIF]) : 0, v->userdata);
 }
 
-int netlink_foreach_route(Netlink *n, int (*func)(const Prefix *destination, int index, void *userdata), void *userdata) {
+int netlink_foreach_route(Netlink *n, int (*func)(const Prefix *destination, int index, void *userdata),
+                          void *userdata) {
         static const int families[] = { AF_INET, AF_INET6 };
         int r = 0;
 

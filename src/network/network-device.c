@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a network is in the kernel: a bridge with its addresses, and elements of the firewall's sets. Both are made on first use, and stay
- * until the network is removed. A bridge is known by its alias, so that one whose record is gone is found. */
+/* What a network is in the kernel: a bridge with its addresses, and elements of the firewall's sets. Both
+ * are made on first use, and stay until the network is removed. A bridge is known by its alias, so that one
+ * whose record is gone is found. */
 
 #include "basic/log.h"
 #include "basic/string-util.h"
@@ -88,18 +89,20 @@ static int add_rules(Network *n, Error *reterr_error) {
 
 /* -- forwarding -- */
 
-/* The kernel itself takes no router's word any more once it forwards IPv6, unless it is told to: the host would lose its default
- * route when the one that it has expires. */
+/* The kernel itself takes no router's word any more once it forwards IPv6, unless it is told to: the host
+ * would lose its default route when the one that it has expires. */
 static int keep_default_route(const LinkInfo *l, void *userdata) {
         if (!streq(l->name, "lo") && l->master == 0 && !startswith(l->alias, ALIAS_PREFIX) &&
-            SYSCTL_IS("1", "ipv6", "conf", l->name, "accept_ra") && SYSCTL_WRITE("2", "ipv6", "conf", l->name, "accept_ra") >= 0)
+            SYSCTL_IS("1", "ipv6", "conf", l->name, "accept_ra") &&
+            SYSCTL_WRITE("2", "ipv6", "conf", l->name, "accept_ra") >= 0)
                 log_info("Set net.ipv6.conf.%s.accept_ra to 2, so that this host, which forwards IPv6 now, keeps its own routes.",
                          l->name);
         return 0;
 }
 
 static int forward(Network *n, int family, Error *reterr_error) {
-        const char *const ipv4[] = { "ipv4", "ip_forward", NULL }, *const ipv6[] = { "ipv6", "conf", "all", "forwarding", NULL };
+        const char *const ipv4[] = { "ipv4", "ip_forward", NULL };
+        const char *const ipv6[] = { "ipv6", "conf", "all", "forwarding", NULL };
         const char *name = family == AF_INET ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding";
         int r;
 
@@ -109,10 +112,13 @@ static int forward(Network *n, int family, Error *reterr_error) {
                 (void) netlink_foreach_link(n->manager->netlink, keep_default_route, NULL);
         r = sysctl_ensure(family == AF_INET ? ipv4 : ipv6, "1");
         if (r < 0)
-                return error_set(reterr_error, r, "Failed", "The network “%s” needs forwarding, which is off and cannot be switched on (sysctl %s=1): %m",
-                                 n->row.name, name);
+                return error_set(
+                                reterr_error, r, "Failed",
+                                "The network “%s” needs forwarding, which is off and cannot be switched on (sysctl %s=1): %m",
+                                n->row.name, name);
         if (r > 0)
-                log_info("Switched on %s, for the network “%s” of namespace “%s”.", name, n->row.name, n->row.ns);
+                log_info("Switched on %s, for the network “%s” of namespace “%s”.", name, n->row.name,
+                         n->row.ns);
         return 0;
 }
 
@@ -135,13 +141,14 @@ static void set_option(const Network *n, const char *version, const char *option
 
         r = SYSCTL_ENSURE(value, version, "conf", n->row.device, option);
         if (r < 0 && r != -ENOENT)
-                log_warning_errno(r, "Failed to set net.%s.conf.%s.%s to %s, ignoring: %m", version, n->row.device, option, value);
+                log_warning_errno(r, "Failed to set net.%s.conf.%s.%s to %s, ignoring: %m", version,
+                                  n->row.device, option, value);
 }
 
 /* - route_localnet: the host reaches published ports by 127.0.0.1, too.
  * - accept_ra: no container is a router for the host.
- * - accept_dad: until the kernel has made sure that a link-local address is its own it asks for no neighbour, and
- *   reaches no container, for a second or two. */
+ * - accept_dad: until the kernel has made sure that a link-local address is its own it asks for no
+ *   neighbour, and reaches no container, for a second or two. */
 static void set_options(const Network *n) {
         bool ipv6 = has_family(n, AF_INET6);
 
@@ -154,8 +161,9 @@ static void set_options(const Network *n) {
 static int device_error(const Network *n, int r, Error *reterr_error) {
         const char *said = netlink_get_message(n->manager->netlink);
 
-        return error_set_errno(reterr_error, r, "The bridge %s of the network “%s” cannot be made: %m%s%s%s", n->row.device, n->row.name,
-                               isempty(said) ? "" : " (", strempty(said), isempty(said) ? "" : ")");
+        return error_set_errno(reterr_error, r, "The bridge %s of the network “%s” cannot be made: %m%s%s%s",
+                               n->row.device, n->row.name, isempty(said) ? "" : " (", strempty(said),
+                               isempty(said) ? "" : ")");
 }
 
 /* What a device of this name has already is left; what it lacks is added. */
@@ -167,7 +175,8 @@ static int configure_bridge(Network *n, const LinkInfo *l, Error *reterr_error) 
         if (!alias)
                 return -ENOMEM;
         set_options(n);
-        r = netlink_change_link(netlink, l->index, &(LinkChange) { .alias = alias, .up = true, .netns = -EBADF });
+        r = netlink_change_link(netlink, l->index,
+                                &(LinkChange) { .alias = alias, .up = true, .netns = -EBADF });
         for (size_t i = 0; r >= 0 && i < n->n_subnets; i++) {
                 if (prefix_is_subnet(n->subnets + i))
                         continue;
@@ -194,9 +203,10 @@ static int find_or_make_bridge(Network *n, LinkInfo *ret, Error *reterr_error) {
         if (r < 0)
                 return device_error(n, r, reterr_error);
         if (!streq(ret->kind, "bridge"))
-                return error_set(reterr_error, -EEXIST, "DeviceExists",
-                                 "The network “%s” needs the name %s for its bridge, which another device of this host has: rename that.",
-                                 n->row.name, n->row.device);
+                return error_set(
+                                reterr_error, -EEXIST, "DeviceExists",
+                                "The network “%s” needs the name %s for its bridge, which another device of this host has: rename that.",
+                                n->row.name, n->row.device);
         return 0;
 }
 
@@ -225,7 +235,8 @@ static int check_parent(const Network *n, Error *reterr_error) {
         int r;
 
         r = netlink_get_link(n->manager->netlink, n->row.parent, &l);
-        return r < 0 ? error_set(reterr_error, r, "NoSuchDevice", "The network “%s” needs the device %s of this host: %m", n->row.name,
+        return r < 0 ? error_set(reterr_error, r, "NoSuchDevice",
+                                 "The network “%s” needs the device %s of this host: %m", n->row.name,
                                  n->row.parent)
                      : 0;
 }
@@ -237,7 +248,8 @@ int network_device_set_up(Network *n, int *ret_index, Error *reterr_error) {
         r = network_manager_netlink(n->manager, &netlink, reterr_error);
         if (r < 0)
                 return r;
-        return n->driver == NETWORK_BRIDGE ? set_up_bridge(n, true, ret_index, reterr_error) : check_parent(n, reterr_error);
+        return n->driver == NETWORK_BRIDGE ? set_up_bridge(n, true, ret_index, reterr_error)
+                                           : check_parent(n, reterr_error);
 }
 
 static bool any_is_up(NetworkManager *m) {
@@ -263,14 +275,16 @@ int network_device_remove(Network *n, Error *reterr_error) {
                 return r;
         r = netlink_delete_link(netlink, n->row.device);
         if (r < 0 && r != -ENODEV)
-                return error_set_errno(reterr_error, r, "The device %s cannot be removed: %m", n->row.device);
+                return error_set_errno(reterr_error, r, "The device %s cannot be removed: %m",
+                                       n->row.device);
         n->up = false;
         if (r == -ENODEV && !n->manager->firewall)
                 return 0;
         r = network_manager_firewall(n->manager, &firewall, reterr_error);
         if (r < 0)
                 return r;
-        return any_is_up(n->manager) ? firewall_remove_network(firewall, &network, reterr_error) : firewall_unload(firewall, reterr_error);
+        return any_is_up(n->manager) ? firewall_remove_network(firewall, &network, reterr_error)
+                                     : firewall_unload(firewall, reterr_error);
 }
 
 /* -- all of it -- */
@@ -293,7 +307,8 @@ static bool is_recorded(NetworkManager *m, const char *device) {
 static int survey_link(const LinkInfo *l, void *userdata) {
         Survey *s = userdata;
 
-        if (!streq(l->kind, "bridge") || !startswith(l->alias, ALIAS_PREFIX) || is_recorded(s->manager, l->name))
+        if (!streq(l->kind, "bridge") || !startswith(l->alias, ALIAS_PREFIX) ||
+            is_recorded(s->manager, l->name))
                 return 0;
         return strv_extend(&s->orphans, l->name);
 }
@@ -311,7 +326,10 @@ static int remove_orphans(NetworkManager *m, Error *reterr_error) {
                         r = k;
         }
         strv_free(s.orphans);
-        return r < 0 && r != -EAGAIN ? error_set_errno(reterr_error, r, "Devices of networks that are gone cannot be removed: %m") : 0;
+        return r < 0 && r != -EAGAIN
+                               ? error_set_errno(reterr_error, r,
+                                                 "Devices of networks that are gone cannot be removed: %m")
+                               : 0;
 }
 
 int network_devices_restore(NetworkManager *m, Error *reterr_error) {
@@ -329,7 +347,8 @@ int network_devices_restore(NetworkManager *m, Error *reterr_error) {
                 _cleanup_error_ Error e = ERROR_NULL;
                 LinkInfo l;
 
-                if (n->driver != NETWORK_BRIDGE || (!n->used && netlink_get_link(netlink, n->row.device, &l) == -ENODEV))
+                if (n->driver != NETWORK_BRIDGE ||
+                    (!n->used && netlink_get_link(netlink, n->row.device, &l) == -ENODEV))
                         continue;
                 any = true;
                 n->up = false;

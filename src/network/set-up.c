@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A container's part of its networks: its namespace, with everything in it, and its ports. The kernel's calls only, a millisecond
- * of them. Of the namespace nothing is kept here: who asked for it has the descriptor, and with the last of these it goes, taking along what is
- * in it and the bridge's ends of its devices. What is kept is which ports are open, for the firewall. */
+/* A container's part of its networks: its namespace, with everything in it, and its ports. The kernel's
+ * calls only, a millisecond of them. Of the namespace nothing is kept here: who asked for it has the
+ * descriptor, and with the last of these it goes, taking along what is in it and the bridge's ends of its
+ * devices. What is kept is which ports are open, for the firewall. */
 
 #include <sys/socket.h>
 
@@ -21,9 +22,11 @@ static unsigned family_index(int family) {
 }
 
 static int network_error(Error *reterr_error, int r, const char *container, const char *what) {
-        return error_is_set(reterr_error) ? r
-                                          : error_set_errno(reterr_error, r, "The network of container “%s” cannot be made (%s): %m",
-                                                            container, what);
+        return error_is_set(reterr_error)
+                               ? r
+                               : error_set_errno(reterr_error, r,
+                                                 "The network of container “%s” cannot be made (%s): %m",
+                                                 container, what);
 }
 
 /* -- who is up -- */
@@ -103,7 +106,8 @@ static int plan_port(const Port *port, void *userdata) {
         for (size_t i = 0; i < FAMILIES; i++) {
                 const Address *target = p->targets + i;
 
-                if (target->family != AF_UNSPEC && (port->host.family == AF_UNSPEC || port->host.family == target->family))
+                if (target->family != AF_UNSPEC &&
+                    (port->host.family == AF_UNSPEC || port->host.family == target->family))
                         u->ports[u->n_ports++] = (FirewallPort) { .port = *port, .container = *target };
         }
         return 0;
@@ -161,7 +165,8 @@ static void set_up_done(SetUp *s) {
         safe_close(s->netns);
 }
 
-/* Nobody on a container's network is its router by his own word; and its addresses are known to be its own. */
+/* Nobody on a container's network is its router by his own word; and its addresses are known to be its own.
+ */
 static int enter(void *userdata) {
         SetUp *s = userdata;
 
@@ -180,12 +185,15 @@ static int add_bridge_port(SetUp *s, const NetworkInterface *i, int bridge) {
                 /* Of the last run: the kernel takes its time to clear a namespace away. */
                 r = netlink_delete_link(s->host, i->host_device);
                 if (r >= 0 || r == -ENODEV)
-                        r = netlink_add_veth(s->host, i->host_device, bridge, n->row.mtu, s->netns, i->name, i->mac);
+                        r = netlink_add_veth(s->host, i->host_device, bridge, n->row.mtu, s->netns, i->name,
+                                             i->mac);
         }
         if (r < 0 || !s->hairpin)
                 return r;
         r = netlink_get_link(s->host, i->host_device, &l);
-        return r < 0 ? r : netlink_change_link(s->host, l.index, &(LinkChange) { .hairpin = true, .netns = -EBADF });
+        return r < 0 ? r
+                     : netlink_change_link(s->host, l.index,
+                                           &(LinkChange) { .hairpin = true, .netns = -EBADF });
 }
 
 static int add_default_routes(SetUp *s, const NetworkInterface *i, int index) {
@@ -231,8 +239,8 @@ static int add_interface(const NetworkInterface *i, void *userdata) {
         if (n->driver == NETWORK_BRIDGE)
                 r = add_bridge_port(s, i, bridge);
         else
-                r = netlink_add_sub_link(s->host, n->row.driver, n->row.parent, n->row.mode, n->row.mtu, s->netns, i->name,
-                                         n->driver == NETWORK_MACVLAN ? i->mac : NULL);
+                r = netlink_add_sub_link(s->host, n->row.driver, n->row.parent, n->row.mode, n->row.mtu,
+                                         s->netns, i->name, n->driver == NETWORK_MACVLAN ? i->mac : NULL);
         if (r < 0)
                 return network_error(s->reterr_error, r, s->container, netlink_get_message(s->host));
         r = configure_inside(s, i);
@@ -241,7 +249,8 @@ static int add_interface(const NetworkInterface *i, void *userdata) {
 
 /* Where bridges call on nf_tables, a packet for a published port of its own sender stays in the bridge. */
 static bool bridges_call(void) {
-        return SYSCTL_IS("1", "bridge", "bridge-nf-call-iptables") || SYSCTL_IS("1", "bridge", "bridge-nf-call-ip6tables");
+        return SYSCTL_IS("1", "bridge", "bridge-nf-call-iptables") ||
+               SYSCTL_IS("1", "bridge", "bridge-nf-call-ip6tables");
 }
 
 static int make_namespace(SetUp *s, const char *ns) {
@@ -261,16 +270,22 @@ static int make_namespace(SetUp *s, const char *ns) {
         return r < 0 ? network_error(e, r, s->container, "records") : 0;
 }
 
-int network_manager_set_up(NetworkManager *m, const char *ns, const char *container, int *ret_netns, Error *reterr_error) {
+int network_manager_set_up(NetworkManager *m, const char *ns, const char *container, int *ret_netns,
+                           Error *reterr_error) {
         _cleanup_error_ Error e = ERROR_NULL;
-        _cleanup_(set_up_done) SetUp s = { .manager = m, .container = container, .netns = -EBADF, .reterr_error = &e };
+        _cleanup_(set_up_done) SetUp s = {
+                .manager = m, .container = container, .netns = -EBADF, .reterr_error = &e
+        };
         NetworkUser *u = NULL;
         int r;
 
         (void) network_manager_set_down(m, ns, container);
         r = user_plan(m, ns, container, &u);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "The records of what container “%s” has of networks cannot be read: %m", container);
+                return error_set_errno(
+                                reterr_error, r,
+                                "The records of what container “%s” has of networks cannot be read: %m",
+                                container);
         r = user_put(m, u);
         if (r < 0) {
                 network_user_free(u);
@@ -320,14 +335,18 @@ static int attach(const NetworkInterface *i, void *userdata) {
         LinkInfo bridge, port;
         int r;
 
-        if (i->network->driver != NETWORK_BRIDGE || netlink_get_link(m->netlink, i->network->row.device, &bridge) < 0 ||
+        if (i->network->driver != NETWORK_BRIDGE ||
+            netlink_get_link(m->netlink, i->network->row.device, &bridge) < 0 ||
             netlink_get_link(m->netlink, i->host_device, &port) < 0 || port.master == bridge.index)
                 return 0;
-        r = netlink_change_link(m->netlink, port.index, &(LinkChange) { .master = bridge.index, .up = true, .netns = -EBADF });
+        r = netlink_change_link(m->netlink, port.index,
+                                &(LinkChange) { .master = bridge.index, .up = true, .netns = -EBADF });
         if (r >= 0 && bridges_call())
-                r = netlink_change_link(m->netlink, port.index, &(LinkChange) { .hairpin = true, .netns = -EBADF });
+                r = netlink_change_link(m->netlink, port.index,
+                                        &(LinkChange) { .hairpin = true, .netns = -EBADF });
         if (r < 0)
-                log_warning_errno(r, "Failed to make %s a port of %s, ignoring: %m", i->host_device, i->network->row.device);
+                log_warning_errno(r, "Failed to make %s a port of %s, ignoring: %m", i->host_device,
+                                  i->network->row.device);
         return 0;
 }
 

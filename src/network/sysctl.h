@@ -5,8 +5,8 @@
 
 #include "basic/macro.h"
 
-/* "ipv4", "conf", device, "route_localnet": the path as parts, for there are dots in names of devices. -ENOENT: the kernel has none of
- * this name (IPv6 is switched off, say). */
+/* "ipv4", "conf", device, "route_localnet": the path as parts, for there are dots in names of devices.
+ * -ENOENT: the kernel has none of this name (IPv6 is switched off, say). */
 int sysctl_write(const char *const parts[], const char *value);
 #define SYSCTL_WRITE(value, ...) sysctl_write((const char *const[]) { __VA_ARGS__, NULL }, (value))
 /* What cannot be read is nothing. */
