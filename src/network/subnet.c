@@ -17,6 +17,7 @@
 #define ULA_LENGTH 64U
 #define ULA_RANDOM 5U
 #define ULA_TRIES 64U
+#define DUMP_TRIES 10U
 
 static const struct {
         uint8_t first[4], last[4];
@@ -65,6 +66,18 @@ static int add_address(int index, const Prefix *p, void *userdata) {
         return add_host(userdata, p, index, "an address");
 }
 
+/* Again, if something was changed meanwhile; what is told twice does no harm. */
+static int read_host(Netlink *netlink, TakenSubnets *t) {
+        int r = -EAGAIN;
+
+        for (unsigned i = 0; r == -EAGAIN && i < DUMP_TRIES; i++) {
+                r = netlink_foreach_route(netlink, add_route, t);
+                if (r >= 0)
+                        r = netlink_foreach_address(netlink, add_address, t);
+        }
+        return r;
+}
+
 /* The networks first: their routes are among the host's, and it is their names that help. */
 int taken_subnets_collect(NetworkManager *m, bool host, TakenSubnets *ret, Error *reterr_error) {
         _cleanup_(taken_subnets_done) TakenSubnets t = {};
@@ -89,9 +102,7 @@ int taken_subnets_collect(NetworkManager *m, bool host, TakenSubnets *ret, Error
                 r = network_manager_netlink(m, &netlink, reterr_error);
                 if (r < 0)
                         return r;
-                r = netlink_foreach_route(netlink, add_route, &t);
-                if (r >= 0)
-                        r = netlink_foreach_address(netlink, add_address, &t);
+                r = read_host(netlink, &t);
                 if (r < 0)
                         return error_set_errno(reterr_error, r,
                                                "The routes of this host cannot be read: %m");
