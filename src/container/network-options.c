@@ -106,18 +106,17 @@ static int check_ports(const ContainerOptions *o, Error *reterr_error) {
 }
 
 int network_options_check_ports(const ContainerOptions *o, Error *reterr_error) {
-        static const char *const whose[] = {
-                [NETWORK_MODE_NONE] = "it has none (Networks=none)",
-                [NETWORK_MODE_HOST] = "it has the host's, and its ports are the host's already (Networks=host)",
-                [NETWORK_MODE_CONTAINER] = "it has another container's, where they are to be published",
-                [NETWORK_MODE_PATH] = "it has a namespace that moored does not manage (Networks=ns:)",
+        static const char *const why[] = {
+                [NETWORK_MODE_NONE] = "without a network (Networks=none) there is nothing to publish",
+                [NETWORK_MODE_HOST] = "on the host's network (Networks=host) all ports are the host's already",
+                [NETWORK_MODE_CONTAINER] = "ports are published with the container whose network is shared (Networks=container:)",
+                [NETWORK_MODE_PATH] = "moored does not manage the namespace that is joined (Networks=ns:)",
         };
         NetworkMode mode = container_network_mode(o, NULL);
 
-        if (mode == NETWORK_MODE_NAMED || !(o->publish || o->publish_all))
-                return 0;
-        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                         "Publish: a port is published by a network of the container's own, and %s.", whose[mode]);
+        return mode == NETWORK_MODE_NAMED || !(o->publish || o->publish_all)
+                               ? 0
+                               : error_set(reterr_error, -EINVAL, "InvalidArgument", "Publish: %s.", why[mode]);
 }
 
 static int check_resolver(const ContainerOptions *o, Error *reterr_error) {
