@@ -422,6 +422,14 @@ static int check_layers(Container *c, Error *reterr_error) {
                                                  reterr_error);
 }
 
+/* The host's resolver may be another one by now, the numbers of devices others, the runtime be somewhere else. */
+static bool bundle_is_old(const Container *c) {
+        bool depends = container_network_mode(&c->options, NULL) != NETWORK_MODE_NONE || c->options.devices ||
+                       c->options.runtime;
+
+        return (depends && !c->work->run) || !bundle_exists(c->manager->containers_fd, c->row.ns, c->row.id);
+}
+
 /* Everything but the waiter: for a start, a restart, and what had to wait. */
 static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_error) {
         ContainerManager *m = c->manager;
@@ -437,9 +445,7 @@ static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_
         r = check_layers(c, reterr_error);
         if (r < 0)
                 return r;
-        /* The host's resolver may be another one by now, the numbers of devices others, the runtime be somewhere else. */
-        if (container_network_mode(&c->options, NULL) != NETWORK_MODE_NONE || c->options.devices || c->options.runtime ||
-            !bundle_exists(m->containers_fd, c->row.ns, c->row.id)) {
+        if (bundle_is_old(c)) {
                 r = container_write_bundle(c, reterr_error);
                 if (r < 0)
                         return r;
