@@ -16,7 +16,7 @@ int bus_container_property_get_network(sd_bus *bus, const char *path, const char
         int r;
 
         if (container_network_mode(&c->options, NULL) != NETWORK_MODE_NAMED)
-                return bus_append_string(reply, c->options.networks ? c->options.networks[0] : "none");
+                return bus_append_string(reply, strv_length(c->options.networks) > 0 ? c->options.networks[0] : "none");
         STRV_FOREACH(s, c->options.networks) {
                 r = strv_extendf(&names, "%.*s", (int) strcspn(s, ":"), s);
                 if (r < 0)

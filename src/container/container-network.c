@@ -78,10 +78,10 @@ static int publish_all(const ImageConfig *image, ContainerOptions *o, Error *ret
 }
 
 int container_network_resolve(const ContainerManager *m, const ImageConfig *image, ContainerOptions *o, Error *reterr_error) {
-        bool publishes = o->publish || o->publish_all;
+        bool publishes = strv_length(o->publish) > 0 || o->publish_all;
         int r;
 
-        if (!o->networks) {
+        if (strv_length(o->networks) == 0) {
                 r = strv_extend(&o->networks, streq(m->network, "none") && publishes ? NETWORK_DEFAULT : m->network);
                 if (r < 0)
                         return r;
@@ -184,7 +184,7 @@ static int build_resolv(const Container *c, NetworkMode mode, char **ret) {
         bool loopback = mode == NETWORK_MODE_HOST;
         _cleanup_free_ char *text = NULL;
 
-        if (mode == NETWORK_MODE_NONE && !c->options.dns) {
+        if (mode == NETWORK_MODE_NONE && strv_length(c->options.dns) == 0) {
                 *ret = strdup("# This container has no network.\n");
                 return *ret ? 0 : -ENOMEM;
         }
@@ -195,7 +195,7 @@ static int build_resolv(const Container *c, NetworkMode mode, char **ret) {
         }
         if (!text)
                 return -ENOMEM;
-        if (loopback && !c->options.dns && !c->options.dns_search && !c->options.dns_options) {
+        if (loopback && strv_length(c->options.dns) + strv_length(c->options.dns_search) + strv_length(c->options.dns_options) == 0) {
                 *ret = TAKE_PTR(text);
                 return 0;
         }

@@ -114,7 +114,7 @@ int network_options_check_ports(const ContainerOptions *o, Error *reterr_error) 
         };
         NetworkMode mode = container_network_mode(o, NULL);
 
-        return mode == NETWORK_MODE_NAMED || !(o->publish || o->publish_all)
+        return mode == NETWORK_MODE_NAMED || !(strv_length(o->publish) > 0 || o->publish_all)
                                ? 0
                                : error_set(reterr_error, -EINVAL, "InvalidArgument", "Publish: %s.", why[mode]);
 }
@@ -166,7 +166,7 @@ int network_options_validate(const ContainerOptions *o, Error *reterr_error) {
         r = check_networks(o, reterr_error);
         if (r >= 0)
                 r = check_ports(o, reterr_error);
-        if (r >= 0 && o->networks)
+        if (r >= 0 && strv_length(o->networks) > 0)
                 r = network_options_check_ports(o, reterr_error);
         if (r >= 0)
                 r = check_resolver(o, reterr_error);
@@ -306,12 +306,12 @@ int resolv_build(const char *text, bool loopback, const ContainerOptions *o, cha
         if (r >= 0)
                 r = append(&out, strdup(""));
         if (r >= 0)
-                r = append_servers(&out, o->dns ?: servers, loopback || o->dns);
+                r = append_servers(&out, strv_length(o->dns) > 0 ? o->dns : servers, loopback || strv_length(o->dns) > 0);
         /* "." alone: none. */
         if (r >= 0 && !(strv_length(o->dns_search) == 1 && streq(o->dns_search[0], ".")))
-                r = append_words(&out, "search", o->dns_search ?: domains);
+                r = append_words(&out, "search", strv_length(o->dns_search) > 0 ? o->dns_search : domains);
         if (r >= 0)
-                r = append_words(&out, "options", o->dns_options ?: options);
+                r = append_words(&out, "options", strv_length(o->dns_options) > 0 ? o->dns_options : options);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(out);
