@@ -507,7 +507,7 @@ class ListTest(ContainerTestCase):
         self.detach("up", "--label=a=1", "--label=b")
         lib.moorctl("run", "--name=down", BUSYBOX, "sh", "-c", "exit 3", check=False)
         lib.moorctl("create", "--name=new", BUSYBOX, "true")
-        self.assertEqual(lib.moorctl("ps").stdout.split()[:7], ["ID", "IMAGE", "COMMAND", "STATE", "EXIT", "PID", "UNIT"])
+        self.assertEqual(lib.moorctl("ps").stdout.split()[:8], ["ID", "IMAGE", "COMMAND", "STATE", "EXIT", "PID", "PORTS", "UNIT"])
         self.assertEqual([r[0] for r in rows("ps")], ["up"])
         all_rows = {r[0]: r for r in rows("ps", "-a")}
         self.assertEqual(set(all_rows), {"up", "down", "new"})
@@ -515,7 +515,7 @@ class ListTest(ContainerTestCase):
         self.assertRegex(all_rows["down"][3], "^exited")
         self.assertEqual(all_rows["down"][4], "3")
         self.assertRegex(all_rows["new"][3], "^created")
-        self.assertEqual(all_rows["up"][6], "moored-default-up.service")
+        self.assertEqual(all_rows["up"][6:8], ["-", "moored-default-up.service"])
         self.assertEqual(lib.moorctl("ps", "-q").stdout, "up\n")
         self.assertEqual(set(lib.moorctl("ps", "-aq").stdout.split()), {"up", "down", "new"})
 
