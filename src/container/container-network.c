@@ -3,15 +3,16 @@
 /* A container and its networks, from its creation to its removal:
  *
  *   container_create()  names, addresses, ports: reserved in the transaction that records the container
- *   container_start()   StartTransientUnit is sent ─▶ while PID 1 makes the launcher, the namespace is made and kept here
- *                       ◀─ the launcher asks for it, and joins it; where PID 1 may start the container again, it is
- *                       put into the unit's descriptor store as well
+ *   container_start()   StartTransientUnit is sent ─▶ while PID 1 makes the launcher, the namespace is made
+ *                       ◀─ the launcher asks for it, and joins it; where PID 1 may start the container again,
+ *                       the launcher puts it into the unit's descriptor store as well
  *   its end             ports are closed; the namespace goes with its last descriptor
  *
- * What was not made before, or not for this run, is made when it is asked for: by a unit that is installed, after a moored that was
- * killed, or where the store has lost it. A run that PID 1 starts again has its namespace in the store and asks nobody.
+ * What was not made before, or not for this run, is made when it is asked for: by a unit that is installed, after a
+ * moored that was killed, or where the store has lost it. A run that PID 1 starts again has its namespace in the
+ * store and asks nobody.
  *
- * What cannot be made is told to the launcher as well: the unit then fails with that sentence, as for anything else. */
+ * What cannot be made is told to the launcher: the unit then fails with that sentence, as for anything else. */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -77,7 +78,8 @@ static int publish_all(const ImageConfig *image, ContainerOptions *o, Error *ret
         return 0;
 }
 
-int container_network_resolve(const ContainerManager *m, const ImageConfig *image, ContainerOptions *o, Error *reterr_error) {
+int container_network_resolve(const ContainerManager *m, const ImageConfig *image, ContainerOptions *o,
+                              Error *reterr_error) {
         bool publishes = strv_length(o->publish) > 0 || o->publish_all;
         int r;
 
@@ -195,7 +197,8 @@ static int build_resolv(const Container *c, NetworkMode mode, char **ret) {
         }
         if (!text)
                 return -ENOMEM;
-        if (loopback && strv_length(c->options.dns) + strv_length(c->options.dns_search) + strv_length(c->options.dns_options) == 0) {
+        if (loopback && strv_length(c->options.dns) == 0 && strv_length(c->options.dns_search) == 0 &&
+            strv_length(c->options.dns_options) == 0) {
                 *ret = TAKE_PTR(text);
                 return 0;
         }
@@ -257,7 +260,8 @@ void container_network_set_up(Container *c) {
         else
                 r = network_manager_set_up(m->networks, c->row.ns, c->row.id, &c->work->netns, &c->work->network);
         if (r < 0 && !error_is_set(&c->work->network))
-                (void) error_set_errno(&c->work->network, r, "Failed to make the network of container %s: %m", c->row.id);
+                (void) error_set_errno(&c->work->network, r, "Failed to make the network of container %s: %m",
+                                       c->row.id);
 }
 
 void container_network_set_down(Container *c) {
@@ -326,7 +330,8 @@ static void on_question(const char *key, pid_t pid, NetworkAnswer *ret, void *us
         _cleanup_error_ Error e = ERROR_NULL;
 
         if (!c || !unit_has_process(c->unit, pid)) {
-                (void) error_set(&e, -EACCES, "AccessDenied", "Process %i is not in the unit of a container \"%s\".", pid, key);
+                (void) error_set(&e, -EACCES, "AccessDenied",
+                                 "Process %i is not in the unit of a container \"%s\".", pid, key);
                 answer_error(ret, &e);
                 return;
         }
@@ -375,13 +380,14 @@ char *container_network_namespace(const Container *c) {
         return c->leader_pid > 0 ? strformat("/proc/%" PRIu32 "/ns/net", c->leader_pid) : NULL;
 }
 
-int container_foreach_interface(const Container *c, int (*func)(const NetworkInterface *i, void *userdata), void *userdata) {
+int container_foreach_interface(const Container *c, int (*func)(const NetworkInterface *i, void *userdata),
+                                void *userdata) {
         const Container *owner = container_network_owner(c);
         ContainerManager *m = c->manager;
 
-        return is_named(owner) && m->networks
-                               ? network_manager_foreach_interface(m->networks, owner->row.ns, owner->row.id, func, userdata)
-                               : 0;
+        if (!is_named(owner) || !m->networks)
+                return 0;
+        return network_manager_foreach_interface(m->networks, owner->row.ns, owner->row.id, func, userdata);
 }
 
 int container_foreach_port(const Container *c, int (*func)(const Port *p, void *userdata), void *userdata) {

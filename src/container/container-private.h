@@ -156,7 +156,8 @@ void exec_close_terminal(Exec *e); /* it has ended, or was not started */
 
 /* container-network.c */
 /* What the options leave open: the networks, the ports of the image. Checks what they say together. */
-int container_network_resolve(const ContainerManager *m, const ImageConfig *image, ContainerOptions *o, Error *reterr_error);
+int container_network_resolve(const ContainerManager *m, const ImageConfig *image, ContainerOptions *o,
+                              Error *reterr_error);
 /* Then, and before a transaction: the networks are there. */
 int container_network_prepare(ContainerManager *m, const char *ns, const ContainerOptions *o, Error *reterr_error);
 /* In the transaction that adds the row. */

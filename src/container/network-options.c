@@ -101,15 +101,16 @@ static int check_ports(const ContainerOptions *o, Error *reterr_error) {
                         return prefixed("Expose", r, reterr_error);
                 n += p.count;
         }
-        return n > PORTS_MAX ? error_set(reterr_error, -EINVAL, "InvalidArgument", "Publish: more than %u ports.", PORTS_MAX)
-                             : 0;
+        return n <= PORTS_MAX ? 0
+                              : error_set(reterr_error, -EINVAL, "InvalidArgument", "Publish: more than %u ports.",
+                                          PORTS_MAX);
 }
 
 int network_options_check_ports(const ContainerOptions *o, Error *reterr_error) {
         static const char *const why[] = {
                 [NETWORK_MODE_NONE] = "without a network (Networks=none) there is nothing to publish",
                 [NETWORK_MODE_HOST] = "on the host's network (Networks=host) all ports are the host's already",
-                [NETWORK_MODE_CONTAINER] = "ports are published with the container whose network is shared (Networks=container:)",
+                [NETWORK_MODE_CONTAINER] = "who shares a network (Networks=container:) leaves its ports to the other",
                 [NETWORK_MODE_PATH] = "moored does not manage the namespace that is joined (Networks=ns:)",
         };
         NetworkMode mode = container_network_mode(o, NULL);
@@ -155,7 +156,8 @@ static int check_hosts(const ContainerOptions *o, Error *reterr_error) {
                 if (n == 0 || n > RESOLV_DOMAIN_MAX || strspn(s, HOST_NAME_CHARS) != n || !address ||
                     (!streq(address, NETWORK_HOST_GATEWAY) && address_parse(address, &a) < 0))
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                         "Hosts: \"%.300s\" is not NAME:ADDRESS, nor NAME:" NETWORK_HOST_GATEWAY ".", s);
+                                         "Hosts: \"%.300s\" is not NAME:ADDRESS, nor NAME:" NETWORK_HOST_GATEWAY ".",
+                                         s);
         }
         return 0;
 }
@@ -306,7 +308,8 @@ int resolv_build(const char *text, bool loopback, const ContainerOptions *o, cha
         if (r >= 0)
                 r = append(&out, strdup(""));
         if (r >= 0)
-                r = append_servers(&out, strv_length(o->dns) > 0 ? o->dns : servers, loopback || strv_length(o->dns) > 0);
+                r = strv_length(o->dns) > 0 ? append_servers(&out, o->dns, true)
+                                            : append_servers(&out, servers, loopback);
         /* "." alone: none. */
         if (r >= 0 && !(strv_length(o->dns_search) == 1 && streq(o->dns_search[0], ".")))
                 r = append_words(&out, "search", strv_length(o->dns_search) > 0 ? o->dns_search : domains);

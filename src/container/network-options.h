@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What a container's options say of its network: checked, and what its /etc/hosts and /etc/resolv.conf have by it. Pure. */
+/* What a container's options say of its network: checked, and what /etc/hosts and /etc/resolv.conf have by it. Pure. */
 
 #include "container/options.h"
 #include "network/address.h"
@@ -26,6 +26,6 @@ int hosts_build(const HostsInput *in, char **ret);
 
 /* Does it name servers, and only such as are reached by the loopback device? */
 bool resolv_is_loopback(const char *text);
-/* text: the host's. What the options say takes the place of its servers, domains, options; servers at a loopback address are left out,
- * unless loopback. */
+/* text: the host's. What the options say takes the place of its servers, domains, options; servers at a loopback
+ * address are left out, unless loopback. */
 int resolv_build(const char *text, bool loopback, const ContainerOptions *o, char **ret);

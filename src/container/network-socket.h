@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Where launchers of containers ask for the network namespace that moored has made (runtime/launch-network.h): a listening
- * socket that the service manager holds as well, so that who asks while moored is started anew has to wait, and no more. */
+/* Where launchers of containers ask for the network namespace that moored has made (runtime/launch-network.h): a
+ * listening socket that the service manager holds as well, so that who asks while moored is started anew has to
+ * wait, and no more. */
 
 #include <systemd/sd-event.h>
 

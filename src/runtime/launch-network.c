@@ -140,7 +140,9 @@ static int fetch_and_keep(const char *key, Error *reterr_error) {
         if (fd < 0)
                 return fd;
         r = notify_send_fd("FDSTORE=1\nFDNAME=" NETWORK_FD_NAME, fd);
-        return r < 0 ? error_set_errno(reterr_error, r, "Cannot have the service manager keep the network: %m") : TAKE_FD(fd);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "Cannot have the service manager keep the network: %m");
+        return TAKE_FD(fd);
 }
 
 int launch_network(RuntimeSpec *spec, PreservedFds *preserved, int *ret_fd, Error *reterr_error) {

@@ -282,7 +282,8 @@ class LifeTest(NetworkTestCase):
         macs = {self.inspect(f"m{i}")["Networks"][0][2] for i in range(12)}
         self.assertEqual((len(addresses), len(macs), len(links())), (12, 12, 12))
         lib.moorctl("rm", "-f", *[f"m{i}" for i in range(12)])
-        self.assertEqual(links(), set())
+        # The kernel takes its time.
+        lib.wait_until(lambda: not links(), what="their devices are gone")
 
 
 class OthersTest(NetworkTestCase):
