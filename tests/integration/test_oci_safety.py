@@ -696,7 +696,7 @@ class CutShortTest(SafetyTestCase):
                     hooks = {kind: [{"path": "/bin/sh", "args": ["sh", "-c", f"echo begun >{log}; exec sleep 1000"]}],
                              "poststop": [{"path": "/bin/sh", "args": ["sh", "-c", f"echo ended >>{log}"]}]}
                     p = self.run_in_background(self.spec(["true"], hooks=hooks))
-                    lib.wait_until(lambda: os.path.exists(log))
+                    lib.wait_until(lambda: os.path.exists(log) and os.path.getsize(log) > 0, what="the hook has begun")
                     p.send_signal(signo)
                     _, err = p.communicate(timeout=20)
                     self.assertNotEqual(p.returncode, 0)
