@@ -524,6 +524,8 @@ static int build_exec_unit(const Exec *e, const ContainerStdio *stdio, UnitSpec 
         if (r >= 0)
                 r = strv_extendf(&u.log_extra_fields, "MOORED_CONTAINER=%s", c->row.id);
         if (r >= 0)
+                r = strv_extendf(&u.log_extra_fields, "MOORED_IMAGE=%s", c->row.image);
+        if (r >= 0)
                 r = strv_extendf(&u.log_extra_fields, "MOORED_EXEC=%" PRIu64, e->row.n);
         /* What the kernel keeps for each process is the container's, too. */
         STRV_FOREACH(p, c->options.properties)

@@ -180,8 +180,8 @@ class LogsTest(LogTestCase):
         self.assertEqual(lib.moorctl("logs", "--exec=all", "w").stdout, "main\nout 0\nout 1\n")
         self.assertEqual(lib.moorctl("logs", "w", names[1]).stdout, f"w: main\n{names[1]}: out 1\n")
         # journald keeps no order between the two.
-        self.assertEqual({(e["Exec"], e["Stream"]) for e in log_json(names[0])},
-                         {(int(names[0].split("/")[1]), stream) for stream in ("stdout", "stderr")})
+        self.assertEqual({(e["Image"], e["Exec"], e["Stream"]) for e in log_json(names[0])},
+                         {(BUSYBOX, int(names[0].split("/")[1]), stream) for stream in ("stdout", "stderr")})
         for bad in ("w/", "w/x", "w/0"):
             self.assertIn("CONTAINER/NUMBER", lib.moorctl("logs", bad, check=False).stderr)
 
