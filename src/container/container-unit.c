@@ -43,8 +43,6 @@ int container_check_unit(const char *ns, const char *id, const ContainerOptions 
                 { o->terminal, "Terminal", "say StandardInput= in a drop-in of the unit" },
                 { o->open_stdin, "OpenStandardInput", "say StandardInput= in a drop-in of the unit" },
                 { o->devices, "Devices", "the container of a unit has none of the host's" },
-                { o->terminal, "Terminal", "the container of a unit has none" },
-                { o->open_stdin, "OpenStandardInput", "say StandardInput= in a drop-in of the unit" },
         };
         for (size_t i = 0; i < ELEMENTSOF(refused); i++)
                 if (refused[i].given)
