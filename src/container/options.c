@@ -377,8 +377,6 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
                 r = health_options_validate(&o->health, reterr_error);
         if (r < 0)
                 return r;
-        if (o->terminal && o->runtime && !streq(o->runtime, RUNTIME_OWN))
-                return invalid(reterr_error, "Terminal", "mooring alone makes terminals, not another Runtime");
         if (o->terminal && o->log && startswith(o->log, "file:"))
                 return invalid(reterr_error, "Log", "what a terminal shows goes to the journal or nowhere");
         if (container_terminal_size(o->terminal_size, &rows, &columns) < 0)
