@@ -15,6 +15,7 @@ import lib
 ROOT = "/org/moored1"
 MANAGER = "org.moored1.Manager"
 NAMESPACE = "org.moored1.Namespace"
+BUSYBOX = f"{lib.REGISTRY}/busybox:test"
 DEFAULT = f"{ROOT}/namespace/default"
 RULES = "/etc/polkit-1/rules.d/00-moored-test.rules"
 XML = "/usr/share/dbus-1/interfaces"
@@ -159,7 +160,16 @@ class ObjectsTest(lib.TestCase):
         self.assertGreater(lib.moored_pid(), 0)
 
     def test_introspection_is_the_installed_contract(self):
-        paths = {"Manager": ROOT, "Namespace": DEFAULT}
+        lib.moorctl("pull", "-q", BUSYBOX)
+        lib.moorctl("run", "-d", "--name=shown", BUSYBOX, "sleep", "1000")
+        lib.moorctl("exec", "-d", "shown", "sleep", "1000")
+        tree = lib.run(["busctl", "tree", "--list", lib.BUS_NAME]).stdout.split()
+
+        def object_below(part):
+            return next(path for path in tree if path.startswith(f"{ROOT}/") and path.split("/")[-2] == part)
+
+        paths = {"Manager": ROOT, "Namespace": DEFAULT, "Image": object_below("image"), "Container": f"{DEFAULT}/container/shown",
+                 "Exec": object_below("exec"), "Job": object_below("job")}
         for name, path in paths.items():
             answer = lib.run(["busctl", "introspect", "--xml-interface", lib.BUS_NAME, path]).stdout
             served = next(i for i in ET.fromstring(answer).iter("interface") if i.get("name") == f"org.moored1.{name}")
@@ -167,7 +177,8 @@ class ObjectsTest(lib.TestCase):
             for e in (*served.iter(), *contract.iter()):
                 e.text = e.tail = None
             self.assertEqual(ET.canonicalize(ET.tostring(served)), ET.canonicalize(ET.tostring(contract)))
-        self.assertEqual(len(glob.glob(f"{XML}/org.moored1.*.xml")), 6)
+        self.assertEqual({os.path.basename(path) for path in glob.glob(f"{XML}/org.moored1.*.xml")},
+                         {f"org.moored1.{name}.xml" for name in paths})
 
     def test_namespaces_come_and_go(self):
         path = lib.busctl_call(ROOT, MANAGER, "CreateNamespace", "sa{ss}", "k8s.io", "1", "team", "blue")[0]
@@ -181,8 +192,8 @@ class ObjectsTest(lib.TestCase):
         self.assertNotIn("k8s.io", str(lib.busctl_call(ROOT, MANAGER, "ListNamespaces")))
 
     def test_wait_is_answered_at_the_end_and_forgets_who_left(self):
-        lib.moorctl("pull", "-q", f"{lib.REGISTRY}/busybox:test")
-        lib.moorctl("run", "-d", "--name", "waited", f"{lib.REGISTRY}/busybox:test", "sleep", "1000")
+        lib.moorctl("pull", "-q", BUSYBOX)
+        lib.moorctl("run", "-d", "--name", "waited", BUSYBOX, "sleep", "1000")
         path = f"{DEFAULT}/container/waited"
         wait = ["busctl", "call", "--timeout=60", lib.BUS_NAME, path, "org.moored1.Container", "Wait"]
         gone = [subprocess.Popen(wait, stdout=subprocess.PIPE) for _ in range(20)]
@@ -197,8 +208,8 @@ class ObjectsTest(lib.TestCase):
         self.assertEqual(lib.busctl_call(path, "org.moored1.Container", "Wait"), [137, "KILL"])
 
     def test_secrets_are_not_in_the_large_answers(self):
-        lib.moorctl("pull", "-q", f"{lib.REGISTRY}/busybox:test")
-        lib.moorctl("run", "-d", "--name", "secretive", "-e", "PASSWORD=hunter2", f"{lib.REGISTRY}/busybox:test", "sleep", "1000")
+        lib.moorctl("pull", "-q", BUSYBOX)
+        lib.moorctl("run", "-d", "--name", "secretive", "-e", "PASSWORD=hunter2", BUSYBOX, "sleep", "1000")
         path = f"{DEFAULT}/container/secretive"
         self.assertIn("hunter2", lib.busctl_property(path, "org.moored1.Container", "Spec"))
         for object_, member, args in ((ROOT, "org.freedesktop.DBus.ObjectManager.GetManagedObjects", []),

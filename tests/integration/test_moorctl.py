@@ -19,8 +19,9 @@ import unittest
 import lib
 from lib_container import BUSYBOX, DEBIAN, OBEDIENT, ContainerTestCase, daemon_away, events_since, last_event
 
-VERBS = ["pull", "images", "tag", "rmi", "import", "run", "create", "start", "stop", "restart", "kill", "rm", "ps", "wait", "inspect",
-         "logs", "events", "info", "gc", "namespace", "version"]
+VERBS = ["pull", "images", "tag", "rmi", "import", "run", "create", "attach", "start", "stop", "restart", "kill", "pause", "resume",
+         "update", "rm", "exec", "ps", "wait", "stats", "top", "inspect", "logs", "healthcheck", "events", "info", "gc", "namespace",
+         "verify", "unit", "version"]
 CONTAINER_KEYS = {"Id", "Image", "ImageDigest", "State", "Unit", "UnitPath", "LeaderPID", "ExitCode", "ExitSignal", "CreatedUSec",
                   "StartedUSec", "FinishedUSec", "Labels", "Command", "AutoRemove"}
 IMAGE_KEYS = {"Name", "Digest", "MediaType", "Size", "Platforms", "CreatedUSec", "Labels"}
