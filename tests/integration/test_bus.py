@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The bus: who may call what (with the real polkitd), activation, namespaces as objects, introspection of the running daemon."""
 
+import contextlib
 import ctypes
 import glob
+import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 import unittest
 import xml.etree.ElementTree as ET
 
 import lib
+from lib_container import BUSYBOX, wait_traps
 
 ROOT = "/org/moored1"
 MANAGER = "org.moored1.Manager"
 NAMESPACE = "org.moored1.Namespace"
-BUSYBOX = f"{lib.REGISTRY}/busybox:test"
 DEFAULT = f"{ROOT}/namespace/default"
 RULES = "/etc/polkit-1/rules.d/00-moored-test.rules"
 XML = "/usr/share/dbus-1/interfaces"
@@ -67,6 +70,109 @@ def import_descriptor(path):
         os.close(fd)
         sd.sd_bus_error_free(ctypes.byref(error))
         sd.sd_bus_flush_close_unref(bus)
+
+
+class Monitor:
+    """What moored signals, as (path, member, arguments)."""
+
+    def __init__(self):
+        # pylint: disable-next=consider-using-with
+        self.process = subprocess.Popen(["busctl", "--json=short", "monitor", f"--match=type='signal',path_namespace='{ROOT}'"],
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.seen = []
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+        self.poke()
+
+    def read(self):
+        for line in self.process.stdout:
+            message = json.loads(line)
+            self.seen.append((message["path"], message["member"], message["payload"]["data"]))
+
+    def poke(self):
+        """Until it is there, and has read what came before."""
+
+        end = time.monotonic() + 20
+        before = len(self.seen)
+        while not any(m == "Event" and d[3] == "namespace/removed" for _, m, d in self.seen[before:]):
+            if time.monotonic() > end:
+                raise AssertionError("no signals are seen")
+            lib.moorctl("namespace", "create", "poke")
+            lib.moorctl("namespace", "rm", "poke")
+            time.sleep(0.1)
+
+    def close(self):
+        self.process.terminate()
+        self.thread.join()
+        self.process.stdout.close()
+        self.process.wait()
+
+    def added(self):
+        """{path: {property: its value in InterfacesAdded}}"""
+
+        return {d[0]: {name: value["data"] for i in d[1].values() for name, value in i.items()}
+                for _, m, d in self.seen if m == "InterfacesAdded"}
+
+    def removed(self):
+        return {d[0] for _, m, d in self.seen if m == "InterfacesRemoved"}
+
+    def values(self, path, name):
+        """Those that a property of an object was said to have got."""
+
+        return [d[1][name]["data"] for p, m, d in self.seen if (p, m) == (path, "PropertiesChanged") and name in d[1]]
+
+
+class SignalsTest(lib.TestCase):
+    """Whoever listens need not ask."""
+
+    def setUp(self):
+        super().setUp()
+        lib.moorctl("pull", "-q", BUSYBOX)
+
+    def test_a_life(self):
+        script = "trap 'exit 5' TERM; while :; do sleep 1000 & wait $!; done"
+        with contextlib.closing(Monitor()) as monitor:
+            lib.moorctl("run", "-d", "--name=lives", "--health-cmd=true", "--health-interval=200ms", BUSYBOX, "sh", "-c", script)
+            pid = lib.moorctl_json("inspect", "lives")[0]["LeaderPID"]
+            wait_traps(pid, script)
+            lib.wait_until(lambda: lib.moorctl_json("inspect", "lives")[0]["Health"] == "healthy", what="it is healthy")
+            lib.moorctl("wait", lib.moorctl("exec", "-d", "lives", "sh", "-c", "exit 4").stdout.strip())
+            lib.moorctl("update", "--memory=100m", "lives")
+            lib.moorctl("pause", "lives")
+            lib.moorctl("resume", "lives")
+            lib.moorctl("stop", "lives")
+            lib.moorctl("rm", "lives")
+            monitor.poke()
+        lib.run(["systemctl", "stop", "moored-probe.service"])
+        path = f"{DEFAULT}/container/lives"
+        self.assertEqual(monitor.added()[path]["Id"], "lives")
+        states = [monitor.added()[path]["State"], *monitor.values(path, "State")]
+        self.assertEqual([s for s in states if s not in ("created", "starting", "stopping")], ["running", "paused", "running", "exited"])
+        self.assertEqual([p for p in (monitor.added()[path]["LeaderPID"], *monitor.values(path, "LeaderPID")) if p][:1], [pid])
+        self.assertEqual(monitor.values(path, "LeaderPID")[-1], 0)
+        self.assertEqual(monitor.values(path, "ExitCode")[-1], 5)
+        self.assertEqual(monitor.values(path, "Health")[-1], "healthy")
+        self.assertIn({"MemoryMax": {"type": "t", "data": 100 << 20}}, monitor.values(path, "Limits"))
+        self.assertIn(path, monitor.removed())
+        execs = [p for p in monitor.added() if p.startswith(f"{path}/exec/")]
+        self.assertEqual(len(execs), 1)
+        self.assertEqual((monitor.values(execs[0], "State")[-1], monitor.values(execs[0], "ExitCode")[-1]), ("exited", 4))
+        self.assertIn(execs[0], monitor.removed())
+
+    def test_images_and_jobs(self):
+        with contextlib.closing(Monitor()) as monitor:
+            lib.moorctl("pull", "-q", BUSYBOX)
+            lib.moorctl("tag", BUSYBOX, "localhost/signal:1")
+            lib.moorctl("rmi", "localhost/signal:1")
+            monitor.poke()
+        image = next(p for p, properties in monitor.added().items() if properties.get("Name") == "localhost/signal:1")
+        self.assertIn(image, monitor.removed())
+        members = [m for _, m, _ in monitor.seen]
+        self.assertIn("JobNew", members)
+        number, job, result = next(d for _, m, d in monitor.seen if m == "JobRemoved")
+        self.assertEqual(result, "done")
+        self.assertIn(job, monitor.added())
+        self.assertTrue(job.endswith(str(number)), job)
 
 
 class AuthorizationTest(lib.TestCase):

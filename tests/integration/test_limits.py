@@ -3,10 +3,12 @@
 
 import json
 import os
+import signal
 import time
 
 import lib
 from lib_container import BUSYBOX, ContainerTestCase, daemon_away, events_since, last_event, topics_since, unit_of
+from lib_tty import Tty
 
 CONTAINER = "org.moored1.Container"
 
@@ -165,6 +167,34 @@ class UpdateTest(ContainerTestCase):
         lib.moorctl("update", "--memory=1g", "live")
         lib.moorctl("start", "live")
         self.assertEqual(lib.unit_properties(unit_of("live"), "MemoryMax")["MemoryMax"], str(1 << 30))
+
+    def test_each_reaches_the_unit(self):
+        names = ("MemoryMax", "MemoryHigh", "MemoryLow", "MemorySwapMax", "CPUQuotaPerSecUSec", "CPUWeight", "AllowedCPUs", "AllowedMemoryNodes",
+                 "IOWeight", "IOReadBandwidthMax", "IOWriteBandwidthMax", "IOReadIOPSMax", "IOWriteIOPSMax", "TasksMax")
+
+        def options(n):
+            return (f"--memory={n}m", "-p", f"MemoryHigh={n + 1}M", f"--memory-reservation={n + 2}m", f"--memory-swap={n + 3}m", f"--cpus={n / 100}",
+                    f"--cpu-weight={n}", "--cpuset-cpus=0", "--cpuset-mems=0", f"--blkio-weight={n}", f"--device-read-bps=/dev/null:{n}k",
+                    f"--device-write-bps=/dev/null:{n + 1}k", f"--device-read-iops=/dev/null:{n}", f"--device-write-iops=/dev/null:{n + 1}",
+                    f"--pids-limit={n}")
+
+        def check(n):
+            shown = lib.unit_properties(unit_of("all"), *names)
+            self.assertEqual(float(shown.pop("CPUQuotaPerSecUSec").rstrip("ms")) / 1000, n / 100)
+            self.assertEqual(shown, {
+                "MemoryMax": str(n << 20), "MemoryHigh": str(n + 1 << 20), "MemoryLow": str(n + 2 << 20), "MemorySwapMax": str(3 << 20),
+                "CPUWeight": str(n), "AllowedCPUs": "0", "AllowedMemoryNodes": "0", "IOWeight": shown["IOWeight"],
+                "IOReadBandwidthMax": f"/dev/null {n << 10}", "IOWriteBandwidthMax": f"/dev/null {n + 1 << 10}",
+                "IOReadIOPSMax": f"/dev/null {n}", "IOWriteIOPSMax": f"/dev/null {n + 1}", "TasksMax": str(n)})
+            return int(shown["IOWeight"])
+
+        self.detach("all", *options(50))
+        weight = check(50)
+        lib.moorctl("update", *options(70), "all")
+        self.assertGreater(check(70), weight)
+        gone = ("MemoryMax", "MemoryHigh", "MemorySwapMax", "TasksMax")
+        lib.moorctl("update", *(f"--property={name}=infinity" for name in gone), "all")
+        self.assertEqual(set(lib.unit_properties(unit_of("all"), *gone).values()), {"infinity"})
 
     def test_the_record_has_them_when_the_database_is_lost(self):
         self.detach("noted")
@@ -354,6 +384,20 @@ class StatisticsTest(ContainerTestCase):
         lib.moorctl("kill", "watched")
         process.communicate(timeout=20)
         self.assertEqual(process.returncode, 0)
+
+    def test_the_table_is_renewed(self):
+        self.detach("watched", command=("sleep", "1000"))
+        tty = Tty("env", "TERM=xterm", "moorctl", "stats", "--interval=100ms", rows=24, columns=120)
+        self.addCleanup(tty.close)
+        tty.expect("watched")
+        self.detach("later", command=("sleep", "1000"))
+        # In the place of the one before: a heading, and a line for each.
+        lines = tty.expect("later").split("\x1b[2A")
+        self.assertGreater(len(lines), 1)
+        tty.expect("\x1b[3A")
+        lib.moorctl("kill", "later")
+        tty.expect("\x1b[2A")
+        self.assertEqual(tty.kill(signal.SIGINT), -signal.SIGINT)
 
     def test_top(self):
         self.detach("many", command=("sh", "-c", "sleep 1000 & exec sleep 2000"))
