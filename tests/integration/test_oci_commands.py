@@ -548,7 +548,7 @@ class FeaturesTest(CommandTestCase):
 
     def test_each_version_is_taken(self):
         features = json.loads(self.mooring("features").stdout)
-        for version in (features["ociVersionMin"], features["ociVersionMax"]):
+        for version in (features["ociVersionMin"], features["ociVersionMax"], "1.0.2-dev", "1.1.0+dev", "1.99.7"):
             self.assertEqual(self.output(config(["true"], ociVersion=version)), "")
 
     def test_each_mount_option_is_taken(self):
