@@ -147,6 +147,18 @@ class UnitTest(UnitsTestCase):
             self.assertIn("777", next(line for line in f if line.startswith("Max open files")))
         self.assertIn("drop-in", lib.run(["nsenter", "-u", "-t", str(pid), "hostname"]).stdout)
 
+    def test_a_device(self):
+        """A node is a mount; what opens it is the unit's."""
+
+        unit = self.write_script("web", "if (exec 3<>/dev/fuse); then echo opened; else echo refused; fi; exec sleep 1000", "Volume=/dev/fuse:/dev/fuse")
+        self.systemctl("start", unit)
+        lib.wait_until(lambda: lib.moorctl("logs", "web").stdout == "refused\n", what="it has tried")
+        self.drop_in(unit, "[Service]", "DeviceAllow=/dev/fuse rw")
+        self.systemctl("restart", unit)
+        lib.wait_until(lambda: lib.moorctl("logs", "web").stdout == "opened\n", what="it has tried")
+        self.systemctl("daemon-reload")
+        self.assertEqual(lib.moorctl("exec", "web", "sh", "-c", "exec 3<>/dev/fuse && echo still").stdout, "still\n")
+
     def test_moorctl_starts_and_stops_the_unit(self):
         unit = self.write_script("web", OBEDIENT)
         self.systemctl("start", unit)
