@@ -1,43 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "basic/fs-util.h"
-#include "basic/string-util.h"
 #include "basic/strv.h"
-#include "store/store-internal.h"
-
-typedef struct Place {
-        char *dir;
-        char *path;
-} Place;
-
-static int setup(void **state) {
-        static Place p;
-        char template[] = "/tmp/test-store-XXXXXX";
-
-        p.dir = strdup(mkdtemp(template));
-        p.path = strjoin(p.dir, "/moored.db");
-        *state = &p;
-        return p.path ? 0 : -1;
-}
-
-static int teardown(void **state) {
-        Place *p = *state;
-
-        assert_int_equal(rm_rf_at(AT_FDCWD, p->dir), 0);
-        free(p->dir);
-        free(p->path);
-        return 0;
-}
+#include "store-fixture.h"
 
 static int64_t pragma(Store *s, const char *sql);
 
