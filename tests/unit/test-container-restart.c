@@ -170,6 +170,42 @@ static void test_restart_log_is_ahead(void **state) {
         assert_int_equal(t->n_answers, 2);
 }
 
+/* PID 1, which forgets its count, is told when there were enough. */
+static void test_restart_limit(void **state) {
+        Test *t = *state;
+
+        assert_int_equal(run(t, restarting("on-failure:1"), NULL), 0);
+        write_start(t, INVOCATION_1);
+        started(t);
+        write_exit(t, INVOCATION_1, CLD_EXITED, 1, "exit-code");
+        tell(t, between(INVOCATION_1));
+        assert_int_equal(t->systemd.n_stop, 0);
+        write_start(t, INVOCATION_2);
+        tell(t, running(INVOCATION_2));
+        assert_int_equal(t->systemd.n_stop, 0);
+        write_exit(t, INVOCATION_2, CLD_EXITED, 2, "exit-code");
+        tell(t, between(INVOCATION_2));
+        assert_int_equal(t->systemd.n_stop, 1);
+        tell_gone(t);
+        assert_int_equal(web(t)->state, CONTAINER_EXITED);
+        assert_int_equal(web(t)->row.restart_count, 1);
+        assert_int_equal(web(t)->row.exit_code, 2);
+}
+
+/* Starts that the log had no room for are counted. */
+static void test_restart_dropped(void **state) {
+        Test *t = *state;
+
+        assert_int_equal(run(t, restarting("always"), NULL), 0);
+        write_start(t, INVOCATION_1);
+        started(t);
+        write_run(t, (RunRecord){ .type = RUN_DROPPED, .n = 5 });
+        write_start(t, INVOCATION_2);
+        tell(t, running(INVOCATION_2));
+        assert_int_equal(web(t)->row.restart_count, 6);
+        assert_string_equal(web(t)->row.invocation_id, INVOCATION_2);
+}
+
 static void test_restart_without_log(void **state) {
         Test *t = *state;
         Container *c;
@@ -386,6 +422,8 @@ int main(void) {
                 T(test_restart_parse),
                 T(test_restart_by_systemd),
                 T(test_restart_log_is_ahead),
+                T(test_restart_limit),
+                T(test_restart_dropped),
                 T(test_restart_without_log),
                 T(test_restart_first_start_fails),
                 T(test_recover_restarts),

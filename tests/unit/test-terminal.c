@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <termios.h>
@@ -344,6 +345,30 @@ static void test_ring_of_the_killed(void **state) {
         third = ring_unmap(third);
         assert_int_equal(ring_map(fd, &third), -EBADMSG);
         assert_int_equal(ring_map(p[0], &third), -EINVAL);
+}
+
+/* What could be cut off behind our back is not mapped, whatever is in it. */
+static void test_ring_of_others(void **state) {
+        _cleanup_(ring_unmapp) Ring *r = NULL, *other = NULL;
+        _cleanup_close_ int own = -EBADF;
+        const struct {
+                size_t size;
+                int seals, result;
+        } files[] = {
+                { RING_FILE_SIZE, F_SEAL_SHRINK | F_SEAL_GROW, 0 },
+                { RING_FILE_SIZE, F_SEAL_GROW, -EBADMSG },
+                { RING_FILE_SIZE / 2, F_SEAL_SHRINK | F_SEAL_GROW, -EBADMSG },
+        };
+
+        assert_int_equal(ring_new(&r, &own), 0);
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                _cleanup_close_ int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+                assert_int_equal(write(fd, r, files[i].size), files[i].size);
+                assert_int_equal(fcntl(fd, F_ADD_SEALS, files[i].seals), 0);
+                assert_int_equal(ring_map(fd, &other), files[i].result);
+                other = ring_unmap(other);
+        }
 }
 
 /* -- terminals -- */
@@ -714,6 +739,7 @@ int main(void) {
                 cmocka_unit_test(test_names),
                 cmocka_unit_test(test_ring),
                 cmocka_unit_test(test_ring_of_the_killed),
+                cmocka_unit_test(test_ring_of_others),
                 terminal_test(test_life),
                 terminal_test(test_restarts),
                 terminal_test(test_next_process),
