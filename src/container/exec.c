@@ -836,35 +836,7 @@ int exec_remove(Exec *e, bool force, ExecFunc func, void *userdata, Error *reter
 
 /* -- at the start of the daemon ----------------------------------------------------------------- */
 
-static int copy_exec_row(const ExecRow *row, ExecRow *ret) {
-        _cleanup_(exec_row_done) ExecRow copy = *row;
-        const struct {
-                char **to;
-                const char *from;
-        } strings[] = {
-                { &copy.ns, row->ns },
-                { &copy.id, row->id },
-                { &copy.options, row->options },
-                { &copy.token, row->token },
-                { &copy.boot_id, row->boot_id },
-                { &copy.invocation_id, row->invocation_id },
-                { &copy.exit_signal, row->exit_signal },
-                { &copy.result, row->result },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(strings); i++)
-                *strings[i].to = NULL;
-        for (size_t i = 0; i < ELEMENTSOF(strings); i++)
-                if (free_and_strdup(strings[i].to, strings[i].from) < 0)
-                        return -ENOMEM;
-
-        *ret = copy;
-        copy = (ExecRow){};
-        return 0;
-}
-
-static int load_exec(const ExecRow *row, void *userdata) {
-        _cleanup_(exec_row_done) ExecRow copy = {};
+static int load_exec(ExecRow *row, void *userdata) {
         _cleanup_error_ Error error = ERROR_NULL;
         ContainerManager *m = userdata;
         Container *c = container_find(m, row->ns, row->id, NULL);
@@ -873,9 +845,7 @@ static int load_exec(const ExecRow *row, void *userdata) {
 
         if (!c) /* its record could not be read */
                 return 0;
-        r = copy_exec_row(row, &copy);
-        if (r >= 0)
-                r = exec_new(c, &copy, &e, &error);
+        r = exec_new(c, row, &e, &error);
         if (r < 0) {
                 log_warning("The record of exec %" PRIu64 " in container %s cannot be read, ignoring it: %s", row->n,
                             row->id, error_is_set(&error) ? error_message(&error) : strerror(-r));

@@ -110,7 +110,7 @@ static bool has_file(Test *t, uint64_t n) {
         return access(path, F_OK) >= 0;
 }
 
-static int count_row(const ExecRow *row, void *userdata) {
+static int count_row(ExecRow *row, void *userdata) {
         (*(unsigned *) userdata)++;
         return 0;
 }

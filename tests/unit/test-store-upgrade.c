@@ -54,7 +54,7 @@ static char *describe(Store *s) {
         return TAKE_PTR(all);
 }
 
-static int check_container(const ContainerRow *row, void *userdata) {
+static int check_container(ContainerRow *row, void *userdata) {
         (*(int *) userdata)++;
         assert_string_equal(row->ns, "default");
         assert_string_equal(row->id, "web");

@@ -264,7 +264,7 @@ static void test_damage_at_open(void **state) {
         assert_int_equal(count_damaged(p->dir), 1);
 }
 
-static int count_image(const ImageRow *r, void *userdata) {
+static int count_image(ImageRow *r, void *userdata) {
         (*(int *) userdata)++;
         return 0;
 }
@@ -403,7 +403,7 @@ static void test_durable(void **state) {
         assert_int_equal(store_commit(s), 0);
 }
 
-static int remove_each(const ImageRow *r, void *userdata) {
+static int remove_each(ImageRow *r, void *userdata) {
         Store *s = userdata;
         int n = 0;
 
@@ -471,7 +471,7 @@ static void test_namespaces(void **state) {
         assert_int_equal(store_namespace_remove(s, "labelled"), 0);
 }
 
-static int check_image(const ImageRow *r, void *userdata) {
+static int check_image(ImageRow *r, void *userdata) {
         const ImageRow *row = userdata;
 
         assert_string_equal(r->ns, row->ns);
@@ -545,7 +545,7 @@ static void check_container(const ContainerRow *a, const ContainerRow *b) {
         assert_int_equal(a->exit_code, b->exit_code);
 }
 
-static int check_container_cb(const ContainerRow *r, void *userdata) {
+static int check_container_cb(ContainerRow *r, void *userdata) {
         check_container(r, userdata);
         return 0;
 }
