@@ -409,14 +409,23 @@ static int start_installed(Container *c, Error *reterr_error) {
         return 0;
 }
 
-/* A layer may be lost since the bundle was written; for a container that has just been made they were looked
- * up already. */
-static int check_layers(Container *c, Error *reterr_error) {
+/* What may have changed since the bundle was written, which for a container that has just been made is no time ago:
+ * sources and layers may be gone, the host's resolver be another one, the numbers of devices others, the runtime be
+ * somewhere else. */
+static int look_again(Container *c, Error *reterr_error) {
         _cleanup_(snapshot_mount_done) SnapshotMount mount = {};
+        ContainerManager *m = c->manager;
+        int r;
 
-        return c->work->run ? 0
-                            : snapshot_get_mount(c->manager->snapshots, c->row.snapshot, &mount,
-                                                 reterr_error);
+        if (c->work->run)
+                return 0;
+        r = container_options_check_sources(&c->options, reterr_error);
+        if (r >= 0)
+                r = snapshot_get_mount(m->snapshots, c->row.snapshot, &mount, reterr_error);
+        if (r >= 0 && (streq_ptr(c->options.network, "host") || c->options.devices || c->options.runtime ||
+                       !bundle_exists(m->containers_fd, c->row.ns, c->row.id)))
+                r = container_write_bundle(c, reterr_error);
+        return r;
 }
 
 /* Everything but the waiter: for a start, a restart, and what had to wait. */
@@ -428,19 +437,9 @@ static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_
                 return error_set(reterr_error, -ENOTCONN, "Failed", "There is no connection to systemd.");
         if (c->options.unit) /* which has the container made anew */
                 return start_installed(c, reterr_error);
-        r = container_options_check_sources(&c->options, reterr_error);
+        r = look_again(c, reterr_error);
         if (r < 0)
                 return r;
-        r = check_layers(c, reterr_error);
-        if (r < 0)
-                return r;
-        /* The host's resolver may be another one by now, the numbers of devices others, the runtime be somewhere else. */
-        if (streq_ptr(c->options.network, "host") || c->options.devices || c->options.runtime ||
-            !bundle_exists(m->containers_fd, c->row.ns, c->row.id)) {
-                r = container_write_bundle(c, reterr_error);
-                if (r < 0)
-                        return r;
-        }
 
         if (hashmap_get(m->units, c->unit)) {
                 r = stdio_copy(&c->work->stdio, stdio);
