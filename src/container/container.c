@@ -66,7 +66,6 @@ void unit_spec_done(UnitSpec *u) {
         strv_free(u->exec_start);
         strv_free(u->exec_stop_post);
         strv_free(u->exec_clean);
-        strv_free(u->environment);
         strv_free(u->log_extra_fields);
         free(u->syslog_identifier);
         free(u->log);

@@ -154,7 +154,6 @@ typedef struct UnitSpec {
         char **exec_stop_post; /* run after each end; or NULL */
         char **exec_clean;     /* the same, another */
         Restart restart;
-        char **environment;
         char **log_extra_fields; /* "MOORED_CONTAINER=…" */
         char *syslog_identifier;
         char *log; /* as in ContainerOptions */
