@@ -8,6 +8,7 @@
 #include "container/health.h"
 #include "container/options.h"
 #include "container/seccomp-store.h"
+#include "container/waiter.h"
 
 #define CONTAINER_START_TIMEOUT_USEC (UINT64_C(90) * 1000000)
 #define CONTAINER_STOP_TIMEOUT_USEC (UINT64_C(10) * 1000000)
@@ -61,28 +62,11 @@ struct ContainerManager {
         bool recovering; /* from container_manager_load() to container_manager_recovered() */
 };
 
-typedef enum WaiterKind {
-        WAITER_START = 1 << 0,
-        WAITER_STOP = 1 << 1,
-        WAITER_WAIT = 1 << 2,
-        WAITER_REMOVE = 1 << 3,
-        WAITER_ENDED = WAITER_STOP | WAITER_WAIT,
-        WAITER_ALL = WAITER_START | WAITER_STOP | WAITER_WAIT | WAITER_REMOVE,
-} WaiterKind;
-
-typedef struct Waiter Waiter;
-struct Waiter {
-        Waiter *next;
-        WaiterKind kind;
-        ContainerFunc func;
-        void *userdata;
-};
-
 typedef struct OomQuery OomQuery;
 
 typedef struct ContainerWork {
         ContainerProcess process;
-        Waiter *waiters;      /* in order of arrival */
+        Waiter *waiters;
         ContainerStdio stdio; /* copies, while start_waits */
         bool run;             /* made by container_run(): goes if its start fails */
         bool start_pending;   /* the backend owes us an answer, or start_waits */
@@ -119,9 +103,6 @@ void container_set_state(Container *c, ContainerState state); /* tells NOTIFY_CO
 int container_add_waiter(Container *c, WaiterKind kind, ContainerFunc func, void *userdata);
 /* A waiter may ask for anything, even the removal, which happens later, from the loop: c stays valid. */
 void container_answer(Container *c, WaiterKind kinds, const Error *error);
-/* The same in two steps, for one that goes in between. */
-Waiter *container_take_waiters(Container *c, WaiterKind kinds);
-void container_call_waiters(Waiter *w, Container *c, const Error *error);
 int container_write_bundle(Container *c, Error *reterr_error);
 /* record.json in the bundle. */
 int container_write_record(Container *c);

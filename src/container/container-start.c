@@ -278,7 +278,7 @@ static int stdio_copy(ContainerStdio *dst, const ContainerStdio *src) {
 }
 
 void container_start_failed(Container *c, const Error *error) {
-        Waiter *waiters = container_take_waiters(c, WAITER_START);
+        Waiter *waiters = waiters_take(&c->work->waiters, WAITER_START);
         bool gone = false;
 
         c->work->start_pending = c->work->start_waits = false;
@@ -301,7 +301,7 @@ void container_start_failed(Container *c, const Error *error) {
                 container_set_state(c, idle_state(c));
                 container_answer(c, WAITER_ENDED, NULL);
         }
-        container_call_waiters(waiters, gone ? NULL : c, error);
+        waiters_call(waiters, gone ? NULL : c, error);
 }
 
 void container_started(Container *c, const UnitStatus *status) {
@@ -506,7 +506,7 @@ int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc fun
         r = begin_start(c, stdio ?: &none, reterr_error);
         if (r < 0) {
                 /* It is told by the result, not by a call. */
-                waiters = container_take_waiters(c, WAITER_START);
+                waiters = waiters_take(&c->work->waiters, WAITER_START);
                 free(waiters);
                 return error_is_set(reterr_error)
                                        ? r

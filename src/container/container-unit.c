@@ -94,7 +94,7 @@ int container_replace(Container *c, Error *reterr_error) {
         limits = strv_copy(old->options.unit_limits);
         if (old->options.unit_limits && !limits)
                 return -ENOMEM;
-        waiters = container_take_waiters(old, WAITER_ALL);
+        waiters = waiters_take(&old->work->waiters, WAITER_ALL);
         pending = old->work->start_pending;
         old->work->start_pending = false;
         r = container_drop(old, reterr_error);

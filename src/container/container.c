@@ -80,54 +80,13 @@ static char *container_key(const char *ns, const char *id) {
 }
 
 int container_add_waiter(Container *c, WaiterKind kind, ContainerFunc func, void *userdata) {
-        Waiter *w, **tail = &c->work->waiters;
+        const Waiter w = { .kind = kind, .container = func, .userdata = userdata };
 
-        if (!func)
-                return 0;
-        w = malloc(sizeof(*w));
-        if (!w)
-                return -ENOMEM;
-        *w = (Waiter){ NULL, kind, func, userdata };
-
-        while (*tail)
-                tail = &(*tail)->next;
-        *tail = w;
-        return 0;
-}
-
-/* Takes the waiters of these kinds out first: their functions may come back to this container, or remove it.
- */
-Waiter *container_take_waiters(Container *c, WaiterKind kinds) {
-        Waiter *taken = NULL, **tail = &taken, **p = &c->work->waiters;
-
-        while (*p) {
-                Waiter *w = *p;
-
-                if (!(w->kind & kinds)) {
-                        p = &w->next;
-                        continue;
-                }
-                *p = w->next;
-                w->next = NULL;
-                *tail = w;
-                tail = &w->next;
-        }
-
-        return taken;
-}
-
-void container_call_waiters(Waiter *w, Container *c, const Error *error) {
-        while (w) {
-                Waiter *next = w->next;
-
-                w->func(c, error_is_set(error) ? error : NULL, w->userdata);
-                free(w);
-                w = next;
-        }
+        return waiters_add(&c->work->waiters, &w);
 }
 
 void container_answer(Container *c, WaiterKind kinds, const Error *error) {
-        container_call_waiters(container_take_waiters(c, kinds), c, error);
+        waiters_call(waiters_take(&c->work->waiters, kinds), c, error);
 }
 
 void container_set_state(Container *c, ContainerState state) {
@@ -218,7 +177,7 @@ Container *container_free(Container *c) {
                 if (c->work->waiters || c->execs) {
                         (void) error_set(&e, -ECANCELED, "Canceled", "moored is ending.");
                         container_forget_execs(c, &e);
-                        container_call_waiters(container_take_waiters(c, WAITER_ALL), NULL, &e);
+                        waiters_call(waiters_take(&c->work->waiters, WAITER_ALL), NULL, &e);
                 }
                 if (c->manager->watch)
                         cgroup_watch_drop(c->manager->watch, c);
@@ -884,9 +843,9 @@ int container_drop(Container *c, Error *reterr_error) {
 
         container_unlink(c);
         events_notify(m->events, NOTIFY_CONTAINER_REMOVED, c->row.ns, c->row.id, c);
-        waiters = container_take_waiters(c, WAITER_ALL);
+        waiters = waiters_take(&c->work->waiters, WAITER_ALL);
         container_free(c);
-        container_call_waiters(waiters, NULL, NULL);
+        waiters_call(waiters, NULL, NULL);
         return 0;
 }
 

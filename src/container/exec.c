@@ -44,13 +44,6 @@ static const char *const exec_state_table[_EXEC_STATE_MAX] = {
 };
 DEFINE_STRING_TABLE(exec_state, ExecState);
 
-struct ExecWaiter {
-        ExecWaiter *next;
-        WaiterKind kind;
-        ExecFunc func;
-        void *userdata;
-};
-
 void exec_options_done(ExecOptions *o) {
         strv_free(o->command);
         strv_free(o->environment);
@@ -67,46 +60,9 @@ void exec_options_done(ExecOptions *o) {
 /* -- one exec ----------------------------------------------------------------------------------- */
 
 static int exec_add_waiter(Exec *e, WaiterKind kind, ExecFunc func, void *userdata) {
-        ExecWaiter *w, **tail = &e->waiters;
+        const Waiter w = { .kind = kind, .exec = func, .userdata = userdata };
 
-        if (!func)
-                return 0;
-        w = malloc(sizeof(*w));
-        if (!w)
-                return -ENOMEM;
-        *w = (ExecWaiter){ NULL, kind, func, userdata };
-        while (*tail)
-                tail = &(*tail)->next;
-        *tail = w;
-        return 0;
-}
-
-static ExecWaiter *exec_take_waiters(Exec *e, WaiterKind kinds) {
-        ExecWaiter *taken = NULL, **tail = &taken, **p = &e->waiters;
-
-        while (*p) {
-                ExecWaiter *w = *p;
-
-                if (!(w->kind & kinds)) {
-                        p = &w->next;
-                        continue;
-                }
-                *p = w->next;
-                w->next = NULL;
-                *tail = w;
-                tail = &w->next;
-        }
-        return taken;
-}
-
-static void exec_call_waiters(ExecWaiter *w, Exec *e, const Error *error) {
-        while (w) {
-                ExecWaiter *next = w->next;
-
-                w->func(e, error_is_set(error) ? error : NULL, w->userdata);
-                free(w);
-                w = next;
-        }
+        return waiters_add(&e->waiters, &w);
 }
 
 static void exec_unlink(Exec *e) {
@@ -125,7 +81,7 @@ static Exec *exec_free(Exec *e) {
                 return NULL;
 
         exec_unlink(e);
-        exec_call_waiters(exec_take_waiters(e, WAITER_ALL), NULL, NULL);
+        waiters_call(waiters_take(&e->waiters, WAITER_ALL), NULL, NULL);
         exec_row_done(&e->row);
         strv_free(e->command);
         free(e->user);
@@ -234,13 +190,13 @@ static void exec_release_unit(Exec *e) {
 
 /* The object goes; its row has gone, or goes with the container's. */
 static void exec_forget(Exec *e, const Error *error) {
-        ExecWaiter *waiters = exec_take_waiters(e, WAITER_ALL);
+        Waiter *waiters = waiters_take(&e->waiters, WAITER_ALL);
 
         /* One that never started was never shown. */
         if (e->state != EXEC_STARTING && !error_is_set(error))
                 exec_notify(e, NOTIFY_EXEC_REMOVED);
         exec_free(e);
-        exec_call_waiters(waiters, NULL, error);
+        waiters_call(waiters, NULL, error);
 }
 
 void container_forget_execs(Container *c, const Error *error) {
@@ -331,7 +287,7 @@ static void exec_started(Exec *e, const UnitStatus *status) {
         (void) exec_record(e, false, record_exec_started);
         e->state = EXEC_RUNNING;
         exec_notify(e, NOTIFY_EXEC_ADDED);
-        exec_call_waiters(exec_take_waiters(e, WAITER_START), e, NULL);
+        waiters_call(waiters_take(&e->waiters, WAITER_START), e, NULL);
 }
 
 /* status NULL: nothing is known of its end but result. */
@@ -361,7 +317,7 @@ static void exec_exited(Exec *e, const UnitStatus *status, const char *result) {
                 exec_release_unit(e);
         exec_remove_file(e);
         exec_close_terminal(e);
-        exec_call_waiters(exec_take_waiters(e, WAITER_ENDED), e, NULL);
+        waiters_call(waiters_take(&e->waiters, WAITER_ENDED), e, NULL);
         if (gone && r >= 0)
                 exec_forget(e, NULL);
         else
@@ -371,7 +327,7 @@ static void exec_exited(Exec *e, const UnitStatus *status, const char *result) {
 }
 
 static void exec_start_failed(Exec *e, const Error *error) {
-        ExecWaiter *waiters = exec_take_waiters(e, WAITER_START);
+        Waiter *waiters = waiters_take(&e->waiters, WAITER_START);
         _cleanup_error_ Error failed = ERROR_NULL;
         Container *c = e->container;
 
@@ -379,7 +335,7 @@ static void exec_start_failed(Exec *e, const Error *error) {
         exec_close_terminal(e);
         if (exec_drop(e, &failed) < 0)
                 log_warning("%s", error_message(&failed));
-        exec_call_waiters(waiters, NULL, error);
+        waiters_call(waiters, NULL, error);
         if (c->work->remove && c->state == CONTAINER_EXITED && !container_has_live_execs(c))
                 container_schedule_drop(c);
 }
@@ -472,7 +428,7 @@ static void on_exec_started(int r, const UnitStatus *status, const Error *error,
                 return; /* the unit's next change finds it without a record */
         e->start_pending = false;
         if (r == -ECANCELED) { /* moored is ending: the next one finds out */
-                exec_call_waiters(exec_take_waiters(e, WAITER_START), NULL, error);
+                waiters_call(waiters_take(&e->waiters, WAITER_START), NULL, error);
                 return;
         }
         if (r >= 0) {
