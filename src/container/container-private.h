@@ -8,6 +8,7 @@
 #include "container/health.h"
 #include "container/options.h"
 #include "container/seccomp-store.h"
+#include "container/unit-request.h"
 #include "container/waiter.h"
 
 #define CONTAINER_START_TIMEOUT_USEC (UINT64_C(90) * 1000000)

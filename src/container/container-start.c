@@ -155,11 +155,6 @@ static void take_exit_data(Container *c, const UnitStatus *status, const char *r
                 (void) log_oom();
 }
 
-static void on_unit_stopped(int r, const Error *error, void *userdata) {
-        if (r < 0 && r != -ECANCELED)
-                log_debug("Failed to stop a unit that is released, ignoring: %s", error_message(error));
-}
-
 void container_release_unit(Container *c) {
         ContainerManager *m = c->manager;
 
@@ -168,7 +163,8 @@ void container_release_unit(Container *c) {
 
         /* "failed" may be what PID 1 shows before it starts it again. */
         if (container_repeats(c))
-                (void) m->backend->stop(m->backend_userdata, c->unit, on_unit_stopped, NULL);
+                (void) m->backend->stop(m->backend_userdata, c->unit, unit_request_ignore,
+                                        (void *) "stop a unit that is released");
         c->work->released = unit_release(m, c->unit);
 }
 
@@ -366,44 +362,28 @@ static int launch(Container *c, const ContainerStdio *stdio, Error *reterr_error
 }
 
 /* What ends is the start of whichever container the unit has by then: see container_replace(). */
-typedef struct InstalledStart {
-        ContainerManager *manager;
-        char *unit;
-} InstalledStart;
-
-static InstalledStart *installed_start_free(InstalledStart *s) {
-        if (s)
-                free(s->unit);
-        free(s);
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(InstalledStart *, installed_start_free)
-
+/* What ends is the start of whichever container the unit has by then: see container_replace(). */
 static void on_installed_started(int r, const UnitStatus *status, const Error *error, void *userdata) {
-        _cleanup_(installed_start_freep) InstalledStart *s = userdata;
-        Container *c = container_find_by_unit(s->manager, s->unit);
+        _cleanup_(unit_request_freep) UnitRequest *q = userdata;
+        Container *c = unit_request_find(q);
 
         if (c && c->work->start_pending)
                 on_started(r, status, error, c);
 }
 
 static int start_installed(Container *c, Error *reterr_error) {
-        _cleanup_(installed_start_freep) InstalledStart *s = NULL;
+        _cleanup_(unit_request_freep) UnitRequest *q = NULL;
         ContainerManager *m = c->manager;
         int r;
 
-        s = calloc(1, sizeof(*s));
-        if (!s)
+        q = unit_request_new(m, c->unit, &(UnitRequest){});
+        if (!q)
                 return -ENOMEM;
-        s->manager = m;
-        s->unit = strdup(c->unit);
-        if (!s->unit)
-                return -ENOMEM;
-        r = m->backend->start_installed(m->backend_userdata, c->unit, on_installed_started, s);
+        r = m->backend->start_installed(m->backend_userdata, c->unit, on_installed_started, q);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to ask systemd for unit %s: %m", c->unit);
 
-        (void) TAKE_PTR(s);
+        (void) TAKE_PTR(q);
         c->work->start_pending = true;
         container_set_state(c, CONTAINER_STARTING);
         return 0;
@@ -593,23 +573,6 @@ void container_record_exit(Container *c, const UnitStatus *status, const char *r
 
 /* -- stop and kill ------------------------------------------------------------------------------ */
 
-/* A call to the backend outlives the container it is about, hence the unit's name instead of a pointer. */
-typedef struct KillCall {
-        ContainerManager *manager;
-        char *unit;
-        bool stop; /* ours, for a stop */
-        ContainerFunc func;
-        void *userdata;
-} KillCall;
-
-static KillCall *kill_call_free(KillCall *k) {
-        if (k)
-                free(k->unit);
-        free(k);
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(KillCall *, kill_call_free)
-
 /* The container goes on as if it had not been asked. */
 static void stop_failed(Container *c, const Error *error) {
         c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
@@ -620,34 +583,29 @@ static void stop_failed(Container *c, const Error *error) {
 }
 
 static void on_killed(int r, const Error *error, void *userdata) {
-        _cleanup_(kill_call_freep) KillCall *k = userdata;
+        _cleanup_(unit_request_freep) UnitRequest *q = userdata;
         Container *c;
 
-        if (r == -ECANCELED && k->stop) /* moored is ending */
+        if (r == -ECANCELED && q->stop) /* moored is ending */
                 return;
-        c = container_find_by_unit(k->manager, k->unit);
+        c = unit_request_find(q);
 
         /* -ESRCH, -ENOENT: it has ended by itself, which the unit will tell. */
-        if (k->stop && r < 0 && r != -ESRCH && r != -ENOENT && c && c->state == CONTAINER_STOPPING)
+        if (q->stop && r < 0 && r != -ESRCH && r != -ENOENT && c && c->state == CONTAINER_STOPPING)
                 stop_failed(c, error);
-        if (k->func)
-                k->func(c, r < 0 ? error : NULL, k->userdata);
+        if (q->container)
+                q->container(c, r < 0 ? error : NULL, q->userdata);
 }
 
 /* signo 0: the unit is stopped instead. */
-static int send_signal(Container *c, const char *whom, int signo, const KillCall *call,
+static int send_signal(Container *c, const char *whom, int signo, const UnitRequest *request,
                        Error *reterr_error) {
-        _cleanup_(kill_call_freep) KillCall *k = NULL;
+        _cleanup_(unit_request_freep) UnitRequest *q = NULL;
         ContainerManager *m = c->manager;
         int r;
 
-        k = malloc(sizeof(*k));
-        if (!k)
-                return -ENOMEM;
-        *k = *call;
-        k->manager = m;
-        k->unit = strdup(c->unit);
-        if (!k->unit)
+        q = unit_request_new(m, c->unit, request);
+        if (!q)
                 return -ENOMEM;
 
         if (c->options.scope && signo > 0 && c->leader_pid > 0 && (signo == SIGKILL || streq_ptr(whom, "main"))) {
@@ -657,33 +615,33 @@ static int send_signal(Container *c, const char *whom, int signo, const KillCall
                 if (r < 0)
                         (void) error_set_errno(&error, r, "The process of container %s cannot be signaled: %m",
                                                c->row.id);
-                on_killed(r, &error, TAKE_PTR(k));
+                on_killed(r, &error, TAKE_PTR(q));
                 return 0;
         }
 
         if (!m->backend)
                 r = -ENOTCONN;
         else if (signo == 0)
-                r = m->backend->stop(m->backend_userdata, c->unit, on_killed, k);
+                r = m->backend->stop(m->backend_userdata, c->unit, on_killed, q);
         else
-                r = m->backend->kill(m->backend_userdata, c->unit, whom, signo, on_killed, k);
+                r = m->backend->kill(m->backend_userdata, c->unit, whom, signo, on_killed, q);
         if (r < 0)
                 return error_set_errno(reterr_error, r,
                                        "Failed to ask systemd to send a signal to container %s: %m",
                                        c->row.id);
 
         c->work->killed = c->work->killed || signo == SIGKILL;
-        (void) TAKE_PTR(k);
+        (void) TAKE_PTR(q);
         return 0;
 }
 
 static int on_stop_timeout(sd_event_source *s, uint64_t usec, void *userdata) {
-        const KillCall call = { .stop = true };
+        const UnitRequest request = { .stop = true };
         _cleanup_error_ Error error = ERROR_NULL;
         Container *c = userdata;
 
         c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
-        if (send_signal(c, "all", SIGKILL, &call, &error) < 0)
+        if (send_signal(c, "all", SIGKILL, &request, &error) < 0)
                 stop_failed(c, &error);
         return 0;
 }
@@ -698,12 +656,12 @@ static int arm_stop_timer(Container *c, uint64_t timeout_usec) {
 }
 
 static int send_stop_signal(Container *c, uint64_t timeout_usec, Error *reterr_error) {
-        const KillCall call = { .stop = true };
+        const UnitRequest request = { .stop = true };
 
         /* Where PID 1 would start it anew, only PID 1 can end it. */
         if (container_restarts(c))
-                return send_signal(c, NULL, 0, &call, reterr_error);
-        return timeout_usec > 0 ? send_signal(c, "main", c->work->process.stop_signal, &call, reterr_error)
+                return send_signal(c, NULL, 0, &request, reterr_error);
+        return timeout_usec > 0 ? send_signal(c, "main", c->work->process.stop_signal, &request, reterr_error)
                                 : 0;
 }
 
@@ -716,7 +674,7 @@ void container_stop_thawed(Container *c) {
 }
 
 static int begin_stop(Container *c, uint64_t timeout_usec, Error *reterr_error) {
-        const KillCall call = { .stop = true };
+        const UnitRequest request = { .stop = true };
         int r = 0;
 
         if (c->state == CONTAINER_PAUSED)
@@ -728,7 +686,7 @@ static int begin_stop(Container *c, uint64_t timeout_usec, Error *reterr_error) 
 
         /* The first signal is not sent twice; but a second call may be in more of a hurry. */
         return timeout_usec > 0 ? arm_stop_timer(c, timeout_usec)
-                                : send_signal(c, "all", SIGKILL, &call, reterr_error);
+                                : send_signal(c, "all", SIGKILL, &request, reterr_error);
 }
 
 /* One that says itself when it is ready, or is to be healthy first, may take any time to: its start is canceled by
@@ -738,16 +696,16 @@ static bool may_start_for_long(const Container *c) {
 }
 
 static int stop_starting(Container *c, uint64_t timeout_usec, Error *reterr_error) {
-        const KillCall call = { .stop = true };
+        const UnitRequest request = { .stop = true };
         int r;
 
         if (c->work->start_waits || !may_start_for_long(c))
                 return 0;
-        r = send_signal(c, NULL, 0, &call, reterr_error);
+        r = send_signal(c, NULL, 0, &request, reterr_error);
         if (r < 0)
                 return r;
         return timeout_usec > 0 ? arm_stop_timer(c, timeout_usec)
-                                : send_signal(c, "all", SIGKILL, &call, reterr_error);
+                                : send_signal(c, "all", SIGKILL, &request, reterr_error);
 }
 
 int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata,
@@ -808,7 +766,7 @@ static int check_running(const Container *c, Error *reterr_error) {
 
 int container_kill(Container *c, const char *whom, int signo, ContainerFunc func, void *userdata,
                    Error *reterr_error) {
-        const KillCall call = { .func = func, .userdata = userdata };
+        const UnitRequest request = { .container = func, .userdata = userdata };
         int r;
 
         if (isempty(whom))
@@ -822,7 +780,7 @@ int container_kill(Container *c, const char *whom, int signo, ContainerFunc func
         if (r < 0)
                 return r;
 
-        return send_signal(c, whom, signo, &call, reterr_error);
+        return send_signal(c, whom, signo, &request, reterr_error);
 }
 
 int container_list_processes(Container *c,

@@ -389,41 +389,20 @@ void exec_unit_changed(Exec *e, const UnitStatus *u, UnitPhase phase) {
 
 /* -- start -------------------------------------------------------------------------------------- */
 
-/* A call to the backend may outlive the exec that it is about. */
-typedef struct ExecCall {
-        ContainerManager *manager;
-        char *unit;
-        ExecFunc func;
-        void *userdata;
-} ExecCall;
-
-static ExecCall *exec_call_free(ExecCall *x) {
-        if (x)
-                free(x->unit);
-        free(x);
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(ExecCall *, exec_call_free)
-
-static ExecCall *exec_call_new(const Exec *e, ExecFunc func, void *userdata) {
-        _cleanup_(exec_call_freep) ExecCall *x = calloc(1, sizeof(*x));
-
-        if (!x)
-                return NULL;
-        *x = (ExecCall){ .manager = e->container->manager, .unit = strdup(e->unit), .func = func,
-                         .userdata = userdata };
-        return x->unit ? TAKE_PTR(x) : NULL;
+static UnitRequest *exec_request_new(const Exec *e, ExecFunc func, void *userdata) {
+        return unit_request_new(e->container->manager, e->unit,
+                                &(UnitRequest){ .exec = func, .userdata = userdata });
 }
 
 static void on_exec_started(int r, const UnitStatus *status, const Error *error, void *userdata) {
-        _cleanup_(exec_call_freep) ExecCall *x = userdata;
+        _cleanup_(unit_request_freep) UnitRequest *q = userdata;
         _cleanup_error_ Error own = ERROR_NULL;
-        ContainerManager *m = x->manager;
+        ContainerManager *m = q->manager;
         Exec *e;
 
-        if (r != -ECANCELED && status && status->loaded && hashmap_replace(m->units, x->unit, UNIT_THERE) < 0)
+        if (r != -ECANCELED && status && status->loaded && hashmap_replace(m->units, q->unit, UNIT_THERE) < 0)
                 (void) log_oom();
-        e = hashmap_get(m->execs, x->unit);
+        e = hashmap_get(m->execs, q->unit);
         if (!e)
                 return; /* the unit's next change finds it without a record */
         e->start_pending = false;
@@ -440,7 +419,7 @@ static void on_exec_started(int r, const UnitStatus *status, const Error *error,
                 (void) error_set(&own, -ESRCH, "NotRunning",
                                  "Container %s ended before the command could be executed.", e->row.id);
         else if (!error_is_set(error))
-                (void) error_set_errno(&own, r, "Failed to start unit %s: %m", x->unit);
+                (void) error_set_errno(&own, r, "Failed to start unit %s: %m", q->unit);
         exec_start_failed(e, error_is_set(&own) ? &own : error);
 }
 
@@ -638,7 +617,7 @@ static int check_exec(const Container *c, const ExecOptions *o, const ContainerS
 /* The row is there. */
 static int exec_launch(Exec *e, const char *spec, const ContainerStdio *stdio, Error *reterr_error) {
         _cleanup_(unit_spec_done) UnitSpec u = { .stdio = CONTAINER_STDIO_NULL };
-        _cleanup_(exec_call_freep) ExecCall *x = NULL;
+        _cleanup_(unit_request_freep) UnitRequest *q = NULL;
         ContainerManager *m = e->container->manager;
         int r;
 
@@ -651,16 +630,16 @@ static int exec_launch(Exec *e, const char *spec, const ContainerStdio *stdio, E
         r = exec_open_terminal(e, stdio->terminal, reterr_error);
         if (r < 0)
                 return r;
-        x = exec_call_new(e, NULL, NULL);
-        r = !x           ? -ENOMEM
-            : m->backend ? m->backend->start(m->backend_userdata, &u, on_exec_started, x)
+        q = exec_request_new(e, NULL, NULL);
+        r = !q           ? -ENOMEM
+            : m->backend ? m->backend->start(m->backend_userdata, &u, on_exec_started, q)
                          : -ENOTCONN;
         if (r < 0)
                 exec_close_terminal(e);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to ask systemd for unit %s: %m", e->unit);
 
-        (void) TAKE_PTR(x);
+        (void) TAKE_PTR(q);
         e->start_pending = true;
         return 0;
 }
@@ -740,16 +719,16 @@ int exec_wait(Exec *e, ExecFunc func, void *userdata) {
 }
 
 static void on_exec_killed(int r, const Error *error, void *userdata) {
-        _cleanup_(exec_call_freep) ExecCall *x = userdata;
+        _cleanup_(unit_request_freep) UnitRequest *q = userdata;
 
-        if (x->func)
-                x->func(r == -ECANCELED ? NULL : hashmap_get(x->manager->execs, x->unit), r < 0 ? error : NULL,
-                        x->userdata);
+        if (q->exec)
+                q->exec(r == -ECANCELED ? NULL : hashmap_get(q->manager->execs, q->unit), r < 0 ? error : NULL,
+                        q->userdata);
 }
 
 int exec_kill(Exec *e, int signo, ExecFunc func, void *userdata, Error *reterr_error) {
         ContainerManager *m = e->container->manager;
-        _cleanup_(exec_call_freep) ExecCall *x = NULL;
+        _cleanup_(unit_request_freep) UnitRequest *q = NULL;
         int r;
 
         if (signo <= 0 || signo > SIGRTMAX)
@@ -757,15 +736,15 @@ int exec_kill(Exec *e, int signo, ExecFunc func, void *userdata, Error *reterr_e
         if (e->state != EXEC_RUNNING)
                 return error_set(reterr_error, -ESRCH, "NotRunning", "Exec %" PRIu64 " is not running, it is %s.",
                                  e->row.n, exec_state_to_string(e->state));
-        x = exec_call_new(e, func, userdata);
-        r = !x           ? -ENOMEM
-            : m->backend ? m->backend->kill(m->backend_userdata, e->unit, "main", signo, on_exec_killed, x)
+        q = exec_request_new(e, func, userdata);
+        r = !q           ? -ENOMEM
+            : m->backend ? m->backend->kill(m->backend_userdata, e->unit, "main", signo, on_exec_killed, q)
                          : -ENOTCONN;
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to ask systemd to send a signal to exec %" PRIu64 ": %m",
                                        e->row.n);
 
-        (void) TAKE_PTR(x);
+        (void) TAKE_PTR(q);
         return 0;
 }
 

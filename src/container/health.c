@@ -268,17 +268,13 @@ static void record_event(Container *c) {
                 log_error_errno(r, "Failed to record the health of container %s: %m", c->row.id);
 }
 
-static void on_killed(int r, const Error *error, void *userdata) {
-        if (r < 0 && r != -ECANCELED)
-                log_debug("Failed to kill a container that is starting, ignoring: %s", error_message(error));
-}
-
 /* The start fails then. */
 static void kill_starting(Container *c) {
         ContainerManager *m = c->manager;
 
         if (m->backend)
-                (void) m->backend->kill(m->backend_userdata, c->unit, "all", SIGKILL, on_killed, NULL);
+                (void) m->backend->kill(m->backend_userdata, c->unit, "all", SIGKILL, unit_request_ignore,
+                                        (void *) "kill a container that is starting");
 }
 
 static void act(Container *c) {

@@ -290,11 +290,6 @@ static void repeating_unit_changed(Container *c, const UnitStatus *u, UnitPhase 
         }
 }
 
-static void on_orphan_stopped(int r, const Error *error, void *userdata) {
-        if (r < 0 && r != -ECANCELED)
-                log_debug("Failed to stop a unit without a record, ignoring: %s", error_message(error));
-}
-
 bool unit_release(ContainerManager *m, const char *unit) {
         if (!m->backend || m->backend->release(m->backend_userdata, unit) < 0)
                 return false;
@@ -326,7 +321,8 @@ static void orphan_unit_changed(ContainerManager *m, const char *unit, const Uni
                 (void) unit_release(m, unit);
         else {
                 log_warning("Unit %s belongs to no container that is known, stopping it.", unit);
-                (void) m->backend->stop(m->backend_userdata, unit, on_orphan_stopped, NULL);
+                (void) m->backend->stop(m->backend_userdata, unit, unit_request_ignore,
+                                        (void *) "stop a unit without a record");
         }
 }
 

@@ -262,17 +262,13 @@ void container_watch_run(Container *c) {
                 log_debug_errno(r, "Failed to set a timer for container %s, ignoring: %m", c->row.id);
 }
 
-static void on_limited(int r, const Error *error, void *userdata) {
-        if (r < 0 && r != -ECANCELED)
-                log_debug("Failed to stop a unit that was restarted often enough, ignoring: %s", error_message(error));
-}
-
 /* PID 1 forgets its count with each reload. */
 void container_limit_runs(Container *c) {
         ContainerManager *m = c->manager;
 
         if (c->restart.max > 0 && c->row.restart_count >= c->restart.max && m->backend)
-                (void) m->backend->stop(m->backend_userdata, c->unit, on_limited, NULL);
+                (void) m->backend->stop(m->backend_userdata, c->unit, unit_request_ignore,
+                                        (void *) "stop a unit that was restarted often enough");
 }
 
 static int record_stopped(Container *c) {
