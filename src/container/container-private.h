@@ -104,13 +104,15 @@ void container_set_state(Container *c, ContainerState state); /* tells NOTIFY_CO
 int container_add_waiter(Container *c, WaiterKind kind, ContainerFunc func, void *userdata);
 /* A waiter may ask for anything, even the removal, which happens later, from the loop: c stays valid. */
 void container_answer(Container *c, WaiterKind kinds, const Error *error);
-int container_write_bundle(Container *c, Error *reterr_error);
-/* record.json in the bundle. */
-int container_write_record(Container *c);
 /* Record, snapshot, bundle and object go; waiters are answered with NULL. On failure c stays. */
 int container_drop(Container *c, Error *reterr_error);
 /* The same from the loop, after what is to be sent has been sent. */
 void container_schedule_drop(Container *c);
+
+/* container-create.c */
+int container_write_bundle(Container *c, Error *reterr_error);
+/* record.json in the bundle. */
+int container_write_record(Container *c);
 
 /* container-unit.c: containers whose unit is installed */
 int container_check_unit(const char *ns, const char *id, const ContainerOptions *o, Error *reterr_error);
