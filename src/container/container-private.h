@@ -231,6 +231,13 @@ int container_scope_kill(Container *c, int signo);
 void container_scope_done(Container *c);
 
 /* exec.c */
+/* Fills what is shown from row->options, and the name; row is taken over on success. */
+int exec_new(Container *c, ExecRow *row, Exec **ret, Error *reterr_error);
+int exec_add_waiter(Exec *e, WaiterKind kind, ExecFunc func, void *userdata);
+/* Record, file and object go. */
+int exec_drop(Exec *e, Error *reterr_error);
+void exec_started(Exec *e, const UnitStatus *status);
+void exec_start_failed(Exec *e, const Error *error);
 /* At start, behind the containers'. */
 int execs_load(ContainerManager *m);
 void execs_recovered(ContainerManager *m);

@@ -81,7 +81,7 @@ static void answer_start(Test *t, int r, const UnitStatus *u, const Error *e) {
 }
 
 /* One that runs. */
-static Exec *exec_started(Test *t, ExecOptions o) {
+static Exec *run_exec(Test *t, ExecOptions o) {
         UnitStatus u = exec_running();
 
         assert_int_equal(start(t, o, NULL), 0);
@@ -192,7 +192,7 @@ static void test_specification(void **state) {
         assert_int_equal(strv_extend(&o.cap_drop, "ALL"), 0);
         o.user = strdup("1000:50");
         o.working_directory = strdup("/tmp");
-        e = exec_started(t, o);
+        e = run_exec(t, o);
         assert_string_equal(e->user, "1000:50");
         assert_string_equal(e->working_directory, "/tmp");
         assert_string_equal(e->command[0], "id");
@@ -273,7 +273,7 @@ static void test_auto_remove(void **state) {
         Exec *e;
 
         o.auto_remove = true;
-        e = exec_started(t, o);
+        e = run_exec(t, o);
         assert_int_equal(exec_wait(e, on_exec_answer, t), 0);
         tell_exec(t, exec_ended(CLD_KILLED, SIGKILL));
         assert_int_equal(t->n_answers, 2);
@@ -298,7 +298,7 @@ static void test_auto_remove(void **state) {
 static void test_remove_by_force(void **state) {
         _cleanup_error_ Error error = ERROR_NULL;
         Test *t = *state;
-        Exec *e = exec_started(t, exec_options("sleep"));
+        Exec *e = run_exec(t, exec_options("sleep"));
 
         assert_int_equal(exec_remove(e, false, on_exec_answer, t, &error), -EBUSY);
         assert_string_equal(error_name(&error), "ExecRunning");
@@ -345,7 +345,7 @@ static void test_those_that_ended_are_forgotten(void **state) {
         for (unsigned i = 1; i <= EXECS_ENDED_MAX + 2; i++) {
                 UnitStatus u;
 
-                (void) exec_started(t, exec_options("id"));
+                (void) run_exec(t, exec_options("id"));
                 u = exec_ended(CLD_EXITED, 0);
                 u.exec_main_exit_usec = 200 + i;
                 tell_exec(t, u);
@@ -358,7 +358,7 @@ static void test_those_that_ended_are_forgotten(void **state) {
 
 static void test_container_goes(void **state) {
         Test *t = *state;
-        Exec *e = exec_started(t, exec_options("sleep"));
+        Exec *e = run_exec(t, exec_options("sleep"));
 
         /* Its end is heard after the container's. */
         assert_int_equal(exec_wait(e, on_exec_answer, t), 0);
@@ -396,7 +396,7 @@ static void test_away(void **state) {
         Exec *e;
 
         /* It runs on. */
-        (void) exec_started(t, exec_options("sleep"));
+        (void) run_exec(t, exec_options("sleep"));
         assert_log(t, "exec-started");
         exec_restart(t, "moored-default-web-1.service", &u);
         e = exec_find(web(t), 1, NULL);
@@ -419,7 +419,7 @@ static void test_away(void **state) {
         assert_int_equal(t->systemd.n_release, 2);
 
         /* Nobody knows. */
-        e = exec_started(t, exec_options("sleep"));
+        e = run_exec(t, exec_options("sleep"));
         assert_int_equal(e->row.n, 2);
         exec_restart(t, NULL, NULL);
         e = exec_find(web(t), 2, NULL);
