@@ -162,6 +162,8 @@ const char *container_lost_result(const Container *c);
 void container_start_failed(Container *c, const Error *error);
 /* The unit of the last run is gone: its name is free. */
 void container_unit_gone(Container *c);
+
+/* container-stop.c */
 /* A stop of a paused one goes on: it runs again. */
 void container_stop_thawed(Container *c);
 
