@@ -57,6 +57,8 @@ static int send_signal(Container *c, const char *whom, int signo, const UnitRequ
                 if (r < 0)
                         (void) error_set_errno(&error, r, "The process of container %s cannot be signaled: %m",
                                                c->row.id);
+                else if (signo == SIGKILL)
+                        c->work->killed = true;
                 on_killed(r, &error, TAKE_PTR(q));
                 return 0;
         }
@@ -72,7 +74,8 @@ static int send_signal(Container *c, const char *whom, int signo, const UnitRequ
                                        "Failed to ask systemd to send a signal to container %s: %m",
                                        c->row.id);
 
-        c->work->killed = c->work->killed || signo == SIGKILL;
+        if (signo == SIGKILL)
+                c->work->killed = true;
         (void) TAKE_PTR(q);
         return 0;
 }

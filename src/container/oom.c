@@ -112,7 +112,7 @@ static bool main_was_killed(const OomQuery *q, const OomReport *report) {
                 if (report->victims[i].pid == c->leader_pid)
                         return true;
         /* The kernel's lines may have been lost, or nobody reads them. */
-        return report->n_victims == 0 && report->n_messages > 0;
+        return report->n_victims == 0 && (report->n_messages > 0 || (q->counted && q->count > 0)) && !c->work->killed;
 }
 
 static int record_kill(Container *c, const OomVictim *v) {
@@ -285,5 +285,5 @@ const char *container_oom_settle(Container *c, const UnitStatus *status, const c
         if (r < 0)
                 log_debug_errno(r, "Failed to look for what the OOM killer did in the journal: %m");
         take_kills(&q, &report);
-        return main_was_killed(&q, &report) || (killed && kills > 0 && report.n_victims == 0) ? "oom-kill" : result;
+        return main_was_killed(&q, &report) ? "oom-kill" : result;
 }

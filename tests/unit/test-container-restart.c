@@ -135,6 +135,30 @@ static void test_restart_by_systemd(void **state) {
         assert_log(t, "started exited stopped");
 }
 
+/* The OOM killer was there, whom it killed nobody knows; but the main process was killed by hand. */
+static void test_restart_killed_after_oom(void **state) {
+        RunRecord r = { .type = RUN_EXIT, .usec = 200, .code = CLD_KILLED, .status = SIGKILL, .n = 1,
+                        .invocation_id = INVOCATION_1, .result = "signal" };
+        Test *t = *state;
+        Container *c;
+
+        t->m->memory_watched = true;
+        for (unsigned by_hand = 0; by_hand < 2; by_hand++) {
+                assert_int_equal(run(t, restarting("always"), NULL), 0);
+                c = web(t);
+                write_start(t, INVOCATION_1);
+                started(t);
+                if (by_hand)
+                        assert_int_equal(container_kill(c, "main", SIGKILL, NULL, NULL, NULL), 0);
+                write_run(t, r);
+                tell(t, between(INVOCATION_1));
+                assert_int_equal(c->row.oom_kills, 1);
+                assert_string_equal(c->row.result, by_hand ? "signal" : "oom-kill");
+                assert_int_equal(container_drop(c, NULL), 0);
+                tell_gone(t);
+        }
+}
+
 static void test_restart_log_is_ahead(void **state) {
         Test *t = *state;
         Container *c;
@@ -421,6 +445,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 T(test_restart_parse),
                 T(test_restart_by_systemd),
+                T(test_restart_killed_after_oom),
                 T(test_restart_log_is_ahead),
                 T(test_restart_limit),
                 T(test_restart_dropped),
