@@ -135,10 +135,19 @@ static void test_restart_by_systemd(void **state) {
         assert_log(t, "started exited stopped");
 }
 
+static int find_process(const EventRow *row, void *userdata) {
+        const char **ret = userdata;
+
+        if (streq(row->topic, "container/oom"))
+                *ret = strstr(row->details, "\"Process\":\"main\"") ? "main" : "other";
+        return 0;
+}
+
 /* The OOM killer was there, whom it killed nobody knows; but the main process was killed by hand. */
 static void test_restart_killed_after_oom(void **state) {
         RunRecord r = { .type = RUN_EXIT, .usec = 200, .code = CLD_KILLED, .status = SIGKILL, .n = 1,
                         .invocation_id = INVOCATION_1, .result = "signal" };
+        const char *process = NULL;
         Test *t = *state;
         Container *c;
 
@@ -154,6 +163,8 @@ static void test_restart_killed_after_oom(void **state) {
                 tell(t, between(INVOCATION_1));
                 assert_int_equal(c->row.oom_kills, 1);
                 assert_string_equal(c->row.result, by_hand ? "signal" : "oom-kill");
+                assert_int_equal(store_event_foreach_since(t->f->store, 0, 100, find_process, &process), 0);
+                assert_string_equal(process, by_hand ? "other" : "main");
                 assert_int_equal(container_drop(c, NULL), 0);
                 tell_gone(t);
         }
