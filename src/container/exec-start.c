@@ -189,10 +189,9 @@ static int build_exec_row(const Container *c, const ExecOptions *o, const Contai
         row.options = r < 0 ? NULL : json_dump(j, false);
         row.ns = strdup(c->row.ns);
         row.id = strdup(c->row.id);
-        row.boot_id = strdup(c->manager->boot_id);
         row.created_usec = now_usec(CLOCK_REALTIME);
         row.auto_remove = o->auto_remove;
-        if (!row.options || !row.ns || !row.id || !row.boot_id || free_and_strdup(&row.token, o->token) < 0)
+        if (!row.options || !row.ns || !row.id || free_and_strdup(&row.token, o->token) < 0)
                 return -ENOMEM;
 
         *ret = row;

@@ -278,7 +278,8 @@ static int exec_record(Exec *e, bool gone, int (*event)(Exec *e)) {
 
 void exec_started(Exec *e, const UnitStatus *status) {
         e->row.started_usec = status->exec_main_start_usec ?: now_usec(CLOCK_REALTIME);
-        if (free_and_strdup(&e->row.invocation_id, status->invocation_id) < 0)
+        if (free_and_strdup(&e->row.boot_id, e->container->manager->boot_id) < 0 ||
+            free_and_strdup(&e->row.invocation_id, status->invocation_id) < 0)
                 (void) log_oom();
         e->pid = status->main_pid;
         (void) exec_record(e, false, record_exec_started);

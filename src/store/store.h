@@ -157,7 +157,7 @@ typedef struct ExecRow {
         uint64_t created_usec;
         uint64_t started_usec;  /* 0 while it has not started */
         uint64_t finished_usec; /* 0 while it has not ended */
-        char *boot_id;
+        char *boot_id;          /* of its start */
         char *invocation_id;
         int32_t exit_code;     /* as a container's, and so the next two */
         char *exit_signal;

@@ -6,6 +6,7 @@
 
 #include "basic/json.h"
 #include "container-fixture.h"
+#include "container/exec-record.h"
 #include "container/exec.h"
 
 static UnitStatus exec_running(void) {
@@ -428,6 +429,23 @@ static void test_away(void **state) {
         assert_int_equal(e->row.exit_code, -1);
 }
 
+/* With the database lost its row is made from its file again. */
+static void test_lost_after_restoring(void **state) {
+        UnitStatus u = exec_running();
+        Test *t = *state;
+        Exec *e;
+
+        (void) run_exec(t, exec_options("sleep"));
+        assert_int_equal(store_exec_remove(t->f->store, 1), 0);
+        exec_record_restore_all(t->f->store, t->m->containers_fd, "default", "web");
+        exec_restart(t, "moored-default-web-1.service", &u);
+        assert_int_equal(exec_find(web(t), 1, NULL)->state, EXEC_RUNNING);
+        exec_restart(t, NULL, NULL);
+        e = exec_find(web(t), 1, NULL);
+        assert_int_equal(e->state, EXEC_EXITED);
+        assert_string_equal(e->row.result, "lost");
+}
+
 static void test_away_during_the_start(void **state) {
         Test *t = *state;
         UnitStatus u = exec_running(), end = exec_ended(CLD_EXITED, 3),
@@ -471,6 +489,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_container_goes, exec_setup, teardown),
                 cmocka_unit_test_setup_teardown(test_container_goes_during_the_start, exec_setup, teardown),
                 cmocka_unit_test_setup_teardown(test_away, exec_setup, teardown),
+                cmocka_unit_test_setup_teardown(test_lost_after_restoring, exec_setup, teardown),
                 cmocka_unit_test_setup_teardown(test_away_during_the_start, exec_setup, teardown),
         };
 
