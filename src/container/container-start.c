@@ -179,19 +179,16 @@ static int add_devices(const Container *c, char ***properties) {
 }
 
 static int mooring_command(const char *verb, const char *bundle, char ***ret) {
-        int r;
+        const char *const argv[] = { MOORING_PATH, verb, bundle, NULL };
 
-        r = strv_extend(ret, MOORING_PATH);
-        if (r >= 0)
-                r = strv_extend(ret, verb);
-        return r < 0 ? r : strv_extend(ret, bundle);
+        return strv_extend_strv(ret, (char *const *) argv);
 }
 
 static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *ret) {
         _cleanup_(unit_spec_done) UnitSpec u = { .stdio = *stdio };
         _cleanup_free_ char *bundle = bundle_path(c->manager->runtime_dir, c->row.ns, c->row.id);
         const char *const argv[] = { MOORING_PATH, "launch", container_repeats(c) ? "--record" : bundle,
-                                     container_repeats(c) ? bundle : NULL };
+                                     container_repeats(c) ? bundle : NULL, NULL };
         int r;
 
         if (!bundle)
@@ -206,11 +203,9 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
         if (!u.name || !u.description || !u.slice || !u.syslog_identifier)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < ELEMENTSOF(argv) && argv[i]; i++) {
-                r = strv_extend(&u.exec_start, argv[i]);
-                if (r < 0)
-                        return r;
-        }
+        r = strv_extend_strv(&u.exec_start, (char *const *) argv);
+        if (r < 0)
+                return r;
         if (container_repeats(c)) {
                 u.restart = c->restart;
                 r = mooring_command("record-exit", bundle, &u.exec_stop_post);

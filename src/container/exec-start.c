@@ -69,13 +69,10 @@ static int build_exec_unit(const Exec *e, const ContainerStdio *stdio, UnitSpec 
             free_and_strdup(&u.log, e->terminal ? "none" : c->options.log) < 0)
                 return -ENOMEM;
 
-        const char *const argv[] = { MOORING_PATH, "launch-exec", file };
-        for (size_t i = 0; i < ELEMENTSOF(argv); i++) {
-                r = strv_extend(&u.exec_start, argv[i]);
-                if (r < 0)
-                        return r;
-        }
-        r = strv_extendf(&u.log_extra_fields, "MOORED_NAMESPACE=%s", c->row.ns);
+        const char *const argv[] = { MOORING_PATH, "launch-exec", file, NULL };
+        r = strv_extend_strv(&u.exec_start, (char *const *) argv);
+        if (r >= 0)
+                r = strv_extendf(&u.log_extra_fields, "MOORED_NAMESPACE=%s", c->row.ns);
         if (r >= 0)
                 r = strv_extendf(&u.log_extra_fields, "MOORED_CONTAINER=%s", c->row.id);
         if (r >= 0)
