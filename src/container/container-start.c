@@ -25,7 +25,6 @@
 #include "container/unit-name.h"
 
 #define SIGNAL_EXIT_BASE 128
-#define INTEGER_TEXT_MAX 16U
 
 /* -- records ------------------------------------------------------------------------------------ */
 
@@ -60,11 +59,8 @@ int container_record(Container *c, int (*event)(Container *c)) {
 }
 
 static int record_started_event(Container *c) {
-        char pid[INTEGER_TEXT_MAX];
-
-        (void) snprintf(pid, sizeof(pid), "%" PRIu32, c->leader_pid);
         return events_record(c->manager->events, c->row.ns, "container/started", c->row.id, "#LeaderPID",
-                             pid, NULL);
+                             (int64_t) c->leader_pid, NULL);
 }
 
 /* It follows from the slice: no need to ask for it. */
@@ -108,13 +104,11 @@ void container_record_start(Container *c, const UnitStatus *status) {
 
 static int record_exited_event(Container *c) {
         Events *events = c->manager->events;
-        char code[INTEGER_TEXT_MAX];
         int r;
 
-        (void) snprintf(code, sizeof(code), "%" PRIi32, c->row.exit_code);
-        r = events_record(events, c->row.ns, "container/exited", c->row.id, "#ExitCode", code, "ExitSignal",
-                          strempty(c->row.exit_signal), "Result", strempty(c->row.result), "Image",
-                          c->row.image, NULL);
+        r = events_record(events, c->row.ns, "container/exited", c->row.id, "#ExitCode",
+                          (int64_t) c->row.exit_code, "ExitSignal", c->row.exit_signal, "Result",
+                          c->row.result, "Image", c->row.image, NULL);
         if (r < 0 || !c->work->stop_requested)
                 return r;
 

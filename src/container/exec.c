@@ -33,7 +33,6 @@
 #include "container/unit-name.h"
 
 #define EXEC_OPTIONS_SIZE_MAX (8U * 1024 * 1024) /* the JSON text of a row */
-#define NUMBER_TEXT_MAX 24U
 
 static const char *const exec_state_table[_EXEC_STATE_MAX] = {
         [EXEC_STARTING] = "starting",
@@ -237,22 +236,15 @@ static void prune_execs(Container *c) {
 /* -- records ------------------------------------------------------------------------------------ */
 
 static int record_exec_started(Exec *e) {
-        char n[NUMBER_TEXT_MAX], pid[NUMBER_TEXT_MAX];
-
-        (void) snprintf(n, sizeof(n), "%" PRIu64, e->row.n);
-        (void) snprintf(pid, sizeof(pid), "%" PRIu32, e->pid);
-        return events_record(e->container->manager->events, e->row.ns, "container/exec-started", e->row.id, "#Exec", n,
-                             "#PID", pid, "Unit", e->unit, "Token", strempty(e->row.token), NULL);
+        return events_record(e->container->manager->events, e->row.ns, "container/exec-started", e->row.id, "#Exec",
+                             (int64_t) e->row.n, "#PID", (int64_t) e->pid, "Unit", e->unit, "Token",
+                             e->row.token, NULL);
 }
 
 static int record_exec_exited(Exec *e) {
-        char n[NUMBER_TEXT_MAX], code[NUMBER_TEXT_MAX];
-
-        (void) snprintf(n, sizeof(n), "%" PRIu64, e->row.n);
-        (void) snprintf(code, sizeof(code), "%" PRIi32, e->row.exit_code);
-        return events_record(e->container->manager->events, e->row.ns, "container/exec-exited", e->row.id, "#Exec", n,
-                             "#ExitCode", code, "ExitSignal", strempty(e->row.exit_signal), "Result",
-                             strempty(e->row.result), "Token", strempty(e->row.token), NULL);
+        return events_record(e->container->manager->events, e->row.ns, "container/exec-exited", e->row.id, "#Exec",
+                             (int64_t) e->row.n, "#ExitCode", (int64_t) e->row.exit_code, "ExitSignal",
+                             e->row.exit_signal, "Result", e->row.result, "Token", e->row.token, NULL);
 }
 
 /* Row and event as one. */

@@ -6,7 +6,6 @@
  *
  * What is kept in memory is a few numbers: outputs are in the file only. */
 
-#include <inttypes.h>
 #include <signal.h>
 
 #include "basic/json.h"
@@ -20,7 +19,6 @@
 #include "container/probe.h"
 
 #define ACCURACY_MAX_USEC (250 * USEC_PER_MSEC)
-#define INTEGER_TEXT_MAX 24U
 
 typedef struct HealthWaiter HealthWaiter;
 struct HealthWaiter {
@@ -257,13 +255,11 @@ static void tell(Container *c) {
 
 static void record_event(Container *c) {
         const ContainerHealth *h = c->work->health;
-        char streak[INTEGER_TEXT_MAX];
         int r;
 
-        (void) snprintf(streak, sizeof(streak), "%" PRIu64, h->failing_streak);
         r = events_record(c->manager->events, c->row.ns, "container/health-changed", c->row.id, "Health",
-                          health_status_to_string(h->status), "#FailingStreak", streak, "Image",
-                          c->row.image, NULL);
+                          health_status_to_string(h->status), "#FailingStreak",
+                          (int64_t) h->failing_streak, "Image", c->row.image, NULL);
         if (r < 0)
                 log_error_errno(r, "Failed to record the health of container %s: %m", c->row.id);
 }

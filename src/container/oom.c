@@ -9,7 +9,6 @@
  * A question opens the journal, reads at most some hundred entries of it by its index, and takes about a
  * millisecond; there is one only when something was killed. */
 
-#include <inttypes.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -24,7 +23,6 @@
 #define ATTEMPTS_MAX 9U
 #define FIRST_DELAY_USEC (5 * USEC_PER_MSEC) /* doubled each time: 1.3 s in all */
 #define EXIT_STATUS_KILLED (128 + SIGKILL)
-#define PID_TEXT_MAX 16U
 
 struct OomQuery {
         Container *container; /* weak */
@@ -117,11 +115,8 @@ static bool main_was_killed(const OomQuery *q, const OomReport *report) {
 
 /* v NULL: nobody knows. */
 static int record_kill(Container *c, const OomVictim *v, bool main) {
-        char pid[PID_TEXT_MAX];
-
-        (void) snprintf(pid, sizeof(pid), "%" PRIu32, v ? v->pid : 0);
         return events_record(c->manager->events, c->row.ns, "container/oom", c->row.id, "Command",
-                             v ? v->command : "", "#PID", pid, "Process",
+                             v ? v->command : NULL, "#PID", (int64_t) (v ? v->pid : 0), "Process",
                              main ? "main" : "other", "Image", c->row.image, NULL);
 }
 
