@@ -209,8 +209,10 @@ static int record_updated(Container *c, char *const *limits) {
 
         if (!text)
                 return -ENOMEM;
-        if (strlen(text) > LIMITS_TEXT_MAX)
+        if (strlen(text) > LIMITS_TEXT_MAX) {
                 text[LIMITS_TEXT_MAX] = 0;
+                (void) string_sanitize(text); /* there may be half a character at its end */
+        }
         return events_record(c->manager->events, c->row.ns, "container/updated", c->row.id, "Limits", text,
                              "Image", c->row.image, NULL);
 }
