@@ -316,7 +316,6 @@ static int container_create_full(ContainerManager *m, ContainerRow *row, uint64_
                 return r;
         }
 
-        events_notify(m->events, NOTIFY_CONTAINER_ADDED, c->row.ns, c->row.id, c);
         *ret = TAKE_PTR(c);
         return 0;
 }
@@ -380,8 +379,12 @@ int container_check(ContainerManager *m, const char *ns, const char *id, const c
 int container_create(ContainerManager *m, const char *ns, const char *id, const char *image,
                      ContainerOptions *options, Container **ret, Error *reterr_error) {
         const CreateRequest q = { ns, id, image, false };
+        int r;
 
-        return create(m, &q, options, ret, reterr_error);
+        r = create(m, &q, options, ret, reterr_error);
+        if (r >= 0)
+                container_announce(*ret);
+        return r;
 }
 
 int container_run(ContainerManager *m, const char *ns, const char *id, const char *image,
@@ -395,7 +398,9 @@ int container_run(ContainerManager *m, const char *ns, const char *id, const cha
         if (r < 0)
                 return r;
         r = container_start(c, stdio, func, userdata, reterr_error);
-        if (r < 0)
-                (void) container_drop(c, NULL);
+        if (r < 0 && container_drop(c, NULL) >= 0)
+                return r;
+        /* While PID 1 is at it. */
+        container_announce(c);
         return r;
 }

@@ -69,6 +69,7 @@ typedef struct ContainerWork {
         ContainerProcess process;
         Waiter *waiters;
         ContainerStdio stdio; /* copies, while start_waits */
+        bool announced;       /* NOTIFY_CONTAINER_ADDED was told */
         bool run;             /* made by container_run(): goes if its start fails */
         bool start_pending;   /* the backend owes us an answer, or start_waits */
         bool start_waits;     /* for the old unit to be gone */
@@ -100,7 +101,8 @@ int container_new(ContainerManager *m, const ContainerRow *row, const ContainerO
 int container_link(Container *c);
 Container *container_free(Container *c); /* unlinks; waiters are told -ECANCELED */
 DEFINE_CLEANUP_FUNC(Container *, container_free)
-void container_set_state(Container *c, ContainerState state); /* tells NOTIFY_CONTAINER_CHANGED */
+void container_announce(Container *c);                        /* tells NOTIFY_CONTAINER_ADDED */
+void container_set_state(Container *c, ContainerState state); /* tells NOTIFY_CONTAINER_CHANGED behind that */
 int container_add_waiter(Container *c, WaiterKind kind, ContainerFunc func, void *userdata);
 /* A waiter may ask for anything, even the removal, which happens later, from the loop: c stays valid. */
 void container_answer(Container *c, WaiterKind kinds, const Error *error);

@@ -78,10 +78,16 @@ void container_answer(Container *c, WaiterKind kinds, const Error *error) {
         waiters_call(waiters_take(&c->work->waiters, kinds), c, error);
 }
 
+void container_announce(Container *c) {
+        c->work->announced = true;
+        events_notify(c->manager->events, NOTIFY_CONTAINER_ADDED, c->row.ns, c->row.id, c);
+}
+
 void container_set_state(Container *c, ContainerState state) {
         c->state = state;
         container_health_follow(c);
-        events_notify(c->manager->events, NOTIFY_CONTAINER_CHANGED, c->row.ns, c->row.id, c);
+        if (c->work->announced)
+                events_notify(c->manager->events, NOTIFY_CONTAINER_CHANGED, c->row.ns, c->row.id, c);
 }
 
 int container_new(ContainerManager *m, const ContainerRow *row, const ContainerOptions *options,
@@ -451,7 +457,8 @@ int container_drop(Container *c, Error *reterr_error) {
         image_schedule_trash(m->images);
 
         container_unlink(c);
-        events_notify(m->events, NOTIFY_CONTAINER_REMOVED, c->row.ns, c->row.id, c);
+        if (c->work->announced)
+                events_notify(m->events, NOTIFY_CONTAINER_REMOVED, c->row.ns, c->row.id, c);
         waiters = waiters_take(&c->work->waiters, WAITER_ALL);
         container_free(c);
         waiters_call(waiters, NULL, NULL);

@@ -396,6 +396,7 @@ static int load_row(ContainerRow *row, void *userdata) {
         *row = (ContainerRow){};
         options = (ContainerOptions){};
         process = (ContainerProcess){};
+        c->work->announced = true;
         /* A boot id without a start says that container_run() was at it. */
         c->work->run = c->state == CONTAINER_CREATED && c->row.boot_id;
 
