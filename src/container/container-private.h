@@ -103,6 +103,7 @@ Container *container_free(Container *c); /* unlinks; waiters are told -ECANCELED
 DEFINE_CLEANUP_FUNC(Container *, container_free)
 void container_announce(Container *c);                        /* tells NOTIFY_CONTAINER_ADDED */
 void container_set_state(Container *c, ContainerState state); /* tells NOTIFY_CONTAINER_CHANGED behind that */
+void container_stdio_close(ContainerStdio *s);
 int container_add_waiter(Container *c, WaiterKind kind, ContainerFunc func, void *userdata);
 /* A waiter may ask for anything, even the removal, which happens later, from the loop: c stays valid. */
 void container_answer(Container *c, WaiterKind kinds, const Error *error);

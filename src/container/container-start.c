@@ -231,13 +231,6 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
         return 0;
 }
 
-static void stdio_close(ContainerStdio *s) {
-        s->in = safe_close(s->in);
-        s->out = safe_close(s->out);
-        s->err = safe_close(s->err);
-        s->terminal = safe_close(s->terminal);
-}
-
 static int stdio_copy(ContainerStdio *dst, const ContainerStdio *src) {
         const int from[] = { src->in, src->out, src->err, src->terminal };
         int *to[] = { &dst->in, &dst->out, &dst->err, &dst->terminal };
@@ -249,7 +242,7 @@ static int stdio_copy(ContainerStdio *dst, const ContainerStdio *src) {
                 if (*to[i] < 0) {
                         int r = *to[i];
 
-                        stdio_close(dst);
+                        container_stdio_close(dst);
                         return r;
                 }
         }
@@ -264,7 +257,7 @@ void container_start_failed(Container *c, const Error *error) {
         c->work->start_pending = c->work->start_waits = false;
         c->work->stop_requested = c->work->restart = false;
         c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
-        stdio_close(&c->work->stdio);
+        container_stdio_close(&c->work->stdio);
         container_scope_done(c);
         container_close_input(c);
         c->leader_pid = 0;
@@ -440,7 +433,7 @@ void container_unit_gone(Container *c) {
                 container_start_failed(c, &error);
                 return;
         }
-        stdio_close(&c->work->stdio);
+        container_stdio_close(&c->work->stdio);
 }
 
 static int check_startable(Container *c, Error *reterr_error) {

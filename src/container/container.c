@@ -153,7 +153,7 @@ static void container_unlink(Container *c) {
                 (void) hashmap_remove(c->manager->containers, key);
 }
 
-static void stdio_done(ContainerStdio *s) {
+void container_stdio_close(ContainerStdio *s) {
         safe_close(s->in);
         safe_close(s->out);
         safe_close(s->err);
@@ -182,7 +182,7 @@ Container *container_free(Container *c) {
                 sd_event_source_disable_unref(c->work->stable_timer);
                 sd_event_source_disable_unref(c->work->settle_timer);
                 sd_event_source_disable_unref(c->work->remove_source);
-                stdio_done(&c->work->stdio);
+                container_stdio_close(&c->work->stdio);
                 container_health_free(c->work->health);
                 container_scope_done(c);
                 container_process_done(&c->work->process);
