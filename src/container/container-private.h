@@ -171,9 +171,7 @@ void container_unit_gone(Container *c);
 void container_stop_thawed(Container *c);
 
 /* pause.c */
-/* It runs, and is frozen or not: state and event. */
-void container_set_paused(Container *c, bool paused);
-/* The same by what its control group says; adopted: without an event. */
+/* It runs, and its control group says whether it is frozen: state and event; adopted: without an event. */
 void container_take_frozen(Container *c, bool adopted);
 int container_thaw_for_stop(Container *c, Error *reterr_error);
 
@@ -199,8 +197,7 @@ void container_watch_run(Container *c);
 void container_limit_runs(Container *c);
 /* Somebody else ended what would have gone on: that counts as stopped. */
 void container_settle_runs(Container *c);
-/* After a boot: is it to be started? */
-bool container_wanted(const Container *c);
+/* After a boot. */
 void container_start_wanted(ContainerManager *m);
 
 /* That its units are in. NULL on OOM. */

@@ -13,7 +13,8 @@
 #include "basic/string-util.h"
 #include "container/container-private.h"
 
-void container_set_paused(Container *c, bool paused) {
+/* State and event. */
+static void set_paused(Container *c, bool paused) {
         int r;
 
         if (c->state != (paused ? CONTAINER_RUNNING : CONTAINER_PAUSED))
@@ -36,7 +37,7 @@ void container_take_frozen(Container *c, bool adopted) {
         if (adopted && frozen > 0 && c->state == CONTAINER_RUNNING)
                 container_set_state(c, CONTAINER_PAUSED);
         else
-                container_set_paused(c, frozen > 0);
+                set_paused(c, frozen > 0);
 }
 
 static void on_done(int r, const Error *error, void *userdata) {
@@ -49,7 +50,7 @@ static void on_done(int r, const Error *error, void *userdata) {
                 return;
         }
         if (r >= 0 && c)
-                container_set_paused(c, q->pause);
+                set_paused(c, q->pause);
         if (q->container)
                 q->container(c, r < 0 ? error : NULL, q->userdata);
 }

@@ -310,7 +310,7 @@ void container_settle_runs(Container *c) {
 
 /* -- after a boot ------------------------------------------------------------------------------- */
 
-bool container_wanted(const Container *c) {
+static bool is_wanted(const Container *c) {
         if (c->state != CONTAINER_EXITED || c->work->remove ||
             streq_ptr(c->row.boot_id, c->manager->boot_id))
                 return false;
@@ -372,7 +372,7 @@ static void on_boot_unpacked(Job *j, void *userdata) {
                 return;
         }
         c = container_find(b->manager, b->ns, b->id, &error);
-        if (c && container_wanted(c) && container_start(c, NULL, on_boot_started, b, &error) >= 0) {
+        if (c && is_wanted(c) && container_start(c, NULL, on_boot_started, b, &error) >= 0) {
                 (void) TAKE_PTR(b);
                 return;
         }
@@ -419,7 +419,7 @@ static void boot_work(ContainerManager *m) {
         while (m->boot_inflight < BOOT_STARTS_MAX && m->boot_queue && m->boot_queue[m->boot_next]) {
                 Container *c = hashmap_get(m->containers, m->boot_queue[m->boot_next++]);
 
-                if (c && container_wanted(c))
+                if (c && is_wanted(c))
                         boot_start(c);
         }
         if (m->boot_queue && !m->boot_queue[m->boot_next] && m->boot_inflight == 0) {
@@ -433,7 +433,7 @@ void container_start_wanted(ContainerManager *m) {
         Container *c;
 
         HASHMAP_FOREACH(c, m->containers) {
-                if (!container_wanted(c))
+                if (!is_wanted(c))
                         continue;
                 if (strv_extendf(&m->boot_queue, "%s/%s", c->row.ns, c->row.id) < 0) {
                         (void) log_oom();
