@@ -572,9 +572,9 @@ static int creation_make(Creation *c, Error *reterr_error) {
 static int creation_run(Creation *c, Error *reterr_error) {
         int r;
 
-        r = self_protect(c->g->argv);
+        r = self_protect(c->g->argv, reterr_error);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot protect this program: %m");
+                return r;
         r = preserved_fds_find(&c->preserved, c->options->n_preserve_fds, reterr_error);
         if (r < 0)
                 return r;

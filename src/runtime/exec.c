@@ -422,9 +422,9 @@ static int exec_run(Exec *e, Error *reterr_error) {
 static int exec_prepare(Exec *e, Error *reterr_error) {
         int r;
 
-        r = self_protect(e->g->argv);
+        r = self_protect(e->g->argv, reterr_error);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot protect this program: %m");
+                return r;
         r = preserved_fds_find(&e->preserved, e->options->n_preserve_fds, reterr_error);
         if (r < 0)
                 return r;

@@ -51,16 +51,14 @@ static char *journal_identifier(const char *path) {
         return number ? strformat("%s/%.*s", basename(dir), (int) strspn(number, DIGITS), number) : NULL;
 }
 
-int launch_exec(char *argv[], const char *path) {
+int launch_exec(char *argv[], Error *reterr_error) {
         _cleanup_(join_done) Join j = JOIN_INIT;
         _cleanup_free_ char *identifier = NULL;
-        _cleanup_error_ Error e = ERROR_NULL;
+        const char *path = argv[2];
         bool journal;
         int r;
 
-        r = self_protect(argv);
-        if (r < 0)
-                r = error_set_errno(&e, r, "Cannot run from a read-only mount: %m");
+        r = self_protect(argv, reterr_error);
         journal = journal_stream_is_stderr();
         if (journal) {
                 identifier = journal_identifier(path);
@@ -68,10 +66,6 @@ int launch_exec(char *argv[], const char *path) {
                         (void) journal_stream_split_stderr(identifier);
         }
         if (r >= 0)
-                r = launch_exec_run(&j, path, &e);
-        if (r >= 0)
-                return 0;
-
-        launch_report(&e, journal);
-        return error_exit_code(&e);
+                r = launch_exec_run(&j, path, reterr_error);
+        return r < 0 ? launch_report(reterr_error, journal) : EXIT_SUCCESS;
 }

@@ -22,6 +22,9 @@ typedef struct Launched {
 
 void launched_done(Launched *l);
 
+/* What comes before anything else. *ret is the bundle's absolute path. */
+int launch_begin(char *argv[], const char *bundle, char **ret, Error *reterr_error);
+
 /* From the bundle to a process that waits to be let go on. sibling: a child of this process's parent, whose terminal, if
  * it has one, is moored's; else a child of this one, that ends with it, and whose terminal is in ret. */
 int launch_init(Prepared *p, const char *bundle, bool sibling, Launched *ret, Error *reterr_error);

@@ -35,6 +35,7 @@
 #include "runtime/preserve.h"
 #include "runtime/prepare.h"
 #include "runtime/record.h"
+#include "runtime/report.h"
 #include "runtime/self.h"
 #include "runtime/terminal.h"
 
@@ -207,63 +208,57 @@ static int launch_run(Prepared *p, const char *bundle, bool record, Error *reter
         return r < 0 || !waits ? r : system_launch_wait(&system, reterr_error);
 }
 
-void launch_report(const Error *e, bool journal) {
+int launch_report(const Error *e, bool journal) {
         _cleanup_free_ char *status = NULL;
 
         status = strjoin("STATUS=", error_name(e), ": ", error_message(e));
         /* A client that gave its own stderr gets the sentence as the answer to its call: not twice. */
         if (!status || notify_send(status) <= 0 || journal)
-                dprintf(STDERR_FILENO, "mooring: %s\n", error_message(e));
+                report_error(e);
+        return error_exit_code(e);
 }
 
-int launch(char *argv[], const char *bundle, bool record) {
-        _cleanup_(prepared_done) Prepared p = PREPARED_INIT;
-        _cleanup_error_ Error e = ERROR_NULL;
-        _cleanup_free_ char *path = NULL;
-        bool journal;
+int launch_begin(char *argv[], const char *bundle, char **ret, Error *reterr_error) {
         int r;
 
-        r = self_protect(argv);
+        r = self_protect(argv, reterr_error);
         if (r < 0)
-                r = error_set_errno(&e, r, "Cannot run from a read-only mount: %m");
+                return r;
+        *ret = realpath(bundle, NULL);
+        return *ret ? 0 : error_set_errno(reterr_error, -errno, "Cannot find the bundle \"%s\": %m", bundle);
+}
+
+int launch(char *argv[], Error *reterr_error) {
+        bool record = argv[3], journal; /* the only option there is */
+        _cleanup_(prepared_done) Prepared p = PREPARED_INIT;
+        const char *bundle = argv[2 + record];
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = launch_begin(argv, bundle, &path, reterr_error);
         journal = journal_stream_is_stderr();
         /* Where it fails stderr's lines look as stdout's do. */
         if (journal)
                 (void) journal_stream_split_stderr(basename(bundle));
-        if (r >= 0) {
-                path = realpath(bundle, NULL);
-                r = path ? launch_run(&p, path, record, &e)
-                         : error_set_errno(&e, -errno, "Cannot find the bundle \"%s\": %m", bundle);
-        }
         if (r >= 0)
-                return 0;
-
-        launch_report(&e, journal);
-        return error_exit_code(&e);
+                r = launch_run(&p, path, record, reterr_error);
+        return r < 0 ? launch_report(reterr_error, journal) : EXIT_SUCCESS;
 }
 
-int launch_clean(const char *bundle) {
+int launch_clean(char *argv[], Error *reterr_error) {
         _cleanup_(prepared_done) Prepared p = PREPARED_INIT;
-        _cleanup_error_ Error e = ERROR_NULL;
         int r;
 
-        r = prepare_spec(&p, bundle, "config.json", &e);
+        r = prepare_spec(&p, argv[2], "config.json", reterr_error);
         if (r == -ENOENT) /* of a unit whose container could not be made */
                 return EXIT_SUCCESS;
         if (r >= 0 && runtime_spec_annotation(p.spec, ANNOTATION_RUNTIME))
-                r = oci_launch_delete(&p, bundle, &e);
-        if (r >= 0)
-                return EXIT_SUCCESS;
-        dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));
-        return EXIT_FAILURE;
+                r = oci_launch_delete(&p, argv[2], reterr_error);
+        return r;
 }
 
-int launch_prepare_seccomp(const char *name) {
+int launch_prepare_seccomp(char *argv[], Error *reterr_error) {
         _cleanup_(seccomp_program_done) SeccompProgram p = {};
-        _cleanup_error_ Error e = ERROR_NULL;
 
-        if (seccomp_get_by_name(name, NULL, &p, &e) >= 0)
-                return EXIT_SUCCESS;
-        dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));
-        return EXIT_FAILURE;
+        return seccomp_get_by_name(argv[2], NULL, &p, reterr_error);
 }

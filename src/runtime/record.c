@@ -97,18 +97,15 @@ static uint64_t count_kills(void) {
         return fd < 0 || cgroup_read_key(fd, "memory.events", "oom_kill", &n) < 0 ? 0 : n;
 }
 
-int record_exit(const char *bundle) {
+int record_exit(char *argv[], Error *reterr_error) {
         RunRecord record = { .type = RUN_EXIT };
-        _cleanup_error_ Error e = ERROR_NULL;
+        int r;
 
         if (set_string(record.result, sizeof(record.result), getenv("SERVICE_RESULT")) < 0)
                 memcpy(record.result, "unknown", sizeof("unknown"));
         take_exit(&record);
         record.n = count_kills();
+        r = append(argv[2], &record, reterr_error);
         /* A unit whose container could not be made has no bundle. */
-        if (append(bundle, &record, &e) >= 0 || e.error == -ENOENT)
-                return EXIT_SUCCESS;
-
-        dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));
-        return EXIT_FAILURE;
+        return r == -ENOENT ? 0 : r;
 }

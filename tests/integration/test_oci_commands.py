@@ -109,6 +109,20 @@ class UsageTest(CommandTestCase):
         for verb in self.verbs() + self.unit_verbs():
             self.assertRegex(manual, rf"\*\*(mooring )?{verb}\*\*")
 
+    def test_verbs_of_units(self):
+        with open(MAN_PAGE, encoding="utf-8") as f:
+            manual = f.read().replace("*", "")
+        verbs = self.unit_verbs()
+        for verb in ("launch", "launch-exec", "launch-scope", "stop", "record-exit", "clean", "probe", "prepare-seccomp"):
+            self.assertIn(verb, verbs)
+        for verb in verbs:
+            for arguments in ["x"] * 3, ["--nonsense"]:
+                p = lib.run(["mooring", verb, *arguments], check=False)
+                self.assertEqual((p.returncode, p.stdout), (125 if verb.startswith("launch") else 1, ""), verb)
+                usage = re.match(rf"mooring: Usage: (mooring {verb}\b[^,]*),", p.stderr)
+                self.assertTrue(usage, p.stderr)
+                self.assertIn(f"\n| {usage[1]}\n", manual)
+
     def test_version(self):
         lines = lib.run(["mooring", "--version"]).stdout.splitlines()
         self.assertRegex(lines[0], r"^mooring version [0-9]+\.[0-9]+\.[0-9]+$")
