@@ -8,9 +8,9 @@
 #include "basic/string-util.h"
 #include "runtime/join.h"
 #include "runtime/journal-stream.h"
+#include "runtime/launch-private.h"
 #include "runtime/launch.h"
 #include "runtime/self.h"
-#include "runtime/terminal.h"
 
 static int launch_exec_run(Join *j, const char *path, Error *reterr_error) {
         _cleanup_close_ int fd = -EBADF;
@@ -24,12 +24,8 @@ static int launch_exec_run(Join *j, const char *path, Error *reterr_error) {
         if (r < 0)
                 return r;
         r = init_receive(j->sock, &m, &fd, reterr_error);
-        if (r >= 0 && m.type == INIT_MESSAGE_TERMINAL) {
-                r = terminal_hand_over(fd, runtime_spec_annotation(j->spec, ANNOTATION_TERMINAL), reterr_error);
-                fd = safe_close(fd);
-                if (r >= 0)
-                        r = init_receive(j->sock, &m, &fd, reterr_error);
-        }
+        if (r >= 0)
+                r = launch_pass_terminal(j->spec, j->sock, &m, &fd, reterr_error);
         if (r < 0)
                 return r;
         r = launch_announce(j->pid, true, false, m.text, reterr_error);

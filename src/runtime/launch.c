@@ -132,6 +132,16 @@ int launch_announce(pid_t pid, bool ready, bool healthy, const char *notes, Erro
         return 0;
 }
 
+int launch_pass_terminal(const RuntimeSpec *spec, int sock, InitMessage *m, int *fd, Error *reterr_error) {
+        int r;
+
+        if (m->type != INIT_MESSAGE_TERMINAL)
+                return 0;
+        r = terminal_hand_over(*fd, runtime_spec_annotation(spec, ANNOTATION_TERMINAL), reterr_error);
+        *fd = safe_close(*fd);
+        return r < 0 ? r : init_receive(sock, m, fd, reterr_error);
+}
+
 void launched_done(Launched *l) {
         l->sock = safe_close(l->sock);
         l->fd = safe_close(l->fd);
@@ -174,13 +184,7 @@ int launch_init(Prepared *p, const char *bundle, bool sibling, Launched *l, Erro
                         return error_set_errno(reterr_error, -errno, "Cannot speak to the container's process: %m");
                 r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
         }
-        if (r >= 0 && sibling && l->message.type == INIT_MESSAGE_TERMINAL) {
-                r = terminal_hand_over(l->fd, runtime_spec_annotation(p->spec, ANNOTATION_TERMINAL), reterr_error);
-                l->fd = safe_close(l->fd);
-                if (r >= 0)
-                        r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
-        }
-        return r;
+        return r < 0 || !sibling ? r : launch_pass_terminal(p->spec, l->sock, &l->message, &l->fd, reterr_error);
 }
 
 static int launch_run(Prepared *p, const char *bundle, bool record, Error *reterr_error) {

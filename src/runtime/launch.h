@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <sys/types.h>
-
 #include "basic/error.h"
 
 /* Verbs that units of moored's execute, by the table in main.c. argv is main()'s, argv[2] what the verb is for. They return
@@ -33,10 +31,3 @@ int launch_clean(char *argv[], Error *reterr_error);
 /* `mooring prepare-seccomp NAME`: what launch() would have to do for the first container with this profile
  * (ANNOTATION_SECCOMP). */
 int launch_prepare_seccomp(char *argv[], Error *reterr_error);
-
-/* Between launch() and launch_exec(): tells the service manager the main process (ready: and that it has started; healthy: that this will
- * be so when it is healthy), and waits until it has read that. notes: what could not be had, or "". */
-int launch_announce(pid_t pid, bool ready, bool healthy, const char *notes, Error *reterr_error);
-/* Why there is none: to the service manager, and on stderr if that is the journal, or nobody else is told. Returns the
- * exit code. */
-int launch_report(const Error *e, bool journal);
