@@ -207,7 +207,7 @@ static bool tmpfs_value_is_valid(const char *o) {
 }
 
 static int check_mount_destination(const ContainerOptions *o, size_t i, Error *reterr_error) {
-        const char *d = o->mounts[i].destination, *rest;
+        const char *d = o->mounts[i].destination;
 
         if (isempty(d) || !path_is_normalized(d) || !string_is_safe(d) || streq(d, "/"))
                 return error_set(
@@ -216,8 +216,7 @@ static int check_mount_destination(const ContainerOptions *o, size_t i, Error *r
                                 strempty(d));
 
         /* What proc shows of the container itself must not be replaced from outside. */
-        rest = startswith(d, "/proc");
-        if (rest && (*rest == 0 || *rest == '/'))
+        if (path_startswith(d, "/proc"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Mounts: nothing can be mounted on \"%.200s\".", d);
 
