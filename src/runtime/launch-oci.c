@@ -166,19 +166,6 @@ static int environment(char ***ret) {
         return 0;
 }
 
-static int wait_for(int pidfd, int *ret_code) {
-        struct pollfd p = { .fd = pidfd, .events = POLLIN };
-        int code, status, r;
-
-        if (TEMP_FAILURE_RETRY(poll(&p, 1, -1)) < 0)
-                return -errno;
-        r = pidfd_reap(pidfd, &code, &status);
-        if (r < 0)
-                return r;
-        *ret_code = code == CLD_EXITED ? status : 128 + status;
-        return 0;
-}
-
 /* args: what follows the verb, up to NULL. fds: the container's are the runtime's, beside the usual three;
  * else (NULL) only stderr is. */
 static int call(const OciLaunch *l, const char *verb, const char *const *args, const PreservedFds *fds,
@@ -186,7 +173,7 @@ static int call(const OciLaunch *l, const char *verb, const char *const *args, c
         _cleanup_strv_free_ char **argv = NULL, **env = NULL;
         _cleanup_free_ char *state = path_join(l->dir, STATE_DIR), *log = path_join(l->dir, LOG_FILE);
         _cleanup_close_ int pidfd = -EBADF;
-        int r, code = 0;
+        int r, code, status;
         pid_t pid;
 
         if (!state || !log)
@@ -215,9 +202,10 @@ static int call(const OciLaunch *l, const char *verb, const char *const *args, c
         r = process_spawn(&spawn, &pid, &pidfd, reterr_error);
         if (r < 0)
                 return r;
-        r = wait_for(pidfd, &code);
+        r = pidfd_wait(pidfd, &code, &status);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot wait for \"%s\": %m", l->program);
+        code = process_exit_code(code, status);
         return code == 0 ? 0 : failed(l, verb, code, reterr_error);
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "basic/fd-util.h"
+#include "basic/process.h"
 #include "runtime/foreground.h"
 #include "runtime/launch.h"
 #include "runtime/launch-private.h"
@@ -56,7 +57,7 @@ static int run(Prepared *p, Foreground *f, const char *bundle, int *ret_code, Er
         /* moored then says that it is lost; the caller knows. */
         if (record_end(bundle, code, status, &e) < 0)
                 report_error(&e);
-        *ret_code = foreground_exit_code(code, status);
+        *ret_code = process_exit_code(code, status);
         return 0;
 }
 
