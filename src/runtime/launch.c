@@ -178,11 +178,10 @@ int launch_init(Prepared *p, const char *bundle, bool sibling, Launched *l, Erro
                 return r;
         r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
         if (r >= 0 && l->message.type == INIT_MESSAGE_MOVED) {
-                const InitConfigured configured = { .pid = l->pid = l->message.code };
-
-                if (send(l->sock, &configured, sizeof(configured), MSG_NOSIGNAL) != sizeof(configured))
-                        return error_set_errno(reterr_error, -errno, "Cannot speak to the container's process: %m");
-                r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
+                l->pid = l->message.code;
+                r = init_send_configured(l->sock, l->pid, reterr_error);
+                if (r >= 0)
+                        r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
         }
         return r < 0 || !sibling ? r : launch_pass_terminal(p->spec, l->sock, &l->message, &l->fd, reterr_error);
 }
