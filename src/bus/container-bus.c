@@ -56,11 +56,7 @@ static int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         if (!call)
                 return -ENOMEM;
         r = container_stop(userdata, timeout, bus_call_reply_empty, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -79,11 +75,7 @@ static int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         if (!call)
                 return -ENOMEM;
         r = container_kill(userdata, whom, signo, bus_call_reply_empty, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int method_restart(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -122,11 +114,7 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         if (!call)
                 return -ENOMEM;
         r = container_remove(userdata, force, bus_call_reply_empty, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int method_freeze(sd_bus_message *m, Container *c,
@@ -134,14 +122,12 @@ static int method_freeze(sd_bus_message *m, Container *c,
                          sd_bus_error *ret_error) {
         BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
         _cleanup_error_ Error error = ERROR_NULL;
+        int r;
 
         if (!call)
                 return -ENOMEM;
-        if (func(c, bus_call_reply_empty, call, &error) < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        r = func(c, bus_call_reply_empty, call, &error);
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int method_pause(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -250,63 +236,56 @@ static int method_list_processes(sd_bus_message *m, void *userdata, sd_bus_error
 }
 
 static void on_scope_started(Container *c, const Error *error, void *userdata) {
-        _cleanup_(bus_call_freep) BusCall *call = userdata;
         _cleanup_free_ char *bundle = c && !error ? container_bundle_path(c) : NULL;
         _cleanup_error_ Error e = ERROR_NULL;
+        BusCall *call = userdata;
 
         if (!error && !bundle) {
                 (void) error_set(&e, -ENOENT, "NoSuchContainer", "The container is gone.");
                 error = &e;
         }
-        if (error)
-                (void) bus_error_reply(call->message, error);
-        else
-                (void) sd_bus_reply_method_return(call->message, "ss", bundle,
-                                                  strempty(container_scope_invocation(c)));
+        bus_call_finish(call, error ? bus_error_reply(call->message, error)
+                                    : sd_bus_reply_method_return(call->message, "ss", bundle,
+                                                                 strempty(container_scope_invocation(c))));
 }
 
 /* The caller says which process is moved: for root alone, as there is no rule. */
 static int method_start_scope(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
         _cleanup_error_ Error error = ERROR_NULL;
+        BusCall *call;
         uint32_t pid;
         int r;
 
+        r = sd_bus_message_read(m, "u", &pid);
+        if (r < 0)
+                return r;
+
+        call = bus_call_new(b, m);
         if (!call)
                 return -ENOMEM;
-        r = sd_bus_message_read(m, "u", &pid);
-        if (r < 0) {
-                bus_call_free(call);
-                return r;
-        }
-        if (container_start_scope(userdata, pid, on_scope_started, call, &error) < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        r = container_start_scope(userdata, pid, on_scope_started, call, &error);
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static void on_health_checked(Container *c, int exit_code, const char *output, const Error *error,
                               void *userdata) {
-        _cleanup_(bus_call_freep) BusCall *call = userdata;
+        BusCall *call = userdata;
 
-        if (error)
-                (void) bus_error_reply(call->message, error);
-        else
-                (void) sd_bus_reply_method_return(call->message, "is", (int32_t) exit_code, strempty(output));
+        bus_call_finish(call, error ? bus_error_reply(call->message, error)
+                                    : sd_bus_reply_method_return(call->message, "is", (int32_t) exit_code,
+                                                                 strempty(output)));
 }
 
 static int method_run_health_check(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
         _cleanup_error_ Error error = ERROR_NULL;
+        int r;
 
         if (!call)
                 return -ENOMEM;
-        if (container_check_health(userdata, on_health_checked, call, &error) < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        r = container_check_health(userdata, on_health_checked, call, &error);
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int property_get_health(sd_bus *bus, const char *path, const char *interface, const char *property,

@@ -44,29 +44,25 @@ static const BusOption exec_options[] = {
 static const BusOption command_option = { "Command", "as", bus_option_strv, 0 };
 
 static void reply_started(Exec *e, const Error *error, void *userdata) {
-        _cleanup_(bus_call_freep) BusCall *call = userdata;
         _cleanup_error_ Error gone = ERROR_NULL;
         _cleanup_free_ char *path = NULL;
-        int r;
+        BusCall *call = userdata;
 
         if (!error_is_set(error) && !e) {
                 (void) error_set(&gone, -ENXIO, "NoSuchExec", "The exec was removed before it could be shown.");
                 error = &gone;
         }
-        if (error_is_set(error))
-                r = bus_error_reply(call->message, error);
-        else {
-                path = bus_exec_path(e->row.ns, e->row.id, e->row.n);
-                r = bus_reply_path(call->message, path);
+        if (error_is_set(error)) {
+                bus_call_finish(call, bus_error_reply(call->message, error));
+                return;
         }
-        bus_call_warn(call, r);
+
+        path = bus_exec_path(e->row.ns, e->row.id, e->row.n);
+        bus_call_finish(call, bus_reply_path(call->message, path));
 }
 
 static void reply_empty(Exec *e, const Error *error, void *userdata) {
-        _cleanup_(bus_call_freep) BusCall *call = userdata;
-
-        bus_call_warn(call, error_is_set(error) ? bus_error_reply(call->message, error)
-                                                : sd_bus_reply_method_return(call->message, NULL));
+        bus_call_finish_empty(userdata, error);
 }
 
 int bus_container_method_exec(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -90,11 +86,7 @@ int bus_container_method_exec(sd_bus_message *m, void *userdata, sd_bus_error *r
         if (!call)
                 return -ENOMEM;
         r = exec_start(userdata, &bag.exec, &bag.stdio, reply_started, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 /* -- the object -- */
@@ -122,11 +114,7 @@ static int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         if (!call)
                 return -ENOMEM;
         r = exec_kill(userdata, signo, reply_empty, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -144,11 +132,7 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         if (!call)
                 return -ENOMEM;
         r = exec_remove(userdata, force, reply_empty, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int method_attach(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {

@@ -178,11 +178,5 @@ int bus_container_method_update(sd_bus_message *m, void *userdata, sd_bus_error 
         if (!call)
                 return -ENOMEM;
         r = container_update(userdata, limits, bus_call_reply_empty, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                if (!error_is_set(&error))
-                        (void) error_set_errno(&error, r, "The limits cannot be changed: %m");
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }

@@ -397,11 +397,9 @@ static int method_create_container(sd_bus_message *m, void *userdata, sd_bus_err
                 if (!call)
                         return -ENOMEM;
                 r = container_apply_unit_limits(c, bus_call_reply_container, call, &error);
-                if (r > 0)
-                        return 1;
+                if (r != 0)
+                        return bus_call_pending(call, r, &error, ret_error);
                 bus_call_free(call);
-                if (r < 0)
-                        return bus_error_set(ret_error, &error);
         }
         path = bus_container_path(c->row.ns, c->row.id);
         return bus_reply_path(m, path);

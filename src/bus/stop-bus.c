@@ -36,15 +36,10 @@ static int send_failures(sd_bus_message *m, char *const *failures) {
 }
 
 static void stop_many_unref(StopMany *many) {
-        int r;
-
         if (--many->n_pending > 0)
                 return;
 
-        r = send_failures(many->call->message, many->failures);
-        if (r < 0)
-                log_warning_errno(r, "The answer to StopContainers cannot be sent: %m");
-        bus_call_free(many->call);
+        bus_call_finish(many->call, send_failures(many->call->message, many->failures));
         strv_free(many->failures);
         free(many);
 }
