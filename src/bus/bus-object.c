@@ -56,6 +56,19 @@ int bus_reply_path(sd_bus_message *m, const char *path) {
         return path ? sd_bus_reply_method_return(m, "o", path) : -ENOMEM;
 }
 
+int bus_reply_open_array(sd_bus_message *m, const char *contents, sd_bus_message **ret) {
+        int r;
+
+        r = sd_bus_message_new_method_return(m, ret);
+        return r < 0 ? r : sd_bus_message_open_container(*ret, 'a', contents);
+}
+
+int bus_reply_send_array(sd_bus_message *reply, int r) {
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
 int bus_append_string(sd_bus_message *reply, const char *s) {
         return sd_bus_message_append_basic(reply, 's', strempty(s));
 }

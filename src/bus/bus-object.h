@@ -78,5 +78,9 @@ char *bus_job_path(uint32_t id);
 
 /* One path as the only result of a method. */
 int bus_reply_path(sd_bus_message *m, const char *path);
+/* An array as the only result: elements are appended between the two. r: what became of that; what is not complete is
+ * not sent. */
+int bus_reply_open_array(sd_bus_message *m, const char *contents, sd_bus_message **ret);
+int bus_reply_send_array(sd_bus_message *reply, int r);
 /* For getters: NULL is "". */
 int bus_append_string(sd_bus_message *reply, const char *s);

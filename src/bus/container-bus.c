@@ -156,18 +156,14 @@ static int method_attach(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         if (r < 0)
                 return bus_error_set(ret_error, &error);
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        r = bus_reply_open_array(m, "{sv}", &reply);
         if (r >= 0)
                 r = append_descriptor(reply, "Terminal", a.terminal);
         if (r >= 0)
                 r = append_descriptor(reply, "StandardInput", a.input);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
         safe_close(a.terminal);
         safe_close(a.input);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static int method_resize(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -195,14 +191,10 @@ static int send_processes(sd_bus_message *m, const uint32_t *pids, char *const *
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(us)");
+        r = bus_reply_open_array(m, "(us)", &reply);
         for (size_t i = 0; i < n && r >= 0; i++)
                 r = sd_bus_message_append(reply, "(us)", pids[i], strempty(commands[i]));
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static void on_processes(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata) {

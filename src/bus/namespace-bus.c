@@ -319,9 +319,7 @@ static int method_list_images(sd_bus_message *m, void *userdata, sd_bus_error *r
         Image *i;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(so)");
+        r = bus_reply_open_array(m, "(so)", &reply);
         while (r >= 0 && image_iterate(b->context.images, &it, &i)) {
                 _cleanup_free_ char *path = NULL;
 
@@ -330,9 +328,7 @@ static int method_list_images(sd_bus_message *m, void *userdata, sd_bus_error *r
                 path = bus_image_path(i->row.ns, i->row.name);
                 r = path ? sd_bus_message_append(reply, "(so)", i->row.name, path) : -ENOMEM;
         }
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static int method_get_image(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -454,9 +450,7 @@ static int method_list_containers(sd_bus_message *m, void *userdata, sd_bus_erro
         Container *c;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sos)");
+        r = bus_reply_open_array(m, "(sos)", &reply);
         while (r >= 0 && container_iterate(b->context.containers, &i, &c)) {
                 _cleanup_free_ char *path = NULL;
 
@@ -467,9 +461,7 @@ static int method_list_containers(sd_bus_message *m, void *userdata, sd_bus_erro
                                                  container_state_to_string(c->state))
                          : -ENOMEM;
         }
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static int method_get_container(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {

@@ -15,16 +15,12 @@ int bus_container_method_statistics(sd_bus_message *m, void *userdata, sd_bus_er
         _cleanup_error_ Error error = ERROR_NULL;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        r = bus_reply_open_array(m, "{sv}", &reply);
         if (r >= 0)
                 r = container_get_statistics(userdata, append_statistic, reply, &error);
         if (error_is_set(&error))
                 return bus_error_set(ret_error, &error);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static int append_process(sd_bus_message *m, const ProcessInfo *p, const char *command) {
@@ -40,18 +36,14 @@ static int send_processes(sd_bus_message *m, const uint32_t *pids, char *const *
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
+        r = bus_reply_open_array(m, "a{sv}", &reply);
         for (size_t i = 0; r >= 0 && i < MIN(n, (size_t) PROCESSES_SHOWN_MAX); i++) {
                 ProcessInfo info;
 
                 if (process_info_read(pids[i], &info) >= 0) /* else it has just ended */
                         r = append_process(reply, &info, strempty(commands[i]));
         }
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static void on_processes(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata) {

@@ -25,14 +25,10 @@ static int send_failures(sd_bus_message *m, char *const *failures) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sss)");
+        r = bus_reply_open_array(m, "(sss)", &reply);
         for (char *const *f = failures; f && *f && r >= 0; f += 3)
                 r = sd_bus_message_append(reply, "(sss)", f[0], f[1], f[2]);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static void stop_many_unref(StopMany *many) {
