@@ -187,46 +187,6 @@ static int method_close_standard_input(sd_bus_message *m, void *userdata, sd_bus
         return sd_bus_reply_method_return(m, NULL);
 }
 
-static int send_processes(sd_bus_message *m, const uint32_t *pids, char *const *commands, size_t n) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        int r;
-
-        r = bus_reply_open_array(m, "(us)", &reply);
-        for (size_t i = 0; i < n && r >= 0; i++)
-                r = sd_bus_message_append(reply, "(us)", pids[i], strempty(commands[i]));
-        return bus_reply_send_array(reply, r);
-}
-
-static void on_processes(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata) {
-        _cleanup_(bus_call_freep) BusCall *call = userdata;
-        _cleanup_error_ Error error = ERROR_NULL;
-
-        if (r >= 0)
-                r = send_processes(call->message, pids, commands, n);
-        if (r < 0) {
-                (void) error_set_errno(&error, r, "The processes cannot be listed: %m");
-                (void) bus_error_reply(call->message, &error);
-        }
-}
-
-static int method_list_processes(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
-        _cleanup_error_ Error error = ERROR_NULL;
-        Container *c = userdata;
-        int r;
-
-        if (!call)
-                return -ENOMEM;
-        r = container_list_processes(c, on_processes, call);
-        if (r < 0) {
-                bus_call_free(call);
-                (void) error_set_errno(&error, r, "The processes of container %s cannot be listed: %m",
-                                       c->row.id);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
-}
-
 static void on_scope_started(Container *c, const Error *error, void *userdata) {
         _cleanup_free_ char *bundle = c && !error ? container_bundle_path(c) : NULL;
         _cleanup_error_ Error e = ERROR_NULL;
@@ -496,9 +456,9 @@ static const sd_bus_vtable container_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Statistics", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", statistics),
                                 bus_container_method_statistics, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", processes),
-                                bus_container_method_get_processes, SD_BUS_VTABLE_UNPRIVILEGED),
+                                bus_container_method_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(us)", processes),
-                                method_list_processes, SD_BUS_VTABLE_UNPRIVILEGED),
+                                bus_container_method_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StartScope", SD_BUS_ARGS("u", pid),
                                 SD_BUS_RESULT("s", bundle, "s", invocation_id), method_start_scope,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

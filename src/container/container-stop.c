@@ -231,13 +231,16 @@ int container_kill(Container *c, const char *whom, int signo, ContainerFunc func
 int container_list_processes(Container *c,
                              void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n,
                                           void *userdata),
-                             void *userdata) {
+                             void *userdata, Error *reterr_error) {
         ContainerManager *m = c->manager;
+        int r;
 
-        if (check_running(c, NULL) < 0)
-                return -ESRCH;
-        if (!m->backend)
-                return -ENOTCONN;
-
-        return m->backend->processes(m->backend_userdata, c->unit, func, userdata);
+        r = check_running(c, reterr_error);
+        if (r < 0)
+                return r;
+        r = m->backend ? m->backend->processes(m->backend_userdata, c->unit, func, userdata) : -ENOTCONN;
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "The processes of container %s cannot be listed: %m",
+                                       c->row.id);
+        return 0;
 }

@@ -408,9 +408,13 @@ class StatisticsTest(ContainerTestCase):
         self.assertEqual(shown[1]["UID"], 0)
         self.assertAlmostEqual(shown[1]["StartedUSec"] / 1e6, time.time(), delta=60)
         self.assertIn("sleep 1000", lib.moorctl("top", "many").stdout)
+        path, interface = "/org/moored1/namespace/default/container/many", "org.moored1.Container"
+        listed = lib.busctl_call(path, interface, "ListProcesses")[0]
+        self.assertEqual({tuple(p) for p in listed}, {(p["PID"], p["Command"]) for p in shown.values()})
         lib.moorctl("kill", "many")
         self.wait_state("many", "exited")
         self.assertIn("exited", lib.moorctl("top", "many", check=False).stderr)
+        self.assertIn("exited", str(lib.busctl_call(path, interface, "ListProcesses", check=False)))
         self.assertIn("There is no container", lib.moorctl("top", "nosuch", check=False).stderr)
 
 
