@@ -2,16 +2,16 @@
 
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
-#include "bus/bus-exec.h"
 #include "bus/bus-options.h"
 #include "bus/bus-unpack.h"
+#include "bus/exec-bus.h"
 #include "bus/limits-bus.h"
 #include "bus/statistics-bus.h"
 #include "basic/fd-util.h"
 #include "basic/strv.h"
+#include "container/health.h"
 #include "container/runtimes.h"
 #include "container/system.h"
-#include "container/health.h"
 #include "container/unit-name.h"
 
 /* org.moored1.Container. userdata of methods and getters is the Container. */

@@ -2,8 +2,8 @@
 
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
-#include "bus/bus-exec.h"
 #include "bus/bus-options.h"
+#include "bus/exec-bus.h"
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
