@@ -43,7 +43,7 @@ static int parse_seccomp(sd_bus_message *m, const BusOption *o, void *target, Er
 
         r = sd_bus_message_read_basic(m, 's', &s);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Option “%s” cannot be read: %m", o->name);
+                return bus_option_error(reterr_error, o, r);
         if (!streq(s, "default") && !streq(s, "unconfined"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "“%s” is no seccomp profile: use “default” or “unconfined”.", s);
@@ -59,20 +59,20 @@ static int parse_mount(sd_bus_message *m, const BusOption *o, ContainerOptions *
 
         mounts = reallocarray(c->mounts, c->n_mounts + 1, sizeof(*mounts));
         if (!mounts)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                return bus_option_error(reterr_error, o, -ENOMEM);
         c->mounts = mounts;
         mount = c->mounts + c->n_mounts++;
         *mount = (ContainerMount) {};
 
         r = sd_bus_message_read(m, "sss", &type, &source, &destination);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Option “%s” cannot be read: %m", o->name);
+                return bus_option_error(reterr_error, o, r);
 
         mount->type = strdup(type);
         mount->source = strdup(source);
         mount->destination = strdup(destination);
         if (!mount->type || !mount->source || !mount->destination)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                return bus_option_error(reterr_error, o, -ENOMEM);
 
         return bus_option_strv(m, o, &mount->options, reterr_error);
 }
@@ -96,7 +96,7 @@ static int parse_mounts(sd_bus_message *m, const BusOption *o, void *target, Err
         }
         if (r >= 0)
                 r = sd_bus_message_exit_container(m);
-        return r < 0 ? error_set_errno(reterr_error, r, "Option “%s” cannot be read: %m", o->name) : 0;
+        return r < 0 ? bus_option_error(reterr_error, o, r) : 0;
 }
 
 static int parse_start_period(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
