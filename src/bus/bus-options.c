@@ -181,7 +181,7 @@ static int unknown_option(const BusOption *table, const char *name, Error *reter
 
         for (const BusOption *o = table; o->name; o++)
                 if (strv_extend(&known, o->name) < 0)
-                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                        return error_oom(reterr_error);
 
         list = strv_join(known, ", ");
         if (isempty(list))

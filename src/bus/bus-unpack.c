@@ -93,7 +93,7 @@ static int wait_for_job(Bus *b, sd_bus_message *m, Job *j, Error *reterr_error) 
 
         u = calloc(1, sizeof(*u));
         if (!u)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                return error_oom(reterr_error);
         *u = (BusUnpack){ .bus = b, .message = sd_bus_message_ref(m), .next = b->unpacks };
         b->unpacks = u;
 

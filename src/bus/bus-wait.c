@@ -163,10 +163,10 @@ static int wait_add(Bus *b, sd_bus_message *m, BusWait **ret, Error *reterr_erro
         if (!wait) {
                 wait = fresh = calloc(1, sizeof(*wait));
                 if (!wait)
-                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                        return error_oom(reterr_error);
                 *wait = (BusWait) { .bus = b, .path = strdup(path) };
                 if (!wait->path || hashmap_put(b->waits, path, wait) < 0)
-                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                        return error_oom(reterr_error);
         }
 
         r = waiter_new(wait, m, &waiter);

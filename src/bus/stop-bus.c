@@ -70,7 +70,7 @@ static int stop_one(StopMany *many, ContainerManager *m, const char *ns, const c
                 return reterr_error->error;
         one = malloc(sizeof(*one));
         if (!one)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                return error_oom(reterr_error);
         *one = (StopOne) { many, strdup(id) };
         many->n_pending++;
         r = one->id ? container_stop(c, timeout, on_stopped, one, reterr_error) : -ENOMEM;

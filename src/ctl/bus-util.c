@@ -233,7 +233,7 @@ int ctl_match_events(Ctl *c, const char *subject, sd_bus_message_handler_t callb
                           "',member='Event',arg2='%s',arg4='%s'",
                           c->ns, subject);
         if (!match)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
 
         /* sd-bus itself compares no string arguments behind one that is no string, as the event's number is:
          * the bus daemon does that, and here all signals pass a filter. */
@@ -336,7 +336,7 @@ int ctl_batch(Ctl *c, const BusBatch *batch, Error *reterr_error) {
                 return r;
         run.calls = calloc(batch->n + 1, sizeof(BatchCall));
         run.slots = calloc(batch->n + 1, sizeof(sd_bus_slot *));
-        r = run.calls && run.slots ? batch_loop(&run) : ctl_oom(&run.error);
+        r = run.calls && run.slots ? batch_loop(&run) : error_oom(&run.error);
 
         for (size_t i = 0; run.slots && i < run.n_sent; i++)
                 sd_bus_slot_unref(run.slots[i]);
@@ -388,13 +388,13 @@ int ctl_get_all_many(Ctl *c, char *const *paths, const char *interface, json_t *
         g.results = calloc(batch.n + 1, sizeof(json_t *));
         if (!array || !g.results) {
                 free(g.results);
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         }
 
         r = ctl_batch(c, &batch, reterr_error);
         for (size_t i = 0; i < batch.n; i++)
                 if (g.results[i] && json_array_append_new(array, g.results[i]) < 0 && r >= 0)
-                        r = ctl_oom(reterr_error);
+                        r = error_oom(reterr_error);
         free(g.results);
         if (r < 0)
                 return r;

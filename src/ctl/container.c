@@ -24,7 +24,7 @@ static int calls_make(Ctl *c, size_t i, sd_bus_message **ret, void *userdata, Er
 
         path = container_or_exec_path(c->ns, calls->ids[i], &interface);
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = ctl_new_call(c, path, interface, calls->member, &m, reterr_error);
         if (r < 0)
                 return r;
@@ -82,7 +82,7 @@ static int list_containers(Ctl *c, sd_bus_message **ret, Error *reterr_error) {
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = ctl_call(c, path, BUS_NAMESPACE, "ListContainers", ret, reterr_error, NULL);
         if (r < 0)
                 return r;
@@ -101,7 +101,7 @@ int container_ids_by_state(Ctl *c, char *const *states, char ***ret, Error *rete
                 return r;
         while ((r = sd_bus_message_read(reply, "(sos)", &id, NULL, &state)) > 0)
                 if (strv_contains(states, state) && strv_extend(&ids, id) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
         *ret = TAKE_PTR(ids);
@@ -124,7 +124,7 @@ int container_calls_run_all(Ctl *c, ContainerCalls *calls, char **args, const ch
 
         wanted = strv_split(states, " ");
         if (!wanted)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = container_ids_by_state(c, wanted, &ids, reterr_error);
         if (r < 0 || !ids)
                 return r < 0 ? r : EXIT_SUCCESS;
@@ -188,7 +188,7 @@ static int stop_containers(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         ctl_start_agent(c);
         r = ctl_new_call(c, path, BUS_NAMESPACE, "StopContainers", &m, reterr_error);
         if (r < 0)
@@ -441,7 +441,7 @@ static int wait_main(Ctl *c, char **argv, Error *reterr_error) {
                 return r;
         codes = calloc(strv_length(args) + 1, sizeof(int));
         if (!codes)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         for (size_t i = 0; args[i]; i++)
                 codes[i] = -1;
         calls.ids = args;
@@ -511,7 +511,7 @@ static int apply_filter(const char *value, void *target, Error *reterr_error) {
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--filter= knows state=, image=, id=, health= and label=NAME[=VALUE], not '%s'.",
                                  value);
-        return strv_extend(&o->filters, value) < 0 ? ctl_oom(reterr_error) : 0;
+        return strv_extend(&o->filters, value) < 0 ? error_oom(reterr_error) : 0;
 }
 
 /* Ids and states of the namespace's containers: paths of those that may be shown. */
@@ -526,7 +526,7 @@ static int ps_list(Ctl *c, const PsOptions *o, char ***ret, Error *reterr_error)
                 return r;
         while ((r = sd_bus_message_read(reply, "(sos)", NULL, &object, &state)) > 0)
                 if ((o->all || state_is_live(state)) && strv_extend(&paths, object) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
         *ret = TAKE_PTR(paths);
@@ -606,10 +606,10 @@ static int ps_print(Ctl *c, json_t *containers, Error *reterr_error) {
         size_t i;
 
         if (!t)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         json_array_foreach(containers, i, container)
                 if (ps_row(t, container) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         return ctl_output(c, t, containers, reterr_error);
 }
 

@@ -6,10 +6,6 @@
 #include "basic/strv.h"
 #include "ctl/create-options.h"
 
-static int oom(Error *reterr_error) {
-        return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
-}
-
 void create_health_done(CreateHealth *h) {
         strv_free(h->command);
         *h = (CreateHealth) {};
@@ -24,7 +20,7 @@ static int shell_command(const char *line, char ***ret, Error *reterr_error) {
                                  "--health-cmd= has no command; none turns the image's health check off.");
         for (size_t i = 0; i < ELEMENTSOF(words); i++)
                 if (strv_extend(&l, words[i]) < 0)
-                        return oom(reterr_error);
+                        return error_oom(reterr_error);
         *ret = TAKE_PTR(l);
         return 0;
 }
@@ -55,7 +51,7 @@ int parse_health_command(const char *value, char ***ret, Error *reterr_error) {
         if (n == skip || isempty(words[skip]))
                 return shell_command(NULL, ret, reterr_error);
         if (strv_extend_strv(&l, words + skip) < 0)
-                return oom(reterr_error);
+                return error_oom(reterr_error);
         *ret = TAKE_PTR(l);
         return 0;
 }

@@ -26,10 +26,6 @@ static const char *const pull_policy_table[_PULL_POLICY_MAX] = {
 };
 DEFINE_STRING_TABLE(pull_policy, PullPolicy)
 
-static int oom(Error *reterr_error) {
-        return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
-}
-
 void mount_arg_done(MountArg *m) {
         free(m->type);
         free(m->source);
@@ -101,10 +97,10 @@ static int absolute_source(const char *source, const char *working_directory, ch
                                          source);
                 joined = path_join(working_directory, source);
                 if (!joined)
-                        return oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         *ret = path_clean(joined ?: source);
-        return *ret ? 0 : oom(reterr_error);
+        return *ret ? 0 : error_oom(reterr_error);
 }
 
 /* Cleans it as well. */
@@ -112,7 +108,7 @@ static int check_destination(char **destination, Error *reterr_error) {
         _cleanup_free_ char *clean = path_clean(strempty(*destination));
 
         if (!clean)
-                return oom(reterr_error);
+                return error_oom(reterr_error);
         if (!*destination || (*destination)[0] != '/' || streq(clean, "/"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "'%s' is not a place to mount in the container: it must be an "
@@ -140,11 +136,11 @@ int parse_volume(const char *value, const char *working_directory, MountArg *ret
         m.type = strdup("bind");
         m.destination = second ? strndup(colon + 1, (size_t) (second - colon - 1)) : strdup(colon + 1);
         if (!source || !m.type || !m.destination)
-                return oom(reterr_error);
+                return error_oom(reterr_error);
         if (second) {
                 m.options = strv_split(second + 1, ",");
                 if (!m.options)
-                        return oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         r = absolute_source(source, working_directory, &m.source, reterr_error);
         if (r >= 0)
@@ -165,11 +161,11 @@ int parse_tmpfs(const char *value, MountArg *ret, Error *reterr_error) {
         m.source = strdup("tmpfs");
         m.destination = strndup(value, l);
         if (!m.type || !m.source || !m.destination)
-                return oom(reterr_error);
+                return error_oom(reterr_error);
         if (value[l]) {
                 m.options = strv_split(value + l + 1, ",");
                 if (!m.options)
-                        return oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         r = check_destination(&m.destination, reterr_error);
         if (r < 0)
@@ -228,14 +224,14 @@ int parse_mount(const char *value, const char *working_directory, MountArg *ret,
                                          "'%s' of --mount has no value: %s=…", f, f);
                 r = mount_field(&m, &source, f, eq ? eq + 1 : NULL, reterr_error);
                 if (r < 0)
-                        return error_is_set(reterr_error) ? r : oom(reterr_error);
+                        return error_is_set(reterr_error) ? r : error_oom(reterr_error);
         }
 
         if (!m.type && !(m.type = strdup("bind")))
-                return oom(reterr_error);
+                return error_oom(reterr_error);
         if (streq(m.type, "tmpfs")) {
                 m.source = strdup("tmpfs");
-                r = m.source ? 0 : oom(reterr_error);
+                r = m.source ? 0 : error_oom(reterr_error);
         } else if (!streq(m.type, "bind"))
                 r = error_set(reterr_error, -EINVAL, "InvalidArgument",
                               "--mount knows type=bind and type=tmpfs, not '%s'.", m.type);
@@ -272,7 +268,7 @@ int parse_log(const char *value, const char *working_directory, char **ret, Erro
                 clean = joined ? path_clean(joined) : NULL;
                 *ret = clean ? strjoin("file:", clean) : NULL;
         }
-        return *ret ? 0 : oom(reterr_error);
+        return *ret ? 0 : error_oom(reterr_error);
 }
 
 int parse_log_rate(const char *value, char ***properties, Error *reterr_error) {
@@ -282,10 +278,10 @@ int parse_log_rate(const char *value, char ***properties, Error *reterr_error) {
         uint32_t burst;
 
         if (streq(value, "off"))
-                return strv_extend(properties, "LogRateLimitIntervalSec=0") < 0 ? oom(reterr_error) : 0;
+                return strv_extend(properties, "LogRateLimitIntervalSec=0") < 0 ? error_oom(reterr_error) : 0;
         number = strndup(value, slash ? (size_t) (slash - value) : strlen(value));
         if (!number)
-                return oom(reterr_error);
+                return error_oom(reterr_error);
         if (!slash || parse_uint32(number, &burst) < 0 || burst == 0 || parse_sec(slash + 1, &interval) < 0 ||
             interval == 0 || interval == UINT64_MAX)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
@@ -293,7 +289,7 @@ int parse_log_rate(const char *value, char ***properties, Error *reterr_error) {
                                  value);
         if (strv_extendf(properties, "LogRateLimitBurst=%" PRIu32, burst) < 0 ||
             strv_extendf(properties, "LogRateLimitIntervalSec=%s", slash + 1) < 0)
-                return oom(reterr_error);
+                return error_oom(reterr_error);
         return 0;
 }
 
@@ -313,7 +309,7 @@ int parse_env(const char *value, char *const *environment, char ***l, Error *ret
 
                 r = assignment ? strv_env_set(l, assignment) : -ENOMEM;
         }
-        return r < 0 ? oom(reterr_error) : 0;
+        return r < 0 ? error_oom(reterr_error) : 0;
 }
 
 int parse_env_text(const char *text, const char *file, char *const *environment, char ***l,
@@ -329,7 +325,7 @@ int parse_env_text(const char *text, const char *file, char *const *environment,
                         length--;
                 s = strndup(p, length);
                 if (!s)
-                        return oom(reterr_error);
+                        return error_oom(reterr_error);
                 p += n + (p[n] == '\n');
                 s[strlen(s)] = 0;
                 if (s[strspn(s, " \t")] == 0 || s[0] == '#')
@@ -353,7 +349,7 @@ int parse_words(const char *option, const char *value, char ***ret, Error *reter
         /* The bounded parser takes objects only. */
         text = strjoin("{\"e\":", value, "}");
         if (!text)
-                return oom(reterr_error);
+                return error_oom(reterr_error);
         if (json_parse(text, strlen(text), ENTRYPOINT_MAX, &j, NULL) < 0 || json_object_size(j) != 1)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--%s='%s' begins like a JSON array but is none: "
@@ -364,7 +360,7 @@ int parse_words(const char *option, const char *value, char ***ret, Error *reter
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                          "--%s='%s' holds something that is no string.", option, value);
                 if (strv_extend(&l, json_string_value(word)) < 0)
-                        return oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         *ret = TAKE_PTR(l);
         return 0;
@@ -376,7 +372,7 @@ int parse_entrypoint(const char *value, char ***ret, Error *reterr_error) {
         if (value[0] == '[')
                 return parse_words("entrypoint", value, ret, reterr_error);
         if (!isempty(value) && strv_extend(&l, value) < 0)
-                return oom(reterr_error);
+                return error_oom(reterr_error);
         *ret = l;
         return 0;
 }
@@ -391,7 +387,7 @@ static int add_mount(CreateOptions *o, int r, MountArg *m, Error *reterr_error) 
         mounts = reallocarray(o->mounts, o->n_mounts + 1, sizeof(MountArg));
         if (!mounts) {
                 mount_arg_done(m);
-                return oom(reterr_error);
+                return error_oom(reterr_error);
         }
         mounts[o->n_mounts++] = *m;
         o->mounts = mounts;
@@ -464,7 +460,7 @@ static int apply_label(const char *value, void *target, Error *reterr_error) {
         if (isempty(value) || value[0] == '=')
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "A label needs a name: --label NAME=VALUE");
-        return !s || strv_env_set(&o->labels, s) < 0 ? oom(reterr_error) : 0;
+        return !s || strv_env_set(&o->labels, s) < 0 ? error_oom(reterr_error) : 0;
 }
 
 static int apply_security_opt(const char *value, void *target, Error *reterr_error) {

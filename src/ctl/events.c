@@ -282,14 +282,14 @@ static int events_show(EventsOptions *o, Error *reterr_error) {
         if (o->lines != UINT64_MAX) {
                 o->kept = json_array();
                 if (!o->kept)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         r = events_catch_up(o, reterr_error);
         if (r < 0)
                 return r;
         json_array_foreach(o->kept, i, event)
                 if (event_print(o->c, event) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         json_decref(o->kept);
         o->kept = NULL;
         if (o->follow) {

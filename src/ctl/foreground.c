@@ -538,7 +538,7 @@ int new_create_call(Ctl *c, const char *member, const char *id, const char *imag
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = ctl_new_call(c, path, BUS_NAMESPACE, member, &m, reterr_error);
         if (r < 0)
                 return r;
@@ -558,7 +558,7 @@ int new_exec_call(Ctl *c, const char *id, const CreateOptions *o, char *const *c
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = ctl_new_call(c, path, BUS_CONTAINER, "Exec", &m, reterr_error);
         if (r < 0)
                 return r;
@@ -826,7 +826,7 @@ int attach_foreground(Ctl *c, const AttachOptions *o, const char *name, Error *r
         int r;
 
         if (!path || !id)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = ctl_get_all(c, path, interface, &object, reterr_error);
         if (r < 0)
                 return r;
@@ -872,7 +872,7 @@ int run_foreground(Ctl *c, const CreateOptions *o, const char *image, char *cons
         };
 
         f.path = id ? container_path(c->ns, id) : NULL;
-        return f.path ? foreground_run(&f, reterr_error) : ctl_oom(reterr_error);
+        return f.path ? foreground_run(&f, reterr_error) : error_oom(reterr_error);
 }
 
 int exec_foreground(Ctl *c, const CreateOptions *o, const char *id, char *const *command, Error *reterr_error) {
@@ -890,7 +890,7 @@ int exec_foreground(Ctl *c, const CreateOptions *o, const char *id, char *const 
 
         options.auto_remove = true;
         options.token = token;
-        return token ? foreground_run(&f, reterr_error) : ctl_oom(reterr_error);
+        return token ? foreground_run(&f, reterr_error) : error_oom(reterr_error);
 }
 
 int command_failure_status(const Error *e) {

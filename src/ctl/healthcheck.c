@@ -9,7 +9,7 @@ static int print_result(Ctl *c, int code, const char *output, Error *reterr_erro
 
         if (c->json != OUTPUT_OFF) {
                 j = json_pack("{s:i, s:s}", "ExitCode", code, "Output", output);
-                return j ? ctl_output(c, NULL, j, reterr_error) : ctl_oom(reterr_error);
+                return j ? ctl_output(c, NULL, j, reterr_error) : error_oom(reterr_error);
         }
         if (!c->quiet)
                 printf("%s%s", output, l > 0 && output[l - 1] != '\n' ? "\n" : "");
@@ -24,7 +24,7 @@ static int run_check(Ctl *c, const char *id, Error *reterr_error) {
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         ctl_start_agent(c);
         r = ctl_call(c, path, BUS_CONTAINER, "RunHealthCheck", &reply, reterr_error, NULL);
         if (r < 0)

@@ -20,7 +20,7 @@ static int add_text(Ctl *c, const char *path, const char *interface, const char 
         if (sd_bus_get_property_string(c->bus, BUS_NAME, path, interface, name, &e, &text) < 0)
                 return 0;
         if (json_object_set_new(object, name, json_string(text)) < 0)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         json_member_expand(object, name);
         return 0;
 }
@@ -32,7 +32,7 @@ static int inspect_container(Ctl *c, const char *name, bool spec, json_t **ret, 
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = ctl_get_all(c, path, interface, &object, reterr_error);
         if (r < 0)
                 return r;
@@ -53,7 +53,7 @@ static int inspect_image(Ctl *c, const char *name, json_t **ret, Error *reterr_e
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = ctl_call(c, path, BUS_NAMESPACE, "GetImage", &reply, reterr_error, "s", name);
         if (r < 0)
                 return r;
@@ -120,7 +120,7 @@ static int inspect_main(Ctl *c, char **argv, Error *reterr_error) {
                 if (r < 0)
                         return r;
                 if (!all || json_array_append_new(all, object) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         return ctl_output(c, NULL, all, reterr_error);
 }

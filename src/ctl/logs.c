@@ -352,7 +352,7 @@ static int look_up(Logs *l, Source *s, Error *reterr_error) {
 
         s->since_usec = l->since_usec;
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         if (ctl_get_all(l->c, path, BUS_CONTAINER, &container, NULL) < 0)
                 return 0;
         s->known = true;
@@ -362,7 +362,7 @@ static int look_up(Logs *l, Source *s, Error *reterr_error) {
         if (free_and_strdup(&s->log, json_get_string(container, "Log")) < 0 ||
             free_and_strdup(&s->unit, json_get_string(container, "Unit")) < 0 ||
             free_and_strdup(&s->source.image, json_get_string(container, "Image")) < 0)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         return 0;
 }
 
@@ -469,7 +469,7 @@ static int logs_subscribe(Logs *l, Error *reterr_error) {
                 _cleanup_free_ char *path = container_path(s->source.ns, s->source.id);
 
                 if (!path)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
                 r = ctl_match_events(l->c, s->source.id, logs_on_event, s, NULL, reterr_error);
                 if (r < 0)
                         return r;
@@ -630,7 +630,7 @@ int log_follower_new(Ctl *c, sd_event *event, const char *id, LogFollower **ret,
         int r;
 
         if (!f)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         f->logs = (Logs) { .c = c, .follow = true, .until_usec = UINT64_MAX, .sources = &f->source, .n_sources = 1 };
         f->source = (Source) { .source = { .ns = c->ns, .id = id }, .logs = &f->logs };
         journal_sync();
@@ -684,7 +684,7 @@ static int logs_main(Ctl *c, char **argv, Error *reterr_error) {
         l.sources = calloc(l.n_sources, sizeof(Source));
         if (!l.sources) {
                 l.n_sources = 0;
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         }
         for (size_t i = 0; i < l.n_sources; i++) {
                 r = source_set(&l, &l.sources[i], args[i], reterr_error);

@@ -40,7 +40,7 @@ static int option_apply(const Option *o, const char *value, void *target, Error 
 
         case OPTION_STRV:
                 if (strv_extend((char ***) field, value) < 0)
-                        return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
+                        return error_oom(reterr_error);
                 return 0;
 
         default:
@@ -118,7 +118,7 @@ int options_parse(const OptionSet *sets, size_t n_sets, char *const *argv, bool 
 
         args = calloc(strv_length(argv) + 1, sizeof(char *));
         if (!args)
-                return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
+                return error_oom(reterr_error);
 
         for (; *argv; argv++) {
                 if (streq(*argv, "--")) {

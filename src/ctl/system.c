@@ -78,7 +78,7 @@ static int version_main(Ctl *c, char **argv, Error *reterr_error) {
                 return EXIT_SUCCESS;
         }
         j = json_pack("{ss ss}", "ClientVersion", MOORED_VERSION, "Version", version);
-        return j ? ctl_output(c, NULL, j, reterr_error) : ctl_oom(reterr_error);
+        return j ? ctl_output(c, NULL, j, reterr_error) : error_oom(reterr_error);
 }
 
 const Verb verb_version = {
@@ -196,7 +196,7 @@ static int namespace_list(Ctl *c, Error *reterr_error) {
                 if (c->quiet)
                         printf("%s\n", name);
                 if (strv_extend(&paths, object) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
@@ -212,11 +212,11 @@ static int namespace_list(Ctl *c, Error *reterr_error) {
 
                 json_object_foreach(json_object_get(ns, "Labels"), key, value)
                         if (strv_extendf(&labels, "%s=%s", key, strempty(json_string_value(value))) < 0)
-                                return ctl_oom(reterr_error);
+                                return error_oom(reterr_error);
                 joined = strv_join(labels, ",");
                 if (!t || !joined || table_add(t, json_get_string(ns, "Name")) < 0 ||
                     table_add(t, json_get_string(ns, "Slice")) < 0 || table_add(t, joined) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         return ctl_output(c, t, namespaces, reterr_error);
 }
