@@ -4,7 +4,7 @@
 
 #include "basic/string-util.h"
 #include "basic/strv.h"
-#include "ctl/create-options.h"
+#include "ctl/create-bag.h"
 
 void create_health_done(CreateHealth *h) {
         strv_free(h->command);
@@ -135,21 +135,6 @@ static bool has_health(const CreateHealth *h) {
                h->start_interval_usec || h->retries || h->on_failure;
 }
 
-static int append_command(sd_bus_message *m, char **command) {
-        int r;
-
-        r = sd_bus_message_open_container(m, SD_BUS_TYPE_DICT_ENTRY, "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", "Command");
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, SD_BUS_TYPE_VARIANT, "as");
-        if (r >= 0)
-                r = sd_bus_message_append_strv(m, command);
-        for (unsigned i = 0; i < 2 && r >= 0; i++)
-                r = sd_bus_message_close_container(m);
-        return r;
-}
-
 int create_health_append(sd_bus_message *m, const CreateHealth *h) {
         const struct {
                 const char *key;
@@ -166,23 +151,19 @@ int create_health_append(sd_bus_message *m, const CreateHealth *h) {
 
         if (!has_health(h))
                 return 0;
-        r = sd_bus_message_open_container(m, SD_BUS_TYPE_DICT_ENTRY, "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", "HealthCheck");
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, SD_BUS_TYPE_VARIANT, "a{sv}");
+        r = bag_open(m, "HealthCheck", "a{sv}");
         if (r >= 0)
                 r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
-        if (r >= 0 && h->disabled)
-                r = sd_bus_message_append(m, "{sv}", "Disabled", "b", 1);
+        if (r >= 0)
+                r = bag_append_flag(m, "Disabled", h->disabled);
         if (r >= 0 && h->command)
-                r = append_command(m, h->command);
+                r = bag_append_strv(m, "Command", h->command);
         for (size_t i = 0; i < ELEMENTSOF(numbers) && r >= 0; i++)
                 if (numbers[i].given)
                         r = sd_bus_message_append(m, "{sv}", numbers[i].key, "t", numbers[i].value);
-        if (r >= 0 && h->on_failure)
-                r = sd_bus_message_append(m, "{sv}", "OnFailure", "s", h->on_failure);
-        for (unsigned i = 0; i < 3 && r >= 0; i++)
+        if (r >= 0)
+                r = bag_append_string(m, "OnFailure", h->on_failure);
+        if (r >= 0)
                 r = sd_bus_message_close_container(m);
-        return r;
+        return bag_close(m, r);
 }

@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include "ctl/bus-util.h"
+#include "ctl/create-call.h"
 #include "ctl/foreground.h"
 
 /* Starts it and prints its name. */

@@ -7,10 +7,11 @@
  *   run_send ──reply──▶ running ──Event container/exited──▶ ended ──Event container/removed (--rm)──▶ over
  *      │ NoReply            │ NameOwnerChanged: no owner
  *      ▼                    ▼
- *   resync ◀────────── lost: waits for the new moored, or for the container's own end (pidfd), whichever is
- * first; │                     so that an idle or stopped moored is not started for the sake of waiting
- * alone ├─ EventsSince(last seen): the exit may be among them ──▶ ended ├─ the container is there ──▶
- * running, or ended with its ExitCode ├─ it is not, and RunContainer was never answered ──▶ run_send again
+ *   resync ◀───────────── lost: waits for the new moored, or for the container's own end (pidfd), whichever is
+ *      │                  first; so that an idle or stopped moored is not started for the sake of waiting alone
+ *      ├─ EventsSince(last seen): the exit may be among them ──▶ ended
+ *      ├─ the container is there ──▶ running, or ended with its ExitCode
+ *      ├─ it is not, and RunContainer was never answered ──▶ run_send again
  *      └─ it is not, and it had been: error (nobody knows its exit code)
  *
  * With a restart policy an exit need not be the end: that is then what Wait() tells, or the state after a resync.
@@ -23,7 +24,6 @@
 
 #include <inttypes.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
@@ -31,6 +31,7 @@
 #include "basic/string-util.h"
 #include "basic/time-util.h"
 #include "ctl/bus-util.h"
+#include "ctl/create-call.h"
 #include "ctl/event-record.h"
 #include "ctl/logs.h"
 #include "ctl/stdio-copy.h"
@@ -252,7 +253,7 @@ static void foreground_send_kill(Foreground *f, int signo) {
 }
 
 static bool foreground_is_impatient(Foreground *f) {
-        uint64_t now = now_usec(CLOCK_MONOTONIC), first = f->sigint_usec[0];
+        uint64_t now = now_usec(CLOCK_MONOTONIC), first;
 
         memmove(f->sigint_usec, f->sigint_usec + 1, sizeof f->sigint_usec - sizeof f->sigint_usec[0]);
         f->sigint_usec[IMPATIENT_SIGINTS - 1] = now;
@@ -524,52 +525,6 @@ static int foreground_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *
 }
 
 /* -- the call -- */
-
-static int arguments_error(int r, Error *reterr_error) {
-        return error_set(reterr_error, r, "InvalidArgument",
-                         "These arguments cannot be sent to moored: %s. Are they all UTF-8?", strerror(-r));
-}
-
-int new_create_call(Ctl *c, const char *member, const char *id, const char *image, const CreateOptions *o,
-                    char *const *command, const CreateDescriptors *fds, sd_bus_message **ret,
-                    Error *reterr_error) {
-        _cleanup_message_ sd_bus_message *m = NULL;
-        _cleanup_free_ char *path = namespace_path(c->ns);
-        int r;
-
-        if (!path)
-                return error_oom(reterr_error);
-        r = ctl_new_call(c, path, BUS_NAMESPACE, member, &m, reterr_error);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(m, "ss", id, image);
-        if (r >= 0)
-                r = create_options_append(m, o, command, fds);
-        if (r < 0)
-                return arguments_error(r, reterr_error);
-        *ret = TAKE_PTR(m);
-        return 0;
-}
-
-int new_exec_call(Ctl *c, const char *id, const CreateOptions *o, char *const *command, const CreateDescriptors *fds,
-                  sd_bus_message **ret, Error *reterr_error) {
-        _cleanup_message_ sd_bus_message *m = NULL;
-        _cleanup_free_ char *path = container_path(c->ns, id);
-        int r;
-
-        if (!path)
-                return error_oom(reterr_error);
-        r = ctl_new_call(c, path, BUS_CONTAINER, "Exec", &m, reterr_error);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append_strv(m, (char **) command);
-        if (r >= 0)
-                r = create_options_append(m, o, NULL, fds);
-        if (r < 0)
-                return arguments_error(r, reterr_error);
-        *ret = TAKE_PTR(m);
-        return 0;
-}
 
 static int run_take_path(Foreground *f, sd_bus_message *m) {
         const char *path;
@@ -891,12 +846,4 @@ int exec_foreground(Ctl *c, const CreateOptions *o, const char *id, char *const 
         options.auto_remove = true;
         options.token = token;
         return token ? foreground_run(&f, reterr_error) : error_oom(reterr_error);
-}
-
-int command_failure_status(const Error *e) {
-        if (error_has_name(e, "CommandNotFound"))
-                return EXIT_NOT_FOUND;
-        if (error_has_name(e, "CommandNotExecutable"))
-                return EXIT_NOT_EXECUTABLE;
-        return EXIT_MOORED_FAILED;
 }

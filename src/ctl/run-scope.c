@@ -9,6 +9,7 @@
 
 #include "basic/string-util.h"
 #include "ctl/bus-util.h"
+#include "ctl/create-call.h"
 #include "ctl/run-scope.h"
 
 static int check_options(Ctl *c, const CreateOptions *o, Error *reterr_error) {

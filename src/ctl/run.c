@@ -8,6 +8,7 @@
 
 #include "basic/string-util.h"
 #include "ctl/bus-util.h"
+#include "ctl/create-call.h"
 #include "ctl/foreground.h"
 #include "ctl/job.h"
 #include "ctl/run-scope.h"

@@ -5,6 +5,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "ctl/bus-util.h"
+#include "ctl/create-bag.h"
 #include "ctl/pager.h"
 
 /* -- info, version -- */
@@ -160,16 +161,7 @@ static int namespace_create(Ctl *c, const char *name, char *const *labels, Error
                 return r;
         r = sd_bus_message_append(m, "s", name);
         if (r >= 0)
-                r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{ss}");
-        STRV_FOREACH(l, labels) {
-                size_t n = strcspn(l, "=");
-                _cleanup_free_ char *key = strndup(l, n);
-
-                if (r >= 0)
-                        r = key ? sd_bus_message_append(m, "{ss}", key, l[n] ? l + n + 1 : "") : -ENOMEM;
-        }
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
+                r = append_labels(m, labels);
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
         return ctl_call_message(c, m, NULL, reterr_error);

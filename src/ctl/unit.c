@@ -16,7 +16,7 @@
 #include "basic/time-util.h"
 #include "ctl/bus-util.h"
 #include "ctl/container-file.h"
-#include "ctl/foreground.h"
+#include "ctl/create-call.h"
 #include "ctl/job.h"
 
 #define UNIT_NAMESPACE "default"
