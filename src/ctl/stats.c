@@ -66,7 +66,7 @@ static int take_sample(Ctl *c, char *const *names, json_t **ret, Error *reterr_e
                 ids = strv_copy(names);
                 r = ids ? 0 : error_oom(reterr_error);
         } else
-                r = container_ids_by_state(c, (char *const *) alive, &ids, reterr_error);
+                r = container_ids_by_state(c, alive, &ids, reterr_error);
         if (r < 0)
                 return r;
         s.ids = ids;
