@@ -73,7 +73,7 @@ bool bus_error_is_moored(const sd_bus_error *e) {
 
 bool bus_error_is_unknown_object(const sd_bus_error *e) {
         return sd_bus_error_has_names(e, SD_BUS_ERROR_UNKNOWN_OBJECT, SD_BUS_ERROR_UNKNOWN_METHOD,
-                                      SD_BUS_ERROR_UNKNOWN_INTERFACE, ERROR_PREFIX_MOORED "NoSuchContainer",
+                                      SD_BUS_ERROR_UNKNOWN_INTERFACE, BUS_ERROR_NO_SUCH_CONTAINER,
                                       ERROR_PREFIX_MOORED "NoSuchNamespace",
                                       ERROR_PREFIX_MOORED "NoSuchImage", ERROR_PREFIX_MOORED "NoSuchJob",
                                       ERROR_PREFIX_MOORED "NoSuchExec");
@@ -158,7 +158,7 @@ char *container_or_exec_path(const char *ns, const char *name, const char **ret_
 
 int container_error(Ctl *c, const char *id, const sd_bus_error *e, Error *reterr_error) {
         if (!sd_bus_error_has_names(e, SD_BUS_ERROR_UNKNOWN_OBJECT, SD_BUS_ERROR_UNKNOWN_METHOD,
-                                    SD_BUS_ERROR_UNKNOWN_INTERFACE))
+                                    SD_BUS_ERROR_UNKNOWN_INTERFACE, BUS_ERROR_NO_SUCH_CONTAINER))
                 return bus_error_to_error(e, 0, reterr_error);
         if (name_is_exec(id))
                 return error_set(reterr_error, -ENOENT, "NoSuchExec",
@@ -192,6 +192,14 @@ int ctl_call_message(Ctl *c, sd_bus_message *m, sd_bus_message **ret, Error *ret
 
         r = sd_bus_call(c->bus, m, CALL_TIMEOUT, &e, ret);
         return r < 0 ? bus_error_to_error(&e, r, reterr_error) : 0;
+}
+
+int container_call_message(Ctl *c, const char *name, sd_bus_message *m, sd_bus_message **ret, Error *reterr_error) {
+        _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = sd_bus_call(c->bus, m, CALL_TIMEOUT, &e, ret);
+        return r < 0 ? container_error(c, name, &e, reterr_error) : 0;
 }
 
 int ctl_call(Ctl *c, const char *path, const char *interface, const char *member, sd_bus_message **ret,
@@ -258,6 +266,24 @@ int ctl_get_all(Ctl *c, const char *path, const char *interface, json_t **ret, E
         int r;
 
         r = ctl_call(c, path, BUS_PROPERTIES, "GetAll", &reply, reterr_error, "s", interface);
+        if (r < 0)
+                return r;
+        r = bus_message_to_json(reply, ret);
+        return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
+}
+
+int container_get_all(Ctl *c, const char *name, const char *path, const char *interface, json_t **ret,
+                      Error *reterr_error) {
+        _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
+        int r;
+
+        r = ctl_new_call(c, path, BUS_PROPERTIES, "GetAll", &m, reterr_error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "s", interface);
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        r = container_call_message(c, name, m, &reply, reterr_error);
         if (r < 0)
                 return r;
         r = bus_message_to_json(reply, ret);

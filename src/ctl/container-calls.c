@@ -25,24 +25,28 @@ static int calls_make(Ctl *c, size_t i, sd_bus_message **ret, void *userdata, Er
         return 0;
 }
 
-/* An error of one does not end the others: it is printed, and the exit status tells. */
+int container_calls_failed(Ctl *c, ContainerCalls *calls, const char *id, const sd_bus_error *e,
+                           Error *reterr_error) {
+        _cleanup_error_ Error error = ERROR_NULL;
+
+        if (calls->ignore_missing && bus_error_is_unknown_object(e))
+                return 0;
+        calls->n_failed++;
+        (void) container_error(c, id, e, &error);
+        if (strv_length(calls->ids) == 1)
+                return error_move(reterr_error, &error);
+        fprintf(stderr, "moorctl: %s: %s\n", id, error_message(&error));
+        return 0;
+}
+
 static int calls_done(Ctl *c, size_t i, sd_bus_message *reply, void *userdata, Error *reterr_error) {
         const sd_bus_error *e = sd_bus_message_get_error(reply);
-        _cleanup_error_ Error error = ERROR_NULL;
         ContainerCalls *calls = userdata;
         const char *signal_name;
         int r;
 
-        if (e) {
-                if (calls->ignore_missing && bus_error_is_unknown_object(e))
-                        return 0;
-                calls->n_failed++;
-                (void) container_error(c, calls->ids[i], e, &error);
-                if (strv_length(calls->ids) == 1)
-                        return error_move(reterr_error, &error);
-                fprintf(stderr, "moorctl: %s: %s\n", calls->ids[i], error_message(&error));
-                return 0;
-        }
+        if (e)
+                return container_calls_failed(c, calls, calls->ids[i], e, reterr_error);
         if (calls->codes) {
                 r = sd_bus_message_read(reply, "is", &calls->codes[i], &signal_name);
                 if (r < 0)

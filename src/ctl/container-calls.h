@@ -30,6 +30,9 @@ typedef struct ContainerCalls {
 int container_list(Ctl *c, sd_bus_message **ret, Error *reterr_error);
 /* Names of the namespace's containers in one of these states; NULL: there are none. */
 int container_ids_by_state(Ctl *c, const char *const *states, char ***ret, Error *reterr_error);
+/* One could not be called: an error if it was the only one, else it is printed, and the exit status tells. */
+int container_calls_failed(Ctl *c, ContainerCalls *calls, const char *id, const sd_bus_error *e,
+                           Error *reterr_error);
 /* Exit status. An error of one container is printed and does not end the others. */
 int container_calls_run(Ctl *c, ContainerCalls *calls, Error *reterr_error);
 /* The same for a verb with --all: ids are the arguments, or all containers in one of these states. */

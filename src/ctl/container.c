@@ -87,12 +87,9 @@ static int stop_containers(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
         while (r >= 0 && (r = sd_bus_message_read(reply, "(sss)", &id, &name, &message)) > 0) {
                 const sd_bus_error e = SD_BUS_ERROR_MAKE_CONST(name, message);
 
-                if (calls->ignore_missing && bus_error_is_unknown_object(&e))
-                        continue;
-                calls->n_failed++;
-                if (strv_length(calls->ids) == 1)
-                        return bus_error_to_error(&e, 0, reterr_error);
-                fprintf(stderr, "moorctl: %s: %s\n", id, message);
+                r = container_calls_failed(c, calls, id, &e, reterr_error);
+                if (r < 0)
+                        return r;
         }
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);

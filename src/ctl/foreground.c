@@ -655,7 +655,7 @@ static int attach_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         }
         /* The end of the container will be told, or moored comes back. */
         if (e && (f->ended || bus_error_is_unknown_object(e) || bus_error_is_lost(e) ||
-                  sd_bus_error_has_name(e, "org.moored1.Error.NotRunning"))) {
+                  sd_bus_error_has_name(e, BUS_ERROR_NOT_RUNNING))) {
                 f->session_over = true;
                 foreground_work(f);
                 return 1;
@@ -782,7 +782,7 @@ int attach_foreground(Ctl *c, const AttachOptions *o, const char *name, Error *r
 
         if (!path || !id)
                 return error_oom(reterr_error);
-        r = ctl_get_all(c, path, interface, &object, reterr_error);
+        r = container_get_all(c, name, path, interface, &object, reterr_error);
         if (r < 0)
                 return r;
 

@@ -18,7 +18,7 @@ static int print_result(Ctl *c, int code, const char *output, Error *reterr_erro
 
 static int run_check(Ctl *c, const char *id, Error *reterr_error) {
         _cleanup_free_ char *path = container_path(c->ns, id);
-        _cleanup_message_ sd_bus_message *reply = NULL;
+        _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
         const char *output;
         int32_t code;
         int r;
@@ -26,7 +26,9 @@ static int run_check(Ctl *c, const char *id, Error *reterr_error) {
         if (!path)
                 return error_oom(reterr_error);
         ctl_start_agent(c);
-        r = ctl_call(c, path, BUS_CONTAINER, "RunHealthCheck", &reply, reterr_error, NULL);
+        r = ctl_new_call(c, path, BUS_CONTAINER, "RunHealthCheck", &m, reterr_error);
+        if (r >= 0)
+                r = container_call_message(c, id, m, &reply, reterr_error);
         if (r < 0)
                 return r;
         r = sd_bus_message_read(reply, "is", &code, &output);

@@ -33,7 +33,7 @@ static int inspect_container(Ctl *c, const char *name, bool spec, json_t **ret, 
 
         if (!path)
                 return error_oom(reterr_error);
-        r = ctl_get_all(c, path, interface, &object, reterr_error);
+        r = container_get_all(c, name, path, interface, &object, reterr_error);
         if (r < 0)
                 return r;
         if (spec && streq(interface, BUS_CONTAINER)) {
@@ -81,20 +81,17 @@ static int inspect_one(Ctl *c, const char *name, const InspectOptions *o, json_t
                 r = inspect_container(c, name, o->spec, ret, &error);
                 if (r >= 0)
                         return 0;
-                if (!error_has_name(&error, "NoSuchObject") && !error_has_name(&error, "NoSuchContainer") &&
-                    !error_has_name(&error, "NoSuchExec"))
+                if (!any || (!error_has_name(&error, "NoSuchContainer") && !error_has_name(&error, "NoSuchExec")))
                         return error_move(reterr_error, &error);
-                if (!any)
-                        return error_set(reterr_error, -ENOENT, "NoSuchContainer",
-                                         "There is no container '%s' in the namespace %s.", name, c->ns);
                 error_done(&error);
         }
         r = inspect_image(c, name, ret, &error);
         if (r < 0 && any &&
             (error_has_name(&error, "NoSuchImage") || error_has_name(&error, "InvalidReference")))
                 return error_set(reterr_error, -ENOENT, "NoSuchObject",
-                                 "There is no container and no image '%s' in the namespace %s.", name,
-                                 c->ns);
+                                 "There is no container and no image '%s' in the namespace %s; moorctl ps -a "
+                                 "and moorctl images list them.",
+                                 name, c->ns);
         return r < 0 ? error_move(reterr_error, &error) : 0;
 }
 

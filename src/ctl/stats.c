@@ -43,7 +43,7 @@ static int sample_done(Ctl *c, size_t i, sd_bus_message *reply, void *userdata, 
         Sample *s = userdata;
         int r;
 
-        if (bus_error_is_unknown_object(e) || sd_bus_error_has_name(e, "org.moored1.Error.NotRunning"))
+        if (bus_error_is_unknown_object(e) || sd_bus_error_has_name(e, BUS_ERROR_NOT_RUNNING))
                 return 0;
         if (e)
                 return bus_error_to_error(e, 0, reterr_error);
@@ -208,7 +208,6 @@ const Verb verb_stats = {
 
 static int top_main(Ctl *c, char **argv, Error *reterr_error) {
         _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
-        _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
         _cleanup_json_ json_t *processes = NULL;
         _cleanup_(table_freep) Table *t = NULL;
         _cleanup_free_ char **args = NULL, *path = NULL;
@@ -226,9 +225,9 @@ static int top_main(Ctl *c, char **argv, Error *reterr_error) {
         r = ctl_new_call(c, path, BUS_CONTAINER, "GetProcesses", &m, reterr_error);
         if (r < 0)
                 return r;
-        r = sd_bus_call(c->bus, m, 0, &e, &reply);
+        r = container_call_message(c, args[0], m, &reply, reterr_error);
         if (r < 0)
-                return container_error(c, args[0], &e, reterr_error);
+                return r;
         r = bus_message_to_json(reply, &processes);
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);

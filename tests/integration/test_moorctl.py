@@ -501,6 +501,17 @@ class TerminalTest(ContainerTestCase):
 
 
 class ListTest(ContainerTestCase):
+    def test_a_container_that_is_not_there_is_named(self):
+        for args in (["attach", "gone"], ["exec", "gone", "true"], ["exec", "-d", "gone", "true"], ["healthcheck", "run", "gone"],
+                     ["inspect", "gone"], ["inspect", "--type=container", "gone"], ["kill", "gone"], ["pause", "gone"],
+                     ["resume", "gone"], ["restart", "gone"], ["rm", "gone"], ["start", "gone"], ["stop", "gone"], ["top", "gone"],
+                     ["update", "--memory=1G", "gone"], ["wait", "gone"]):
+            result = lib.moorctl(*args, check=False)
+            self.assertNotEqual(result.returncode, 0, args)
+            self.assertRegex(result.stderr, r"^moorctl: There is no container .*'gone' in the namespace default; moorctl ps -a", args)
+        for args in (["attach", "gone/1"], ["kill", "gone/1"], ["rm", "gone/1"], ["wait", "gone/1"]):
+            self.assertIn("There is no exec 'gone/1'", lib.moorctl(*args, check=False).stderr, args)
+
     def test_ps(self):
         self.detach("up", "--label=a=1", "--label=b")
         lib.moorctl("run", "--name=down", BUSYBOX, "sh", "-c", "exit 3", check=False)
