@@ -42,7 +42,7 @@ static const Option start_options[] = {
 const Verb verb_start = {
         .name = "start",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "CONTAINER…",
+        .arguments = "[OPTION…] CONTAINER…",
         .summary = "Start containers that were made or have ended",
         .description =
                 "Starts them in the background and returns when their commands run; output goes to the journal.\n\n"
@@ -136,7 +136,7 @@ static const Option restart_options[] = {
 const Verb verb_restart = {
         .name = "restart",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "CONTAINER…",
+        .arguments = "[OPTION…] CONTAINER…",
         .summary = "Stop containers and start them again",
         .description = "With the same root file system: what they had written is still there.\n\n"
                        "Example:\n"
@@ -255,7 +255,7 @@ static const Option pause_options[] = {
 const Verb verb_pause = {
         .name = "pause",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "CONTAINER…",
+        .arguments = "[OPTION…] CONTAINER…",
         .summary = "Freeze all processes of containers",
         .description = "They keep their memory and get no time. resume lets them go on; stop does so first.\n\n"
                        "Example:\n"
@@ -281,7 +281,7 @@ const Verb verb_resume = {
         .name = "resume",
         .alias = "unpause",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "CONTAINER…",
+        .arguments = "[OPTION…] CONTAINER…",
         .summary = "Let paused containers go on",
         .description = "Also known as unpause.\n\n"
                        "Example:\n"
@@ -526,6 +526,7 @@ static const Option ps_options[] = {
 const Verb verb_ps = {
         .name = "ps",
         .group = VERB_GROUP_CONTAINERS,
+        .arguments = "[OPTION…]",
         .summary = "List containers",
         .description =
                 "Those that run; with -a all. -q prints their names only, --json all their properties.\n\n"

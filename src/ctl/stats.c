@@ -142,7 +142,8 @@ static int show_stats(Ctl *c, const StatsOptions *o, char *const *names, Error *
         STRV_FOREACH(name, names)
                 if (!json_object_get(before, name))
                         return error_set(reterr_error, -ESRCH, "NotRunning",
-                                         "No container '%s' runs in the namespace %s.", name, c->ns);
+                                         "No container '%s' runs in the namespace %s; moorctl ps lists those that do.",
+                                         name, c->ns);
         for (uint64_t usec = FIRST_USEC;; usec = o->interval_usec) {
                 json_t *now;
 

@@ -249,7 +249,7 @@ static const Option namespace_options[] = {
 const Verb verb_namespace = {
         .name = "namespace",
         .group = VERB_GROUP_SYSTEM,
-        .arguments = "[ls | create NAME | rm NAME]",
+        .arguments = "[ls | create [OPTION…] NAME | rm NAME]",
         .summary = "List, make and remove namespaces",
         .description =
                 "A namespace has its own images and containers by name; what they are made of is shared. Its\n"

@@ -2,7 +2,6 @@
 """moorctl as a user has it: verbs, options, exit codes, tables, JSON, terminals; and what it does while the daemon is away."""
 
 import fcntl
-import gzip
 import json
 import os
 import pty
@@ -104,16 +103,11 @@ class HelpTest(unittest.TestCase):
             self.assertRegex(text, rf"(?m)^  {verb} +[A-Z]")
         self.assertEqual(lib.moorctl("help").stdout, text)
 
-    def test_help_of_each_verb_and_the_manual_name_the_same_options(self):
-        with gzip_or_plain("/usr/share/man/man1/moorctl.1") as f:
-            manual = f.read().replace("\\-", "-").replace("\\fB", "").replace("\\fI", "").replace("\\fP", "")
+    def test_help_of_each_verb(self):
         for verb in VERBS:
             text = lib.moorctl(verb, "--help").stdout
             self.assertRegex(text, rf"^Usage: moorctl \[OPTION…\] {verb}")
             self.assertEqual(lib.moorctl("help", verb).stdout, text)
-            self.assertRegex(manual, rf"\b{verb}\b")
-            for option in re.findall(r"(?m)^  (?:-\w|  ) (--[a-z-]+)", text):
-                self.assertIn(option, manual, f"{verb} {option}")
 
     def test_help_does_not_need_the_daemon(self):
         with daemon_away():
@@ -150,10 +144,6 @@ class HelpTest(unittest.TestCase):
         self.assertIn("default", complete("moorctl", "-n", ""))
         self.assertEqual(complete("moorctl", "run", "busybox", "--r"), {""} - {""})
         self.assertIn("--detach", complete("moorctl", "-n", "default", "run", "--"))
-
-
-def gzip_or_plain(path):
-    return open(path, encoding="utf-8") if os.path.exists(path) else gzip.open(path + ".gz", "rt", encoding="utf-8")
 
 
 class RunTest(ContainerTestCase):
