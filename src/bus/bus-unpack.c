@@ -88,7 +88,7 @@ static int wait_for_job(Bus *b, sd_bus_message *m, Job *j, Error *reterr_error) 
         int r;
 
         if (forget_requeued(b) >= UNPACK_CALLS_MAX)
-                return error_set(reterr_error, -EBUSY, "LimitsExceeded", "%u calls wait for layers already.",
+                return error_set(reterr_error, -EBUSY, "LimitsExceeded", "%u calls wait for layers already; try again later.",
                                  UNPACK_CALLS_MAX);
 
         u = calloc(1, sizeof(*u));

@@ -88,14 +88,15 @@ int ctl_connect(Ctl *c, Error *reterr_error) {
         if (c->host) {
                 r = sd_bus_open_system_remote(&c->bus, c->host);
                 if (r < 0)
-                        return error_set(reterr_error, r, "Failed", "Cannot reach the bus of %s: %s",
-                                         c->host, strerror(-r));
+                        return error_set(reterr_error, r, "Failed", "Cannot reach the bus of %s: %s. Try: ssh %s moorctl version",
+                                         c->host, strerror(-r), c->host);
         } else if (c->machine) {
                 r = sd_bus_open_system_machine(&c->bus, c->machine);
                 if (r < 0)
                         return error_set(reterr_error, r, "Failed",
-                                         "Cannot reach the bus of the machine %s: %s", c->machine,
-                                         strerror(-r));
+                                         "Cannot reach the bus of the machine %s: %s. machinectl list shows "
+                                         "those that run.",
+                                         c->machine, strerror(-r));
         } else {
                 r = sd_bus_open_system(&c->bus);
                 if (r < 0)

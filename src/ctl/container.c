@@ -56,10 +56,7 @@ const Verb verb_start = {
 static int apply_time(const char *value, void *target, Error *reterr_error) {
         ContainerCalls *calls = target;
 
-        if (parse_sec(value, &calls->timeout_usec) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--time=%s is not a time, such as 10, 500ms or 1min.", value);
-        return 0;
+        return option_parse_sec("time", value, &calls->timeout_usec, reterr_error);
 }
 
 /* One call, so that any number of them stops together. */

@@ -72,13 +72,6 @@ int apply_health_command(const char *value, void *target, Error *reterr_error) {
         return 0;
 }
 
-static int health_time(const char *option, const char *value, uint64_t *ret, Error *reterr_error) {
-        if (parse_sec(value, ret) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--%s=%s is not a time, such as 10, 500ms or 1min.", option, value);
-        return 0;
-}
-
 int apply_health_interval(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
 
@@ -86,26 +79,26 @@ int apply_health_interval(const char *value, void *target, Error *reterr_error) 
                 o->health.interval_usec = UINT64_MAX;
                 return 0;
         }
-        return health_time("health-interval", value, &o->health.interval_usec, reterr_error);
+        return option_parse_sec("health-interval", value, &o->health.interval_usec, reterr_error);
 }
 
 int apply_health_timeout(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
 
-        return health_time("health-timeout", value, &o->health.timeout_usec, reterr_error);
+        return option_parse_sec("health-timeout", value, &o->health.timeout_usec, reterr_error);
 }
 
 int apply_health_start_period(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
 
         o->health.start_period_set = true;
-        return health_time("health-start-period", value, &o->health.start_period_usec, reterr_error);
+        return option_parse_sec("health-start-period", value, &o->health.start_period_usec, reterr_error);
 }
 
 int apply_health_start_interval(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
 
-        return health_time("health-start-interval", value, &o->health.start_interval_usec, reterr_error);
+        return option_parse_sec("health-start-interval", value, &o->health.start_interval_usec, reterr_error);
 }
 
 int apply_health_retries(const char *value, void *target, Error *reterr_error) {
@@ -113,7 +106,7 @@ int apply_health_retries(const char *value, void *target, Error *reterr_error) {
 
         if (parse_uint64(value, &o->health.retries) < 0 || o->health.retries == 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--health-retries=%s is not a number of failures.", value);
+                                 "--health-retries=%s is not a number of failures, such as 3.", value);
         return 0;
 }
 

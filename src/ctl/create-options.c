@@ -145,7 +145,7 @@ static int apply_stop_signal(const char *value, void *target, Error *reterr_erro
 
         if (signal_from_string(value) < 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--stop-signal=%s is not a signal.", value);
+                                 "--stop-signal=%s is not a signal, such as TERM, SIGHUP or 9.", value);
         o->stop_signal = value;
         return 0;
 }
@@ -153,11 +153,8 @@ static int apply_stop_signal(const char *value, void *target, Error *reterr_erro
 static int apply_stop_timeout(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
 
-        if (parse_sec(value, &o->stop_timeout_usec) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--stop-timeout=%s is not a time, such as 10, 500ms or 1min.", value);
         o->stop_timeout_set = true;
-        return 0;
+        return option_parse_sec("stop-timeout", value, &o->stop_timeout_usec, reterr_error);
 }
 
 static int apply_log(const char *value, void *target, Error *reterr_error) {

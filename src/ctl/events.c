@@ -51,10 +51,7 @@ static int apply_since(const char *value, void *target, Error *reterr_error) {
 static int apply_until(const char *value, void *target, Error *reterr_error) {
         EventsOptions *o = target;
 
-        if (parse_timestamp(value, &o->until_usec) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--until=%s is not a time, such as 2026-01-02, -5min or today.", value);
-        return 0;
+        return option_parse_timestamp("until", value, &o->until_usec, reterr_error);
 }
 
 static int apply_filter(const char *value, void *target, Error *reterr_error) {
@@ -66,7 +63,7 @@ static int apply_lines(const char *value, void *target, Error *reterr_error) {
 
         if (parse_uint64(value, &o->lines) < 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "-n %s is not a number of events.", value);
+                                 "-n %s is not a number of events, such as 20.", value);
         return 0;
 }
 

@@ -74,7 +74,7 @@ int parse_pids_limit(const char *value, char **ret, Error *reterr_error) {
 
         if (!streq(value, "-1") && !streq(value, "infinity") && (parse_uint64(value, &n) < 0 || n == 0))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--pids-limit=%s is not a number of processes.", value);
+                                 "--pids-limit=%s is not a number of processes, such as 100; -1: any number.", value);
         *ret = n == UINT64_MAX ? strdup("TasksMax=infinity") : strformat("TasksMax=%" PRIu64, n);
         return *ret ? 0 : error_oom(reterr_error);
 }

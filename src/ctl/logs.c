@@ -56,21 +56,12 @@ struct Logs {
         int error;
 };
 
-static int apply_time(const char *option, const char *value, uint64_t *target, Error *reterr_error) {
-        if (parse_timestamp(value, target) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "%s=%s is not a time, such as 2026-01-02 03:04, -5min, "
-                                 "today or @1700000000.",
-                                 option, value);
-        return 0;
-}
-
 static int apply_since(const char *value, void *target, Error *reterr_error) {
-        return apply_time("--since", value, &((Logs *) target)->since_usec, reterr_error);
+        return option_parse_timestamp("since", value, &((Logs *) target)->since_usec, reterr_error);
 }
 
 static int apply_until(const char *value, void *target, Error *reterr_error) {
-        return apply_time("--until", value, &((Logs *) target)->until_usec, reterr_error);
+        return option_parse_timestamp("until", value, &((Logs *) target)->until_usec, reterr_error);
 }
 
 static int apply_lines(const char *value, void *target, Error *reterr_error) {
@@ -79,8 +70,8 @@ static int apply_lines(const char *value, void *target, Error *reterr_error) {
         if (streq(value, "all"))
                 l->lines = UINT64_MAX;
         else if (parse_uint64(value, &l->lines) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "-n %s is not a number of lines.",
-                                 value);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "-n %s is not a number of lines, such as 20, nor all.", value);
         return 0;
 }
 
