@@ -63,7 +63,6 @@ class PolicyTest(RestartTestCase):
         self.assertEqual(events_since(since, "a")[-1]["Topic"], "container/stopped")
         lib.moorctl("start", "a")
         self.assertEqual(self.inspect("a")["RestartCount"], 0)
-        lib.moorctl("restart", "-t", "0", "a", check=False)
         lib.moorctl("rm", "-f", "a")
         self.assertEqual(lib.unit_properties(unit_of("a"), "LoadState")["LoadState"], "not-found")
 
