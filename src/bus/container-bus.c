@@ -12,7 +12,6 @@
 #include "container/health.h"
 #include "container/runtimes.h"
 #include "container/system.h"
-#include "container/unit-name.h"
 
 /* org.moored1.Container. userdata of methods and getters is the Container. */
 
@@ -302,44 +301,12 @@ static int property_get_state(sd_bus *bus, const char *path, const char *interfa
         return bus_append_string(reply, container_state_to_string(c->state));
 }
 
-static int property_get_unit_path(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                  sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Container *c = userdata;
-        _cleanup_free_ char *unit_path = unit_object_path(c->unit);
-
-        return unit_path ? sd_bus_message_append(reply, "o", unit_path) : -ENOMEM;
-}
-
-static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
-                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Container *c = userdata;
-
-        return bus_append_labels(reply, c->options.labels);
-}
-
-static int property_get_auto_remove(sd_bus *bus, const char *path, const char *interface,
-                                    const char *property, sd_bus_message *reply, void *userdata,
-                                    sd_bus_error *ret_error) {
-        const Container *c = userdata;
-
-        return sd_bus_message_append(reply, "b", (int) c->row.auto_remove);
-}
-
 static int property_get_restart_policy(sd_bus *bus, const char *path, const char *interface,
                                        const char *property, sd_bus_message *reply, void *userdata,
                                        sd_bus_error *ret_error) {
         const Container *c = userdata;
 
         return bus_append_string(reply, isempty(c->options.restart) ? "no" : c->options.restart);
-}
-
-static int property_get_flag(sd_bus *bus, const char *path, const char *interface, const char *property,
-                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Container *c = userdata;
-
-        return sd_bus_message_append(reply, "b",
-                                     (int) (streq(property, "Terminal") ? c->options.terminal
-                                                                        : c->options.open_stdin));
 }
 
 static int property_get_network(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -479,7 +446,8 @@ static const sd_bus_vtable container_vtable[] = {
         SD_BUS_PROPERTY("Command", "as", NULL, offsetof(Container, command), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("State", "s", property_get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Unit", "s", NULL, offsetof(Container, unit), SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("UnitPath", "o", property_get_unit_path, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("UnitPath", "o", bus_property_get_unit_path, offsetof(Container, unit),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("LeaderPID", "u", NULL, offsetof(Container, leader_pid),
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("ExitCode", "i", NULL, offsetof(Container, row.exit_code),
@@ -494,13 +462,17 @@ static const sd_bus_vtable container_vtable[] = {
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("FinishedUSec", "t", NULL, offsetof(Container, row.finished_usec),
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("AutoRemove", "b", property_get_auto_remove, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Labels", "a{ss}", bus_property_get_labels, offsetof(Container, options.labels),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("AutoRemove", "b", bus_property_get_bool, offsetof(Container, row.auto_remove),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("RestartPolicy", "s", property_get_restart_policy, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("RestartCount", "u", NULL, offsetof(Container, row.restart_count),
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("Terminal", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("OpenStandardInput", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Terminal", "b", bus_property_get_bool, offsetof(Container, options.terminal),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("OpenStandardInput", "b", bus_property_get_bool, offsetof(Container, options.open_stdin),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Network", "s", property_get_network, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Log", "s", property_get_log, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Runtime", "s", property_get_backend, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -7,7 +7,6 @@
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
-#include "container/unit-name.h"
 
 /* org.moored1.Exec, and org.moored1.Container's method that makes one. userdata of methods and getters is the Exec. */
 
@@ -170,24 +169,6 @@ static int property_get_state(sd_bus *bus, const char *path, const char *interfa
         return bus_append_string(reply, exec_state_to_string(e->state));
 }
 
-static int property_get_unit_path(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                  sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Exec *e = userdata;
-        _cleanup_free_ char *unit_path = unit_object_path(e->unit);
-
-        return unit_path ? sd_bus_message_append(reply, "o", unit_path) : -ENOMEM;
-}
-
-static int property_get_flag(sd_bus *bus, const char *path, const char *interface, const char *property,
-                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Exec *e = userdata;
-
-        return sd_bus_message_append(reply, "b",
-                                     (int) (streq(property, "Privileged") ? e->privileged
-                                            : streq(property, "Terminal") ? e->terminal
-                                                                          : e->row.auto_remove));
-}
-
 static int exec_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata,
                             void **ret_found, sd_bus_error *ret_error) {
         _cleanup_free_ char *ns = NULL, *id = NULL, *number = NULL;
@@ -241,11 +222,14 @@ static const sd_bus_vtable exec_vtable[] = {
         SD_BUS_PROPERTY("User", "s", NULL, offsetof(Exec, user), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("WorkingDirectory", "s", NULL, offsetof(Exec, working_directory),
                         SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Privileged", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Terminal", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Privileged", "b", bus_property_get_bool, offsetof(Exec, privileged),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Terminal", "b", bus_property_get_bool, offsetof(Exec, terminal),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("State", "s", property_get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Unit", "s", NULL, offsetof(Exec, unit), SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("UnitPath", "o", property_get_unit_path, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("UnitPath", "o", bus_property_get_unit_path, offsetof(Exec, unit),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("PID", "u", NULL, offsetof(Exec, pid), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("ExitCode", "i", NULL, offsetof(Exec, row.exit_code), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("ExitSignal", "s", NULL, offsetof(Exec, row.exit_signal),
@@ -255,7 +239,8 @@ static const sd_bus_vtable exec_vtable[] = {
         SD_BUS_PROPERTY("StartedUSec", "t", NULL, offsetof(Exec, row.started_usec), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("FinishedUSec", "t", NULL, offsetof(Exec, row.finished_usec),
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("AutoRemove", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("AutoRemove", "b", bus_property_get_bool, offsetof(Exec, row.auto_remove),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_VTABLE_END,
 };
 

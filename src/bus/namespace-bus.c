@@ -486,13 +486,6 @@ static int method_get_container(sd_bus_message *m, void *userdata, sd_bus_error 
 
 /* -- the object -- */
 
-static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
-                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const NamespaceRow *ns = userdata;
-
-        return bus_append_labels(reply, ns->labels);
-}
-
 static int property_get_slice(sd_bus *bus, const char *path, const char *interface, const char *property,
                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const NamespaceRow *ns = userdata;
@@ -561,7 +554,8 @@ static const sd_bus_vtable namespace_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("GetContainer", SD_BUS_ARGS("s", id), SD_BUS_RESULT("o", path),
                                 method_get_container, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Name", "s", NULL, offsetof(NamespaceRow, name), SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Labels", "a{ss}", bus_property_get_labels, offsetof(NamespaceRow, labels),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(NamespaceRow, created_usec),
                         SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Slice", "s", property_get_slice, 0, SD_BUS_VTABLE_PROPERTY_CONST),
