@@ -249,6 +249,16 @@ static int print_rest(Logs *l) {
         return r;
 }
 
+/* Of what will write no more. */
+static int print_last(Logs *l) {
+        int r;
+
+        journal_sync();
+        (void) sd_journal_process(l->journal);
+        r = print_entries(l);
+        return r < 0 ? r : print_rest(l);
+}
+
 /* -- where to begin -- */
 
 static int add_match(sd_journal *j, const char *field, const char *value) {
@@ -494,13 +504,8 @@ static int logs_follow(Logs *l, Error *reterr_error) {
         sd_event_source_disable_unref(timer);
         if (r >= 0)
                 r = l->error;
-        if (r >= 0) {
-                journal_sync();
-                (void) sd_journal_process(l->journal);
-                r = print_entries(l);
-        }
         if (r >= 0)
-                r = print_rest(l);
+                r = print_last(l);
         return r < 0 ? error_set(reterr_error, r, "Failed", "Cannot follow the log: %s", strerror(-r))
                      : EXIT_SUCCESS;
 }
@@ -521,6 +526,17 @@ static void printer_set_up(Logs *l) {
                             terminal_has_colors(STDERR_FILENO) },
         };
         (void) setvbuf(stderr, buffer, _IOFBF, sizeof(buffer));
+}
+
+static int logs_open(Logs *l) {
+        int r;
+
+        journal_sync();
+        r = journal_open(l);
+        if (r < 0)
+                return r;
+        printer_set_up(l);
+        return log_lines_new(LOG_LINE_SIZE_MAX, log_print_line, &l->printer, &l->assembly);
 }
 
 static int check_found(const Logs *l, Error *reterr_error) {
@@ -553,12 +569,7 @@ static int logs_show(Logs *l, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
-        journal_sync();
-        r = journal_open(l);
-        if (r >= 0) {
-                printer_set_up(l);
-                r = log_lines_new(LOG_LINE_SIZE_MAX, log_print_line, &l->printer, &l->assembly);
-        }
+        r = logs_open(l);
         if (r >= 0)
                 r = print_entries(l);
         if (r >= 0 && l->follow && any_is_live(l))
@@ -624,12 +635,7 @@ int log_follower_new(Ctl *c, sd_event *event, const char *id, LogFollower **ret,
                 return error_oom(reterr_error);
         f->logs = (Logs) { .c = c, .follow = true, .until_usec = UINT64_MAX, .sources = &f->source, .n_sources = 1 };
         f->source = (Source) { .source = { .ns = c->ns, .id = id }, .logs = &f->logs };
-        journal_sync();
-        r = journal_open(&f->logs);
-        if (r >= 0) {
-                printer_set_up(&f->logs);
-                r = log_lines_new(LOG_LINE_SIZE_MAX, log_print_line, &f->logs.printer, &f->logs.assembly);
-        }
+        r = logs_open(&f->logs);
         if (r >= 0)
                 r = sd_event_add_io(event, &f->io, sd_journal_get_fd(f->logs.journal),
                                     (uint32_t) sd_journal_get_events(f->logs.journal), logs_on_journal, &f->logs);
@@ -645,10 +651,7 @@ int log_follower_new(Ctl *c, sd_event *event, const char *id, LogFollower **ret,
 }
 
 void log_follower_finish(LogFollower *f) {
-        journal_sync();
-        (void) sd_journal_process(f->logs.journal);
-        if (print_entries(&f->logs) >= 0)
-                (void) print_rest(&f->logs);
+        (void) print_last(&f->logs);
 }
 
 static int logs_main(Ctl *c, char **argv, Error *reterr_error) {
