@@ -153,6 +153,8 @@ static int attach_send(Foreground *f);
 
 /* Called after each change. */
 static void foreground_work(Foreground *f) {
+        if (f->detached && f->running)
+                f->over = true;
         if (f->session_ended && f->running && !f->lost) {
                 f->session_ended = false;
                 if (f->ended)
@@ -693,9 +695,12 @@ static int attach_send(Foreground *f) {
 static void foreground_on_session_ended(bool detached, void *userdata) {
         Foreground *f = userdata;
 
-        if (detached)
-                f->detached = f->over = true;
-        else
+        if (detached) {
+                /* An exec's name is in an answer that may come after the first that it shows. Who does not want to
+                 * wait types the keys again. */
+                f->over = f->detached || f->kind != &exec_kind;
+                f->detached = true;
+        } else
                 f->session_ended = true;
         foreground_work(f);
 }
@@ -750,7 +755,9 @@ static int foreground_loop(Foreground *f, Error *reterr_error) {
         if (error_is_set(&f->error))
                 return error_move(reterr_error, &f->error);
         if (f->detached) {
-                _cleanup_free_ char *name = f->exec > 0 ? strformat("%s/%" PRIu64, f->id, f->exec) : strdup(f->id);
+                _cleanup_free_ char *name = f->kind != &exec_kind ? strdup(f->id)
+                                            : f->exec > 0         ? strformat("%s/%" PRIu64, f->id, f->exec)
+                                                                  : NULL;
 
                 if (!f->c->quiet && name)
                         fprintf(stderr, "\nmoorctl: %s goes on; moorctl attach %s comes back to it.\n", name, name);
