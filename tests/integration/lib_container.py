@@ -9,6 +9,7 @@ import signal
 import subprocess
 
 import lib
+from lib_tty import Tty
 
 BUSYBOX = f"{lib.REGISTRY}/busybox:test"
 DEBIAN = f"{lib.REGISTRY}/debian:test"
@@ -40,6 +41,12 @@ def wait_traps(pid, script):
 
     if mask:
         lib.wait_until(are_set, what=f"traps of {script}")
+
+
+def interrupt(process, signo=signal.SIGINT):
+    """Ctrl-C again and again, as somebody impatient presses it, until moorctl has ended."""
+
+    lib.wait_until(lambda: process.poll() is not None or process.send_signal(signo), interval=0.1, what="moorctl ends")
 
 
 def last_event():
@@ -139,5 +146,12 @@ class ContainerTestCase(lib.TestCase):
 
     @staticmethod
     def popen(*args, **kwargs):
-        return subprocess.Popen(["moorctl", *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True, **kwargs)
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.Popen(["moorctl", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+    def tty(self, *argv, **kwargs):
+        """A command at a terminal of its own."""
+
+        t = Tty(*argv, **kwargs)
+        self.addCleanup(t.close)
+        return t
