@@ -99,7 +99,8 @@ static int events_add(EventsOptions *o, const EventRecord *e) {
         _cleanup_json_ json_t *event = NULL;
         int r;
 
-        if (o->last > 0 && e->sequence > o->last + 1)
+        /* Who asked for the last ones, or for those since a time, asked for no number. */
+        if ((o->follow || (o->since_set && o->since_usec == 0)) && o->last > 0 && e->sequence > o->last + 1)
                 events_tell_lost(o, o->last + 1, e->sequence - 1);
         o->last = MAX(o->last, e->sequence);
         if (e->usec > o->until_usec) {
