@@ -43,15 +43,34 @@ def wait_traps(pid, script):
         lib.wait_until(are_set, what=f"traps of {script}")
 
 
-def interrupt(process, signo=signal.SIGINT):
-    """Ctrl-C again and again, as somebody impatient presses it, until moorctl has ended."""
+def ends(process, timeout):
+    """Whether a process ends so soon."""
 
-    lib.wait_until(lambda: process.poll() is not None or process.send_signal(signo), interval=0.1, what="moorctl ends")
+    try:
+        process.wait(timeout)
+        return True
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def interrupt(process):
+    """Three times Ctrl-C, and again if that was before moorctl could count them; until it has ended."""
+
+    def taken():
+        return process.poll() is not None or not int(status_of(process.pid)["ShdPnd"], 16) & 1 << (signal.SIGINT - 1)
+
+    def given_up():
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+            # The next one would be the same.
+            lib.wait_until(taken, what="moorctl takes a signal")
+        return ends(process, 5)
+
+    lib.wait_until(given_up, what="moorctl ends")
 
 
 def last_event():
-    found = lib.moorctl_json("events", "--lines=1")
-    return found["Sequence"] if found else 0
+    return lib.busctl_property("/org/moored1", "org.moored1.Manager", "EventSequence")
 
 
 def events_since(sequence, subject=None):

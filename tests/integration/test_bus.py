@@ -310,7 +310,7 @@ class ObjectsTest(lib.TestCase):
             process.kill()
             process.communicate()
         lib.busctl_call(path, "org.moored1.Container", "Kill", "si", "main", "9")
-        self.assertEqual(stays.communicate(timeout=10)[0], 'is 137 "KILL"\n')
+        self.assertEqual(stays.communicate(timeout=60)[0], 'is 137 "KILL"\n')
         self.assertEqual(lib.busctl_call(path, "org.moored1.Container", "Wait"), [137, "KILL"])
 
     def test_secrets_are_not_in_the_large_answers(self):

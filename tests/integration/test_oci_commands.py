@@ -756,7 +756,9 @@ class UpdateLimitsTest(CommandTestCase):
         name = self.start_container(spec)
         with subprocess.Popen(["mooring", "--root", self.states, "events", "--interval=1h", name],
                               stdout=subprocess.PIPE, text=True) as p:
-            time.sleep(1)
+            with open(f"/proc/{self.state(name)['pid']}/cgroup", encoding="ascii") as f:
+                group = "/sys/fs/cgroup" + next(line for line in f if line.startswith("0::")).strip()[3:]
+            lib.wait_until(lambda: lib.watches(p.pid, f"{group}/memory.events"), what="the group is watched")
             with open(fifo, "w", encoding="ascii") as f:
                 f.write("\n")
             self.assertEqual(json.loads(p.stdout.readline()), {"type": "oom", "id": name})
