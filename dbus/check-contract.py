@@ -3,7 +3,8 @@
 """check-contract.py MOORED DIRECTORY
 
 The interface XML in DIRECTORY is what `MOORED --bus-introspect` prints, member for member with names, types and annotations; the bus policy
-lets everybody call each interface; each polkit action that the daemon names is declared, and none else.
+lets everybody call each interface; each polkit action that the daemon names is declared, and none else; each property whose changes are
+signalled is in a signal.
 """
 
 import pathlib
@@ -56,13 +57,26 @@ def check_interface(moored, path, sample):
     check(f"{sample} is an object like others", "org.freedesktop.DBus.Properties" in at_path, str(list(at_path)))
 
 
+def check_signals(path, source):
+    """Properties without an annotation are told by PropertiesChanged."""
+
+    name = path.name.removesuffix(".xml")
+    macro = "BUS_INTERFACE_" + name.rsplit(".", 1)[1].upper()
+    calls = re.findall(r"sd_bus_emit_properties_changed\(([^;]*)\);", source)
+    told = {p for call in calls if macro + "," in call for p in re.findall(r'"(\w+)"', call)}
+    changing = {p.get("name") for p in ET.parse(path).getroot().iter("property") if p.find("annotation") is None}
+    check(f"{name}: what changes is signalled", told == changing, str(sorted(told ^ changing)))
+
+
 def main():
     moored, directory = sys.argv[1], pathlib.Path(sys.argv[2])
     samples = dict(line.split("\t") for line in introspect(moored, "list").splitlines())
     files = sorted(directory.glob("org.moored1.*.xml"))
     check("one file for each interface", sorted(samples) == [f.name.removesuffix(".xml") for f in files], str(sorted(samples)))
+    signals = (directory.parent / "src/bus/bus-signals.c").read_text(encoding="utf-8")
     for path in files:
         check_interface(moored, path, samples[path.name.removesuffix(".xml")])
+        check_signals(path, signals)
 
     root = interfaces_of(introspect(moored, "/org/moored1"))
     check("the root object is an ObjectManager", "org.freedesktop.DBus.ObjectManager" in root)

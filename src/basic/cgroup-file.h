@@ -3,12 +3,17 @@
 
 /* Files of control groups (cgroup2). What the host has no controller for is -ENOENT. */
 
+#include <sys/types.h>
+
 #include "basic/macro.h"
 
 #define CGROUP_FILE_MAX 65536U /* the longest file read as a whole: memory.numa_stat and such are not */
 
 /* The directory of a group, by its path as PID 1 tells it. */
 int cgroup_open_group(const char *control_group);
+/* The path of the group that a process is in, as this one sees it; 0: this one. *ret is owned. -ENOENT if there is no
+ * hierarchy of version 2. */
+int cgroup_of_process(pid_t pid, char **ret);
 /* A file's text without the last newline; *ret is owned. */
 int cgroup_read(int dir_fd, const char *file, char **ret);
 /* A number, "max" is UINT64_MAX. */

@@ -70,6 +70,10 @@ int error_set_errno(Error *e, int error, const char *format, ...) {
         return r;
 }
 
+int error_oom(Error *e) {
+        return error_set(e, -ENOMEM, "NoMemory", "Out of memory.");
+}
+
 int error_prefix(Error *e, const char *format, ...) {
         _cleanup_free_ char *prefix = NULL;
         char *message;

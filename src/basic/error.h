@@ -27,6 +27,9 @@ int error_set(Error *e, int error, const char *name, const char *format, ...) _p
  * "Canceled", others "Failed"). */
 int error_set_errno(Error *e, int error, const char *format, ...) _printf_(3, 4);
 
+/* -ENOMEM, "NoMemory" */
+int error_oom(Error *e);
+
 /* Puts "prefix: " before the message of an error that is set. Returns e->error (0 if not set). */
 int error_prefix(Error *e, const char *format, ...) _printf_(2, 3);
 

@@ -433,6 +433,12 @@ char *path_join(const char *a, const char *b) {
         return strformat("%.*s/%s", (int) n, a, b);
 }
 
+const char *path_startswith(const char *path, const char *top) {
+        const char *rest = startswith(path, top);
+
+        return rest && (*rest == 0 || *rest == '/') ? rest : NULL;
+}
+
 int dir_is_empty_at(int dirfd, const char *name) {
         const struct dirent *de;
         int fd, r = 1;

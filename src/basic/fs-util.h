@@ -40,5 +40,7 @@ bool filename_is_valid(const char *name);
 bool path_is_normalized(const char *path);
 /* a + "/" + b with exactly one slash between. NULL on OOM. */
 char *path_join(const char *a, const char *b);
+/* What follows top in path, "" or "/…"; NULL if path is neither top nor below. */
+const char *path_startswith(const char *path, const char *top);
 
 int dir_is_empty_at(int dirfd, const char *name);

@@ -68,24 +68,13 @@ int parse_bandwidth(const char *s, uint64_t *ret) {
 }
 
 static int number_set_add_range(NumberSet *set, const char *s) {
-        _cleanup_free_ char *first = NULL;
-        const char *dash = strchr(s, '-');
         uint32_t from, to;
         int r;
 
-        first = strndup(s, dash ? (size_t) (dash - s) : strlen(s));
-        if (!first)
-                return -ENOMEM;
-        r = parse_uint32(first, &from);
+        r = parse_range(s, &from, &to);
         if (r < 0)
                 return r;
-        to = from;
-        if (dash) {
-                r = parse_uint32(dash + 1, &to);
-                if (r < 0)
-                        return r;
-        }
-        if (to < from || to >= NUMBER_SET_MAX)
+        if (to >= NUMBER_SET_MAX)
                 return -ERANGE;
 
         for (uint32_t i = from; i <= to; i++)

@@ -202,10 +202,10 @@ int pidfd_kill(int pidfd, int signo) {
         return (int) RET_NERRNO(syscall(SYS_pidfd_send_signal, pidfd, signo, NULL, 0));
 }
 
-int pidfd_reap(int pidfd, int *ret_code, int *ret_status) {
+static int reap(int pidfd, int options, int *ret_code, int *ret_status) {
         siginfo_t si = {};
 
-        while (waitid(P_PIDFD, (id_t) pidfd, &si, WEXITED | WNOHANG) < 0)
+        while (waitid(P_PIDFD, (id_t) pidfd, &si, WEXITED | options) < 0)
                 if (errno != EINTR)
                         return -errno;
         if (si.si_pid == 0)
@@ -216,4 +216,16 @@ int pidfd_reap(int pidfd, int *ret_code, int *ret_status) {
         if (ret_status)
                 *ret_status = si.si_status;
         return 0;
+}
+
+int pidfd_reap(int pidfd, int *ret_code, int *ret_status) {
+        return reap(pidfd, WNOHANG, ret_code, ret_status);
+}
+
+int pidfd_wait(int pidfd, int *ret_code, int *ret_status) {
+        return reap(pidfd, 0, ret_code, ret_status);
+}
+
+int process_exit_code(int code, int status) {
+        return code == CLD_EXITED ? status : 128 + status;
 }

@@ -29,3 +29,7 @@ int pidfd_kill(int pidfd, int signo);
 /* waitid() on a pidfd that is ready (-EAGAIN if it is not: this does not block). ret_status as in waitid:
  * code CLD_EXITED/CLD_KILLED/CLD_DUMPED and status. */
 int pidfd_reap(int pidfd, int *ret_code, int *ret_status);
+/* The same, and waits: not for the daemon. */
+int pidfd_wait(int pidfd, int *ret_code, int *ret_status);
+/* What shells make of the two: the exit code, or 128 and the signal's number. */
+int process_exit_code(int code, int status);

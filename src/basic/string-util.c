@@ -123,6 +123,30 @@ int parse_int(const char *s, int *ret) {
         return 0;
 }
 
+int parse_range(const char *s, uint32_t *ret_first, uint32_t *ret_last) {
+        uint64_t first, last;
+        int r;
+
+        r = parse_digits(&s, &first);
+        if (r < 0)
+                return r;
+        last = first;
+        if (*s == '-') {
+                s++;
+                r = parse_digits(&s, &last);
+                if (r < 0)
+                        return r;
+        }
+        if (*s != 0 || first > last)
+                return -EINVAL;
+        if (last > UINT32_MAX)
+                return -ERANGE;
+
+        *ret_first = (uint32_t) first;
+        *ret_last = (uint32_t) last;
+        return 0;
+}
+
 int parse_boolean(const char *s) {
         static const char *const yes[] = { "1", "yes", "true", "on" };
         static const char *const no[] = { "0", "no", "false", "off" };

@@ -17,6 +17,8 @@ char *strformat(const char *format, ...) _printf_(1, 2);
 int parse_uint64(const char *s, uint64_t *ret);
 int parse_uint32(const char *s, uint32_t *ret);
 int parse_int(const char *s, int *ret);
+/* "7" or "0-3"; the first is not above the last. */
+int parse_range(const char *s, uint32_t *ret_first, uint32_t *ret_last);
 /* "1", "yes", "true", "on" / "0", "no", "false", "off" → 1 / 0, else -EINVAL. */
 int parse_boolean(const char *s);
 /* "10M", "1.5G", "4096", "infinity" → UINT64_MAX: bytes, powers of 1024; K, M, G, T, P, E in either case. */

@@ -605,7 +605,7 @@ int bus_auth_new(sd_bus *bus, BusAuth **ret, Error *reterr_error) {
 
         a = calloc(1, sizeof(*a));
         if (!a)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                return error_oom(reterr_error);
 
         a->bus = bus;
         r = sd_bus_add_filter(bus, &a->filter_slot, bus_auth_filter, a);

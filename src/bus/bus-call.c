@@ -35,22 +35,27 @@ BusCall *bus_call_free(BusCall *c) {
         return NULL;
 }
 
-void bus_call_warn(const BusCall *c, int r) {
+int bus_call_pending(BusCall *c, int r, const Error *error, sd_bus_error *ret_error) {
+        if (r >= 0)
+                return 1;
+        bus_call_free(c);
+        return error_is_set(error) ? bus_error_set(ret_error, error) : r;
+}
+
+void bus_call_finish(BusCall *c, int r) {
         if (r < 0)
                 log_warning_errno(r, "The answer to %s cannot be sent: %m",
                                   sd_bus_message_get_member(c->message));
-}
-
-static void call_finish(BusCall *c, int r) {
-        bus_call_warn(c, r);
         bus_call_free(c);
 }
 
-void bus_call_reply_empty(Container *container, const Error *error, void *userdata) {
-        BusCall *c = userdata;
+void bus_call_finish_empty(BusCall *c, const Error *error) {
+        bus_call_finish(c, error_is_set(error) ? bus_error_reply(c->message, error)
+                                               : sd_bus_reply_method_return(c->message, NULL));
+}
 
-        call_finish(c, error_is_set(error) ? bus_error_reply(c->message, error)
-                                           : sd_bus_reply_method_return(c->message, NULL));
+void bus_call_reply_empty(Container *container, const Error *error, void *userdata) {
+        bus_call_finish_empty(userdata, error);
 }
 
 void bus_call_reply_container(Container *container, const Error *error, void *userdata) {
@@ -64,10 +69,10 @@ void bus_call_reply_container(Container *container, const Error *error, void *us
                 error = &gone;
         }
         if (error_is_set(error)) {
-                call_finish(c, bus_error_reply(c->message, error));
+                bus_call_finish(c, bus_error_reply(c->message, error));
                 return;
         }
 
         path = bus_container_path(container->row.ns, container->row.id);
-        call_finish(c, bus_reply_path(c->message, path));
+        bus_call_finish(c, bus_reply_path(c->message, path));
 }

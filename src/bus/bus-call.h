@@ -16,12 +16,16 @@ struct BusCall {
 BusCall *bus_call_new(Bus *b, sd_bus_message *m);
 BusCall *bus_call_free(BusCall *c);
 DEFINE_CLEANUP_FUNC(BusCall *, bus_call_free)
-/* ContainerFuncs; userdata is the BusCall, which they answer and free. */
+/* What a method returns when it has asked the core, which said r: below 0 c is not answered by it, and freed here. */
+int bus_call_pending(BusCall *c, int r, const Error *error, sd_bus_error *ret_error);
+
+/* These free c. r: what became of sending the answer. */
+void bus_call_finish(BusCall *c, int r);
+/* An error if one is set, else an answer without contents. */
+void bus_call_finish_empty(BusCall *c, const Error *error);
+/* ContainerFuncs; userdata is the BusCall. */
 void bus_call_reply_empty(Container *c, const Error *error, void *userdata);
 void bus_call_reply_container(Container *c, const Error *error, void *userdata);
-
-/* For answers that are sent otherwise: what became of sending them. */
-void bus_call_warn(const BusCall *c, int r);
 
 #define BUS_WAITERS_MAX 4096U
 

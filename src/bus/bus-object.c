@@ -5,9 +5,11 @@
 #include <systemd/sd-id128.h>
 
 #include "bus/bus-object.h"
+#include "bus/bus-options.h"
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
+#include "container/unit-name.h"
 
 /* Introspection is served by sd-bus itself over a socket pair, from the tables that the daemon registers:
  * what `moored --bus-introspect` prints is what the running daemon answers, but for the children that
@@ -61,8 +63,43 @@ int bus_reply_path(sd_bus_message *m, const char *path) {
         return path ? sd_bus_reply_method_return(m, "o", path) : -ENOMEM;
 }
 
+int bus_reply_open_array(sd_bus_message *m, const char *contents, sd_bus_message **ret) {
+        int r;
+
+        r = sd_bus_message_new_method_return(m, ret);
+        return r < 0 ? r : sd_bus_message_open_container(*ret, 'a', contents);
+}
+
+int bus_reply_send_array(sd_bus_message *reply, int r) {
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
 int bus_append_string(sd_bus_message *reply, const char *s) {
         return sd_bus_message_append_basic(reply, 's', strempty(s));
+}
+
+int bus_property_get_bool(sd_bus *bus, const char *path, const char *interface, const char *property,
+                          sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        const bool *b = userdata;
+
+        return sd_bus_message_append(reply, "b", (int) *b);
+}
+
+int bus_property_get_unit_path(sd_bus *bus, const char *path, const char *interface, const char *property,
+                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        const char *const *unit = userdata;
+        _cleanup_free_ char *unit_path = unit_object_path(*unit);
+
+        return unit_path ? sd_bus_message_append(reply, "o", unit_path) : -ENOMEM;
+}
+
+int bus_property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        char *const *const *labels = userdata;
+
+        return bus_append_labels(reply, *labels);
 }
 
 static int register_object(sd_bus *bus, const BusObject *o, sd_bus_object_find_t find, void *userdata) {

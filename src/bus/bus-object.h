@@ -82,5 +82,17 @@ char *bus_job_path(uint32_t id);
 
 /* One path as the only result of a method. */
 int bus_reply_path(sd_bus_message *m, const char *path);
+/* An array as the only result: elements are appended between the two. r: what became of that; what is not complete is
+ * not sent. */
+int bus_reply_open_array(sd_bus_message *m, const char *contents, sd_bus_message **ret);
+int bus_reply_send_array(sd_bus_message *reply, int r);
+/* Getters of members, found by the vtable's offset: a bool; a char * that names a unit, as that unit's path; a char **
+ * of labels. */
+int bus_property_get_bool(sd_bus *bus, const char *path, const char *interface, const char *property,
+                          sd_bus_message *reply, void *userdata, sd_bus_error *ret_error);
+int bus_property_get_unit_path(sd_bus *bus, const char *path, const char *interface, const char *property,
+                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error);
+int bus_property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
+                            sd_bus_message *reply, void *userdata, sd_bus_error *ret_error);
 /* For getters: NULL is "". */
 int bus_append_string(sd_bus_message *reply, const char *s);

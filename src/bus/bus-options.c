@@ -9,8 +9,8 @@
 /* Lists are bounded here already, not only by whoever uses them: appending to a strv looks for its end
  * each time. */
 
-static int option_error(Error *e, const BusOption *o, int r) {
-        return error_set(e, r, r == -ENOMEM ? "NoMemory" : "InvalidArgument",
+int bus_option_error(Error *reterr_error, const BusOption *o, int r) {
+        return error_set(reterr_error, r, r == -ENOMEM ? "NoMemory" : "InvalidArgument",
                          "Option “%s” cannot be read: %m", o->name);
 }
 
@@ -25,7 +25,7 @@ int bus_option_string(sd_bus_message *m, const BusOption *o, void *target, Error
         r = sd_bus_message_read_basic(m, 's', &s);
         if (r >= 0)
                 r = free_and_strdup(target, s);
-        return r < 0 ? option_error(reterr_error, o, r) : 0;
+        return r < 0 ? bus_option_error(reterr_error, o, r) : 0;
 }
 
 int bus_option_strv(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
@@ -36,7 +36,7 @@ int bus_option_strv(sd_bus_message *m, const BusOption *o, void *target, Error *
 
         r = sd_bus_message_enter_container(m, 'a', "s");
         if (r < 0)
-                return option_error(reterr_error, o, r);
+                return bus_option_error(reterr_error, o, r);
 
         while ((r = sd_bus_message_read_basic(m, 's', &s)) > 0) {
                 if (++n > BUS_LIST_MAX)
@@ -48,7 +48,7 @@ int bus_option_strv(sd_bus_message *m, const BusOption *o, void *target, Error *
         if (r >= 0)
                 r = sd_bus_message_exit_container(m);
         if (r < 0)
-                return option_error(reterr_error, o, r);
+                return bus_option_error(reterr_error, o, r);
 
         strv_free(*(char ***) target);
         *(char ***) target = TAKE_PTR(l);
@@ -60,7 +60,7 @@ int bus_option_bool(sd_bus_message *m, const BusOption *o, void *target, Error *
 
         r = sd_bus_message_read_basic(m, 'b', &b);
         if (r < 0)
-                return option_error(reterr_error, o, r);
+                return bus_option_error(reterr_error, o, r);
 
         *(bool *) target = b;
         return 0;
@@ -72,7 +72,7 @@ int bus_option_uint64(sd_bus_message *m, const BusOption *o, void *target, Error
 
         r = sd_bus_message_read_basic(m, 't', &v);
         if (r < 0)
-                return option_error(reterr_error, o, r);
+                return bus_option_error(reterr_error, o, r);
 
         *(uint64_t *) target = v;
         return 0;
@@ -83,7 +83,7 @@ int bus_option_fd(sd_bus_message *m, const BusOption *o, void *target, Error *re
 
         r = sd_bus_message_read_basic(m, 'h', &fd);
         if (r < 0)
-                return option_error(reterr_error, o, r);
+                return bus_option_error(reterr_error, o, r);
 
         *(int *) target = fd;
         return 0;
@@ -96,10 +96,10 @@ int bus_option_terminal_size(sd_bus_message *m, const BusOption *o, void *target
 
         r = sd_bus_message_read(m, "(uu)", &rows, &columns);
         if (r < 0)
-                return option_error(reterr_error, o, r);
+                return bus_option_error(reterr_error, o, r);
         size = strformat("%" PRIu32 "x%" PRIu32, rows, columns);
         if (!size)
-                return option_error(reterr_error, o, -ENOMEM);
+                return bus_option_error(reterr_error, o, -ENOMEM);
 
         free(*(char **) target);
         *(char **) target = size;
@@ -181,7 +181,7 @@ static int unknown_option(const BusOption *table, const char *name, Error *reter
 
         for (const BusOption *o = table; o->name; o++)
                 if (strv_extend(&known, o->name) < 0)
-                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                        return error_oom(reterr_error);
 
         list = strv_join(known, ", ");
         if (isempty(list))
@@ -214,7 +214,7 @@ static int option_parse_one(sd_bus_message *m, const BusOption *table, uint64_t 
 
         r = sd_bus_message_peek_type(m, NULL, &contents);
         if (r < 0)
-                return option_error(reterr_error, o, r);
+                return bus_option_error(reterr_error, o, r);
         if (!streq(contents, o->signature))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "The option “%s” has type “%s” and must have type “%s”.", name, contents,
@@ -222,12 +222,12 @@ static int option_parse_one(sd_bus_message *m, const BusOption *table, uint64_t 
 
         r = sd_bus_message_enter_container(m, 'v', contents);
         if (r < 0)
-                return option_error(reterr_error, o, r);
+                return bus_option_error(reterr_error, o, r);
         r = o->parse(m, o, (uint8_t *) target + o->offset, reterr_error);
         if (r < 0)
                 return r;
         r = sd_bus_message_exit_container(m);
-        return r < 0 ? option_error(reterr_error, o, r) : 0;
+        return r < 0 ? bus_option_error(reterr_error, o, r) : 0;
 }
 
 int bus_options_parse(sd_bus_message *m, const BusOption *table, void *target, Error *reterr_error) {

@@ -27,6 +27,9 @@ int bus_options_parse(sd_bus_message *m, const BusOption *table, void *target, E
 /* The bag of the methods that remove something: Force b. */
 int bus_options_parse_force(sd_bus_message *m, bool *ret_force, Error *reterr_error);
 
+/* For parsers: the option cannot be read. Returns r. */
+int bus_option_error(Error *reterr_error, const BusOption *o, int r);
+
 /* Parsers for the table. "s": char *, owned. "as": char **, owned. "b": bool. "t": uint64_t. "h": int, the
  * message's own. "a{ss}": char ** of "key=value", owned. */
 int bus_option_string(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error);

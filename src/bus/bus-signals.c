@@ -98,7 +98,7 @@ static int emit_container(Bus *b, NotifyType type, const char *ns, const char *i
                                                       "HealthFailingStreak", NULL);
         return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "State", "LeaderPID",
                                               "ExitCode", "ExitSignal", "Result", "StartedUSec",
-                                              "FinishedUSec", NULL);
+                                              "FinishedUSec", "RestartCount", NULL);
 }
 
 static int emit_exec(Bus *b, NotifyType type, const Exec *e) {

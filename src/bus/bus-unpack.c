@@ -88,12 +88,12 @@ static int wait_for_job(Bus *b, sd_bus_message *m, Job *j, Error *reterr_error) 
         int r;
 
         if (forget_requeued(b) >= UNPACK_CALLS_MAX)
-                return error_set(reterr_error, -EBUSY, "LimitsExceeded", "%u calls wait for layers already.",
+                return error_set(reterr_error, -EBUSY, "LimitsExceeded", "%u calls wait for layers already; try again later.",
                                  UNPACK_CALLS_MAX);
 
         u = calloc(1, sizeof(*u));
         if (!u)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                return error_oom(reterr_error);
         *u = (BusUnpack){ .bus = b, .message = sd_bus_message_ref(m), .next = b->unpacks };
         b->unpacks = u;
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <inttypes.h>
+
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
 #include "basic/log.h"
@@ -158,15 +160,15 @@ static int wait_add(Bus *b, sd_bus_message *m, BusWait **ret, Error *reterr_erro
 
         if (b->n_waiters >= BUS_WAITERS_MAX)
                 return error_set(reterr_error, -EBUSY, "LimitsExceeded",
-                                 "Too many calls of Wait() are under way (%u).", BUS_WAITERS_MAX);
+                                 "Too many calls of Wait() are under way (%u); try again later.", BUS_WAITERS_MAX);
 
         if (!wait) {
                 wait = fresh = calloc(1, sizeof(*wait));
                 if (!wait)
-                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                        return error_oom(reterr_error);
                 *wait = (BusWait) { .bus = b, .path = strdup(path) };
                 if (!wait->path || hashmap_put(b->waits, path, wait) < 0)
-                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                        return error_oom(reterr_error);
         }
 
         r = waiter_new(wait, m, &waiter);
@@ -204,7 +206,8 @@ int bus_wait_exec(Bus *b, sd_bus_message *m, Exec *e, Error *reterr_error) {
         r = exec_wait(e, wait_on_exec, wait);
         if (r < 0) {
                 bus_wait_free(wait);
-                return error_set_errno(reterr_error, r, "The exec cannot be waited for: %m");
+                return error_set_errno(reterr_error, r, "Exec %" PRIu64 " of container %s cannot be waited for: %m", e->row.n,
+                                       e->row.id);
         }
         return 0;
 }

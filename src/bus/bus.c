@@ -16,11 +16,11 @@ int bus_new(const BusContext *context, Bus **ret, Error *reterr_error) {
 
         b = calloc(1, sizeof(*b));
         if (!b)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                return error_oom(reterr_error);
 
         *b = (Bus) { .context = *context, .waits = hashmap_new() };
         if (!b->waits)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                return error_oom(reterr_error);
 
         r = sd_bus_open_system_with_description(&b->bus, "moored");
         if (r < 0)

@@ -2,18 +2,17 @@
 
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
-#include "bus/bus-exec.h"
 #include "bus/bus-options.h"
 #include "bus/bus-unpack.h"
 #include "bus/container-network-bus.h"
+#include "bus/exec-bus.h"
 #include "bus/limits-bus.h"
 #include "bus/statistics-bus.h"
 #include "basic/fd-util.h"
 #include "basic/strv.h"
+#include "container/health.h"
 #include "container/runtimes.h"
 #include "container/system.h"
-#include "container/health.h"
-#include "container/unit-name.h"
 
 /* org.moored1.Container. userdata of methods and getters is the Container. */
 
@@ -57,11 +56,7 @@ static int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         if (!call)
                 return -ENOMEM;
         r = container_stop(userdata, timeout, bus_call_reply_empty, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -80,11 +75,7 @@ static int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         if (!call)
                 return -ENOMEM;
         r = container_kill(userdata, whom, signo, bus_call_reply_empty, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int method_restart(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -123,11 +114,7 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         if (!call)
                 return -ENOMEM;
         r = container_remove(userdata, force, bus_call_reply_empty, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int method_freeze(sd_bus_message *m, Container *c,
@@ -135,14 +122,12 @@ static int method_freeze(sd_bus_message *m, Container *c,
                          sd_bus_error *ret_error) {
         BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
         _cleanup_error_ Error error = ERROR_NULL;
+        int r;
 
         if (!call)
                 return -ENOMEM;
-        if (func(c, bus_call_reply_empty, call, &error) < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        r = func(c, bus_call_reply_empty, call, &error);
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int method_pause(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -171,18 +156,14 @@ static int method_attach(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         if (r < 0)
                 return bus_error_set(ret_error, &error);
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        r = bus_reply_open_array(m, "{sv}", &reply);
         if (r >= 0)
                 r = append_descriptor(reply, "Terminal", a.terminal);
         if (r >= 0)
                 r = append_descriptor(reply, "StandardInput", a.input);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
         safe_close(a.terminal);
         safe_close(a.input);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static int method_resize(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -206,108 +187,57 @@ static int method_close_standard_input(sd_bus_message *m, void *userdata, sd_bus
         return sd_bus_reply_method_return(m, NULL);
 }
 
-static int send_processes(sd_bus_message *m, const uint32_t *pids, char *const *commands, size_t n) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        int r;
-
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(us)");
-        for (size_t i = 0; i < n && r >= 0; i++)
-                r = sd_bus_message_append(reply, "(us)", pids[i], strempty(commands[i]));
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
-}
-
-static void on_processes(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata) {
-        _cleanup_(bus_call_freep) BusCall *call = userdata;
-        _cleanup_error_ Error error = ERROR_NULL;
-
-        if (r >= 0)
-                r = send_processes(call->message, pids, commands, n);
-        if (r < 0) {
-                (void) error_set_errno(&error, r, "The processes cannot be listed: %m");
-                (void) bus_error_reply(call->message, &error);
-        }
-}
-
-static int method_list_processes(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
-        _cleanup_error_ Error error = ERROR_NULL;
-        Container *c = userdata;
-        int r;
-
-        if (!call)
-                return -ENOMEM;
-        r = container_list_processes(c, on_processes, call);
-        if (r < 0) {
-                bus_call_free(call);
-                (void) error_set_errno(&error, r, "The processes of container %s cannot be listed: %m",
-                                       c->row.id);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
-}
-
 static void on_scope_started(Container *c, const Error *error, void *userdata) {
-        _cleanup_(bus_call_freep) BusCall *call = userdata;
         _cleanup_free_ char *bundle = c && !error ? container_bundle_path(c) : NULL;
         _cleanup_error_ Error e = ERROR_NULL;
+        BusCall *call = userdata;
 
         if (!error && !bundle) {
                 (void) error_set(&e, -ENOENT, "NoSuchContainer", "The container is gone.");
                 error = &e;
         }
-        if (error)
-                (void) bus_error_reply(call->message, error);
-        else
-                (void) sd_bus_reply_method_return(call->message, "ss", bundle,
-                                                  strempty(container_scope_invocation(c)));
+        bus_call_finish(call, error ? bus_error_reply(call->message, error)
+                                    : sd_bus_reply_method_return(call->message, "ss", bundle,
+                                                                 strempty(container_scope_invocation(c))));
 }
 
 /* The caller says which process is moved: for root alone, as there is no rule. */
 static int method_start_scope(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
         _cleanup_error_ Error error = ERROR_NULL;
+        BusCall *call;
         uint32_t pid;
         int r;
 
+        r = sd_bus_message_read(m, "u", &pid);
+        if (r < 0)
+                return r;
+
+        call = bus_call_new(b, m);
         if (!call)
                 return -ENOMEM;
-        r = sd_bus_message_read(m, "u", &pid);
-        if (r < 0) {
-                bus_call_free(call);
-                return r;
-        }
-        if (container_start_scope(userdata, pid, on_scope_started, call, &error) < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        r = container_start_scope(userdata, pid, on_scope_started, call, &error);
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static void on_health_checked(Container *c, int exit_code, const char *output, const Error *error,
                               void *userdata) {
-        _cleanup_(bus_call_freep) BusCall *call = userdata;
+        BusCall *call = userdata;
 
-        if (error)
-                (void) bus_error_reply(call->message, error);
-        else
-                (void) sd_bus_reply_method_return(call->message, "is", (int32_t) exit_code, strempty(output));
+        bus_call_finish(call, error ? bus_error_reply(call->message, error)
+                                    : sd_bus_reply_method_return(call->message, "is", (int32_t) exit_code,
+                                                                 strempty(output)));
 }
 
 static int method_run_health_check(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
         _cleanup_error_ Error error = ERROR_NULL;
+        int r;
 
         if (!call)
                 return -ENOMEM;
-        if (container_check_health(userdata, on_health_checked, call, &error) < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        r = container_check_health(userdata, on_health_checked, call, &error);
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int property_get_health(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -372,44 +302,12 @@ static int property_get_state(sd_bus *bus, const char *path, const char *interfa
         return bus_append_string(reply, container_state_to_string(c->state));
 }
 
-static int property_get_unit_path(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                  sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Container *c = userdata;
-        _cleanup_free_ char *unit_path = unit_object_path(c->unit);
-
-        return unit_path ? sd_bus_message_append(reply, "o", unit_path) : -ENOMEM;
-}
-
-static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
-                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Container *c = userdata;
-
-        return bus_append_labels(reply, c->options.labels);
-}
-
-static int property_get_auto_remove(sd_bus *bus, const char *path, const char *interface,
-                                    const char *property, sd_bus_message *reply, void *userdata,
-                                    sd_bus_error *ret_error) {
-        const Container *c = userdata;
-
-        return sd_bus_message_append(reply, "b", (int) c->row.auto_remove);
-}
-
 static int property_get_restart_policy(sd_bus *bus, const char *path, const char *interface,
                                        const char *property, sd_bus_message *reply, void *userdata,
                                        sd_bus_error *ret_error) {
         const Container *c = userdata;
 
         return bus_append_string(reply, isempty(c->options.restart) ? "no" : c->options.restart);
-}
-
-static int property_get_flag(sd_bus *bus, const char *path, const char *interface, const char *property,
-                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Container *c = userdata;
-
-        return sd_bus_message_append(reply, "b",
-                                     (int) (streq(property, "Terminal") ? c->options.terminal
-                                                                        : c->options.open_stdin));
 }
 
 static int property_get_log(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -519,9 +417,9 @@ static const sd_bus_vtable container_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Statistics", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", statistics),
                                 bus_container_method_statistics, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("aa{sv}", processes),
-                                bus_container_method_get_processes, SD_BUS_VTABLE_UNPRIVILEGED),
+                                bus_container_method_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListProcesses", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(us)", processes),
-                                method_list_processes, SD_BUS_VTABLE_UNPRIVILEGED),
+                                bus_container_method_processes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StartScope", SD_BUS_ARGS("u", pid),
                                 SD_BUS_RESULT("s", bundle, "s", invocation_id), method_start_scope,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
@@ -542,7 +440,8 @@ static const sd_bus_vtable container_vtable[] = {
         SD_BUS_PROPERTY("Command", "as", NULL, offsetof(Container, command), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("State", "s", property_get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Unit", "s", NULL, offsetof(Container, unit), SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("UnitPath", "o", property_get_unit_path, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("UnitPath", "o", bus_property_get_unit_path, offsetof(Container, unit),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("LeaderPID", "u", NULL, offsetof(Container, leader_pid),
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("ExitCode", "i", NULL, offsetof(Container, row.exit_code),
@@ -557,13 +456,17 @@ static const sd_bus_vtable container_vtable[] = {
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("FinishedUSec", "t", NULL, offsetof(Container, row.finished_usec),
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("AutoRemove", "b", property_get_auto_remove, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Labels", "a{ss}", bus_property_get_labels, offsetof(Container, options.labels),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("AutoRemove", "b", bus_property_get_bool, offsetof(Container, row.auto_remove),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("RestartPolicy", "s", property_get_restart_policy, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("RestartCount", "u", NULL, offsetof(Container, row.restart_count),
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("Terminal", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("OpenStandardInput", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Terminal", "b", bus_property_get_bool, offsetof(Container, options.terminal),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("OpenStandardInput", "b", bus_property_get_bool, offsetof(Container, options.open_stdin),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Network", "s", bus_container_property_get_network, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Networks", "a(sssasas)", bus_container_property_get_networks, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Ports", "a(ssqqq)", bus_container_property_get_ports, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -2,12 +2,11 @@
 
 #include "bus/bus-call.h"
 #include "bus/bus-error.h"
-#include "bus/bus-exec.h"
 #include "bus/bus-options.h"
+#include "bus/exec-bus.h"
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
-#include "container/unit-name.h"
 
 /* org.moored1.Exec, and org.moored1.Container's method that makes one. userdata of methods and getters is the Exec. */
 
@@ -44,29 +43,25 @@ static const BusOption exec_options[] = {
 static const BusOption command_option = { "Command", "as", bus_option_strv, 0 };
 
 static void reply_started(Exec *e, const Error *error, void *userdata) {
-        _cleanup_(bus_call_freep) BusCall *call = userdata;
         _cleanup_error_ Error gone = ERROR_NULL;
         _cleanup_free_ char *path = NULL;
-        int r;
+        BusCall *call = userdata;
 
         if (!error_is_set(error) && !e) {
                 (void) error_set(&gone, -ENXIO, "NoSuchExec", "The exec was removed before it could be shown.");
                 error = &gone;
         }
-        if (error_is_set(error))
-                r = bus_error_reply(call->message, error);
-        else {
-                path = bus_exec_path(e->row.ns, e->row.id, e->row.n);
-                r = bus_reply_path(call->message, path);
+        if (error_is_set(error)) {
+                bus_call_finish(call, bus_error_reply(call->message, error));
+                return;
         }
-        bus_call_warn(call, r);
+
+        path = bus_exec_path(e->row.ns, e->row.id, e->row.n);
+        bus_call_finish(call, bus_reply_path(call->message, path));
 }
 
 static void reply_empty(Exec *e, const Error *error, void *userdata) {
-        _cleanup_(bus_call_freep) BusCall *call = userdata;
-
-        bus_call_warn(call, error_is_set(error) ? bus_error_reply(call->message, error)
-                                                : sd_bus_reply_method_return(call->message, NULL));
+        bus_call_finish_empty(userdata, error);
 }
 
 int bus_container_method_exec(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -90,11 +85,7 @@ int bus_container_method_exec(sd_bus_message *m, void *userdata, sd_bus_error *r
         if (!call)
                 return -ENOMEM;
         r = exec_start(userdata, &bag.exec, &bag.stdio, reply_started, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 /* -- the object -- */
@@ -122,11 +113,7 @@ static int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         if (!call)
                 return -ENOMEM;
         r = exec_kill(userdata, signo, reply_empty, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -144,11 +131,7 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         if (!call)
                 return -ENOMEM;
         r = exec_remove(userdata, force, reply_empty, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }
 
 static int method_attach(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -184,24 +167,6 @@ static int property_get_state(sd_bus *bus, const char *path, const char *interfa
         const Exec *e = userdata;
 
         return bus_append_string(reply, exec_state_to_string(e->state));
-}
-
-static int property_get_unit_path(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                  sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Exec *e = userdata;
-        _cleanup_free_ char *unit_path = unit_object_path(e->unit);
-
-        return unit_path ? sd_bus_message_append(reply, "o", unit_path) : -ENOMEM;
-}
-
-static int property_get_flag(sd_bus *bus, const char *path, const char *interface, const char *property,
-                             sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Exec *e = userdata;
-
-        return sd_bus_message_append(reply, "b",
-                                     (int) (streq(property, "Privileged") ? e->privileged
-                                            : streq(property, "Terminal") ? e->terminal
-                                                                          : e->row.auto_remove));
 }
 
 static int exec_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata,
@@ -257,11 +222,14 @@ static const sd_bus_vtable exec_vtable[] = {
         SD_BUS_PROPERTY("User", "s", NULL, offsetof(Exec, user), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("WorkingDirectory", "s", NULL, offsetof(Exec, working_directory),
                         SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Privileged", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Terminal", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Privileged", "b", bus_property_get_bool, offsetof(Exec, privileged),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Terminal", "b", bus_property_get_bool, offsetof(Exec, terminal),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("State", "s", property_get_state, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Unit", "s", NULL, offsetof(Exec, unit), SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("UnitPath", "o", property_get_unit_path, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("UnitPath", "o", bus_property_get_unit_path, offsetof(Exec, unit),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("PID", "u", NULL, offsetof(Exec, pid), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("ExitCode", "i", NULL, offsetof(Exec, row.exit_code), SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("ExitSignal", "s", NULL, offsetof(Exec, row.exit_signal),
@@ -271,7 +239,8 @@ static const sd_bus_vtable exec_vtable[] = {
         SD_BUS_PROPERTY("StartedUSec", "t", NULL, offsetof(Exec, row.started_usec), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("FinishedUSec", "t", NULL, offsetof(Exec, row.finished_usec),
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("AutoRemove", "b", property_get_flag, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("AutoRemove", "b", bus_property_get_bool, offsetof(Exec, row.auto_remove),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_VTABLE_END,
 };
 

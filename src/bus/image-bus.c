@@ -47,20 +47,6 @@ static int property_get_platforms(sd_bus *bus, const char *path, const char *int
                                         : sd_bus_message_append(reply, "as", 1, i->row.platform);
 }
 
-static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
-                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Image *i = userdata;
-
-        return bus_append_labels(reply, i->row.labels);
-}
-
-static int property_get_unpacked(sd_bus *bus, const char *path, const char *interface, const char *property,
-                                 sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const Image *i = userdata;
-
-        return sd_bus_message_append(reply, "b", (int) i->unpacked);
-}
-
 static int property_get_config(sd_bus *bus, const char *path, const char *interface, const char *property,
                                sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         _cleanup_error_ Error error = ERROR_NULL;
@@ -134,8 +120,10 @@ static const sd_bus_vtable image_vtable[] = {
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("TaggedUSec", "t", NULL, offsetof(Image, row.tagged_usec),
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
-        SD_BUS_PROPERTY("Unpacked", "b", property_get_unpacked, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Labels", "a{ss}", bus_property_get_labels, offsetof(Image, row.labels),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Unpacked", "b", bus_property_get_bool, offsetof(Image, unpacked),
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Config", "s", property_get_config, 0, SD_BUS_VTABLE_PROPERTY_EXPLICIT),
         SD_BUS_VTABLE_END,
 };

@@ -23,7 +23,7 @@ static int option_number(sd_bus_message *m, const BusOption *o, void *target, Er
                 return r;
         r = n == UINT64_MAX ? strv_extendf(target, "%s=infinity", o->name)
                             : strv_extendf(target, "%s=%" PRIu64, o->name, n);
-        return r < 0 ? error_set_errno(reterr_error, r, "Out of memory") : 0;
+        return r < 0 ? bus_option_error(reterr_error, o, r) : 0;
 }
 
 static int option_set(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
@@ -37,7 +37,7 @@ static int option_set(sd_bus_message *m, const BusOption *o, void *target, Error
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Option “%s” has control characters.", o->name);
         r = strv_extendf(target, "%s=%s", o->name, s);
-        return r < 0 ? error_set_errno(reterr_error, r, "Out of memory") : 0;
+        return r < 0 ? bus_option_error(reterr_error, o, r) : 0;
 }
 
 static int option_devices(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
@@ -59,7 +59,7 @@ static int option_devices(sd_bus_message *m, const BusOption *o, void *target, E
                 r = strv_extendf(target, "%s=", o->name);
         if (r >= 0)
                 r = sd_bus_message_exit_container(m);
-        return r < 0 ? error_set_errno(reterr_error, r, "Option “%s” cannot be read: %m", o->name) : 0;
+        return r < 0 ? bus_option_error(reterr_error, o, r) : 0;
 }
 
 int bus_option_properties(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
@@ -70,7 +70,7 @@ int bus_option_properties(sd_bus_message *m, const BusOption *o, void *target, E
         if (r < 0)
                 return r;
         r = strv_extend_strv(target, l);
-        return r < 0 ? error_set_errno(reterr_error, r, "Out of memory") : 0;
+        return r < 0 ? bus_option_error(reterr_error, o, r) : 0;
 }
 
 static const BusOption limit_options[] = {
@@ -178,11 +178,5 @@ int bus_container_method_update(sd_bus_message *m, void *userdata, sd_bus_error 
         if (!call)
                 return -ENOMEM;
         r = container_update(userdata, limits, bus_call_reply_empty, call, &error);
-        if (r < 0) {
-                bus_call_free(call);
-                if (!error_is_set(&error))
-                        (void) error_set_errno(&error, r, "The limits cannot be changed: %m");
-                return bus_error_set(ret_error, &error);
-        }
-        return 1;
+        return bus_call_pending(call, r, &error, ret_error);
 }

@@ -61,17 +61,13 @@ static int method_list_namespaces(sd_bus_message *m, void *userdata, sd_bus_erro
         Bus *b = userdata;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(so)");
+        r = bus_reply_open_array(m, "(so)", &reply);
         while (r >= 0 && b->context.namespace_ops->iterate(b->context.namespaces, &i, &row)) {
                 _cleanup_free_ char *path = bus_namespace_path(row->name);
 
                 r = path ? sd_bus_message_append(reply, "(so)", row->name, path) : -ENOMEM;
         }
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static int method_get_namespace(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -144,18 +140,14 @@ static int method_list_jobs(sd_bus_message *m, void *userdata, sd_bus_error *ret
         Job *j;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(usso)");
+        r = bus_reply_open_array(m, "(usso)", &reply);
         while (r >= 0 && job_manager_iterate(b->context.jobs, &i, &j)) {
                 _cleanup_free_ char *path = bus_job_path(j->id);
 
                 r = path ? sd_bus_message_append(reply, "(usso)", j->id, j->kind, strempty(j->subject), path)
                          : -ENOMEM;
         }
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static int method_reload_networks(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -225,14 +217,10 @@ static int method_events_since(sd_bus_message *m, void *userdata, sd_bus_error *
         if (max == 0 || max > EVENTS_REPLY_MAX)
                 max = EVENTS_REPLY_MAX;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(ttsssa{sv})");
+        r = bus_reply_open_array(m, "(ttsssa{sv})", &reply);
         if (r >= 0)
                 r = store_event_foreach_since(b->context.store, sequence, max, append_event_struct, reply);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static int property_get_constant(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -260,7 +248,8 @@ static int property_get_list(sd_bus *bus, const char *path, const char *interfac
                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         if (streq(property, "Snapshotters"))
                 return sd_bus_message_append(reply, "as", 1, BUS_SNAPSHOTTER);
-        return sd_bus_message_append(reply, "as", 4, "pull", "import", "run", "events");
+        return sd_bus_message_append(reply, "as", 13, "pull", "import", "run", "exec", "terminals", "limits", "pause",
+                                     "restart", "health", "events", "units", "scopes", "machines");
 }
 
 static int property_get_runtimes(sd_bus *bus, const char *path, const char *interface, const char *property,

@@ -56,7 +56,7 @@ static int parse_seccomp(sd_bus_message *m, const BusOption *o, void *target, Er
 
         r = sd_bus_message_read_basic(m, 's', &s);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Option “%s” cannot be read: %m", o->name);
+                return bus_option_error(reterr_error, o, r);
         if (!streq(s, "default") && !streq(s, "unconfined"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "“%s” is no seccomp profile: use “default” or “unconfined”.", s);
@@ -72,20 +72,20 @@ static int parse_mount(sd_bus_message *m, const BusOption *o, ContainerOptions *
 
         mounts = reallocarray(c->mounts, c->n_mounts + 1, sizeof(*mounts));
         if (!mounts)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                return bus_option_error(reterr_error, o, -ENOMEM);
         c->mounts = mounts;
         mount = c->mounts + c->n_mounts++;
         *mount = (ContainerMount) {};
 
         r = sd_bus_message_read(m, "sss", &type, &source, &destination);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Option “%s” cannot be read: %m", o->name);
+                return bus_option_error(reterr_error, o, r);
 
         mount->type = strdup(type);
         mount->source = strdup(source);
         mount->destination = strdup(destination);
         if (!mount->type || !mount->source || !mount->destination)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                return bus_option_error(reterr_error, o, -ENOMEM);
 
         return bus_option_strv(m, o, &mount->options, reterr_error);
 }
@@ -109,7 +109,7 @@ static int parse_mounts(sd_bus_message *m, const BusOption *o, void *target, Err
         }
         if (r >= 0)
                 r = sd_bus_message_exit_container(m);
-        return r < 0 ? error_set_errno(reterr_error, r, "Option “%s” cannot be read: %m", o->name) : 0;
+        return r < 0 ? bus_option_error(reterr_error, o, r) : 0;
 }
 
 static int parse_start_period(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
@@ -340,9 +340,7 @@ static int method_list_images(sd_bus_message *m, void *userdata, sd_bus_error *r
         Image *i;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(so)");
+        r = bus_reply_open_array(m, "(so)", &reply);
         while (r >= 0 && image_iterate(b->context.images, &it, &i)) {
                 _cleanup_free_ char *path = NULL;
 
@@ -351,9 +349,7 @@ static int method_list_images(sd_bus_message *m, void *userdata, sd_bus_error *r
                 path = bus_image_path(i->row.ns, i->row.name);
                 r = path ? sd_bus_message_append(reply, "(so)", i->row.name, path) : -ENOMEM;
         }
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static int method_get_image(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -418,11 +414,9 @@ static int method_create_container(sd_bus_message *m, void *userdata, sd_bus_err
                 if (!call)
                         return -ENOMEM;
                 r = container_apply_unit_limits(c, bus_call_reply_container, call, &error);
-                if (r > 0)
-                        return 1;
+                if (r != 0)
+                        return bus_call_pending(call, r, &error, ret_error);
                 bus_call_free(call);
-                if (r < 0)
-                        return bus_error_set(ret_error, &error);
         }
         path = bus_container_path(c->row.ns, c->row.id);
         return bus_reply_path(m, path);
@@ -477,9 +471,7 @@ static int method_list_containers(sd_bus_message *m, void *userdata, sd_bus_erro
         Container *c;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sos)");
+        r = bus_reply_open_array(m, "(sos)", &reply);
         while (r >= 0 && container_iterate(b->context.containers, &i, &c)) {
                 _cleanup_free_ char *path = NULL;
 
@@ -490,9 +482,7 @@ static int method_list_containers(sd_bus_message *m, void *userdata, sd_bus_erro
                                                  container_state_to_string(c->state))
                          : -ENOMEM;
         }
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static int method_get_container(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -516,13 +506,6 @@ static int method_get_container(sd_bus_message *m, void *userdata, sd_bus_error 
 }
 
 /* -- the object -- */
-
-static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
-                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
-        const NamespaceRow *ns = userdata;
-
-        return bus_append_labels(reply, ns->labels);
-}
 
 static int property_get_slice(sd_bus *bus, const char *path, const char *interface, const char *property,
                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
@@ -601,7 +584,8 @@ static const sd_bus_vtable namespace_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("GetNetwork", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", path),
                                 bus_namespace_method_get_network, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Name", "s", NULL, offsetof(NamespaceRow, name), SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Labels", "a{ss}", bus_property_get_labels, offsetof(NamespaceRow, labels),
+                        SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(NamespaceRow, created_usec),
                         SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Slice", "s", property_get_slice, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -15,75 +15,64 @@ int bus_container_method_statistics(sd_bus_message *m, void *userdata, sd_bus_er
         _cleanup_error_ Error error = ERROR_NULL;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        r = bus_reply_open_array(m, "{sv}", &reply);
         if (r >= 0)
                 r = container_get_statistics(userdata, append_statistic, reply, &error);
         if (error_is_set(&error))
                 return bus_error_set(ret_error, &error);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
-static int append_process(sd_bus_message *m, const ProcessInfo *p, const char *command) {
-        const char state[] = { p->state, 0 };
+static int append_process(sd_bus_message *m, uint32_t pid, const char *command) {
+        ProcessInfo p;
+        char state[2] = {};
 
-        return sd_bus_message_append(m, "a{sv}", 9, "PID", "u", p->pid, "ContainerPID", "u", p->container_pid,
-                                     "ParentPID", "u", p->parent_pid, "UID", "u", p->uid, "State", "s", state,
-                                     "CPUUsageUSec", "t", p->cpu_usec, "MemoryBytes", "t", p->memory_bytes,
-                                     "StartedUSec", "t", p->started_usec, "Command", "s", command);
+        if (process_info_read(pid, &p) < 0) /* it has just ended */
+                return 0;
+        state[0] = p.state;
+        return sd_bus_message_append(m, "a{sv}", 9, "PID", "u", p.pid, "ContainerPID", "u", p.container_pid,
+                                     "ParentPID", "u", p.parent_pid, "UID", "u", p.uid, "State", "s", state,
+                                     "CPUUsageUSec", "t", p.cpu_usec, "MemoryBytes", "t", p.memory_bytes,
+                                     "StartedUSec", "t", p.started_usec, "Command", "s", command);
 }
 
 static int send_processes(sd_bus_message *m, const uint32_t *pids, char *const *commands, size_t n) {
+        bool list = streq(sd_bus_message_get_member(m), "ListProcesses");
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "a{sv}");
-        for (size_t i = 0; r >= 0 && i < MIN(n, (size_t) PROCESSES_SHOWN_MAX); i++) {
-                ProcessInfo info;
+        if (!list)
+                n = MIN(n, (size_t) PROCESSES_SHOWN_MAX);
+        r = bus_reply_open_array(m, list ? "(us)" : "a{sv}", &reply);
+        for (size_t i = 0; r >= 0 && i < n; i++) {
+                const char *command = strempty(commands[i]);
 
-                if (process_info_read(pids[i], &info) >= 0) /* else it has just ended */
-                        r = append_process(reply, &info, strempty(commands[i]));
+                r = list ? sd_bus_message_append(reply, "(us)", pids[i], command)
+                         : append_process(reply, pids[i], command);
         }
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static void on_processes(int r, const uint32_t *pids, char *const *commands, size_t n, void *userdata) {
-        _cleanup_(bus_call_freep) BusCall *call = userdata;
         _cleanup_error_ Error error = ERROR_NULL;
+        BusCall *call = userdata;
 
         if (r >= 0)
                 r = send_processes(call->message, pids, commands, n);
         if (r < 0) {
                 (void) error_set_errno(&error, r, "The processes cannot be listed: %m");
-                (void) bus_error_reply(call->message, &error);
+                r = bus_error_reply(call->message, &error);
         }
+        bus_call_finish(call, r);
 }
 
-int bus_container_method_get_processes(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+int bus_container_method_processes(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         BusCall *call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
         _cleanup_error_ Error error = ERROR_NULL;
-        Container *c = userdata;
         int r;
 
         if (!call)
                 return -ENOMEM;
-        r = container_list_processes(c, on_processes, call);
-        if (r >= 0)
-                return 1;
-
-        bus_call_free(call);
-        if (r == -ESRCH)
-                (void) error_set(&error, r, "NotRunning", "Container %s is not running, it is %s.", c->row.id,
-                                 container_state_to_string(c->state));
-        else
-                (void) error_set_errno(&error, r, "The processes of container %s cannot be listed: %m",
-                                       c->row.id);
-        return bus_error_set(ret_error, &error);
+        r = container_list_processes(userdata, on_processes, call, &error);
+        return bus_call_pending(call, r, &error, ret_error);
 }

@@ -6,4 +6,5 @@
 #include <systemd/sd-bus.h>
 
 int bus_container_method_statistics(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
-int bus_container_method_get_processes(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+/* GetProcesses() and ListProcesses() */
+int bus_container_method_processes(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);

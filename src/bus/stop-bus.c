@@ -25,26 +25,17 @@ static int send_failures(sd_bus_message *m, char *const *failures) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         int r;
 
-        r = sd_bus_message_new_method_return(m, &reply);
-        if (r >= 0)
-                r = sd_bus_message_open_container(reply, 'a', "(sss)");
+        r = bus_reply_open_array(m, "(sss)", &reply);
         for (char *const *f = failures; f && *f && r >= 0; f += 3)
                 r = sd_bus_message_append(reply, "(sss)", f[0], f[1], f[2]);
-        if (r >= 0)
-                r = sd_bus_message_close_container(reply);
-        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+        return bus_reply_send_array(reply, r);
 }
 
 static void stop_many_unref(StopMany *many) {
-        int r;
-
         if (--many->n_pending > 0)
                 return;
 
-        r = send_failures(many->call->message, many->failures);
-        if (r < 0)
-                log_warning_errno(r, "The answer to StopContainers cannot be sent: %m");
-        bus_call_free(many->call);
+        bus_call_finish(many->call, send_failures(many->call->message, many->failures));
         strv_free(many->failures);
         free(many);
 }
@@ -79,7 +70,7 @@ static int stop_one(StopMany *many, ContainerManager *m, const char *ns, const c
                 return reterr_error->error;
         one = malloc(sizeof(*one));
         if (!one)
-                return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
+                return error_oom(reterr_error);
         *one = (StopOne) { many, strdup(id) };
         many->n_pending++;
         r = one->id ? container_stop(c, timeout, on_stopped, one, reterr_error) : -ENOMEM;

@@ -8,6 +8,8 @@
 #include "container/health.h"
 #include "container/options.h"
 #include "container/seccomp-store.h"
+#include "container/unit-request.h"
+#include "container/waiter.h"
 
 #define CONTAINER_START_TIMEOUT_USEC (UINT64_C(90) * 1000000)
 #define CONTAINER_STOP_TIMEOUT_USEC (UINT64_C(10) * 1000000)
@@ -63,29 +65,13 @@ struct ContainerManager {
         bool recovering; /* from container_manager_load() to container_manager_recovered() */
 };
 
-typedef enum WaiterKind {
-        WAITER_START = 1 << 0,
-        WAITER_STOP = 1 << 1,
-        WAITER_WAIT = 1 << 2,
-        WAITER_REMOVE = 1 << 3,
-        WAITER_ENDED = WAITER_STOP | WAITER_WAIT,
-        WAITER_ALL = WAITER_START | WAITER_STOP | WAITER_WAIT | WAITER_REMOVE,
-} WaiterKind;
-
-typedef struct Waiter Waiter;
-struct Waiter {
-        Waiter *next;
-        WaiterKind kind;
-        ContainerFunc func;
-        void *userdata;
-};
-
 typedef struct OomQuery OomQuery;
 
 typedef struct ContainerWork {
         ContainerProcess process;
-        Waiter *waiters;      /* in order of arrival */
+        Waiter *waiters;
         ContainerStdio stdio; /* copies, while start_waits */
+        bool announced;       /* NOTIFY_CONTAINER_ADDED was told */
         bool run;             /* made by container_run(): goes if its start fails */
         bool start_pending;   /* the backend owes us an answer, or start_waits */
         bool start_waits;     /* for the old unit to be gone */
@@ -119,20 +105,21 @@ int container_new(ContainerManager *m, const ContainerRow *row, const ContainerO
 int container_link(Container *c);
 Container *container_free(Container *c); /* unlinks; waiters are told -ECANCELED */
 DEFINE_CLEANUP_FUNC(Container *, container_free)
-void container_set_state(Container *c, ContainerState state); /* tells NOTIFY_CONTAINER_CHANGED */
+void container_announce(Container *c);                        /* tells NOTIFY_CONTAINER_ADDED */
+void container_set_state(Container *c, ContainerState state); /* tells NOTIFY_CONTAINER_CHANGED behind that */
+void container_stdio_close(ContainerStdio *s);
 int container_add_waiter(Container *c, WaiterKind kind, ContainerFunc func, void *userdata);
 /* A waiter may ask for anything, even the removal, which happens later, from the loop: c stays valid. */
 void container_answer(Container *c, WaiterKind kinds, const Error *error);
-/* The same in two steps, for one that goes in between. */
-Waiter *container_take_waiters(Container *c, WaiterKind kinds);
-void container_call_waiters(Waiter *w, Container *c, const Error *error);
-int container_write_bundle(Container *c, Error *reterr_error);
-/* record.json in the bundle. */
-int container_write_record(Container *c);
 /* Record, snapshot, bundle and object go; waiters are answered with NULL. On failure c stays. */
 int container_drop(Container *c, Error *reterr_error);
 /* The same from the loop, after what is to be sent has been sent. */
 void container_schedule_drop(Container *c);
+
+/* container-create.c */
+int container_write_bundle(Container *c, Error *reterr_error);
+/* record.json in the bundle. */
+int container_write_record(Container *c);
 
 /* container-unit.c: containers whose unit is installed */
 int container_check_unit(const char *ns, const char *id, const ContainerOptions *o, Error *reterr_error);
@@ -205,13 +192,13 @@ const char *container_lost_result(const Container *c);
 void container_start_failed(Container *c, const Error *error);
 /* The unit of the last run is gone: its name is free. */
 void container_unit_gone(Container *c);
+
+/* container-stop.c */
 /* A stop of a paused one goes on: it runs again. */
 void container_stop_thawed(Container *c);
 
 /* pause.c */
-/* It runs, and is frozen or not: state and event. */
-void container_set_paused(Container *c, bool paused);
-/* The same by what its control group says; adopted: without an event. */
+/* It runs, and its control group says whether it is frozen: state and event; adopted: without an event. */
 void container_take_frozen(Container *c, bool adopted);
 int container_thaw_for_stop(Container *c, Error *reterr_error);
 
@@ -237,8 +224,7 @@ void container_watch_run(Container *c);
 void container_limit_runs(Container *c);
 /* Somebody else ended what would have gone on: that counts as stopped. */
 void container_settle_runs(Container *c);
-/* After a boot: is it to be started? */
-bool container_wanted(const Container *c);
+/* After a boot. */
 void container_start_wanted(ContainerManager *m);
 
 /* That its units are in. NULL on OOM. */
@@ -274,6 +260,13 @@ int container_scope_kill(Container *c, int signo);
 void container_scope_done(Container *c);
 
 /* exec.c */
+/* Fills what is shown from row->options, and the name; row is taken over on success. */
+int exec_new(Container *c, ExecRow *row, Exec **ret, Error *reterr_error);
+int exec_add_waiter(Exec *e, WaiterKind kind, ExecFunc func, void *userdata);
+/* Record, file and object go. */
+int exec_drop(Exec *e, Error *reterr_error);
+void exec_started(Exec *e, const UnitStatus *status);
+void exec_start_failed(Exec *e, const Error *error);
 /* At start, behind the containers'. */
 int execs_load(ContainerManager *m);
 void execs_recovered(ContainerManager *m);

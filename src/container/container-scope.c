@@ -18,6 +18,7 @@
 
 #include <sys/inotify.h>
 
+#include "basic/cgroup-file.h"
 #include "basic/fd-util.h"
 #include "basic/fs-util.h"
 #include "basic/log.h"
@@ -27,8 +28,6 @@
 #include "container/bundle.h"
 #include "container/container-private.h"
 #include "container/runtimes.h"
-
-#define PROC_CGROUP_MAX 65536U
 
 static int contradicts(const char *option, Error *reterr_error) {
         return error_set(reterr_error, -EINVAL, "InvalidArgument",
@@ -196,16 +195,10 @@ void container_scope_changed(Container *c, const UnitStatus *u, UnitPhase phase)
 
 /* Whether a process is in the container's control group, or below. */
 static bool is_inside(const Container *c, uint32_t pid) {
-        _cleanup_free_ char *path = strformat("/proc/%u/cgroup", pid), *text = NULL;
-        const char *p;
+        _cleanup_free_ char *path = NULL;
 
-        if (!path || !c->control_group || read_file_at(AT_FDCWD, path, PROC_CGROUP_MAX, &text, NULL) < 0)
-                return false;
-        p = startswith(text, "0::");
-        if (!p)
-                p = strstr(text, "\n0::") ? strstr(text, "\n0::") + strlen("\n0::") : NULL;
-        p = p ? startswith(p, c->control_group) : NULL;
-        return p && (*p == '\n' || *p == '/' || *p == 0);
+        return c->control_group && cgroup_of_process((pid_t) pid, &path) >= 0 &&
+               path_startswith(path, c->control_group);
 }
 
 int container_scope_kill(Container *c, int signo) {

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Start, stop, and what is recorded of them.
+/* Start and end, and what is recorded of them.
  *
- * A stop sends the stop signal to the main process and, when the time is up, SIGKILL; it does not stop the
- * unit. So the unit ends by itself, and PID 1 keeps it, with its exit code ("active (exited)" or "failed"),
- * until it is released: an exit is never lost, even if the daemon dies in the middle of a stop. Only when
- * the end is recorded is the unit given back, and only when PID 1 says that it is gone can the same name be
- * started again (container_unit_gone()).
+ * When the unit ends PID 1 keeps it, with its exit code ("active (exited)" or "failed"), until it is released: an
+ * exit is never lost. Only when the end is recorded is the unit given back, and only when PID 1 says that it is gone
+ * can the same name be started again (container_unit_gone()).
  *
  * At an exit the order is: record and event in one transaction, state, unit given back, waiters; what a
  * removal costs comes later, from the loop. */
@@ -24,13 +22,9 @@
 #include "container/container-private.h"
 #include "container/devices.h"
 #include "container/oom.h"
-#include "container/system.h"
 #include "container/unit-name.h"
 
 #define SIGNAL_EXIT_BASE 128
-#define STOP_TIMER_MAX_USEC (UINT64_C(10) * 365 * 24 * 3600 * 1000000) /* what is longer is for ever */
-#define STOP_TIMER_ACCURACY_USEC (UINT64_C(10) * 1000)
-#define INTEGER_TEXT_MAX 16U
 
 /* -- records ------------------------------------------------------------------------------------ */
 
@@ -65,11 +59,8 @@ int container_record(Container *c, int (*event)(Container *c)) {
 }
 
 static int record_started_event(Container *c) {
-        char pid[INTEGER_TEXT_MAX];
-
-        (void) snprintf(pid, sizeof(pid), "%" PRIu32, c->leader_pid);
         return events_record(c->manager->events, c->row.ns, "container/started", c->row.id, "#LeaderPID",
-                             pid, NULL);
+                             (int64_t) c->leader_pid, NULL);
 }
 
 /* It follows from the slice: no need to ask for it. */
@@ -113,13 +104,11 @@ void container_record_start(Container *c, const UnitStatus *status) {
 
 static int record_exited_event(Container *c) {
         Events *events = c->manager->events;
-        char code[INTEGER_TEXT_MAX];
         int r;
 
-        (void) snprintf(code, sizeof(code), "%" PRIi32, c->row.exit_code);
-        r = events_record(events, c->row.ns, "container/exited", c->row.id, "#ExitCode", code, "ExitSignal",
-                          strempty(c->row.exit_signal), "Result", strempty(c->row.result), "Image",
-                          c->row.image, NULL);
+        r = events_record(events, c->row.ns, "container/exited", c->row.id, "#ExitCode",
+                          (int64_t) c->row.exit_code, "ExitSignal", c->row.exit_signal, "Result",
+                          c->row.result, "Image", c->row.image, NULL);
         if (r < 0 || !c->work->stop_requested)
                 return r;
 
@@ -155,11 +144,6 @@ static void take_exit_data(Container *c, const UnitStatus *status, const char *r
                 (void) log_oom();
 }
 
-static void on_unit_stopped(int r, const Error *error, void *userdata) {
-        if (r < 0 && r != -ECANCELED)
-                log_debug("Failed to stop a unit that is released, ignoring: %s", error_message(error));
-}
-
 void container_release_unit(Container *c) {
         ContainerManager *m = c->manager;
 
@@ -168,7 +152,8 @@ void container_release_unit(Container *c) {
 
         /* "failed" may be what PID 1 shows before it starts it again. */
         if (container_repeats(c))
-                (void) m->backend->stop(m->backend_userdata, c->unit, on_unit_stopped, NULL);
+                (void) m->backend->stop(m->backend_userdata, c->unit, unit_request_ignore,
+                                        (void *) "stop a unit that is released");
         c->work->released = unit_release(m, c->unit);
 }
 
@@ -188,19 +173,16 @@ static int add_devices(const Container *c, char ***properties) {
 }
 
 static int mooring_command(const char *verb, const char *bundle, char ***ret) {
-        int r;
+        const char *const argv[] = { MOORING_PATH, verb, bundle, NULL };
 
-        r = strv_extend(ret, MOORING_PATH);
-        if (r >= 0)
-                r = strv_extend(ret, verb);
-        return r < 0 ? r : strv_extend(ret, bundle);
+        return strv_extend_strv(ret, (char *const *) argv);
 }
 
 static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *ret) {
         _cleanup_(unit_spec_done) UnitSpec u = { .stdio = *stdio };
         _cleanup_free_ char *bundle = bundle_path(c->manager->runtime_dir, c->row.ns, c->row.id);
         const char *const argv[] = { MOORING_PATH, "launch", container_repeats(c) ? "--record" : bundle,
-                                     container_repeats(c) ? bundle : NULL };
+                                     container_repeats(c) ? bundle : NULL, NULL };
         int r;
 
         if (!bundle)
@@ -216,11 +198,9 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
         if (!u.name || !u.description || !u.slice || !u.syslog_identifier)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < ELEMENTSOF(argv) && argv[i]; i++) {
-                r = strv_extend(&u.exec_start, argv[i]);
-                if (r < 0)
-                        return r;
-        }
+        r = strv_extend_strv(&u.exec_start, (char *const *) argv);
+        if (r < 0)
+                return r;
         if (container_repeats(c)) {
                 u.restart = c->restart;
                 r = mooring_command("record-exit", bundle, &u.exec_stop_post);
@@ -252,13 +232,6 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
         return 0;
 }
 
-static void stdio_close(ContainerStdio *s) {
-        s->in = safe_close(s->in);
-        s->out = safe_close(s->out);
-        s->err = safe_close(s->err);
-        s->terminal = safe_close(s->terminal);
-}
-
 static int stdio_copy(ContainerStdio *dst, const ContainerStdio *src) {
         const int from[] = { src->in, src->out, src->err, src->terminal };
         int *to[] = { &dst->in, &dst->out, &dst->err, &dst->terminal };
@@ -270,7 +243,7 @@ static int stdio_copy(ContainerStdio *dst, const ContainerStdio *src) {
                 if (*to[i] < 0) {
                         int r = *to[i];
 
-                        stdio_close(dst);
+                        container_stdio_close(dst);
                         return r;
                 }
         }
@@ -279,13 +252,13 @@ static int stdio_copy(ContainerStdio *dst, const ContainerStdio *src) {
 }
 
 void container_start_failed(Container *c, const Error *error) {
-        Waiter *waiters = container_take_waiters(c, WAITER_START);
+        Waiter *waiters = waiters_take(&c->work->waiters, WAITER_START);
         bool gone = false;
 
         c->work->start_pending = c->work->start_waits = false;
         c->work->stop_requested = c->work->restart = false;
         c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
-        stdio_close(&c->work->stdio);
+        container_stdio_close(&c->work->stdio);
         container_scope_done(c);
         container_close_input(c);
         container_network_set_down(c);
@@ -303,7 +276,7 @@ void container_start_failed(Container *c, const Error *error) {
                 container_set_state(c, idle_state(c));
                 container_answer(c, WAITER_ENDED, NULL);
         }
-        container_call_waiters(waiters, gone ? NULL : c, error);
+        waiters_call(waiters, gone ? NULL : c, error);
 }
 
 void container_started(Container *c, const UnitStatus *status) {
@@ -369,65 +342,50 @@ static int launch(Container *c, const ContainerStdio *stdio, Error *reterr_error
 }
 
 /* What ends is the start of whichever container the unit has by then: see container_replace(). */
-typedef struct InstalledStart {
-        ContainerManager *manager;
-        char *unit;
-} InstalledStart;
-
-static InstalledStart *installed_start_free(InstalledStart *s) {
-        if (s)
-                free(s->unit);
-        free(s);
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(InstalledStart *, installed_start_free)
-
+/* What ends is the start of whichever container the unit has by then: see container_replace(). */
 static void on_installed_started(int r, const UnitStatus *status, const Error *error, void *userdata) {
-        _cleanup_(installed_start_freep) InstalledStart *s = userdata;
-        Container *c = container_find_by_unit(s->manager, s->unit);
+        _cleanup_(unit_request_freep) UnitRequest *q = userdata;
+        Container *c = unit_request_find(q);
 
         if (c && c->work->start_pending)
                 on_started(r, status, error, c);
 }
 
 static int start_installed(Container *c, Error *reterr_error) {
-        _cleanup_(installed_start_freep) InstalledStart *s = NULL;
+        _cleanup_(unit_request_freep) UnitRequest *q = NULL;
         ContainerManager *m = c->manager;
         int r;
 
-        s = calloc(1, sizeof(*s));
-        if (!s)
+        q = unit_request_new(m, c->unit, &(UnitRequest){});
+        if (!q)
                 return -ENOMEM;
-        s->manager = m;
-        s->unit = strdup(c->unit);
-        if (!s->unit)
-                return -ENOMEM;
-        r = m->backend->start_installed(m->backend_userdata, c->unit, on_installed_started, s);
+        r = m->backend->start_installed(m->backend_userdata, c->unit, on_installed_started, q);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to ask systemd for unit %s: %m", c->unit);
 
-        (void) TAKE_PTR(s);
+        (void) TAKE_PTR(q);
         c->work->start_pending = true;
         container_set_state(c, CONTAINER_STARTING);
         return 0;
 }
 
-/* A layer may be lost since the bundle was written; for a container that has just been made they were looked
- * up already. */
-static int check_layers(Container *c, Error *reterr_error) {
+/* What may have changed since the bundle was written, which for a container that has just been made is no time ago:
+ * sources and layers may be gone, the host's resolver be another one, the numbers of devices others, the runtime be
+ * somewhere else. */
+static int look_again(Container *c, Error *reterr_error) {
         _cleanup_(snapshot_mount_done) SnapshotMount mount = {};
+        ContainerManager *m = c->manager;
+        int r;
 
-        return c->work->run ? 0
-                            : snapshot_get_mount(c->manager->snapshots, c->row.snapshot, &mount,
-                                                 reterr_error);
-}
-
-/* The host's resolver may be another one by now, the numbers of devices others, the runtime be somewhere else. */
-static bool bundle_is_old(const Container *c) {
-        bool depends = container_network_mode(&c->options, NULL) != NETWORK_MODE_NONE || c->options.devices ||
-                       c->options.runtime;
-
-        return (depends && !c->work->run) || !bundle_exists(c->manager->containers_fd, c->row.ns, c->row.id);
+        if (c->work->run)
+                return 0;
+        r = container_options_check_sources(&c->options, reterr_error);
+        if (r >= 0)
+                r = snapshot_get_mount(m->snapshots, c->row.snapshot, &mount, reterr_error);
+        if (r >= 0 && (container_network_mode(&c->options, NULL) != NETWORK_MODE_NONE || c->options.devices || c->options.runtime ||
+                       !bundle_exists(m->containers_fd, c->row.ns, c->row.id)))
+                r = container_write_bundle(c, reterr_error);
+        return r;
 }
 
 /* Everything but the waiter: for a start, a restart, and what had to wait. */
@@ -439,17 +397,9 @@ static int begin_start(Container *c, const ContainerStdio *stdio, Error *reterr_
                 return error_set(reterr_error, -ENOTCONN, "Failed", "There is no connection to systemd.");
         if (c->options.unit) /* which has the container made anew */
                 return start_installed(c, reterr_error);
-        r = container_options_check_sources(&c->options, reterr_error);
+        r = look_again(c, reterr_error);
         if (r < 0)
                 return r;
-        r = check_layers(c, reterr_error);
-        if (r < 0)
-                return r;
-        if (bundle_is_old(c)) {
-                r = container_write_bundle(c, reterr_error);
-                if (r < 0)
-                        return r;
-        }
 
         if (hashmap_get(m->units, c->unit)) {
                 r = stdio_copy(&c->work->stdio, stdio);
@@ -486,7 +436,7 @@ void container_unit_gone(Container *c) {
                 container_start_failed(c, &error);
                 return;
         }
-        stdio_close(&c->work->stdio);
+        container_stdio_close(&c->work->stdio);
 }
 
 static int check_startable(Container *c, Error *reterr_error) {
@@ -516,7 +466,7 @@ int container_start(Container *c, const ContainerStdio *stdio, ContainerFunc fun
         r = begin_start(c, stdio ?: &none, reterr_error);
         if (r < 0) {
                 /* It is told by the result, not by a call. */
-                waiters = container_take_waiters(c, WAITER_START);
+                waiters = waiters_take(&c->work->waiters, WAITER_START);
                 free(waiters);
                 return error_is_set(reterr_error)
                                        ? r
@@ -600,252 +550,4 @@ void container_ended(Container *c, int recorded) {
 void container_record_exit(Container *c, const UnitStatus *status, const char *result) {
         if (!container_oom_delay_exit(c, status, result))
                 container_ended(c, container_record_end(c, status, result));
-}
-
-/* -- stop and kill ------------------------------------------------------------------------------ */
-
-/* A call to the backend outlives the container it is about, hence the unit's name instead of a pointer. */
-typedef struct KillCall {
-        ContainerManager *manager;
-        char *unit;
-        bool stop; /* ours, for a stop */
-        ContainerFunc func;
-        void *userdata;
-} KillCall;
-
-static KillCall *kill_call_free(KillCall *k) {
-        if (k)
-                free(k->unit);
-        free(k);
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(KillCall *, kill_call_free)
-
-/* The container goes on as if it had not been asked. */
-static void stop_failed(Container *c, const Error *error) {
-        c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
-        c->work->stop_requested = c->work->restart = c->work->remove = false;
-        if (c->state == CONTAINER_STOPPING)
-                container_set_state(c, c->row.finished_usec > 0 ? CONTAINER_RESTARTING : CONTAINER_RUNNING);
-        container_answer(c, WAITER_START | WAITER_STOP | WAITER_REMOVE, error);
-}
-
-static void on_killed(int r, const Error *error, void *userdata) {
-        _cleanup_(kill_call_freep) KillCall *k = userdata;
-        Container *c;
-
-        if (r == -ECANCELED && k->stop) /* moored is ending */
-                return;
-        c = container_find_by_unit(k->manager, k->unit);
-
-        /* -ESRCH, -ENOENT: it has ended by itself, which the unit will tell. */
-        if (k->stop && r < 0 && r != -ESRCH && r != -ENOENT && c && c->state == CONTAINER_STOPPING)
-                stop_failed(c, error);
-        if (k->func)
-                k->func(c, r < 0 ? error : NULL, k->userdata);
-}
-
-/* signo 0: the unit is stopped instead. */
-static int send_signal(Container *c, const char *whom, int signo, const KillCall *call,
-                       Error *reterr_error) {
-        _cleanup_(kill_call_freep) KillCall *k = NULL;
-        ContainerManager *m = c->manager;
-        int r;
-
-        k = malloc(sizeof(*k));
-        if (!k)
-                return -ENOMEM;
-        *k = *call;
-        k->manager = m;
-        k->unit = strdup(c->unit);
-        if (!k->unit)
-                return -ENOMEM;
-
-        if (c->options.scope && signo > 0 && c->leader_pid > 0 && (signo == SIGKILL || streq_ptr(whom, "main"))) {
-                _cleanup_error_ Error error = ERROR_NULL;
-
-                r = container_scope_kill(c, signo);
-                if (r < 0)
-                        (void) error_set_errno(&error, r, "The process of container %s cannot be signaled: %m",
-                                               c->row.id);
-                on_killed(r, &error, TAKE_PTR(k));
-                return 0;
-        }
-
-        if (!m->backend)
-                r = -ENOTCONN;
-        else if (signo == 0)
-                r = m->backend->stop(m->backend_userdata, c->unit, on_killed, k);
-        else
-                r = m->backend->kill(m->backend_userdata, c->unit, whom, signo, on_killed, k);
-        if (r < 0)
-                return error_set_errno(reterr_error, r,
-                                       "Failed to ask systemd to send a signal to container %s: %m",
-                                       c->row.id);
-
-        c->work->killed = c->work->killed || signo == SIGKILL;
-        (void) TAKE_PTR(k);
-        return 0;
-}
-
-static int on_stop_timeout(sd_event_source *s, uint64_t usec, void *userdata) {
-        const KillCall call = { .stop = true };
-        _cleanup_error_ Error error = ERROR_NULL;
-        Container *c = userdata;
-
-        c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
-        if (send_signal(c, "all", SIGKILL, &call, &error) < 0)
-                stop_failed(c, &error);
-        return 0;
-}
-
-static int arm_stop_timer(Container *c, uint64_t timeout_usec) {
-        c->work->stop_timer = sd_event_source_disable_unref(c->work->stop_timer);
-        if (timeout_usec > STOP_TIMER_MAX_USEC)
-                return 0;
-
-        return sd_event_add_time_relative(c->manager->event, &c->work->stop_timer, CLOCK_MONOTONIC,
-                                          timeout_usec, STOP_TIMER_ACCURACY_USEC, on_stop_timeout, c);
-}
-
-static int send_stop_signal(Container *c, uint64_t timeout_usec, Error *reterr_error) {
-        const KillCall call = { .stop = true };
-
-        /* Where PID 1 would start it anew, only PID 1 can end it. */
-        if (container_restarts(c))
-                return send_signal(c, NULL, 0, &call, reterr_error);
-        return timeout_usec > 0 ? send_signal(c, "main", c->work->process.stop_signal, &call, reterr_error)
-                                : 0;
-}
-
-void container_stop_thawed(Container *c) {
-        _cleanup_error_ Error error = ERROR_NULL;
-
-        if (c->state == CONTAINER_STOPPING &&
-            send_stop_signal(c, c->work->stop_timeout_usec, &error) < 0)
-                stop_failed(c, &error);
-}
-
-static int begin_stop(Container *c, uint64_t timeout_usec, Error *reterr_error) {
-        const KillCall call = { .stop = true };
-        int r = 0;
-
-        if (c->state == CONTAINER_PAUSED)
-                r = container_thaw_for_stop(c, reterr_error);
-        else if (c->state != CONTAINER_STOPPING)
-                r = send_stop_signal(c, timeout_usec, reterr_error);
-        if (r < 0)
-                return r;
-
-        /* The first signal is not sent twice; but a second call may be in more of a hurry. */
-        return timeout_usec > 0 ? arm_stop_timer(c, timeout_usec)
-                                : send_signal(c, "all", SIGKILL, &call, reterr_error);
-}
-
-/* One that says itself when it is ready, or is to be healthy first, may take any time to: its start is canceled by
- * PID 1. Others are let start first, and stopped then. */
-static bool may_start_for_long(const Container *c) {
-        return c->work->process.ready_when_healthy || container_has_host_dir(&c->options, c->work->process.args);
-}
-
-static int stop_starting(Container *c, uint64_t timeout_usec, Error *reterr_error) {
-        const KillCall call = { .stop = true };
-        int r;
-
-        if (c->work->start_waits || !may_start_for_long(c))
-                return 0;
-        r = send_signal(c, NULL, 0, &call, reterr_error);
-        if (r < 0)
-                return r;
-        return timeout_usec > 0 ? arm_stop_timer(c, timeout_usec)
-                                : send_signal(c, "all", SIGKILL, &call, reterr_error);
-}
-
-int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata,
-                   Error *reterr_error) {
-        int r;
-
-        if (timeout_usec == UINT64_MAX)
-                timeout_usec = container_stop_timeout(c);
-        if (c->state == CONTAINER_CREATED || c->state == CONTAINER_EXITED) {
-                if (func)
-                        func(c, NULL, userdata);
-                return 0;
-        }
-        c->work->stop_requested = true;
-        c->work->stop_timeout_usec = timeout_usec;
-        if (c->state == CONTAINER_STARTING) {
-                r = stop_starting(c, timeout_usec, reterr_error);
-                return r < 0 ? r : container_add_waiter(c, WAITER_STOP, func, userdata);
-        }
-
-        r = begin_stop(c, timeout_usec, reterr_error);
-        if (r < 0) {
-                c->work->stop_requested = c->state == CONTAINER_STOPPING;
-                return error_is_set(reterr_error)
-                                       ? r
-                                       : error_set_errno(reterr_error, r, "Failed to stop container %s: %m",
-                                                         c->row.id);
-        }
-
-        container_set_state(c, CONTAINER_STOPPING);
-        return container_add_waiter(c, WAITER_STOP, func, userdata);
-}
-
-int container_restart(Container *c, ContainerFunc func, void *userdata, Error *reterr_error) {
-        int r;
-
-        r = container_check_scope_start(c, reterr_error);
-        if (r < 0)
-                return r;
-        if ((c->state != CONTAINER_RUNNING && c->state != CONTAINER_PAUSED && c->state != CONTAINER_RESTARTING) ||
-            c->work->remove)
-                return container_start(c, NULL, func, userdata, reterr_error);
-
-        r = container_stop(c, UINT64_MAX, NULL, NULL, reterr_error);
-        if (r < 0)
-                return r;
-        c->work->restart = true;
-        return container_add_waiter(c, WAITER_START, func, userdata);
-}
-
-static int check_running(const Container *c, Error *reterr_error) {
-        if (!container_is_alive(c))
-                return error_set(reterr_error, -ESRCH, "NotRunning",
-                                 "Container %s is not running, it is %s.", c->row.id,
-                                 container_state_to_string(c->state));
-        return 0;
-}
-
-int container_kill(Container *c, const char *whom, int signo, ContainerFunc func, void *userdata,
-                   Error *reterr_error) {
-        const KillCall call = { .func = func, .userdata = userdata };
-        int r;
-
-        if (isempty(whom))
-                whom = "main";
-        if (!streq(whom, "main") && !streq(whom, "all"))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "\"%.100s\" is neither \"main\" nor \"all\".", whom);
-        if (signo <= 0 || signo > SIGRTMAX)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "There is no signal %i.", signo);
-        r = check_running(c, reterr_error);
-        if (r < 0)
-                return r;
-
-        return send_signal(c, whom, signo, &call, reterr_error);
-}
-
-int container_list_processes(Container *c,
-                             void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n,
-                                          void *userdata),
-                             void *userdata) {
-        ContainerManager *m = c->manager;
-
-        if (check_running(c, NULL) < 0)
-                return -ESRCH;
-        if (!m->backend)
-                return -ENOTCONN;
-
-        return m->backend->processes(m->backend_userdata, c->unit, func, userdata);
 }

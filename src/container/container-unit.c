@@ -43,8 +43,6 @@ int container_check_unit(const char *ns, const char *id, const ContainerOptions 
                 { o->terminal, "Terminal", "say StandardInput= in a drop-in of the unit" },
                 { o->open_stdin, "OpenStandardInput", "say StandardInput= in a drop-in of the unit" },
                 { o->devices, "Devices", "the container of a unit has none of the host's" },
-                { o->terminal, "Terminal", "the container of a unit has none" },
-                { o->open_stdin, "OpenStandardInput", "say StandardInput= in a drop-in of the unit" },
         };
         for (size_t i = 0; i < ELEMENTSOF(refused); i++)
                 if (refused[i].given)
@@ -96,7 +94,7 @@ int container_replace(Container *c, Error *reterr_error) {
         limits = strv_copy(old->options.unit_limits);
         if (old->options.unit_limits && !limits)
                 return -ENOMEM;
-        waiters = container_take_waiters(old, WAITER_ALL);
+        waiters = waiters_take(&old->work->waiters, WAITER_ALL);
         pending = old->work->start_pending;
         old->work->start_pending = false;
         r = container_drop(old, reterr_error);
@@ -128,21 +126,6 @@ void container_follow_unit(Container *c) {
 }
 
 /* -- limits ------------------------------------------------------------------------------------- */
-
-typedef struct LimitsCall {
-        ContainerManager *manager;
-        char *unit;
-        ContainerFunc func;
-        void *userdata;
-} LimitsCall;
-
-static LimitsCall *limits_call_free(LimitsCall *k) {
-        if (k)
-                free(k->unit);
-        free(k);
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(LimitsCall *, limits_call_free)
 
 static const char *find_same(char *const *l, const char *assignment) {
         STRV_FOREACH(s, l)
@@ -200,13 +183,13 @@ static int record_options(Container *c, Error *reterr_error) {
 }
 
 static void on_limits_set(int r, const Error *error, void *userdata) {
-        _cleanup_(limits_call_freep) LimitsCall *k = userdata;
+        _cleanup_(unit_request_freep) UnitRequest *q = userdata;
 
-        k->func(container_find_by_unit(k->manager, k->unit), r < 0 ? error : NULL, k->userdata);
+        q->container(unit_request_find(q), r < 0 ? error : NULL, q->userdata);
 }
 
 /* What the unit has had is recorded first: nobody could find it out afterwards. */
-static int set_limits(Container *c, char *const *now, LimitsCall *k, Error *reterr_error) {
+static int set_limits(Container *c, char *const *now, UnitRequest *q, Error *reterr_error) {
         _cleanup_strv_free_ char **changes = NULL, **before = NULL;
         ContainerManager *m = c->manager;
         int r;
@@ -219,7 +202,7 @@ static int set_limits(Container *c, char *const *now, LimitsCall *k, Error *rete
         r = record_options(c, reterr_error);
         if (r < 0)
                 return r;
-        r = m->backend ? m->backend->update(m->backend_userdata, c->unit, changes, on_limits_set, k)
+        r = m->backend ? m->backend->update(m->backend_userdata, c->unit, changes, on_limits_set, q)
                        : -ENOTCONN;
         return r < 0 ? error_set_errno(reterr_error, r, "Failed to ask systemd to change unit %s: %m",
                                        c->unit)
@@ -227,41 +210,38 @@ static int set_limits(Container *c, char *const *now, LimitsCall *k, Error *rete
 }
 
 static void on_limits_known(int r, char *const *limits, void *userdata) {
-        _cleanup_(limits_call_freep) LimitsCall *k = userdata;
-        Container *c = container_find_by_unit(k->manager, k->unit);
+        _cleanup_(unit_request_freep) UnitRequest *q = userdata;
+        Container *c = unit_request_find(q);
         _cleanup_error_ Error error = ERROR_NULL;
 
         if (!c)
-                r = error_set(&error, -ENOENT, "NoSuchContainer", "The container of %s is gone.", k->unit);
+                r = error_set(&error, -ENOENT, "NoSuchContainer", "The container of %s is gone.", q->unit);
         else if (r < 0)
-                (void) error_set_errno(&error, r, "Failed to read the limits of unit %s: %m", k->unit);
+                (void) error_set_errno(&error, r, "Failed to read the limits of unit %s: %m", q->unit);
         else
-                r = set_limits(c, limits, k, &error);
+                r = set_limits(c, limits, q, &error);
         if (r < 0)
-                k->func(c, &error, k->userdata);
+                q->container(c, &error, q->userdata);
         else
-                (void) TAKE_PTR(k);
+                (void) TAKE_PTR(q);
 }
 
 int container_apply_unit_limits(Container *c, ContainerFunc func, void *userdata, Error *reterr_error) {
-        _cleanup_(limits_call_freep) LimitsCall *k = NULL;
+        _cleanup_(unit_request_freep) UnitRequest *q = NULL;
         ContainerManager *m = c->manager;
         int r;
 
         if (!c->options.unit ||
             (strv_length(c->options.properties) == 0 && strv_length(c->options.unit_limits) == 0))
                 return 0;
-        k = calloc(1, sizeof(*k));
-        if (!k)
+        q = unit_request_new(m, c->unit, &(UnitRequest){ .container = func, .userdata = userdata });
+        if (!q)
                 return -ENOMEM;
-        *k = (LimitsCall){ .manager = m, .unit = strdup(c->unit), .func = func, .userdata = userdata };
-        if (!k->unit)
-                return -ENOMEM;
-        r = m->backend ? m->backend->limits(m->backend_userdata, c->unit, on_limits_known, k) : -ENOTCONN;
+        r = m->backend ? m->backend->limits(m->backend_userdata, c->unit, on_limits_known, q) : -ENOTCONN;
         if (r < 0)
                 return error_set_errno(reterr_error, r,
                                        "Failed to ask systemd for the limits of unit %s: %m", c->unit);
 
-        (void) TAKE_PTR(k);
+        (void) TAKE_PTR(q);
         return 1;
 }

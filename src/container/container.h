@@ -161,7 +161,6 @@ typedef struct UnitSpec {
         char **exec_stop_post; /* run after each end; or NULL */
         char **exec_clean;     /* the same, another */
         Restart restart;
-        char **environment;
         char **log_extra_fields; /* "MOORED_CONTAINER=…" */
         char *syslog_identifier;
         char *log; /* as in ContainerOptions */
@@ -338,11 +337,11 @@ int container_attach(Container *c, bool packets, ContainerAttachment *ret, Error
 int container_resize(Container *c, unsigned rows, unsigned columns, Error *reterr_error);
 /* The standard input that is kept open ends, once all who attached have closed theirs. */
 int container_end_input(Container *c, Error *reterr_error);
-/* -ESRCH if it is not running. */
+/* -ESRCH "NotRunning" */
 int container_list_processes(Container *c,
                              void (*func)(int r, const uint32_t *pids, char *const *commands, size_t n,
                                           void *userdata),
-                             void *userdata);
+                             void *userdata, Error *reterr_error);
 /* Freezes or thaws it; func when that is done. -ESRCH "NotRunning", -EALREADY "AlreadyPaused", -EINVAL
  * "NotPaused". */
 int container_pause(Container *c, ContainerFunc func, void *userdata, Error *reterr_error);

@@ -49,7 +49,7 @@ static int exec_record_parse(const char *text, ExecRow *ret, Error *reterr_error
 
 typedef struct Restore {
         Store *store;
-        const char *ns, *id, *boot_id;
+        const char *ns, *id;
 } Restore;
 
 static void restore_exec(uint64_t n, const char *text, void *userdata) {
@@ -59,8 +59,7 @@ static void restore_exec(uint64_t n, const char *text, void *userdata) {
         int r;
 
         r = exec_record_parse(text, &row, &e);
-        if (r >= 0 && (free_and_strdup(&row.ns, x->ns) < 0 || free_and_strdup(&row.id, x->id) < 0 ||
-                       free_and_strdup(&row.boot_id, x->boot_id) < 0))
+        if (r >= 0 && (free_and_strdup(&row.ns, x->ns) < 0 || free_and_strdup(&row.id, x->id) < 0))
                 r = -ENOMEM;
         if (r >= 0)
                 r = store_exec_add(x->store, &row);
@@ -69,8 +68,8 @@ static void restore_exec(uint64_t n, const char *text, void *userdata) {
                             error_is_set(&e) ? error_message(&e) : strerror(-r));
 }
 
-void exec_record_restore_all(Store *s, int containers_fd, const char *ns, const char *id, const char *boot_id) {
-        Restore x = { s, ns, id, boot_id };
+void exec_record_restore_all(Store *s, int containers_fd, const char *ns, const char *id) {
+        Restore x = { s, ns, id };
         int r;
 
         r = bundle_foreach_exec(containers_fd, ns, id, restore_exec, &x);

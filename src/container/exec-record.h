@@ -9,4 +9,4 @@
 /* As it is before the start. */
 int exec_record_build(const ExecRow *row, char **ret);
 /* Adds the rows of a container's execs that have not ended; what cannot be read is told in the log. */
-void exec_record_restore_all(Store *s, int containers_fd, const char *ns, const char *id, const char *boot_id);
+void exec_record_restore_all(Store *s, int containers_fd, const char *ns, const char *id);

@@ -29,13 +29,10 @@
 #include "basic/time-util.h"
 #include "container/bundle.h"
 #include "container/container-private.h"
-#include "container/exec-record.h"
 #include "container/exec.h"
-#include "container/spec.h"
 #include "container/unit-name.h"
 
 #define EXEC_OPTIONS_SIZE_MAX (8U * 1024 * 1024) /* the JSON text of a row */
-#define NUMBER_TEXT_MAX 24U
 
 static const char *const exec_state_table[_EXEC_STATE_MAX] = {
         [EXEC_STARTING] = "starting",
@@ -43,13 +40,6 @@ static const char *const exec_state_table[_EXEC_STATE_MAX] = {
         [EXEC_EXITED] = "exited",
 };
 DEFINE_STRING_TABLE(exec_state, ExecState);
-
-struct ExecWaiter {
-        ExecWaiter *next;
-        WaiterKind kind;
-        ExecFunc func;
-        void *userdata;
-};
 
 void exec_options_done(ExecOptions *o) {
         strv_free(o->command);
@@ -66,47 +56,10 @@ void exec_options_done(ExecOptions *o) {
 
 /* -- one exec ----------------------------------------------------------------------------------- */
 
-static int exec_add_waiter(Exec *e, WaiterKind kind, ExecFunc func, void *userdata) {
-        ExecWaiter *w, **tail = &e->waiters;
+int exec_add_waiter(Exec *e, WaiterKind kind, ExecFunc func, void *userdata) {
+        const Waiter w = { .kind = kind, .exec = func, .userdata = userdata };
 
-        if (!func)
-                return 0;
-        w = malloc(sizeof(*w));
-        if (!w)
-                return -ENOMEM;
-        *w = (ExecWaiter){ NULL, kind, func, userdata };
-        while (*tail)
-                tail = &(*tail)->next;
-        *tail = w;
-        return 0;
-}
-
-static ExecWaiter *exec_take_waiters(Exec *e, WaiterKind kinds) {
-        ExecWaiter *taken = NULL, **tail = &taken, **p = &e->waiters;
-
-        while (*p) {
-                ExecWaiter *w = *p;
-
-                if (!(w->kind & kinds)) {
-                        p = &w->next;
-                        continue;
-                }
-                *p = w->next;
-                w->next = NULL;
-                *tail = w;
-                tail = &w->next;
-        }
-        return taken;
-}
-
-static void exec_call_waiters(ExecWaiter *w, Exec *e, const Error *error) {
-        while (w) {
-                ExecWaiter *next = w->next;
-
-                w->func(e, error_is_set(error) ? error : NULL, w->userdata);
-                free(w);
-                w = next;
-        }
+        return waiters_add(&e->waiters, &w);
 }
 
 static void exec_unlink(Exec *e) {
@@ -125,7 +78,7 @@ static Exec *exec_free(Exec *e) {
                 return NULL;
 
         exec_unlink(e);
-        exec_call_waiters(exec_take_waiters(e, WAITER_ALL), NULL, NULL);
+        waiters_call(waiters_take(&e->waiters, WAITER_ALL), NULL, NULL);
         exec_row_done(&e->row);
         strv_free(e->command);
         free(e->user);
@@ -145,8 +98,7 @@ static const JsonField shown_fields[] = {
         {},
 };
 
-/* Fills what is shown from row.options, and the name; row is taken over on success. */
-static int exec_new(Container *c, ExecRow *row, Exec **ret, Error *reterr_error) {
+int exec_new(Container *c, ExecRow *row, Exec **ret, Error *reterr_error) {
         _cleanup_(exec_freep) Exec *e = NULL;
         _cleanup_json_ json_t *j = NULL;
         Exec **tail = &c->execs;
@@ -234,13 +186,13 @@ static void exec_release_unit(Exec *e) {
 
 /* The object goes; its row has gone, or goes with the container's. */
 static void exec_forget(Exec *e, const Error *error) {
-        ExecWaiter *waiters = exec_take_waiters(e, WAITER_ALL);
+        Waiter *waiters = waiters_take(&e->waiters, WAITER_ALL);
 
         /* One that never started was never shown. */
         if (e->state != EXEC_STARTING && !error_is_set(error))
                 exec_notify(e, NOTIFY_EXEC_REMOVED);
         exec_free(e);
-        exec_call_waiters(waiters, NULL, error);
+        waiters_call(waiters, NULL, error);
 }
 
 void container_forget_execs(Container *c, const Error *error) {
@@ -248,7 +200,7 @@ void container_forget_execs(Container *c, const Error *error) {
                 exec_forget(c->execs, error);
 }
 
-static int exec_drop(Exec *e, Error *reterr_error) {
+int exec_drop(Exec *e, Error *reterr_error) {
         int r;
 
         r = store_exec_remove(e->container->manager->store, e->row.n);
@@ -284,22 +236,15 @@ static void prune_execs(Container *c) {
 /* -- records ------------------------------------------------------------------------------------ */
 
 static int record_exec_started(Exec *e) {
-        char n[NUMBER_TEXT_MAX], pid[NUMBER_TEXT_MAX];
-
-        (void) snprintf(n, sizeof(n), "%" PRIu64, e->row.n);
-        (void) snprintf(pid, sizeof(pid), "%" PRIu32, e->pid);
-        return events_record(e->container->manager->events, e->row.ns, "container/exec-started", e->row.id, "#Exec", n,
-                             "#PID", pid, "Unit", e->unit, "Token", strempty(e->row.token), NULL);
+        return events_record(e->container->manager->events, e->row.ns, "container/exec-started", e->row.id, "#Exec",
+                             (int64_t) e->row.n, "#PID", (int64_t) e->pid, "Unit", e->unit, "Token",
+                             e->row.token, NULL);
 }
 
 static int record_exec_exited(Exec *e) {
-        char n[NUMBER_TEXT_MAX], code[NUMBER_TEXT_MAX];
-
-        (void) snprintf(n, sizeof(n), "%" PRIu64, e->row.n);
-        (void) snprintf(code, sizeof(code), "%" PRIi32, e->row.exit_code);
-        return events_record(e->container->manager->events, e->row.ns, "container/exec-exited", e->row.id, "#Exec", n,
-                             "#ExitCode", code, "ExitSignal", strempty(e->row.exit_signal), "Result",
-                             strempty(e->row.result), "Token", strempty(e->row.token), NULL);
+        return events_record(e->container->manager->events, e->row.ns, "container/exec-exited", e->row.id, "#Exec",
+                             (int64_t) e->row.n, "#ExitCode", (int64_t) e->row.exit_code, "ExitSignal",
+                             e->row.exit_signal, "Result", e->row.result, "Token", e->row.token, NULL);
 }
 
 /* Row and event as one. */
@@ -323,15 +268,16 @@ static int exec_record(Exec *e, bool gone, int (*event)(Exec *e)) {
 
 /* -- what PID 1 says ---------------------------------------------------------------------------- */
 
-static void exec_started(Exec *e, const UnitStatus *status) {
+void exec_started(Exec *e, const UnitStatus *status) {
         e->row.started_usec = status->exec_main_start_usec ?: now_usec(CLOCK_REALTIME);
-        if (free_and_strdup(&e->row.invocation_id, status->invocation_id) < 0)
+        if (free_and_strdup(&e->row.boot_id, e->container->manager->boot_id) < 0 ||
+            free_and_strdup(&e->row.invocation_id, status->invocation_id) < 0)
                 (void) log_oom();
         e->pid = status->main_pid;
         (void) exec_record(e, false, record_exec_started);
         e->state = EXEC_RUNNING;
         exec_notify(e, NOTIFY_EXEC_ADDED);
-        exec_call_waiters(exec_take_waiters(e, WAITER_START), e, NULL);
+        waiters_call(waiters_take(&e->waiters, WAITER_START), e, NULL);
 }
 
 /* status NULL: nothing is known of its end but result. */
@@ -361,7 +307,7 @@ static void exec_exited(Exec *e, const UnitStatus *status, const char *result) {
                 exec_release_unit(e);
         exec_remove_file(e);
         exec_close_terminal(e);
-        exec_call_waiters(exec_take_waiters(e, WAITER_ENDED), e, NULL);
+        waiters_call(waiters_take(&e->waiters, WAITER_ENDED), e, NULL);
         if (gone && r >= 0)
                 exec_forget(e, NULL);
         else
@@ -370,8 +316,8 @@ static void exec_exited(Exec *e, const UnitStatus *status, const char *result) {
                 container_schedule_drop(c);
 }
 
-static void exec_start_failed(Exec *e, const Error *error) {
-        ExecWaiter *waiters = exec_take_waiters(e, WAITER_START);
+void exec_start_failed(Exec *e, const Error *error) {
+        Waiter *waiters = waiters_take(&e->waiters, WAITER_START);
         _cleanup_error_ Error failed = ERROR_NULL;
         Container *c = e->container;
 
@@ -379,7 +325,7 @@ static void exec_start_failed(Exec *e, const Error *error) {
         exec_close_terminal(e);
         if (exec_drop(e, &failed) < 0)
                 log_warning("%s", error_message(&failed));
-        exec_call_waiters(waiters, NULL, error);
+        waiters_call(waiters, NULL, error);
         if (c->work->remove && c->state == CONTAINER_EXITED && !container_has_live_execs(c))
                 container_schedule_drop(c);
 }
@@ -431,346 +377,6 @@ void exec_unit_changed(Exec *e, const UnitStatus *u, UnitPhase phase) {
                 exec_release_unit(e);
 }
 
-/* -- start -------------------------------------------------------------------------------------- */
-
-/* A call to the backend may outlive the exec that it is about. */
-typedef struct ExecCall {
-        ContainerManager *manager;
-        char *unit;
-        ExecFunc func;
-        void *userdata;
-} ExecCall;
-
-static ExecCall *exec_call_free(ExecCall *x) {
-        if (x)
-                free(x->unit);
-        free(x);
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(ExecCall *, exec_call_free)
-
-static ExecCall *exec_call_new(const Exec *e, ExecFunc func, void *userdata) {
-        _cleanup_(exec_call_freep) ExecCall *x = calloc(1, sizeof(*x));
-
-        if (!x)
-                return NULL;
-        *x = (ExecCall){ .manager = e->container->manager, .unit = strdup(e->unit), .func = func,
-                         .userdata = userdata };
-        return x->unit ? TAKE_PTR(x) : NULL;
-}
-
-static void on_exec_started(int r, const UnitStatus *status, const Error *error, void *userdata) {
-        _cleanup_(exec_call_freep) ExecCall *x = userdata;
-        _cleanup_error_ Error own = ERROR_NULL;
-        ContainerManager *m = x->manager;
-        Exec *e;
-
-        if (r != -ECANCELED && status && status->loaded && hashmap_replace(m->units, x->unit, UNIT_THERE) < 0)
-                (void) log_oom();
-        e = hashmap_get(m->execs, x->unit);
-        if (!e)
-                return; /* the unit's next change finds it without a record */
-        e->start_pending = false;
-        if (r == -ECANCELED) { /* moored is ending: the next one finds out */
-                exec_call_waiters(exec_take_waiters(e, WAITER_START), NULL, error);
-                return;
-        }
-        if (r >= 0) {
-                exec_started(e, status);
-                return;
-        }
-
-        if (e->container->state != CONTAINER_RUNNING)
-                (void) error_set(&own, -ESRCH, "NotRunning",
-                                 "Container %s ended before the command could be executed.", e->row.id);
-        else if (!error_is_set(error))
-                (void) error_set_errno(&own, r, "Failed to start unit %s: %m", x->unit);
-        exec_start_failed(e, error_is_set(&own) ? &own : error);
-}
-
-static bool is_process_property(const char *p) {
-        static const char *const begins[] = { "CPUAffinity=", "CPUScheduling", "IOScheduling", "Limit",
-                                              "Nice=",        "OOMScore",      "TimerSlack",   "UMask=", NULL };
-
-        STRV_FOREACH(s, begins)
-                if (startswith(p, s))
-                        return true;
-        return false;
-}
-
-static int build_exec_unit(const Exec *e, const ContainerStdio *stdio, UnitSpec *ret) {
-        _cleanup_(unit_spec_done) UnitSpec u = { .stdio = *stdio, .exec = true };
-        Container *c = e->container;
-        _cleanup_free_ char *file = NULL;
-        int r;
-
-        file = bundle_exec_path(c->manager->runtime_dir, e->row.ns, e->row.id, e->row.n);
-        u.name = strdup(e->unit);
-        u.description = strformat("Exec %" PRIu64 " in container %s (%s)", e->row.n, c->row.id, c->row.image);
-        u.slice = container_slice(c);
-        u.syslog_identifier = strformat("%s/%" PRIu64, c->row.id, e->row.n);
-        u.timeout_stop_usec = c->manager->stop_timeout_usec;
-        if (!file || !u.name || !u.description || !u.slice || !u.syslog_identifier ||
-            free_and_strdup(&u.log, e->terminal ? "none" : c->options.log) < 0)
-                return -ENOMEM;
-
-        const char *const argv[] = { MOORING_PATH, "launch-exec", file };
-        for (size_t i = 0; i < ELEMENTSOF(argv); i++) {
-                r = strv_extend(&u.exec_start, argv[i]);
-                if (r < 0)
-                        return r;
-        }
-        r = strv_extendf(&u.log_extra_fields, "MOORED_NAMESPACE=%s", c->row.ns);
-        if (r >= 0)
-                r = strv_extendf(&u.log_extra_fields, "MOORED_CONTAINER=%s", c->row.id);
-        if (r >= 0)
-                r = strv_extendf(&u.log_extra_fields, "MOORED_EXEC=%" PRIu64, e->row.n);
-        /* What the kernel keeps for each process is the container's, too. */
-        STRV_FOREACH(p, c->options.properties)
-                if (r >= 0 && is_process_property(p))
-                        r = strv_extend(&u.properties, p);
-        if (r < 0)
-                return r;
-
-        *ret = u;
-        u = (UnitSpec){ .stdio = CONTAINER_STDIO_NULL };
-        return 0;
-}
-
-static int resolve_process(const Container *c, const ExecOptions *o, ContainerProcess *ret) {
-        const ContainerProcess *own = &c->work->process;
-        _cleanup_(container_process_done) ContainerProcess p = {
-                .args = strv_copy(o->command),
-                .env = strv_copy(own->env),
-        };
-        int r;
-
-        if (!p.args || (!p.env && own->env))
-                return -ENOMEM;
-        if (o->terminal && !strv_env_get(p.env, "TERM") && strv_extend(&p.env, "TERM=xterm") < 0)
-                return -ENOMEM;
-        STRV_FOREACH(s, o->environment) {
-                r = strv_env_set(&p.env, s);
-                if (r < 0)
-                        return r;
-        }
-        if (free_and_strdup(&p.cwd, isempty(o->working_directory) ? own->cwd : o->working_directory) < 0 ||
-            free_and_strdup(&p.user, isempty(o->user) ? own->user : o->user) < 0)
-                return -ENOMEM;
-
-        *ret = p;
-        p = (ContainerProcess){};
-        return 0;
-}
-
-static int resolve_capabilities(const Container *c, const ExecOptions *o, uint64_t *ret, Error *reterr_error) {
-        uint64_t available = c->manager->capabilities, mask = available;
-        int r;
-
-        if (!o->privileged) {
-                r = container_capabilities_resolve(&c->options, available, &mask, reterr_error);
-                if (r < 0)
-                        return r;
-        }
-        return capabilities_change(mask, o->cap_add, o->cap_drop, available, ret, reterr_error);
-}
-
-static int build_exec_spec(const Exec *e, const ExecOptions *o, const ContainerProcess *process, char **ret,
-                           Error *reterr_error) {
-        _cleanup_free_ char *record = NULL, *terminal = NULL;
-        Container *c = e->container;
-        _cleanup_strv_free_ char **groups = strv_copy(c->options.groups);
-        bool confined = !o->privileged && !c->options.privileged_seccomp;
-        char seccomp[SECCOMP_NAME_SIZE];
-        ExecSpecInput in = {
-                .options = &c->options,
-                .process = process,
-                .new_privileges = o->privileged,
-                .pid = c->leader_pid,
-                .control_group = c->control_group,
-        };
-        int r;
-
-        if (!groups && c->options.groups)
-                return -ENOMEM;
-        r = strv_extend_strv(&groups, o->groups);
-        if (r >= 0)
-                r = exec_record_build(&e->row, &record);
-        if (r < 0)
-                return r;
-        if (e->terminal) {
-                terminal = exec_terminal_key(e);
-                if (!terminal)
-                        return -ENOMEM;
-        }
-        in.terminal = terminal;
-        in.terminal_size = o->terminal_size;
-        in.groups = groups;
-        in.record = record;
-        r = resolve_capabilities(c, o, &in.capabilities, reterr_error);
-        if (r >= 0 && confined) {
-                r = seccomp_store_get(c->manager->seccomp, in.capabilities, seccomp, reterr_error);
-                in.seccomp = seccomp;
-        }
-        return r < 0 ? r : exec_spec_build(&in, ret, reterr_error);
-}
-
-static int build_exec_row(const Container *c, const ExecOptions *o, const ContainerProcess *p, ExecRow *ret) {
-        _cleanup_json_ json_t *j = json_object();
-        _cleanup_(exec_row_done) ExecRow row = { .exit_code = -1 };
-        json_t *command = json_array();
-        int r = 0;
-
-        STRV_FOREACH(s, p->args)
-                r |= json_array_append_new(command, json_string(s));
-        r |= json_object_set_new(j, "command", command);
-        if (p->user)
-                r |= json_object_set_new(j, "user", json_string(p->user));
-        r |= json_object_set_new(j, "workingDirectory", json_string(p->cwd));
-        r |= json_object_set_new(j, "privileged", json_boolean(o->privileged));
-        r |= json_object_set_new(j, "terminal", json_boolean(o->terminal));
-        row.options = r < 0 ? NULL : json_dump(j, false);
-        row.ns = strdup(c->row.ns);
-        row.id = strdup(c->row.id);
-        row.boot_id = strdup(c->manager->boot_id);
-        row.created_usec = now_usec(CLOCK_REALTIME);
-        row.auto_remove = o->auto_remove;
-        if (!row.options || !row.ns || !row.id || !row.boot_id || free_and_strdup(&row.token, o->token) < 0)
-                return -ENOMEM;
-
-        *ret = row;
-        row = (ExecRow){};
-        return 0;
-}
-
-static int check_exec(const Container *c, const ExecOptions *o, const ContainerStdio *stdio, Error *reterr_error) {
-        const ContainerOptions as_container = {
-                .command = o->command,
-                .environment = o->environment,
-                .working_directory = o->working_directory,
-                .user = o->user,
-                .groups = o->groups,
-                .cap_add = o->cap_add,
-                .cap_drop = o->cap_drop,
-                .terminal = o->terminal,
-                .terminal_size = o->terminal_size,
-        };
-        unsigned n = 0;
-        int r;
-
-        if (c->manager->recovering)
-                return error_set(reterr_error, -EBUSY, "Busy", "moored is still starting; try again.");
-        if (c->state != CONTAINER_RUNNING || c->work->remove || c->leader_pid == 0)
-                return error_set(reterr_error, -ESRCH, "NotRunning", "Container %s is not running, it is %s.",
-                                 c->row.id, container_state_to_string(c->state));
-        if (strv_length(o->command) == 0 || isempty(o->command[0]))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "There is no command to be executed.");
-        if (o->token && (strlen(o->token) > EXEC_TOKEN_MAX || !string_is_safe(o->token)))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "Token: at most %u characters, none of them a control character.", EXEC_TOKEN_MAX);
-        for (const Exec *e = c->execs; e; e = e->next)
-                n += e->state != EXEC_EXITED;
-        if (n >= EXECS_LIVE_MAX)
-                return error_set(reterr_error, -EBUSY, "LimitsExceeded", "%u execs run in container %s already.", n,
-                                 c->row.id);
-        r = container_check_stdio(o->terminal, stdio, reterr_error);
-        return r < 0 ? r : container_options_validate(&as_container, reterr_error);
-}
-
-/* The row is there. */
-static int exec_launch(Exec *e, const char *spec, const ContainerStdio *stdio, Error *reterr_error) {
-        _cleanup_(unit_spec_done) UnitSpec u = { .stdio = CONTAINER_STDIO_NULL };
-        _cleanup_(exec_call_freep) ExecCall *x = NULL;
-        ContainerManager *m = e->container->manager;
-        int r;
-
-        r = bundle_write_exec(m->containers_fd, e->row.ns, e->row.id, e->row.n, spec);
-        if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to write the exec's specification: %m");
-        r = build_exec_unit(e, stdio, &u);
-        if (r < 0)
-                return r;
-        r = exec_open_terminal(e, stdio->terminal, reterr_error);
-        if (r < 0)
-                return r;
-        x = exec_call_new(e, NULL, NULL);
-        r = !x           ? -ENOMEM
-            : m->backend ? m->backend->start(m->backend_userdata, &u, on_exec_started, x)
-                         : -ENOTCONN;
-        if (r < 0)
-                exec_close_terminal(e);
-        if (r < 0)
-                return error_set_errno(reterr_error, r, "Failed to ask systemd for unit %s: %m", e->unit);
-
-        (void) TAKE_PTR(x);
-        e->start_pending = true;
-        return 0;
-}
-
-static int exec_make(Container *c, const ExecOptions *o, const ContainerStdio *stdio, Exec **ret,
-                     Error *reterr_error) {
-        _cleanup_(container_process_done) ContainerProcess process = {};
-        _cleanup_(exec_row_done) ExecRow row = {};
-        _cleanup_free_ char *spec = NULL;
-        Exec *e;
-        int r;
-
-        r = check_exec(c, o, stdio, reterr_error);
-        if (r >= 0)
-                r = resolve_process(c, o, &process);
-        if (r >= 0)
-                r = build_exec_row(c, o, &process, &row);
-        if (r >= 0)
-                r = store_exec_add(c->manager->store, &row);
-        if (r < 0)
-                return r;
-        r = exec_new(c, &row, &e, reterr_error);
-        if (r < 0) {
-                (void) store_exec_remove(c->manager->store, row.n);
-                return r;
-        }
-        r = build_exec_spec(e, o, &process, &spec, reterr_error);
-        if (r >= 0)
-                r = exec_launch(e, spec, stdio, reterr_error);
-        if (r < 0) {
-                (void) exec_drop(e, NULL);
-                return r;
-        }
-
-        *ret = e;
-        return 0;
-}
-
-static Exec *find_by_token(Container *c, const char *token) {
-        for (Exec *e = token ? c->execs : NULL; e; e = e->next)
-                if (streq_ptr(e->row.token, token))
-                        return e;
-        return NULL;
-}
-
-int exec_start(Container *c, ExecOptions *options, const ContainerStdio *stdio, ExecFunc func, void *userdata,
-               Error *reterr_error) {
-        _cleanup_error_ Error error = ERROR_NULL;
-        Exec *e = find_by_token(c, options->token);
-        int r = 0;
-
-        if (e && e->state != EXEC_STARTING) {
-                func(e, NULL, userdata);
-                return 0;
-        }
-        if (!e)
-                r = exec_make(c, options, stdio, &e, &error);
-        if (r >= 0)
-                r = exec_add_waiter(e, WAITER_START, func, userdata);
-        if (r < 0)
-                return error_is_set(&error) ? error_move(reterr_error, &error)
-                                            : error_set_errno(reterr_error, r,
-                                                              "Failed to execute something in container %s: %m",
-                                                              c->row.id);
-        exec_options_done(options);
-        return 0;
-}
-
 /* -- what else is done to one ------------------------------------------------------------------- */
 
 int exec_wait(Exec *e, ExecFunc func, void *userdata) {
@@ -782,16 +388,16 @@ int exec_wait(Exec *e, ExecFunc func, void *userdata) {
 }
 
 static void on_exec_killed(int r, const Error *error, void *userdata) {
-        _cleanup_(exec_call_freep) ExecCall *x = userdata;
+        _cleanup_(unit_request_freep) UnitRequest *q = userdata;
 
-        if (x->func)
-                x->func(r == -ECANCELED ? NULL : hashmap_get(x->manager->execs, x->unit), r < 0 ? error : NULL,
-                        x->userdata);
+        if (q->exec)
+                q->exec(r == -ECANCELED ? NULL : hashmap_get(q->manager->execs, q->unit), r < 0 ? error : NULL,
+                        q->userdata);
 }
 
 int exec_kill(Exec *e, int signo, ExecFunc func, void *userdata, Error *reterr_error) {
         ContainerManager *m = e->container->manager;
-        _cleanup_(exec_call_freep) ExecCall *x = NULL;
+        _cleanup_(unit_request_freep) UnitRequest *q = NULL;
         int r;
 
         if (signo <= 0 || signo > SIGRTMAX)
@@ -799,15 +405,15 @@ int exec_kill(Exec *e, int signo, ExecFunc func, void *userdata, Error *reterr_e
         if (e->state != EXEC_RUNNING)
                 return error_set(reterr_error, -ESRCH, "NotRunning", "Exec %" PRIu64 " is not running, it is %s.",
                                  e->row.n, exec_state_to_string(e->state));
-        x = exec_call_new(e, func, userdata);
-        r = !x           ? -ENOMEM
-            : m->backend ? m->backend->kill(m->backend_userdata, e->unit, "main", signo, on_exec_killed, x)
+        q = unit_request_new(m, e->unit, &(UnitRequest){ .exec = func, .userdata = userdata });
+        r = !q           ? -ENOMEM
+            : m->backend ? m->backend->kill(m->backend_userdata, e->unit, "main", signo, on_exec_killed, q)
                          : -ENOTCONN;
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to ask systemd to send a signal to exec %" PRIu64 ": %m",
                                        e->row.n);
 
-        (void) TAKE_PTR(x);
+        (void) TAKE_PTR(q);
         return 0;
 }
 
@@ -834,35 +440,7 @@ int exec_remove(Exec *e, bool force, ExecFunc func, void *userdata, Error *reter
 
 /* -- at the start of the daemon ----------------------------------------------------------------- */
 
-static int copy_exec_row(const ExecRow *row, ExecRow *ret) {
-        _cleanup_(exec_row_done) ExecRow copy = *row;
-        const struct {
-                char **to;
-                const char *from;
-        } strings[] = {
-                { &copy.ns, row->ns },
-                { &copy.id, row->id },
-                { &copy.options, row->options },
-                { &copy.token, row->token },
-                { &copy.boot_id, row->boot_id },
-                { &copy.invocation_id, row->invocation_id },
-                { &copy.exit_signal, row->exit_signal },
-                { &copy.result, row->result },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(strings); i++)
-                *strings[i].to = NULL;
-        for (size_t i = 0; i < ELEMENTSOF(strings); i++)
-                if (free_and_strdup(strings[i].to, strings[i].from) < 0)
-                        return -ENOMEM;
-
-        *ret = copy;
-        copy = (ExecRow){};
-        return 0;
-}
-
-static int load_exec(const ExecRow *row, void *userdata) {
-        _cleanup_(exec_row_done) ExecRow copy = {};
+static int load_exec(ExecRow *row, void *userdata) {
         _cleanup_error_ Error error = ERROR_NULL;
         ContainerManager *m = userdata;
         Container *c = container_find(m, row->ns, row->id, NULL);
@@ -871,9 +449,7 @@ static int load_exec(const ExecRow *row, void *userdata) {
 
         if (!c) /* its record could not be read */
                 return 0;
-        r = copy_exec_row(row, &copy);
-        if (r >= 0)
-                r = exec_new(c, &copy, &e, &error);
+        r = exec_new(c, row, &e, &error);
         if (r < 0) {
                 log_warning("The record of exec %" PRIu64 " in container %s cannot be read, ignoring it: %s", row->n,
                             row->id, error_is_set(&error) ? error_message(&error) : strerror(-r));

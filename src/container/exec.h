@@ -40,8 +40,6 @@ typedef struct ExecOptions {
 } ExecOptions;
 void exec_options_done(ExecOptions *o);
 
-typedef struct ExecWaiter ExecWaiter;
-
 struct Exec {
         Container *container; /* weak: it goes after its execs */
         Exec *next;           /* of the container's, by number */
@@ -54,7 +52,7 @@ struct Exec {
         uint32_t pid; /* 0: none */
         bool start_pending; /* the backend owes us an answer */
         bool released;      /* the ended unit was given back */
-        ExecWaiter *waiters;
+        struct Waiter *waiters;
 };
 
 /* e NULL: it is gone. */

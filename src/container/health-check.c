@@ -110,10 +110,9 @@ static int image_command(const ImageHealthCheck *image, char ***ret) {
         if (n >= 2 && streq(image->test[0], "CMD") && !isempty(image->test[1]))
                 r = strv_extend_strv(&command, image->test + 1);
         else if (n == 2 && streq(image->test[0], "CMD-SHELL")) {
-                const char *const shell[] = { SHELL, "-c", image->test[1] };
+                const char *const shell[] = { SHELL, "-c", image->test[1], NULL };
 
-                for (size_t i = 0; i < ELEMENTSOF(shell) && r >= 0; i++)
-                        r = strv_extend(&command, shell[i]);
+                r = strv_extend_strv(&command, (char *const *) shell);
         }
         if (r < 0)
                 return r;

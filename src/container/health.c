@@ -6,7 +6,6 @@
  *
  * What is kept in memory is a few numbers: outputs are in the file only. */
 
-#include <inttypes.h>
 #include <signal.h>
 
 #include "basic/json.h"
@@ -20,7 +19,6 @@
 #include "container/probe.h"
 
 #define ACCURACY_MAX_USEC (250 * USEC_PER_MSEC)
-#define INTEGER_TEXT_MAX 24U
 
 typedef struct HealthWaiter HealthWaiter;
 struct HealthWaiter {
@@ -257,20 +255,13 @@ static void tell(Container *c) {
 
 static void record_event(Container *c) {
         const ContainerHealth *h = c->work->health;
-        char streak[INTEGER_TEXT_MAX];
         int r;
 
-        (void) snprintf(streak, sizeof(streak), "%" PRIu64, h->failing_streak);
         r = events_record(c->manager->events, c->row.ns, "container/health-changed", c->row.id, "Health",
-                          health_status_to_string(h->status), "#FailingStreak", streak, "Image",
-                          c->row.image, NULL);
+                          health_status_to_string(h->status), "#FailingStreak",
+                          (int64_t) h->failing_streak, "Image", c->row.image, NULL);
         if (r < 0)
                 log_error_errno(r, "Failed to record the health of container %s: %m", c->row.id);
-}
-
-static void on_killed(int r, const Error *error, void *userdata) {
-        if (r < 0 && r != -ECANCELED)
-                log_debug("Failed to kill a container that is starting, ignoring: %s", error_message(error));
 }
 
 /* The start fails then. */
@@ -278,7 +269,8 @@ static void kill_starting(Container *c) {
         ContainerManager *m = c->manager;
 
         if (m->backend)
-                (void) m->backend->kill(m->backend_userdata, c->unit, "all", SIGKILL, on_killed, NULL);
+                (void) m->backend->kill(m->backend_userdata, c->unit, "all", SIGKILL, unit_request_ignore,
+                                        (void *) "kill a container that is starting");
 }
 
 static void act(Container *c) {

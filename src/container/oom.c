@@ -9,7 +9,6 @@
  * A question opens the journal, reads at most some hundred entries of it by its index, and takes about a
  * millisecond; there is one only when something was killed. */
 
-#include <inttypes.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -24,7 +23,6 @@
 #define ATTEMPTS_MAX 9U
 #define FIRST_DELAY_USEC (5 * USEC_PER_MSEC) /* doubled each time: 1.3 s in all */
 #define EXIT_STATUS_KILLED (128 + SIGKILL)
-#define PID_TEXT_MAX 16U
 
 struct OomQuery {
         Container *container; /* weak */
@@ -112,21 +110,20 @@ static bool main_was_killed(const OomQuery *q, const OomReport *report) {
                 if (report->victims[i].pid == c->leader_pid)
                         return true;
         /* The kernel's lines may have been lost, or nobody reads them. */
-        return report->n_victims == 0 && report->n_messages > 0;
+        return report->n_victims == 0 && (report->n_messages > 0 || (q->counted && q->count > 0)) && !c->work->killed;
 }
 
-static int record_kill(Container *c, const OomVictim *v) {
-        char pid[PID_TEXT_MAX];
-
-        (void) snprintf(pid, sizeof(pid), "%" PRIu32, v ? v->pid : 0);
+/* v NULL: nobody knows. */
+static int record_kill(Container *c, const OomVictim *v, bool main) {
         return events_record(c->manager->events, c->row.ns, "container/oom", c->row.id, "Command",
-                             v ? v->command : "", "#PID", pid, "Process",
-                             !v || v->pid == c->leader_pid ? "main" : "other", "Image", c->row.image, NULL);
+                             v ? v->command : NULL, "#PID", (int64_t) (v ? v->pid : 0), "Process",
+                             main ? "main" : "other", "Image", c->row.image, NULL);
 }
 
 /* The oldest first. */
-static int record_kills(Container *c, uint64_t n_new, const OomReport *report) {
+static int record_kills(const OomQuery *q, uint64_t n_new, const OomReport *report) {
         _cleanup_transaction_ StoreTransaction t = {};
+        Container *c = q->container;
         size_t n = (size_t) MIN(n_new, (uint64_t) report->n_victims);
         int r;
 
@@ -134,9 +131,9 @@ static int record_kills(Container *c, uint64_t n_new, const OomReport *report) {
         if (r >= 0)
                 r = store_container_update(c->manager->store, &c->row);
         for (size_t i = n; r >= 0 && i > 0; i--)
-                r = record_kill(c, &report->victims[i - 1]);
+                r = record_kill(c, &report->victims[i - 1], report->victims[i - 1].pid == c->leader_pid);
         if (r >= 0 && n == 0)
-                r = record_kill(c, NULL);
+                r = record_kill(c, NULL, main_was_killed(q, report));
         return r < 0 ? r : store_transaction_commit(&t);
 }
 
@@ -150,7 +147,7 @@ static void take_kills(const OomQuery *q, const OomReport *report) {
         if (n_new == 0)
                 return;
         c->row.oom_kills = n;
-        r = record_kills(c, n_new, report);
+        r = record_kills(q, n_new, report);
         if (r < 0)
                 log_error_errno(r, "Failed to record an out-of-memory kill in container %s: %m", c->row.id);
         events_notify(c->manager->events, NOTIFY_CONTAINER_LIMITS_CHANGED, c->row.ns, c->row.id, c);
@@ -285,5 +282,5 @@ const char *container_oom_settle(Container *c, const UnitStatus *status, const c
         if (r < 0)
                 log_debug_errno(r, "Failed to look for what the OOM killer did in the journal: %m");
         take_kills(&q, &report);
-        return main_was_killed(&q, &report) || (killed && kills > 0 && report.n_victims == 0) ? "oom-kill" : result;
+        return main_was_killed(&q, &report) ? "oom-kill" : result;
 }

@@ -214,7 +214,7 @@ static bool tmpfs_value_is_valid(const char *o) {
 }
 
 static int check_mount_destination(const ContainerOptions *o, size_t i, Error *reterr_error) {
-        const char *d = o->mounts[i].destination, *rest;
+        const char *d = o->mounts[i].destination;
 
         if (isempty(d) || !path_is_normalized(d) || !string_is_safe(d) || streq(d, "/"))
                 return error_set(
@@ -223,8 +223,7 @@ static int check_mount_destination(const ContainerOptions *o, size_t i, Error *r
                                 strempty(d));
 
         /* What proc shows of the container itself must not be replaced from outside. */
-        rest = startswith(d, "/proc");
-        if (rest && (*rest == 0 || *rest == '/'))
+        if (path_startswith(d, "/proc"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Mounts: nothing can be mounted on \"%.200s\".", d);
 
@@ -390,8 +389,6 @@ int container_options_validate(const ContainerOptions *o, Error *reterr_error) {
                 r = health_options_validate(&o->health, reterr_error);
         if (r < 0)
                 return r;
-        if (o->terminal && o->runtime && !streq(o->runtime, RUNTIME_OWN))
-                return invalid(reterr_error, "Terminal", "mooring alone makes terminals, not another Runtime");
         if (o->terminal && o->log && startswith(o->log, "file:"))
                 return invalid(reterr_error, "Log", "what a terminal shows goes to the journal or nowhere");
         if (container_terminal_size(o->terminal_size, &rows, &columns) < 0)

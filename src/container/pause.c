@@ -13,23 +13,8 @@
 #include "basic/string-util.h"
 #include "container/container-private.h"
 
-typedef struct PauseCall {
-        ContainerManager *manager;
-        char *unit;
-        bool pause, stop;
-        ContainerFunc func;
-        void *userdata;
-} PauseCall;
-
-static PauseCall *pause_call_free(PauseCall *k) {
-        if (k)
-                free(k->unit);
-        free(k);
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(PauseCall *, pause_call_free)
-
-void container_set_paused(Container *c, bool paused) {
+/* State and event. */
+static void set_paused(Container *c, bool paused) {
         int r;
 
         if (c->state != (paused ? CONTAINER_RUNNING : CONTAINER_PAUSED))
@@ -52,48 +37,42 @@ void container_take_frozen(Container *c, bool adopted) {
         if (adopted && frozen > 0 && c->state == CONTAINER_RUNNING)
                 container_set_state(c, CONTAINER_PAUSED);
         else
-                container_set_paused(c, frozen > 0);
+                set_paused(c, frozen > 0);
 }
 
 static void on_done(int r, const Error *error, void *userdata) {
-        _cleanup_(pause_call_freep) PauseCall *k = userdata;
-        Container *c = container_find_by_unit(k->manager, k->unit);
+        _cleanup_(unit_request_freep) UnitRequest *q = userdata;
+        Container *c = unit_request_find(q);
 
-        if (k->stop) {
+        if (q->stop) {
                 if (c && r != -ECANCELED)
                         container_stop_thawed(c);
                 return;
         }
         if (r >= 0 && c)
-                container_set_paused(c, k->pause);
-        if (k->func)
-                k->func(c, r < 0 ? error : NULL, k->userdata);
+                set_paused(c, q->pause);
+        if (q->container)
+                q->container(c, r < 0 ? error : NULL, q->userdata);
 }
 
-static int ask(Container *c, const PauseCall *call, Error *reterr_error) {
-        _cleanup_(pause_call_freep) PauseCall *k = NULL;
+static int ask(Container *c, const UnitRequest *request, Error *reterr_error) {
+        _cleanup_(unit_request_freep) UnitRequest *q = NULL;
         ContainerManager *m = c->manager;
         int r;
 
-        k = malloc(sizeof(*k));
-        if (!k)
+        q = unit_request_new(m, c->unit, request);
+        if (!q)
                 return -ENOMEM;
-        *k = *call;
-        k->manager = m;
-        k->unit = strdup(c->unit);
-        if (!k->unit)
-                return -ENOMEM;
-
-        r = m->backend ? m->backend->freeze(m->backend_userdata, c->unit, k->pause, on_done, k) : -ENOTCONN;
+        r = m->backend ? m->backend->freeze(m->backend_userdata, c->unit, q->pause, on_done, q) : -ENOTCONN;
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to ask systemd to %s container %s: %m",
-                                       k->pause ? "freeze" : "thaw", c->row.id);
-        (void) TAKE_PTR(k);
+                                       q->pause ? "freeze" : "thaw", c->row.id);
+        (void) TAKE_PTR(q);
         return 0;
 }
 
 int container_pause(Container *c, ContainerFunc func, void *userdata, Error *reterr_error) {
-        const PauseCall call = { .pause = true, .func = func, .userdata = userdata };
+        const UnitRequest request = { .pause = true, .container = func, .userdata = userdata };
 
         if (c->state == CONTAINER_PAUSED)
                 return error_set(reterr_error, -EALREADY, "AlreadyPaused", "Container %s is paused already.",
@@ -102,20 +81,20 @@ int container_pause(Container *c, ContainerFunc func, void *userdata, Error *ret
                 return error_set(reterr_error, -ESRCH, "NotRunning",
                                  "Container %s cannot be paused: it is %s.", c->row.id,
                                  container_state_to_string(c->state));
-        return ask(c, &call, reterr_error);
+        return ask(c, &request, reterr_error);
 }
 
 int container_resume(Container *c, ContainerFunc func, void *userdata, Error *reterr_error) {
-        const PauseCall call = { .func = func, .userdata = userdata };
+        const UnitRequest request = { .container = func, .userdata = userdata };
 
         if (c->state != CONTAINER_PAUSED)
                 return error_set(reterr_error, -EINVAL, "NotPaused", "Container %s is not paused, it is %s.",
                                  c->row.id, container_state_to_string(c->state));
-        return ask(c, &call, reterr_error);
+        return ask(c, &request, reterr_error);
 }
 
 int container_thaw_for_stop(Container *c, Error *reterr_error) {
-        const PauseCall call = { .stop = true };
+        const UnitRequest request = { .stop = true };
 
-        return ask(c, &call, reterr_error);
+        return ask(c, &request, reterr_error);
 }

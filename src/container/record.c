@@ -280,7 +280,7 @@ static void restore_one(const char *ns, const char *id, void *userdata) {
                 r = record_restore(x->store, ns, id, text, x->boot_id, &e);
         if (r >= 0) {
                 x->n++;
-                exec_record_restore_all(x->store, x->containers_fd, ns, id, x->boot_id);
+                exec_record_restore_all(x->store, x->containers_fd, ns, id);
         } else if (r != -ENOENT)
                 log_warning("The record of container %s in namespace %s cannot be used, ignoring it: %s", id,
                             ns, error_is_set(&e) ? error_message(&e) : strerror(-r));

@@ -290,11 +290,6 @@ static void repeating_unit_changed(Container *c, const UnitStatus *u, UnitPhase 
         }
 }
 
-static void on_orphan_stopped(int r, const Error *error, void *userdata) {
-        if (r < 0 && r != -ECANCELED)
-                log_debug("Failed to stop a unit without a record, ignoring: %s", error_message(error));
-}
-
 bool unit_release(ContainerManager *m, const char *unit) {
         if (!m->backend || m->backend->release(m->backend_userdata, unit) < 0)
                 return false;
@@ -312,7 +307,8 @@ void container_unit_kept(ContainerManager *m, const char *unit) {
 /* Nobody else makes units of such names that run our launcher. */
 static void orphan_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *u,
                                 UnitPhase phase) {
-        if (!m->backend || (!u->launcher && !endswith(unit, ".scope")) || m->unreadable || phase == UNIT_GONE || phase == UNIT_BETWEEN)
+        if (!m->backend || (!u->launcher && !endswith(unit, ".scope")) || m->unreadable || phase == UNIT_GONE ||
+            phase == UNIT_BETWEEN)
                 return;
         if (hashmap_get(m->units, unit) == UNIT_RELEASED && phase == UNIT_ENDED)
                 return;
@@ -325,7 +321,8 @@ static void orphan_unit_changed(ContainerManager *m, const char *unit, const Uni
                 (void) unit_release(m, unit);
         else {
                 log_warning("Unit %s belongs to no container that is known, stopping it.", unit);
-                (void) m->backend->stop(m->backend_userdata, unit, on_orphan_stopped, NULL);
+                (void) m->backend->stop(m->backend_userdata, unit, unit_request_ignore,
+                                        (void *) "stop a unit without a record");
         }
 }
 
@@ -378,38 +375,9 @@ void container_unit_changed(ContainerManager *m, const char *unit, const UnitSta
 
 /* -- at the start of the daemon ----------------------------------------------------------------- */
 
-static int copy_row(const ContainerRow *row, ContainerRow *ret) {
-        _cleanup_(container_row_done) ContainerRow copy = *row;
-        const struct {
-                char **to;
-                const char *from;
-        } strings[] = {
-                { &copy.ns, row->ns },
-                { &copy.id, row->id },
-                { &copy.image, row->image },
-                { &copy.image_digest, row->image_digest },
-                { &copy.options, row->options },
-                { &copy.boot_id, row->boot_id },
-                { &copy.invocation_id, row->invocation_id },
-                { &copy.exit_signal, row->exit_signal },
-                { &copy.result, row->result },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(strings); i++)
-                *strings[i].to = NULL;
-        for (size_t i = 0; i < ELEMENTSOF(strings); i++)
-                if (free_and_strdup(strings[i].to, strings[i].from) < 0)
-                        return -ENOMEM;
-
-        *ret = copy;
-        copy = (ContainerRow){};
-        return 0;
-}
-
-static int load_row(const ContainerRow *row, void *userdata) {
+static int load_row(ContainerRow *row, void *userdata) {
         _cleanup_(container_options_done) ContainerOptions options = { .stop_timeout_usec = UINT64_MAX };
         _cleanup_(container_process_done) ContainerProcess process = {};
-        _cleanup_(container_row_done) ContainerRow copy = {};
         _cleanup_(container_freep) Container *c = NULL;
         _cleanup_error_ Error error = ERROR_NULL;
         ContainerManager *m = userdata;
@@ -417,9 +385,7 @@ static int load_row(const ContainerRow *row, void *userdata) {
 
         r = container_options_from_json(strempty(row->options), &options, &process, &error);
         if (r >= 0)
-                r = copy_row(row, &copy);
-        if (r >= 0)
-                r = container_new(m, &copy, &options, &process, &c, &error);
+                r = container_new(m, row, &options, &process, &c, &error);
         if (r < 0) {
                 /* One unreadable record must not keep the others from their owners. */
                 log_warning("The record of container %s in namespace %s cannot be read, ignoring it: %s",
@@ -427,9 +393,10 @@ static int load_row(const ContainerRow *row, void *userdata) {
                 m->unreadable = true;
                 return r == -ENOMEM ? r : 0;
         }
-        copy = (ContainerRow){};
+        *row = (ContainerRow){};
         options = (ContainerOptions){};
         process = (ContainerProcess){};
+        c->work->announced = true;
         /* A boot id without a start says that container_run() was at it. */
         c->work->run = c->state == CONTAINER_CREATED && c->row.boot_id;
 

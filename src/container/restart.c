@@ -262,17 +262,13 @@ void container_watch_run(Container *c) {
                 log_debug_errno(r, "Failed to set a timer for container %s, ignoring: %m", c->row.id);
 }
 
-static void on_limited(int r, const Error *error, void *userdata) {
-        if (r < 0 && r != -ECANCELED)
-                log_debug("Failed to stop a unit that was restarted often enough, ignoring: %s", error_message(error));
-}
-
 /* PID 1 forgets its count with each reload. */
 void container_limit_runs(Container *c) {
         ContainerManager *m = c->manager;
 
         if (c->restart.max > 0 && c->row.restart_count >= c->restart.max && m->backend)
-                (void) m->backend->stop(m->backend_userdata, c->unit, on_limited, NULL);
+                (void) m->backend->stop(m->backend_userdata, c->unit, unit_request_ignore,
+                                        (void *) "stop a unit that was restarted often enough");
 }
 
 static int record_stopped(Container *c) {
@@ -314,7 +310,7 @@ void container_settle_runs(Container *c) {
 
 /* -- after a boot ------------------------------------------------------------------------------- */
 
-bool container_wanted(const Container *c) {
+static bool is_wanted(const Container *c) {
         if (c->state != CONTAINER_EXITED || c->work->remove ||
             streq_ptr(c->row.boot_id, c->manager->boot_id))
                 return false;
@@ -376,7 +372,7 @@ static void on_boot_unpacked(Job *j, void *userdata) {
                 return;
         }
         c = container_find(b->manager, b->ns, b->id, &error);
-        if (c && container_wanted(c) && container_start(c, NULL, on_boot_started, b, &error) >= 0) {
+        if (c && is_wanted(c) && container_start(c, NULL, on_boot_started, b, &error) >= 0) {
                 (void) TAKE_PTR(b);
                 return;
         }
@@ -423,7 +419,7 @@ static void boot_work(ContainerManager *m) {
         while (m->boot_inflight < BOOT_STARTS_MAX && m->boot_queue && m->boot_queue[m->boot_next]) {
                 Container *c = hashmap_get(m->containers, m->boot_queue[m->boot_next++]);
 
-                if (c && container_wanted(c))
+                if (c && is_wanted(c))
                         boot_start(c);
         }
         if (m->boot_queue && !m->boot_queue[m->boot_next] && m->boot_inflight == 0) {
@@ -437,7 +433,7 @@ void container_start_wanted(ContainerManager *m) {
         Container *c;
 
         HASHMAP_FOREACH(c, m->containers) {
-                if (!container_wanted(c))
+                if (!is_wanted(c))
                         continue;
                 if (strv_extendf(&m->boot_queue, "%s/%s", c->row.ns, c->row.id) < 0) {
                         (void) log_oom();

@@ -204,32 +204,15 @@ int container_get_limits(const Container *c, char ***ret) {
 
 /* -- update ------------------------------------------------------------------------------------- */
 
-typedef struct UpdateCall {
-        ContainerManager *manager;
-        char *unit;
-        char **limits; /* canonical */
-        ContainerFunc func;
-        void *userdata;
-} UpdateCall;
-
-static UpdateCall *update_call_free(UpdateCall *k) {
-        if (!k)
-                return NULL;
-
-        free(k->unit);
-        strv_free(k->limits);
-        free(k);
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(UpdateCall *, update_call_free)
-
 static int record_updated(Container *c, char *const *limits) {
         _cleanup_free_ char *text = strv_join(limits, "; ");
 
         if (!text)
                 return -ENOMEM;
-        if (strlen(text) > LIMITS_TEXT_MAX)
+        if (strlen(text) > LIMITS_TEXT_MAX) {
                 text[LIMITS_TEXT_MAX] = 0;
+                (void) string_sanitize(text); /* there may be half a character at its end */
+        }
         return events_record(c->manager->events, c->row.ns, "container/updated", c->row.id, "Limits", text,
                              "Image", c->row.image, NULL);
 }
@@ -302,15 +285,15 @@ static int finish(Container *c, char *const *limits, Error *reterr_error) {
 }
 
 static void on_updated(int r, const Error *error, void *userdata) {
-        _cleanup_(update_call_freep) UpdateCall *k = userdata;
-        Container *c = container_find_by_unit(k->manager, k->unit);
+        _cleanup_(unit_request_freep) UnitRequest *q = userdata;
+        Container *c = unit_request_find(q);
         _cleanup_error_ Error e = ERROR_NULL;
 
-        if (r >= 0 && c && finish(c, k->limits, &e) < 0)
+        if (r >= 0 && c && finish(c, q->limits, &e) < 0)
                 error = &e;
         else if (r >= 0)
                 error = NULL;
-        k->func(c, error, k->userdata);
+        q->container(c, error, q->userdata);
 }
 
 static int take_assignments(Container *c, char *const *assignments, char ***ret, Error *reterr_error) {
@@ -347,53 +330,36 @@ static int take_assignments(Container *c, char *const *assignments, char ***ret,
 
 int container_update(Container *c, char *const *assignments, ContainerFunc func, void *userdata,
                      Error *reterr_error) {
-        _cleanup_(update_call_freep) UpdateCall *k = NULL;
+        _cleanup_(unit_request_freep) UnitRequest *q = NULL;
         ContainerManager *m = c->manager;
         int r;
 
         if (c->state == CONTAINER_STARTING)
                 return error_set(reterr_error, -EBUSY, "Busy", "Container %s is being started; try again.",
                                  c->row.id);
-        k = calloc(1, sizeof(*k));
-        if (!k)
+        q = unit_request_new(m, c->unit, &(UnitRequest){ .container = func, .userdata = userdata });
+        if (!q)
                 return -ENOMEM;
-        *k = (UpdateCall) { .manager = m, .unit = strdup(c->unit), .func = func, .userdata = userdata };
-        if (!k->unit)
-                return -ENOMEM;
-        r = take_assignments(c, assignments, &k->limits, reterr_error);
+        r = take_assignments(c, assignments, &q->limits, reterr_error);
         if (r < 0)
                 return r;
 
         if (!container_is_alive(c) && c->state != CONTAINER_RESTARTING) {
-                r = finish(c, k->limits, reterr_error);
+                r = finish(c, q->limits, reterr_error);
                 if (r >= 0)
                         func(c, NULL, userdata);
                 return r;
         }
-        r = m->backend ? m->backend->update(m->backend_userdata, c->unit, k->limits, on_updated, k)
+        r = m->backend ? m->backend->update(m->backend_userdata, c->unit, q->limits, on_updated, q)
                        : -ENOTCONN;
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to ask systemd to change unit %s: %m",
                                        c->unit);
-        (void) TAKE_PTR(k);
+        (void) TAKE_PTR(q);
         return 0;
 }
 
 /* -- what others change ------------------------------------------------------------------------- */
-
-typedef struct RefreshCall {
-        ContainerManager *manager;
-        char *unit;
-        uint32_t files;
-} RefreshCall;
-
-static RefreshCall *refresh_call_free(RefreshCall *k) {
-        if (k)
-                free(k->unit);
-        free(k);
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(RefreshCall *, refresh_call_free)
 
 /* Those of l whose limit is `limit`, as one text. */
 static char *values_of(char *const *l, const Limit *limit) {
@@ -442,8 +408,8 @@ static int take_limit(Container *c, const Limit *limit, char *const *known, char
 }
 
 static void on_limits(int r, char *const *limits, void *userdata) {
-        _cleanup_(refresh_call_freep) RefreshCall *k = userdata;
-        Container *c = container_find_by_unit(k->manager, k->unit);
+        _cleanup_(unit_request_freep) UnitRequest *q = userdata;
+        Container *c = unit_request_find(q);
         _cleanup_strv_free_ char **known = NULL, **changed = NULL;
 
         if (r < 0 || !c || !container_is_alive(c))
@@ -451,7 +417,7 @@ static void on_limits(int r, char *const *limits, void *userdata) {
 
         r = container_get_limits(c, &known);
         for (size_t i = 0; r >= 0 && container_limits[i].name; i++)
-                if (k->files & (UINT32_C(1) << i))
+                if (q->files & (UINT32_C(1) << i))
                         r = take_limit(c, &container_limits[i], known, limits, &changed);
         if (r >= 0 && changed)
                 r = record_updated(c, changed);
@@ -463,12 +429,10 @@ static void on_limits(int r, char *const *limits, void *userdata) {
 }
 
 void container_refresh_limits(Container *c, uint32_t files) {
-        _cleanup_(refresh_call_freep) RefreshCall *k = calloc(1, sizeof(*k));
+        _cleanup_(unit_request_freep) UnitRequest *q = NULL;
         ContainerManager *m = c->manager;
 
-        if (!k || !m->backend)
-                return;
-        *k = (RefreshCall) { .manager = m, .unit = strdup(c->unit), .files = files };
-        if (k->unit && m->backend->limits(m->backend_userdata, c->unit, on_limits, k) >= 0)
-                (void) TAKE_PTR(k);
+        q = unit_request_new(m, c->unit, &(UnitRequest){ .files = files });
+        if (q && m->backend && m->backend->limits(m->backend_userdata, c->unit, on_limits, q) >= 0)
+                (void) TAKE_PTR(q);
 }

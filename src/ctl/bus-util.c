@@ -73,7 +73,7 @@ bool bus_error_is_moored(const sd_bus_error *e) {
 
 bool bus_error_is_unknown_object(const sd_bus_error *e) {
         return sd_bus_error_has_names(e, SD_BUS_ERROR_UNKNOWN_OBJECT, SD_BUS_ERROR_UNKNOWN_METHOD,
-                                      SD_BUS_ERROR_UNKNOWN_INTERFACE, ERROR_PREFIX_MOORED "NoSuchContainer",
+                                      SD_BUS_ERROR_UNKNOWN_INTERFACE, BUS_ERROR_NO_SUCH_CONTAINER,
                                       ERROR_PREFIX_MOORED "NoSuchNamespace",
                                       ERROR_PREFIX_MOORED "NoSuchImage", ERROR_PREFIX_MOORED "NoSuchJob",
                                       ERROR_PREFIX_MOORED "NoSuchExec");
@@ -88,14 +88,15 @@ int ctl_connect(Ctl *c, Error *reterr_error) {
         if (c->host) {
                 r = sd_bus_open_system_remote(&c->bus, c->host);
                 if (r < 0)
-                        return error_set(reterr_error, r, "Failed", "Cannot reach the bus of %s: %s",
-                                         c->host, strerror(-r));
+                        return error_set(reterr_error, r, "Failed", "Cannot reach the bus of %s: %s. Try: ssh %s moorctl version",
+                                         c->host, strerror(-r), c->host);
         } else if (c->machine) {
                 r = sd_bus_open_system_machine(&c->bus, c->machine);
                 if (r < 0)
                         return error_set(reterr_error, r, "Failed",
-                                         "Cannot reach the bus of the machine %s: %s", c->machine,
-                                         strerror(-r));
+                                         "Cannot reach the bus of the machine %s: %s. machinectl list shows "
+                                         "those that run.",
+                                         c->machine, strerror(-r));
         } else {
                 r = sd_bus_open_system(&c->bus);
                 if (r < 0)
@@ -158,7 +159,7 @@ char *container_or_exec_path(const char *ns, const char *name, const char **ret_
 
 int container_error(Ctl *c, const char *id, const sd_bus_error *e, Error *reterr_error) {
         if (!sd_bus_error_has_names(e, SD_BUS_ERROR_UNKNOWN_OBJECT, SD_BUS_ERROR_UNKNOWN_METHOD,
-                                    SD_BUS_ERROR_UNKNOWN_INTERFACE))
+                                    SD_BUS_ERROR_UNKNOWN_INTERFACE, BUS_ERROR_NO_SUCH_CONTAINER))
                 return bus_error_to_error(e, 0, reterr_error);
         if (name_is_exec(id))
                 return error_set(reterr_error, -ENOENT, "NoSuchExec",
@@ -192,6 +193,14 @@ int ctl_call_message(Ctl *c, sd_bus_message *m, sd_bus_message **ret, Error *ret
 
         r = sd_bus_call(c->bus, m, CALL_TIMEOUT, &e, ret);
         return r < 0 ? bus_error_to_error(&e, r, reterr_error) : 0;
+}
+
+int container_call_message(Ctl *c, const char *name, sd_bus_message *m, sd_bus_message **ret, Error *reterr_error) {
+        _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = sd_bus_call(c->bus, m, CALL_TIMEOUT, &e, ret);
+        return r < 0 ? container_error(c, name, &e, reterr_error) : 0;
 }
 
 int ctl_call(Ctl *c, const char *path, const char *interface, const char *member, sd_bus_message **ret,
@@ -233,7 +242,7 @@ int ctl_match_events(Ctl *c, const char *subject, sd_bus_message_handler_t callb
                           "',member='Event',arg2='%s',arg4='%s'",
                           c->ns, subject);
         if (!match)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
 
         /* sd-bus itself compares no string arguments behind one that is no string, as the event's number is:
          * the bus daemon does that, and here all signals pass a filter. */
@@ -258,6 +267,24 @@ int ctl_get_all(Ctl *c, const char *path, const char *interface, json_t **ret, E
         int r;
 
         r = ctl_call(c, path, BUS_PROPERTIES, "GetAll", &reply, reterr_error, "s", interface);
+        if (r < 0)
+                return r;
+        r = bus_message_to_json(reply, ret);
+        return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
+}
+
+int container_get_all(Ctl *c, const char *name, const char *path, const char *interface, json_t **ret,
+                      Error *reterr_error) {
+        _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
+        int r;
+
+        r = ctl_new_call(c, path, BUS_PROPERTIES, "GetAll", &m, reterr_error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "s", interface);
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        r = container_call_message(c, name, m, &reply, reterr_error);
         if (r < 0)
                 return r;
         r = bus_message_to_json(reply, ret);
@@ -336,7 +363,7 @@ int ctl_batch(Ctl *c, const BusBatch *batch, Error *reterr_error) {
                 return r;
         run.calls = calloc(batch->n + 1, sizeof(BatchCall));
         run.slots = calloc(batch->n + 1, sizeof(sd_bus_slot *));
-        r = run.calls && run.slots ? batch_loop(&run) : ctl_oom(&run.error);
+        r = run.calls && run.slots ? batch_loop(&run) : error_oom(&run.error);
 
         for (size_t i = 0; run.slots && i < run.n_sent; i++)
                 sd_bus_slot_unref(run.slots[i]);
@@ -388,13 +415,13 @@ int ctl_get_all_many(Ctl *c, char *const *paths, const char *interface, json_t *
         g.results = calloc(batch.n + 1, sizeof(json_t *));
         if (!array || !g.results) {
                 free(g.results);
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         }
 
         r = ctl_batch(c, &batch, reterr_error);
         for (size_t i = 0; i < batch.n; i++)
                 if (g.results[i] && json_array_append_new(array, g.results[i]) < 0 && r >= 0)
-                        r = ctl_oom(reterr_error);
+                        r = error_oom(reterr_error);
         free(g.results);
         if (r < 0)
                 return r;

@@ -22,6 +22,8 @@
 #define BUS_PROPERTIES "org.freedesktop.DBus.Properties"
 
 #define BUS_ERROR_EVENTS_LOST "org.moored1.Error.EventsLost"
+#define BUS_ERROR_NO_SUCH_CONTAINER "org.moored1.Error.NoSuchContainer"
+#define BUS_ERROR_NOT_RUNNING "org.moored1.Error.NotRunning"
 
 /* moored comes and goes. */
 #define MATCH_OWNER                                                                                         \
@@ -59,6 +61,11 @@ bool bus_error_is_moored(const sd_bus_error *e);
 bool bus_error_is_unknown_object(const sd_bus_error *e);
 /* bus_error_to_error(), but says what an unknown object is: no container (or exec) of that name. */
 int container_error(Ctl *c, const char *id, const sd_bus_error *e, Error *reterr_error);
+
+/* ctl_call_message() and ctl_get_all() of a container's or an exec's object: errors as container_error() has them. */
+int container_call_message(Ctl *c, const char *name, sd_bus_message *m, sd_bus_message **ret, Error *reterr_error);
+int container_get_all(Ctl *c, const char *name, const char *path, const char *interface, json_t **ret,
+                      Error *reterr_error);
 
 /* A method call with interactive authorization allowed, unless --no-ask-password. Connects. */
 int ctl_new_call(Ctl *c, const char *path, const char *interface, const char *member, sd_bus_message **ret,

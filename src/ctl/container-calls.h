@@ -15,7 +15,7 @@ typedef struct ContainerCalls {
         /* instead of member: does it for all ids in its own way */
         int (*run)(Ctl *c, struct ContainerCalls *calls, Error *reterr_error);
         /* arguments */
-        bool all; /* --all, which is for containers in these states: "running paused" */
+        bool all; /* --all */
         uint64_t timeout_usec;
         const char *whom;
         int signo;
@@ -26,10 +26,18 @@ typedef struct ContainerCalls {
         size_t n_failed;
 } ContainerCalls;
 
+/* ListContainers' reply, inside its array of (sos): id, object path, state. */
+int container_list(Ctl *c, sd_bus_message **ret, Error *reterr_error);
 /* Names of the namespace's containers in one of these states; NULL: there are none. */
-int container_ids_by_state(Ctl *c, char *const *states, char ***ret, Error *reterr_error);
+int container_ids_by_state(Ctl *c, const char *const *states, char ***ret, Error *reterr_error);
+/* One could not be called: an error if it was the only one, else it is printed, and the exit status tells. */
+int container_calls_failed(Ctl *c, ContainerCalls *calls, const char *id, const sd_bus_error *e,
+                           Error *reterr_error);
 /* Exit status. An error of one container is printed and does not end the others. */
 int container_calls_run(Ctl *c, ContainerCalls *calls, Error *reterr_error);
 /* The same for a verb with --all: ids are the arguments, or all containers in one of these states. */
-int container_calls_run_all(Ctl *c, ContainerCalls *calls, char **args, const char *states,
+int container_calls_run_all(Ctl *c, ContainerCalls *calls, char **args, const char *const *states,
                             Error *reterr_error);
+/* All of such a verb; its options' target is calls. */
+int container_calls_main(Ctl *c, char **argv, ContainerCalls *calls, const char *const *states,
+                         Error *reterr_error);

@@ -86,10 +86,6 @@ static const Key keys[] = {
 const char *const container_file_directories[] = { MOORED_CONF_DIR "/containers",
                                                    MOORED_VENDOR_DIR "/containers", NULL };
 
-static int oom(Error *reterr_error) {
-        return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
-}
-
 void container_file_done(ContainerFile *f) {
         for (size_t i = 0; i < f->n_entries; i++) {
                 free(f->entries[i].file);
@@ -194,7 +190,7 @@ static int split_words(const char *value, char ***ret, Error *reterr_error) {
         if (r == -EINVAL)
                 return error_set(reterr_error, r, "InvalidArgument",
                                  "A quote is not closed, or a backslash is followed by what is no escape.");
-        return r < 0 ? oom(reterr_error) : 0;
+        return r < 0 ? error_oom(reterr_error) : 0;
 }
 
 static int apply_option(ContainerFile *f, const Key *k, const char *value, Error *reterr_error) {
@@ -219,7 +215,7 @@ static int apply_words(ContainerFile *f, const ContainerFileEntry *e, Error *ret
                 if (r < 0)
                         return r;
         }
-        return strv_extend_strv(&f->words, words) < 0 ? oom(reterr_error) : 0;
+        return strv_extend_strv(&f->words, words) < 0 ? error_oom(reterr_error) : 0;
 }
 
 static int apply_user(ContainerFile *f, const ContainerFileEntry *e, Error *reterr_error) {
@@ -235,7 +231,7 @@ static int apply_user(ContainerFile *f, const ContainerFileEntry *e, Error *rete
                 return 0;
         f->user = group ? strjoin(user->value, ":", group->value) : strdup(user->value);
         if (!f->user)
-                return oom(reterr_error);
+                return error_oom(reterr_error);
         return option_apply_by_name(run_options, "user", f->user, &f->options, reterr_error);
 }
 
@@ -264,7 +260,7 @@ static int apply_special(ContainerFile *f, const ContainerFileEntry *e, Error *r
         if (streq(e->key->name, "SeccompProfile")) {
                 s = strjoin("seccomp=", e->value);
                 if (!s || strv_extend(&f->words, s) < 0)
-                        return oom(reterr_error);
+                        return error_oom(reterr_error);
                 return option_apply_by_name(run_options, "security-opt", f->words[strv_length(f->words) - 1],
                                             &f->options, reterr_error);
         }
@@ -363,7 +359,7 @@ int container_file_load(const char *name_or_path, ContainerFile *ret, Error *ret
                 return error_set(reterr_error, r, "NoSuchFile", "There is no file %s/%s" SUFFIX ".",
                                  container_file_directories[0], name_or_path);
         if (r < 0)
-                return oom(reterr_error);
+                return error_oom(reterr_error);
 
         *ret = f;
         f = (ContainerFile){};

@@ -15,141 +15,23 @@
 #include "ctl/container-calls.h"
 #include "ctl/terminal.h"
 
-static int calls_make(Ctl *c, size_t i, sd_bus_message **ret, void *userdata, Error *reterr_error) {
-        _cleanup_message_ sd_bus_message *m = NULL;
-        _cleanup_free_ char *path = NULL;
-        ContainerCalls *calls = userdata;
-        const char *interface;
-        int r;
-
-        path = container_or_exec_path(c->ns, calls->ids[i], &interface);
-        if (!path)
-                return ctl_oom(reterr_error);
-        r = ctl_new_call(c, path, interface, calls->member, &m, reterr_error);
-        if (r < 0)
-                return r;
-        r = calls->append ? calls->append(m, calls) : 0;
-        if (r < 0)
-                return bus_error_to_error(NULL, r, reterr_error);
-        *ret = TAKE_PTR(m);
-        return 0;
-}
-
-/* An error of one does not end the others: it is printed, and the exit status tells. */
-static int calls_done(Ctl *c, size_t i, sd_bus_message *reply, void *userdata, Error *reterr_error) {
-        const sd_bus_error *e = sd_bus_message_get_error(reply);
-        _cleanup_error_ Error error = ERROR_NULL;
-        ContainerCalls *calls = userdata;
-        const char *signal_name;
-        int r;
-
-        if (e) {
-                if (calls->ignore_missing && bus_error_is_unknown_object(e))
-                        return 0;
-                calls->n_failed++;
-                (void) container_error(c, calls->ids[i], e, &error);
-                if (strv_length(calls->ids) == 1)
-                        return error_move(reterr_error, &error);
-                fprintf(stderr, "moorctl: %s: %s\n", calls->ids[i], error_message(&error));
-                return 0;
-        }
-        if (calls->codes) {
-                r = sd_bus_message_read(reply, "is", &calls->codes[i], &signal_name);
-                if (r < 0)
-                        return bus_error_to_error(NULL, r, reterr_error);
-        }
-        return 0;
-}
-
-int container_calls_run(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
-        BusBatch batch = {
-                .n = strv_length(calls->ids), .make = calls_make, .done = calls_done, .userdata = calls
-        };
-        int r;
-
-        if (calls->run)
-                return calls->run(c, calls, reterr_error);
-
-        ctl_start_agent(c);
-        r = ctl_batch(c, &batch, reterr_error);
-        if (r < 0)
-                return r;
-        return calls->n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-static int list_containers(Ctl *c, sd_bus_message **ret, Error *reterr_error) {
-        _cleanup_free_ char *path = namespace_path(c->ns);
-        int r;
-
-        if (!path)
-                return ctl_oom(reterr_error);
-        r = ctl_call(c, path, BUS_NAMESPACE, "ListContainers", ret, reterr_error, NULL);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_enter_container(*ret, SD_BUS_TYPE_ARRAY, "(sos)");
-        return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
-}
-
-int container_ids_by_state(Ctl *c, char *const *states, char ***ret, Error *reterr_error) {
-        _cleanup_message_ sd_bus_message *reply = NULL;
-        _cleanup_strv_free_ char **ids = NULL;
-        const char *id, *state;
-        int r;
-
-        r = list_containers(c, &reply, reterr_error);
-        if (r < 0)
-                return r;
-        while ((r = sd_bus_message_read(reply, "(sos)", &id, NULL, &state)) > 0)
-                if (strv_contains(states, state) && strv_extend(&ids, id) < 0)
-                        return ctl_oom(reterr_error);
-        if (r < 0)
-                return bus_error_to_error(NULL, r, reterr_error);
-        *ret = TAKE_PTR(ids);
-        return 0;
-}
-
-int container_calls_run_all(Ctl *c, ContainerCalls *calls, char **args, const char *states,
-                            Error *reterr_error) {
-        _cleanup_strv_free_ char **wanted = NULL, **ids = NULL;
-        int r;
-
-        if (calls->all == (args[0] != NULL))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 calls->all ? "--all and names of containers contradict each other."
-                                            : "Which containers? Name them, or use --all.");
-        if (!calls->all) {
-                calls->ids = args;
-                return container_calls_run(c, calls, reterr_error);
-        }
-
-        wanted = strv_split(states, " ");
-        if (!wanted)
-                return ctl_oom(reterr_error);
-        r = container_ids_by_state(c, wanted, &ids, reterr_error);
-        if (r < 0 || !ids)
-                return r < 0 ? r : EXIT_SUCCESS;
-        calls->ids = ids;
-        calls->ignore_missing = true;
-        return container_calls_run(c, calls, reterr_error);
-}
-
 /* -- start, stop, restart, kill, rm, pause, resume -- */
 
-#define ALIVE_STATES "starting running paused restarting stopping"
-#define IDLE_STATES "created exited"
+#define ALIVE_STATES "starting", "running", "paused", "restarting", "stopping"
+#define IDLE_STATES "created", "exited"
+
+static const char *const alive_states[] = { ALIVE_STATES, NULL };
+static const char *const idle_states[] = { IDLE_STATES, NULL };
+static const char *const all_states[] = { ALIVE_STATES, IDLE_STATES, NULL };
+
 #define ALL_OPTION(short_name, which)                                                                       \
         { short_name, "all", NULL, OPTION_FLAG, offsetof(ContainerCalls, all),                              \
           .help = "All of the namespace " which }
 
 static int start_main(Ctl *c, char **argv, Error *reterr_error) {
         ContainerCalls calls = { .member = "Start" };
-        _cleanup_free_ char **args = NULL;
-        int r;
 
-        r = ctl_parse(c, argv, &calls, &args, reterr_error);
-        if (r <= 0)
-                return r;
-        return container_calls_run_all(c, &calls, args, IDLE_STATES, reterr_error);
+        return container_calls_main(c, argv, &calls, idle_states, reterr_error);
 }
 
 static const Option start_options[] = {
@@ -160,7 +42,7 @@ static const Option start_options[] = {
 const Verb verb_start = {
         .name = "start",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "CONTAINER…",
+        .arguments = "[OPTION…] CONTAINER…",
         .summary = "Start containers that were made or have ended",
         .description =
                 "Starts them in the background and returns when their commands run; output goes to the journal.\n\n"
@@ -174,10 +56,7 @@ const Verb verb_start = {
 static int apply_time(const char *value, void *target, Error *reterr_error) {
         ContainerCalls *calls = target;
 
-        if (parse_sec(value, &calls->timeout_usec) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--time=%s is not a time, such as 10, 500ms or 1min.", value);
-        return 0;
+        return option_parse_sec("time", value, &calls->timeout_usec, reterr_error);
 }
 
 /* One call, so that any number of them stops together. */
@@ -188,7 +67,7 @@ static int stop_containers(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         ctl_start_agent(c);
         r = ctl_new_call(c, path, BUS_NAMESPACE, "StopContainers", &m, reterr_error);
         if (r < 0)
@@ -205,12 +84,9 @@ static int stop_containers(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
         while (r >= 0 && (r = sd_bus_message_read(reply, "(sss)", &id, &name, &message)) > 0) {
                 const sd_bus_error e = SD_BUS_ERROR_MAKE_CONST(name, message);
 
-                if (calls->ignore_missing && bus_error_is_unknown_object(&e))
-                        continue;
-                calls->n_failed++;
-                if (strv_length(calls->ids) == 1)
-                        return bus_error_to_error(&e, 0, reterr_error);
-                fprintf(stderr, "moorctl: %s: %s\n", id, message);
+                r = container_calls_failed(c, calls, id, &e, reterr_error);
+                if (r < 0)
+                        return r;
         }
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
@@ -219,13 +95,8 @@ static int stop_containers(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
 
 static int stop_main(Ctl *c, char **argv, Error *reterr_error) {
         ContainerCalls calls = { .run = stop_containers, .timeout_usec = UINT64_MAX };
-        _cleanup_free_ char **args = NULL;
-        int r;
 
-        r = ctl_parse(c, argv, &calls, &args, reterr_error);
-        if (r <= 0)
-                return r;
-        return container_calls_run_all(c, &calls, args, ALIVE_STATES, reterr_error);
+        return container_calls_main(c, argv, &calls, alive_states, reterr_error);
 }
 
 static const Option stop_options[] = {
@@ -250,13 +121,8 @@ const Verb verb_stop = {
 
 static int restart_main(Ctl *c, char **argv, Error *reterr_error) {
         ContainerCalls calls = { .member = "Restart" };
-        _cleanup_free_ char **args = NULL;
-        int r;
 
-        r = ctl_parse(c, argv, &calls, &args, reterr_error);
-        if (r <= 0)
-                return r;
-        return container_calls_run_all(c, &calls, args, ALIVE_STATES, reterr_error);
+        return container_calls_main(c, argv, &calls, alive_states, reterr_error);
 }
 
 static const Option restart_options[] = {
@@ -267,7 +133,7 @@ static const Option restart_options[] = {
 const Verb verb_restart = {
         .name = "restart",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "CONTAINER…",
+        .arguments = "[OPTION…] CONTAINER…",
         .summary = "Stop containers and start them again",
         .description = "With the same root file system: what they had written is still there.\n\n"
                        "Example:\n"
@@ -306,7 +172,7 @@ static int kill_main(Ctl *c, char **argv, Error *reterr_error) {
         if (!streq(calls.whom, "main") && !streq(calls.whom, "all"))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--whom= is main or all, not '%s'.", calls.whom);
-        return container_calls_run_all(c, &calls, args, ALIVE_STATES, reterr_error);
+        return container_calls_run_all(c, &calls, args, alive_states, reterr_error);
 }
 
 static const Option kill_options[] = {
@@ -347,7 +213,7 @@ static int rm_main(Ctl *c, char **argv, Error *reterr_error) {
         if (r <= 0)
                 return r;
         calls.ignore_missing = calls.force;
-        return container_calls_run_all(c, &calls, args, calls.force ? ALIVE_STATES " " IDLE_STATES : IDLE_STATES, reterr_error);
+        return container_calls_run_all(c, &calls, args, calls.force ? all_states : idle_states, reterr_error);
 }
 
 static const Option rm_options[] = {
@@ -372,14 +238,10 @@ const Verb verb_rm = {
 };
 
 static int pause_main(Ctl *c, char **argv, Error *reterr_error) {
+        static const char *const states[] = { "running", NULL };
         ContainerCalls calls = { .member = "Pause" };
-        _cleanup_free_ char **args = NULL;
-        int r;
 
-        r = ctl_parse(c, argv, &calls, &args, reterr_error);
-        if (r <= 0)
-                return r;
-        return container_calls_run_all(c, &calls, args, "running", reterr_error);
+        return container_calls_main(c, argv, &calls, states, reterr_error);
 }
 
 static const Option pause_options[] = {
@@ -390,7 +252,7 @@ static const Option pause_options[] = {
 const Verb verb_pause = {
         .name = "pause",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "CONTAINER…",
+        .arguments = "[OPTION…] CONTAINER…",
         .summary = "Freeze all processes of containers",
         .description = "They keep their memory and get no time. resume lets them go on; stop does so first.\n\n"
                        "Example:\n"
@@ -401,14 +263,10 @@ const Verb verb_pause = {
 };
 
 static int resume_main(Ctl *c, char **argv, Error *reterr_error) {
+        static const char *const states[] = { "paused", NULL };
         ContainerCalls calls = { .member = "Resume" };
-        _cleanup_free_ char **args = NULL;
-        int r;
 
-        r = ctl_parse(c, argv, &calls, &args, reterr_error);
-        if (r <= 0)
-                return r;
-        return container_calls_run_all(c, &calls, args, "paused", reterr_error);
+        return container_calls_main(c, argv, &calls, states, reterr_error);
 }
 
 static const Option resume_options[] = {
@@ -420,7 +278,7 @@ const Verb verb_resume = {
         .name = "resume",
         .alias = "unpause",
         .group = VERB_GROUP_CONTAINERS,
-        .arguments = "CONTAINER…",
+        .arguments = "[OPTION…] CONTAINER…",
         .summary = "Let paused containers go on",
         .description = "Also known as unpause.\n\n"
                        "Example:\n"
@@ -441,7 +299,7 @@ static int wait_main(Ctl *c, char **argv, Error *reterr_error) {
                 return r;
         codes = calloc(strv_length(args) + 1, sizeof(int));
         if (!codes)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         for (size_t i = 0; args[i]; i++)
                 codes[i] = -1;
         calls.ids = args;
@@ -475,9 +333,8 @@ typedef struct PsOptions {
         char **filters;
 } PsOptions;
 
-static bool state_is_live(const char *state) {
-        return streq(state, "running") || streq(state, "starting") || streq(state, "stopping") ||
-               streq(state, "paused") || streq(state, "restarting");
+static bool state_is_alive(const char *state) {
+        return strv_contains((char *const *) alive_states, state);
 }
 
 /* label=NAME or label=NAME=VALUE */
@@ -511,7 +368,7 @@ static int apply_filter(const char *value, void *target, Error *reterr_error) {
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--filter= knows state=, image=, id=, health= and label=NAME[=VALUE], not '%s'.",
                                  value);
-        return strv_extend(&o->filters, value) < 0 ? ctl_oom(reterr_error) : 0;
+        return strv_extend(&o->filters, value) < 0 ? error_oom(reterr_error) : 0;
 }
 
 /* Ids and states of the namespace's containers: paths of those that may be shown. */
@@ -521,12 +378,12 @@ static int ps_list(Ctl *c, const PsOptions *o, char ***ret, Error *reterr_error)
         const char *object, *state;
         int r;
 
-        r = list_containers(c, &reply, reterr_error);
+        r = container_list(c, &reply, reterr_error);
         if (r < 0)
                 return r;
         while ((r = sd_bus_message_read(reply, "(sos)", NULL, &object, &state)) > 0)
-                if ((o->all || state_is_live(state)) && strv_extend(&paths, object) < 0)
-                        return ctl_oom(reterr_error);
+                if ((o->all || state_is_alive(state)) && strv_extend(&paths, object) < 0)
+                        return error_oom(reterr_error);
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
         *ret = TAKE_PTR(paths);
@@ -536,7 +393,7 @@ static int ps_list(Ctl *c, const PsOptions *o, char ***ret, Error *reterr_error)
 static const char *state_color(const char *state) {
         if (streq(state, "running"))
                 return ANSI_GREEN;
-        return state_is_live(state) ? ANSI_YELLOW : ANSI_GREY;
+        return state_is_alive(state) ? ANSI_YELLOW : ANSI_GREY;
 }
 
 static char *ps_state(json_t *container) {
@@ -633,10 +490,10 @@ static int ps_print(Ctl *c, json_t *containers, Error *reterr_error) {
         size_t i;
 
         if (!t)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         json_array_foreach(containers, i, container)
                 if (ps_row(t, container) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         return ctl_output(c, t, containers, reterr_error);
 }
 
@@ -693,6 +550,7 @@ static const Option ps_options[] = {
 const Verb verb_ps = {
         .name = "ps",
         .group = VERB_GROUP_CONTAINERS,
+        .arguments = "[OPTION…]",
         .summary = "List containers",
         .description =
                 "Those that run; with -a all. -q prints their names only, --json all their properties.\n\n"

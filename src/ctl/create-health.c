@@ -4,11 +4,7 @@
 
 #include "basic/string-util.h"
 #include "basic/strv.h"
-#include "ctl/create-options.h"
-
-static int oom(Error *reterr_error) {
-        return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
-}
+#include "ctl/create-bag.h"
 
 void create_health_done(CreateHealth *h) {
         strv_free(h->command);
@@ -24,7 +20,7 @@ static int shell_command(const char *line, char ***ret, Error *reterr_error) {
                                  "--health-cmd= has no command; none turns the image's health check off.");
         for (size_t i = 0; i < ELEMENTSOF(words); i++)
                 if (strv_extend(&l, words[i]) < 0)
-                        return oom(reterr_error);
+                        return error_oom(reterr_error);
         *ret = TAKE_PTR(l);
         return 0;
 }
@@ -55,7 +51,7 @@ int parse_health_command(const char *value, char ***ret, Error *reterr_error) {
         if (n == skip || isempty(words[skip]))
                 return shell_command(NULL, ret, reterr_error);
         if (strv_extend_strv(&l, words + skip) < 0)
-                return oom(reterr_error);
+                return error_oom(reterr_error);
         *ret = TAKE_PTR(l);
         return 0;
 }
@@ -76,13 +72,6 @@ int apply_health_command(const char *value, void *target, Error *reterr_error) {
         return 0;
 }
 
-static int health_time(const char *option, const char *value, uint64_t *ret, Error *reterr_error) {
-        if (parse_sec(value, ret) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--%s=%s is not a time, such as 10, 500ms or 1min.", option, value);
-        return 0;
-}
-
 int apply_health_interval(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
 
@@ -90,26 +79,26 @@ int apply_health_interval(const char *value, void *target, Error *reterr_error) 
                 o->health.interval_usec = UINT64_MAX;
                 return 0;
         }
-        return health_time("health-interval", value, &o->health.interval_usec, reterr_error);
+        return option_parse_sec("health-interval", value, &o->health.interval_usec, reterr_error);
 }
 
 int apply_health_timeout(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
 
-        return health_time("health-timeout", value, &o->health.timeout_usec, reterr_error);
+        return option_parse_sec("health-timeout", value, &o->health.timeout_usec, reterr_error);
 }
 
 int apply_health_start_period(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
 
         o->health.start_period_set = true;
-        return health_time("health-start-period", value, &o->health.start_period_usec, reterr_error);
+        return option_parse_sec("health-start-period", value, &o->health.start_period_usec, reterr_error);
 }
 
 int apply_health_start_interval(const char *value, void *target, Error *reterr_error) {
         CreateOptions *o = target;
 
-        return health_time("health-start-interval", value, &o->health.start_interval_usec, reterr_error);
+        return option_parse_sec("health-start-interval", value, &o->health.start_interval_usec, reterr_error);
 }
 
 int apply_health_retries(const char *value, void *target, Error *reterr_error) {
@@ -117,7 +106,7 @@ int apply_health_retries(const char *value, void *target, Error *reterr_error) {
 
         if (parse_uint64(value, &o->health.retries) < 0 || o->health.retries == 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--health-retries=%s is not a number of failures.", value);
+                                 "--health-retries=%s is not a number of failures, such as 3.", value);
         return 0;
 }
 
@@ -139,21 +128,6 @@ static bool has_health(const CreateHealth *h) {
                h->start_interval_usec || h->retries || h->on_failure;
 }
 
-static int append_command(sd_bus_message *m, char **command) {
-        int r;
-
-        r = sd_bus_message_open_container(m, SD_BUS_TYPE_DICT_ENTRY, "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", "Command");
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, SD_BUS_TYPE_VARIANT, "as");
-        if (r >= 0)
-                r = sd_bus_message_append_strv(m, command);
-        for (unsigned i = 0; i < 2 && r >= 0; i++)
-                r = sd_bus_message_close_container(m);
-        return r;
-}
-
 int create_health_append(sd_bus_message *m, const CreateHealth *h) {
         const struct {
                 const char *key;
@@ -170,23 +144,19 @@ int create_health_append(sd_bus_message *m, const CreateHealth *h) {
 
         if (!has_health(h))
                 return 0;
-        r = sd_bus_message_open_container(m, SD_BUS_TYPE_DICT_ENTRY, "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", "HealthCheck");
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, SD_BUS_TYPE_VARIANT, "a{sv}");
+        r = bag_open(m, "HealthCheck", "a{sv}");
         if (r >= 0)
                 r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
-        if (r >= 0 && h->disabled)
-                r = sd_bus_message_append(m, "{sv}", "Disabled", "b", 1);
+        if (r >= 0)
+                r = bag_append_flag(m, "Disabled", h->disabled);
         if (r >= 0 && h->command)
-                r = append_command(m, h->command);
+                r = bag_append_strv(m, "Command", h->command);
         for (size_t i = 0; i < ELEMENTSOF(numbers) && r >= 0; i++)
                 if (numbers[i].given)
                         r = sd_bus_message_append(m, "{sv}", numbers[i].key, "t", numbers[i].value);
-        if (r >= 0 && h->on_failure)
-                r = sd_bus_message_append(m, "{sv}", "OnFailure", "s", h->on_failure);
-        for (unsigned i = 0; i < 3 && r >= 0; i++)
+        if (r >= 0)
+                r = bag_append_string(m, "OnFailure", h->on_failure);
+        if (r >= 0)
                 r = sd_bus_message_close_container(m);
-        return r;
+        return bag_close(m, r);
 }

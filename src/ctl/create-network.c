@@ -4,13 +4,9 @@
 
 #include "basic/string-util.h"
 #include "basic/strv.h"
-#include "ctl/create-options.h"
+#include "ctl/create-bag.h"
 
 #define NETWORK_DEFAULT "default" /* that of who names none, but an address */
-
-static int oom(Error *reterr_error) {
-        return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
-}
 
 void create_network_done(CreateNetwork *n) {
         strv_free(n->networks);
@@ -40,7 +36,7 @@ int apply_network(const char *value, void *target, Error *reterr_error) {
                 return error_set(reterr_error, -EINVAL, "InvalidArgument", "--network= has no name.");
         if (*l && (stands_alone(value) || stands_alone((*l)[0])))
                 *l = strv_free(*l);
-        return strv_extend(l, value) < 0 ? oom(reterr_error) : 0;
+        return strv_extend(l, value) < 0 ? error_oom(reterr_error) : 0;
 }
 
 /* systemd-run's -p is short for --property, docker's for --publish; a port has no "=". */
@@ -54,13 +50,13 @@ int apply_publish(const char *value, void *target, Error *reterr_error) {
                                  "'%s' is neither a port, -p [IP:][HOST:]CONTAINER[/PROTOCOL], such as -p 8080:80, nor a "
                                  "property, -p NAME=VALUE.",
                                  value);
-        return strv_extend(&o->network.publish, value) < 0 ? oom(reterr_error) : 0;
+        return strv_extend(&o->network.publish, value) < 0 ? error_oom(reterr_error) : 0;
 }
 
 static int add_detail(CreateOptions *o, const char *key, const char *option, const char *value, Error *reterr_error) {
         if (isempty(value) || strpbrk(value, ",="))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument", "--%s=%s: one value is wanted.", option, value);
-        return strv_extendf(&o->network.details, "%s=%s", key, value) < 0 ? oom(reterr_error) : 0;
+        return strv_extendf(&o->network.details, "%s=%s", key, value) < 0 ? error_oom(reterr_error) : 0;
 }
 
 int apply_ip(const char *value, void *target, Error *reterr_error) {
@@ -82,7 +78,7 @@ int apply_add_host(const char *value, void *target, Error *reterr_error) {
         if (!colon || colon == value || !colon[1])
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--add-host=%s is not NAME:ADDRESS, nor NAME:host-gateway.", value);
-        return strv_extend(&o->network.hosts, value) < 0 ? oom(reterr_error) : 0;
+        return strv_extend(&o->network.hosts, value) < 0 ? error_oom(reterr_error) : 0;
 }
 
 /* -- the bag -- */
@@ -133,6 +129,6 @@ int create_network_append(sd_bus_message *m, const CreateNetwork *n) {
                 { "Hosts", n->hosts },
         };
         for (size_t i = 0; i < ELEMENTSOF(lists) && r >= 0; i++)
-                r = create_append_strv(m, lists[i].key, lists[i].l, false);
-        return r >= 0 && n->publish_all ? sd_bus_message_append(m, "{sv}", "PublishAll", "b", 1) : r;
+                r = bag_append_list(m, lists[i].key, lists[i].l);
+        return r < 0 ? r : bag_append_flag(m, "PublishAll", n->publish_all);
 }

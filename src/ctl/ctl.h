@@ -71,7 +71,6 @@ int ctl_parse(Ctl *c, char **argv, void *target, char ***ret_args, Error *reterr
 /* The loop of this process, with the bus attached. Borrowed. Run it by sd_event_run(); it is never exited.
  */
 int ctl_event(Ctl *c, sd_event **ret, Error *reterr_error);
-int ctl_oom(Error *reterr_error);
 /* Prints a table or (with --json) the value in its place, through the pager. Either may be NULL if it is not
  * wanted. */
 int ctl_output(Ctl *c, const Table *table, json_t *json, Error *reterr_error);

@@ -26,7 +26,7 @@ int detach_keys_parse(const char *s, DetachKeys *ret, Error *reterr_error) {
         DetachKeys k = {};
 
         if (!words)
-                return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
+                return error_oom(reterr_error);
         STRV_FOREACH (w, words)
                 if (k.n >= DETACH_KEYS_MAX || parse_key(w, &k.keys[k.n++]) < 0)
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",

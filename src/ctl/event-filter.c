@@ -29,7 +29,7 @@ int event_filter_add(EventFilter *f, const char *text, Error *reterr_error) {
                                  "network, subject, type.",
                                  text);
         if (strv_extend(&f->values[key], eq + 1) < 0)
-                return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
+                return error_oom(reterr_error);
         return 0;
 }
 

@@ -51,10 +51,7 @@ static int apply_since(const char *value, void *target, Error *reterr_error) {
 static int apply_until(const char *value, void *target, Error *reterr_error) {
         EventsOptions *o = target;
 
-        if (parse_timestamp(value, &o->until_usec) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--until=%s is not a time, such as 2026-01-02, -5min or today.", value);
-        return 0;
+        return option_parse_timestamp("until", value, &o->until_usec, reterr_error);
 }
 
 static int apply_filter(const char *value, void *target, Error *reterr_error) {
@@ -66,7 +63,7 @@ static int apply_lines(const char *value, void *target, Error *reterr_error) {
 
         if (parse_uint64(value, &o->lines) < 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "-n %s is not a number of events.", value);
+                                 "-n %s is not a number of events, such as 20.", value);
         return 0;
 }
 
@@ -102,7 +99,8 @@ static int events_add(EventsOptions *o, const EventRecord *e) {
         _cleanup_json_ json_t *event = NULL;
         int r;
 
-        if (o->last > 0 && e->sequence > o->last + 1)
+        /* Who asked for the last ones, or for those since a time, asked for no number. */
+        if ((o->follow || (o->since_set && o->since_usec == 0)) && o->last > 0 && e->sequence > o->last + 1)
                 events_tell_lost(o, o->last + 1, e->sequence - 1);
         o->last = MAX(o->last, e->sequence);
         if (e->usec > o->until_usec) {
@@ -282,14 +280,14 @@ static int events_show(EventsOptions *o, Error *reterr_error) {
         if (o->lines != UINT64_MAX) {
                 o->kept = json_array();
                 if (!o->kept)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         r = events_catch_up(o, reterr_error);
         if (r < 0)
                 return r;
         json_array_foreach(o->kept, i, event)
                 if (event_print(o->c, event) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         json_decref(o->kept);
         o->kept = NULL;
         if (o->follow) {

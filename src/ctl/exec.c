@@ -4,12 +4,12 @@
 #include <limits.h>
 
 #include "ctl/bus-util.h"
+#include "ctl/create-call.h"
 #include "ctl/foreground.h"
 
 /* Starts it and prints its name. */
 static int exec_detached(Ctl *c, const CreateOptions *o, const char *id, char *const *command, Error *reterr_error) {
         _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
-        _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
         const CreateDescriptors no_fds = CREATE_DESCRIPTORS_NULL;
         const char *path;
         uint64_t number;
@@ -18,9 +18,9 @@ static int exec_detached(Ctl *c, const CreateOptions *o, const char *id, char *c
         r = new_exec_call(c, id, o, command, &no_fds, &m, reterr_error);
         if (r < 0)
                 return r;
-        r = sd_bus_call(c->bus, m, UINT64_MAX, &e, &reply);
+        r = container_call_message(c, id, m, &reply, reterr_error);
         if (r < 0)
-                return container_error(c, id, &e, reterr_error);
+                return r;
         r = sd_bus_message_read(reply, "o", &path);
         if (r >= 0)
                 r = exec_path_number(path, &number);

@@ -7,10 +7,11 @@
  *   run_send ──reply──▶ running ──Event container/exited──▶ ended ──Event container/removed (--rm)──▶ over
  *      │ NoReply            │ NameOwnerChanged: no owner
  *      ▼                    ▼
- *   resync ◀────────── lost: waits for the new moored, or for the container's own end (pidfd), whichever is
- * first; │                     so that an idle or stopped moored is not started for the sake of waiting
- * alone ├─ EventsSince(last seen): the exit may be among them ──▶ ended ├─ the container is there ──▶
- * running, or ended with its ExitCode ├─ it is not, and RunContainer was never answered ──▶ run_send again
+ *   resync ◀───────────── lost: waits for the new moored, or for the container's own end (pidfd), whichever is
+ *      │                  first; so that an idle or stopped moored is not started for the sake of waiting alone
+ *      ├─ EventsSince(last seen): the exit may be among them ──▶ ended
+ *      ├─ the container is there ──▶ running, or ended with its ExitCode
+ *      ├─ it is not, and RunContainer was never answered ──▶ run_send again
  *      └─ it is not, and it had been: error (nobody knows its exit code)
  *
  * With a restart policy an exit need not be the end: that is then what Wait() tells, or the state after a resync.
@@ -23,7 +24,6 @@
 
 #include <inttypes.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
@@ -31,6 +31,7 @@
 #include "basic/string-util.h"
 #include "basic/time-util.h"
 #include "ctl/bus-util.h"
+#include "ctl/create-call.h"
 #include "ctl/event-record.h"
 #include "ctl/logs.h"
 #include "ctl/stdio-copy.h"
@@ -152,6 +153,8 @@ static int attach_send(Foreground *f);
 
 /* Called after each change. */
 static void foreground_work(Foreground *f) {
+        if (f->detached && f->running)
+                f->over = true;
         if (f->session_ended && f->running && !f->lost) {
                 f->session_ended = false;
                 if (f->ended)
@@ -252,7 +255,7 @@ static void foreground_send_kill(Foreground *f, int signo) {
 }
 
 static bool foreground_is_impatient(Foreground *f) {
-        uint64_t now = now_usec(CLOCK_MONOTONIC), first = f->sigint_usec[0];
+        uint64_t now = now_usec(CLOCK_MONOTONIC), first;
 
         memmove(f->sigint_usec, f->sigint_usec + 1, sizeof f->sigint_usec - sizeof f->sigint_usec[0]);
         f->sigint_usec[IMPATIENT_SIGINTS - 1] = now;
@@ -525,54 +528,6 @@ static int foreground_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *
 
 /* -- the call -- */
 
-static int arguments_error(int r, Error *reterr_error) {
-        return error_set(reterr_error, r, "InvalidArgument",
-                         "These arguments cannot be sent to moored: %s. Are they all UTF-8?", strerror(-r));
-}
-
-int new_create_call(Ctl *c, const char *member, const char *id, const char *image, const CreateOptions *o,
-                    char *const *command, const CreateDescriptors *fds, sd_bus_message **ret,
-                    Error *reterr_error) {
-        _cleanup_message_ sd_bus_message *m = NULL;
-        _cleanup_free_ char *path = namespace_path(c->ns);
-        int r;
-
-        if (!path)
-                return ctl_oom(reterr_error);
-        r = create_network_check(&o->network, reterr_error);
-        if (r >= 0)
-                r = ctl_new_call(c, path, BUS_NAMESPACE, member, &m, reterr_error);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append(m, "ss", id, image);
-        if (r >= 0)
-                r = create_options_append(m, o, command, fds);
-        if (r < 0)
-                return arguments_error(r, reterr_error);
-        *ret = TAKE_PTR(m);
-        return 0;
-}
-
-int new_exec_call(Ctl *c, const char *id, const CreateOptions *o, char *const *command, const CreateDescriptors *fds,
-                  sd_bus_message **ret, Error *reterr_error) {
-        _cleanup_message_ sd_bus_message *m = NULL;
-        _cleanup_free_ char *path = container_path(c->ns, id);
-        int r;
-
-        if (!path)
-                return ctl_oom(reterr_error);
-        r = ctl_new_call(c, path, BUS_CONTAINER, "Exec", &m, reterr_error);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_append_strv(m, (char **) command);
-        if (r >= 0)
-                r = create_options_append(m, o, NULL, fds);
-        if (r < 0)
-                return arguments_error(r, reterr_error);
-        *ret = TAKE_PTR(m);
-        return 0;
-}
-
 static int run_take_path(Foreground *f, sd_bus_message *m) {
         const char *path;
 
@@ -702,7 +657,7 @@ static int attach_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         }
         /* The end of the container will be told, or moored comes back. */
         if (e && (f->ended || bus_error_is_unknown_object(e) || bus_error_is_lost(e) ||
-                  sd_bus_error_has_name(e, "org.moored1.Error.NotRunning"))) {
+                  sd_bus_error_has_name(e, BUS_ERROR_NOT_RUNNING))) {
                 f->session_over = true;
                 foreground_work(f);
                 return 1;
@@ -740,9 +695,12 @@ static int attach_send(Foreground *f) {
 static void foreground_on_session_ended(bool detached, void *userdata) {
         Foreground *f = userdata;
 
-        if (detached)
-                f->detached = f->over = true;
-        else
+        if (detached) {
+                /* An exec's name is in an answer that may come after the first that it shows. Who does not want to
+                 * wait types the keys again. */
+                f->over = f->detached || f->kind != &exec_kind;
+                f->detached = true;
+        } else
                 f->session_ended = true;
         foreground_work(f);
 }
@@ -797,7 +755,9 @@ static int foreground_loop(Foreground *f, Error *reterr_error) {
         if (error_is_set(&f->error))
                 return error_move(reterr_error, &f->error);
         if (f->detached) {
-                _cleanup_free_ char *name = f->exec > 0 ? strformat("%s/%" PRIu64, f->id, f->exec) : strdup(f->id);
+                _cleanup_free_ char *name = f->kind != &exec_kind ? strdup(f->id)
+                                            : f->exec > 0         ? strformat("%s/%" PRIu64, f->id, f->exec)
+                                                                  : NULL;
 
                 if (!f->c->quiet && name)
                         fprintf(stderr, "\nmoorctl: %s goes on; moorctl attach %s comes back to it.\n", name, name);
@@ -828,8 +788,8 @@ int attach_foreground(Ctl *c, const AttachOptions *o, const char *name, Error *r
         int r;
 
         if (!path || !id)
-                return ctl_oom(reterr_error);
-        r = ctl_get_all(c, path, interface, &object, reterr_error);
+                return error_oom(reterr_error);
+        r = container_get_all(c, name, path, interface, &object, reterr_error);
         if (r < 0)
                 return r;
 
@@ -874,7 +834,7 @@ int run_foreground(Ctl *c, const CreateOptions *o, const char *image, char *cons
         };
 
         f.path = id ? container_path(c->ns, id) : NULL;
-        return f.path ? foreground_run(&f, reterr_error) : ctl_oom(reterr_error);
+        return f.path ? foreground_run(&f, reterr_error) : error_oom(reterr_error);
 }
 
 int exec_foreground(Ctl *c, const CreateOptions *o, const char *id, char *const *command, Error *reterr_error) {
@@ -892,13 +852,5 @@ int exec_foreground(Ctl *c, const CreateOptions *o, const char *id, char *const 
 
         options.auto_remove = true;
         options.token = token;
-        return token ? foreground_run(&f, reterr_error) : ctl_oom(reterr_error);
-}
-
-int command_failure_status(const Error *e) {
-        if (error_has_name(e, "CommandNotFound"))
-                return EXIT_NOT_FOUND;
-        if (error_has_name(e, "CommandNotExecutable"))
-                return EXIT_NOT_EXECUTABLE;
-        return EXIT_MOORED_FAILED;
+        return token ? foreground_run(&f, reterr_error) : error_oom(reterr_error);
 }

@@ -14,13 +14,6 @@ int run_foreground(Ctl *c, const CreateOptions *o, const char *image, char *cons
 /* The same for a command in the container id. */
 int exec_foreground(Ctl *c, const CreateOptions *o, const char *id, char *const *command, Error *reterr_error);
 
-/* The container's Exec. */
-int new_exec_call(Ctl *c, const char *id, const CreateOptions *o, char *const *command, const CreateDescriptors *fds,
-                  sd_bus_message **ret, Error *reterr_error);
-
-/* moorctl's exit status when no command gives one. */
-int command_failure_status(const Error *e);
-
 typedef struct AttachOptions {
         const char *detach_keys;
         bool no_stdin, sig_proxy, sig_proxy_set;
@@ -28,9 +21,3 @@ typedef struct AttachOptions {
 
 /* Joins one that runs, to its end or until the keys are typed (0). */
 int attach_foreground(Ctl *c, const AttachOptions *o, const char *name, Error *reterr_error);
-
-/* RunContainer or CreateContainer with o's options; fds as for create_options_append(). Exported for "run
- * -d" and "create". */
-int new_create_call(Ctl *c, const char *member, const char *id, const char *image, const CreateOptions *o,
-                    char *const *command, const CreateDescriptors *fds, sd_bus_message **ret,
-                    Error *reterr_error);

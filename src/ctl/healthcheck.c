@@ -9,7 +9,7 @@ static int print_result(Ctl *c, int code, const char *output, Error *reterr_erro
 
         if (c->json != OUTPUT_OFF) {
                 j = json_pack("{s:i, s:s}", "ExitCode", code, "Output", output);
-                return j ? ctl_output(c, NULL, j, reterr_error) : ctl_oom(reterr_error);
+                return j ? ctl_output(c, NULL, j, reterr_error) : error_oom(reterr_error);
         }
         if (!c->quiet)
                 printf("%s%s", output, l > 0 && output[l - 1] != '\n' ? "\n" : "");
@@ -18,15 +18,17 @@ static int print_result(Ctl *c, int code, const char *output, Error *reterr_erro
 
 static int run_check(Ctl *c, const char *id, Error *reterr_error) {
         _cleanup_free_ char *path = container_path(c->ns, id);
-        _cleanup_message_ sd_bus_message *reply = NULL;
+        _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
         const char *output;
         int32_t code;
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         ctl_start_agent(c);
-        r = ctl_call(c, path, BUS_CONTAINER, "RunHealthCheck", &reply, reterr_error, NULL);
+        r = ctl_new_call(c, path, BUS_CONTAINER, "RunHealthCheck", &m, reterr_error);
+        if (r >= 0)
+                r = container_call_message(c, id, m, &reply, reterr_error);
         if (r < 0)
                 return r;
         r = sd_bus_message_read(reply, "is", &code, &output);

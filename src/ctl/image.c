@@ -145,7 +145,7 @@ static int import_make(Ctl *c, sd_bus_message **ret, void *userdata, Error *rete
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         fd = open_archive(o, reterr_error);
         if (fd < 0)
                 return fd;
@@ -187,7 +187,7 @@ static int import_main(Ctl *c, char **argv, Error *reterr_error) {
                  (stat(o.path, &st) >= 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
         q.title = title = strjoin("Importing ", o.path);
         if (!title)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = job_run(c, &q, &path, reterr_error);
         import_end_writer(&o);
         if (r < 0)
@@ -260,10 +260,10 @@ static int images_show(Ctl *c, json_t *images, Error *reterr_error) {
         size_t i;
 
         if (!t)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         json_array_foreach(images, i, image)
                 if (images_row(t, image) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         return ctl_output(c, t, images, reterr_error);
 }
 
@@ -280,7 +280,7 @@ static int images_main(Ctl *c, char **argv, Error *reterr_error) {
                 return r;
         path = namespace_path(c->ns);
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = ctl_call(c, path, BUS_NAMESPACE, "ListImages", &reply, reterr_error, NULL);
         if (r < 0)
                 return r;
@@ -289,7 +289,7 @@ static int images_main(Ctl *c, char **argv, Error *reterr_error) {
                 if (c->quiet && c->json == OUTPUT_OFF)
                         printf("%s\n", name);
                 else if (strv_extend(&paths, object) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
@@ -324,7 +324,7 @@ static int tag_main(Ctl *c, char **argv, Error *reterr_error) {
                 return r;
         path = namespace_path(c->ns);
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         ctl_start_agent(c);
         return ctl_call(c, path, BUS_NAMESPACE, "TagImage", NULL, reterr_error, "ss", args[0], args[1]);
 }
@@ -357,7 +357,7 @@ static int rmi_main(Ctl *c, char **argv, Error *reterr_error) {
                 return r;
         path = namespace_path(c->ns);
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         ctl_start_agent(c);
         STRV_FOREACH(name, args) {
                 _cleanup_error_ Error error = ERROR_NULL;

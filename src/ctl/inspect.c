@@ -20,7 +20,7 @@ static int add_text(Ctl *c, const char *path, const char *interface, const char 
         if (sd_bus_get_property_string(c->bus, BUS_NAME, path, interface, name, &e, &text) < 0)
                 return 0;
         if (json_object_set_new(object, name, json_string(text)) < 0)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         json_member_expand(object, name);
         return 0;
 }
@@ -32,8 +32,8 @@ static int inspect_container(Ctl *c, const char *name, bool spec, json_t **ret, 
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
-        r = ctl_get_all(c, path, interface, &object, reterr_error);
+                return error_oom(reterr_error);
+        r = container_get_all(c, name, path, interface, &object, reterr_error);
         if (r < 0)
                 return r;
         if (spec && streq(interface, BUS_CONTAINER)) {
@@ -53,7 +53,7 @@ static int inspect_image(Ctl *c, const char *name, json_t **ret, Error *reterr_e
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = ctl_call(c, path, BUS_NAMESPACE, "GetImage", &reply, reterr_error, "s", name);
         if (r < 0)
                 return r;
@@ -81,20 +81,17 @@ static int inspect_one(Ctl *c, const char *name, const InspectOptions *o, json_t
                 r = inspect_container(c, name, o->spec, ret, &error);
                 if (r >= 0)
                         return 0;
-                if (!error_has_name(&error, "NoSuchObject") && !error_has_name(&error, "NoSuchContainer") &&
-                    !error_has_name(&error, "NoSuchExec"))
+                if (!any || (!error_has_name(&error, "NoSuchContainer") && !error_has_name(&error, "NoSuchExec")))
                         return error_move(reterr_error, &error);
-                if (!any)
-                        return error_set(reterr_error, -ENOENT, "NoSuchContainer",
-                                         "There is no container '%s' in the namespace %s.", name, c->ns);
                 error_done(&error);
         }
         r = inspect_image(c, name, ret, &error);
         if (r < 0 && any &&
             (error_has_name(&error, "NoSuchImage") || error_has_name(&error, "InvalidReference")))
                 return error_set(reterr_error, -ENOENT, "NoSuchObject",
-                                 "There is no container and no image '%s' in the namespace %s.", name,
-                                 c->ns);
+                                 "There is no container and no image '%s' in the namespace %s; moorctl ps -a "
+                                 "and moorctl images list them.",
+                                 name, c->ns);
         return r < 0 ? error_move(reterr_error, &error) : 0;
 }
 
@@ -120,7 +117,7 @@ static int inspect_main(Ctl *c, char **argv, Error *reterr_error) {
                 if (r < 0)
                         return r;
                 if (!all || json_array_append_new(all, object) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         return ctl_output(c, NULL, all, reterr_error);
 }

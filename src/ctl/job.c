@@ -175,7 +175,7 @@ static int read_result(JobWatch *w, char **ret_object, Error *reterr_error) {
         if (ret_object) {
                 object = strdup(json_get_string(job, "ResultObject") ?: "/");
                 if (!object)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
                 *ret_object = object;
         }
         return 0;
@@ -205,7 +205,7 @@ static int watch_start(JobWatch *w, const JobRequest *q, sd_event *event, Error 
                 return bus_error_to_error(NULL, r, reterr_error);
         w->path = strdup(path);
         if (!w->path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
 
         r = watch_add_signals(w, event);
         if (r >= 0)
@@ -262,7 +262,7 @@ int job_run(Ctl *c, const JobRequest *q, char **ret_object, Error *reterr_error)
                                                   terminal_columns(STDERR_FILENO),
                                                   terminal_rows(STDERR_FILENO));
                         if (!w.progress)
-                                return ctl_oom(reterr_error);
+                                return error_oom(reterr_error);
                 }
                 r = watch_loop(&w, q, event, ret_object, &error);
                 restore_signals();
@@ -287,7 +287,7 @@ static int pull_make(Ctl *c, sd_bus_message **ret, void *userdata, Error *reterr
         int r;
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = ctl_new_call(c, path, BUS_NAMESPACE, "PullImage", &m, reterr_error);
         if (r < 0)
                 return r;
@@ -309,7 +309,7 @@ int job_pull(Ctl *c, const char *reference, const char *platform, char **ret_obj
 
         if (asprintf(&title, "Pulling %s", reference) < 0) {
                 title = NULL;
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         }
         q.title = title;
         return job_run(c, &q, ret_object, reterr_error);

@@ -20,10 +20,6 @@
 #define BLKIO_WEIGHT_MAX 1000U
 #define WEIGHT_MAX 10000U /* of control groups; the lowest is 1 */
 
-static int oom(Error *reterr_error) {
-        return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
-}
-
 void limit_options_done(LimitOptions *o) {
         strv_free(o->properties);
         *o = (LimitOptions) {};
@@ -32,7 +28,7 @@ void limit_options_done(LimitOptions *o) {
 static int add(LimitOptions *o, int r, char *s, Error *reterr_error) {
         if (r < 0)
                 return r;
-        return !s || strv_consume(&o->properties, s) < 0 ? oom(reterr_error) : 0;
+        return !s || strv_consume(&o->properties, s) < 0 ? error_oom(reterr_error) : 0;
 }
 
 /* -- values ------------------------------------------------------------------------------------- */
@@ -59,7 +55,7 @@ int parse_cpus(const char *value, char **ret, Error *reterr_error) {
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--cpus=%s is not a number of CPUs, such as 1.5.", value);
         *ret = strformat("CPUQuota=%.0f%%", d * 100);
-        return *ret ? 0 : oom(reterr_error);
+        return *ret ? 0 : error_oom(reterr_error);
 }
 
 int parse_memory(const char *option, const char *property, const char *value, char **ret,
@@ -70,7 +66,7 @@ int parse_memory(const char *option, const char *property, const char *value, ch
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--%s=%s is not a size, such as 512m or 2G.", option, value);
         *ret = n == UINT64_MAX ? strformat("%s=infinity", property) : strformat("%s=%" PRIu64, property, n);
-        return *ret ? 0 : oom(reterr_error);
+        return *ret ? 0 : error_oom(reterr_error);
 }
 
 int parse_pids_limit(const char *value, char **ret, Error *reterr_error) {
@@ -78,9 +74,9 @@ int parse_pids_limit(const char *value, char **ret, Error *reterr_error) {
 
         if (!streq(value, "-1") && !streq(value, "infinity") && (parse_uint64(value, &n) < 0 || n == 0))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "--pids-limit=%s is not a number of processes.", value);
+                                 "--pids-limit=%s is not a number of processes, such as 100; -1: any number.", value);
         *ret = n == UINT64_MAX ? strdup("TasksMax=infinity") : strformat("TasksMax=%" PRIu64, n);
-        return *ret ? 0 : oom(reterr_error);
+        return *ret ? 0 : error_oom(reterr_error);
 }
 
 int parse_device_rate(const char *option, const char *property, const char *value, bool size, char **ret,
@@ -93,7 +89,7 @@ int parse_device_rate(const char *option, const char *property, const char *valu
                                  "--%s=%s is not a device and a number: --%s=/dev/sda:%s", option, value,
                                  option, size ? "10mb" : "1000");
         *ret = strformat("%s=%.*s %" PRIu64, property, (int) (colon - value), value, n);
-        return *ret ? 0 : oom(reterr_error);
+        return *ret ? 0 : error_oom(reterr_error);
 }
 
 /* A range of others' weights as one of control groups, in the proportion that other runtimes use. */
@@ -106,7 +102,7 @@ static int parse_weight(const char *option, const char *property, const char *va
                                  "--%s=%s is not a number from %" PRIu64 " to %" PRIu64 ".", option, value,
                                  min, max);
         *ret = strformat("%s=%" PRIu64, property, 1 + (n - min) * (WEIGHT_MAX - 1) / (max - min));
-        return *ret ? 0 : oom(reterr_error);
+        return *ret ? 0 : error_oom(reterr_error);
 }
 
 static int parse_set(const char *option, const char *property, const char *value, char **ret,
@@ -117,7 +113,7 @@ static int parse_set(const char *option, const char *property, const char *value
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--%s=%s is not a list of numbers, such as 0-3,7.", option, value);
         *ret = strjoin(property, "=", value);
-        return *ret ? 0 : oom(reterr_error);
+        return *ret ? 0 : error_oom(reterr_error);
 }
 
 static int parse_usec(const char *option, const char *value, uint64_t min, uint64_t max, uint64_t *ret,
@@ -139,7 +135,7 @@ int limit_apply_property(const char *value, void *target, Error *reterr_error) {
                                  "'%s' is not a unit property: -p NAME=VALUE, such as -p "
                                  "MemoryMax=1G; see systemd.resource-control(5).",
                                  value);
-        return strv_extend(&o->properties, value) < 0 ? oom(reterr_error) : 0;
+        return strv_extend(&o->properties, value) < 0 ? error_oom(reterr_error) : 0;
 }
 
 int limit_apply_memory(const char *value, void *target, Error *reterr_error) {
@@ -286,7 +282,7 @@ int limit_apply_ulimit(const char *value, void *target, Error *reterr_error) {
         for (size_t i = 0; i < n; i++)
                 if ((streq(parts[i], "unlimited") || streq(parts[i], "-1")) &&
                     free_and_strdup(&parts[i], "infinity") < 0)
-                        return oom(reterr_error);
+                        return error_oom(reterr_error);
         return add(target, 0,
                    n == 1 ? strformat("Limit%s=%s", name, parts[0])
                           : strformat("Limit%s=%s:%s", name, parts[0], parts[1]),

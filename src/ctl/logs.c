@@ -56,21 +56,12 @@ struct Logs {
         int error;
 };
 
-static int apply_time(const char *option, const char *value, uint64_t *target, Error *reterr_error) {
-        if (parse_timestamp(value, target) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "%s=%s is not a time, such as 2026-01-02 03:04, -5min, "
-                                 "today or @1700000000.",
-                                 option, value);
-        return 0;
-}
-
 static int apply_since(const char *value, void *target, Error *reterr_error) {
-        return apply_time("--since", value, &((Logs *) target)->since_usec, reterr_error);
+        return option_parse_timestamp("since", value, &((Logs *) target)->since_usec, reterr_error);
 }
 
 static int apply_until(const char *value, void *target, Error *reterr_error) {
-        return apply_time("--until", value, &((Logs *) target)->until_usec, reterr_error);
+        return option_parse_timestamp("until", value, &((Logs *) target)->until_usec, reterr_error);
 }
 
 static int apply_lines(const char *value, void *target, Error *reterr_error) {
@@ -79,8 +70,8 @@ static int apply_lines(const char *value, void *target, Error *reterr_error) {
         if (streq(value, "all"))
                 l->lines = UINT64_MAX;
         else if (parse_uint64(value, &l->lines) < 0)
-                return error_set(reterr_error, -EINVAL, "InvalidArgument", "-n %s is not a number of lines.",
-                                 value);
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "-n %s is not a number of lines, such as 20, nor all.", value);
         return 0;
 }
 
@@ -258,6 +249,16 @@ static int print_rest(Logs *l) {
         return r;
 }
 
+/* Of what will write no more. */
+static int print_last(Logs *l) {
+        int r;
+
+        journal_sync();
+        (void) sd_journal_process(l->journal);
+        r = print_entries(l);
+        return r < 0 ? r : print_rest(l);
+}
+
 /* -- where to begin -- */
 
 static int add_match(sd_journal *j, const char *field, const char *value) {
@@ -352,7 +353,7 @@ static int look_up(Logs *l, Source *s, Error *reterr_error) {
 
         s->since_usec = l->since_usec;
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         if (ctl_get_all(l->c, path, BUS_CONTAINER, &container, NULL) < 0)
                 return 0;
         s->known = true;
@@ -362,7 +363,7 @@ static int look_up(Logs *l, Source *s, Error *reterr_error) {
         if (free_and_strdup(&s->log, json_get_string(container, "Log")) < 0 ||
             free_and_strdup(&s->unit, json_get_string(container, "Unit")) < 0 ||
             free_and_strdup(&s->source.image, json_get_string(container, "Image")) < 0)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         return 0;
 }
 
@@ -469,7 +470,7 @@ static int logs_subscribe(Logs *l, Error *reterr_error) {
                 _cleanup_free_ char *path = container_path(s->source.ns, s->source.id);
 
                 if (!path)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
                 r = ctl_match_events(l->c, s->source.id, logs_on_event, s, NULL, reterr_error);
                 if (r < 0)
                         return r;
@@ -503,13 +504,8 @@ static int logs_follow(Logs *l, Error *reterr_error) {
         sd_event_source_disable_unref(timer);
         if (r >= 0)
                 r = l->error;
-        if (r >= 0) {
-                journal_sync();
-                (void) sd_journal_process(l->journal);
-                r = print_entries(l);
-        }
         if (r >= 0)
-                r = print_rest(l);
+                r = print_last(l);
         return r < 0 ? error_set(reterr_error, r, "Failed", "Cannot follow the log: %s", strerror(-r))
                      : EXIT_SUCCESS;
 }
@@ -530,6 +526,17 @@ static void printer_set_up(Logs *l) {
                             terminal_has_colors(STDERR_FILENO) },
         };
         (void) setvbuf(stderr, buffer, _IOFBF, sizeof(buffer));
+}
+
+static int logs_open(Logs *l) {
+        int r;
+
+        journal_sync();
+        r = journal_open(l);
+        if (r < 0)
+                return r;
+        printer_set_up(l);
+        return log_lines_new(LOG_LINE_SIZE_MAX, log_print_line, &l->printer, &l->assembly);
 }
 
 static int check_found(const Logs *l, Error *reterr_error) {
@@ -562,12 +569,7 @@ static int logs_show(Logs *l, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
-        journal_sync();
-        r = journal_open(l);
-        if (r >= 0) {
-                printer_set_up(l);
-                r = log_lines_new(LOG_LINE_SIZE_MAX, log_print_line, &l->printer, &l->assembly);
-        }
+        r = logs_open(l);
         if (r >= 0)
                 r = print_entries(l);
         if (r >= 0 && l->follow && any_is_live(l))
@@ -630,15 +632,10 @@ int log_follower_new(Ctl *c, sd_event *event, const char *id, LogFollower **ret,
         int r;
 
         if (!f)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         f->logs = (Logs) { .c = c, .follow = true, .until_usec = UINT64_MAX, .sources = &f->source, .n_sources = 1 };
         f->source = (Source) { .source = { .ns = c->ns, .id = id }, .logs = &f->logs };
-        journal_sync();
-        r = journal_open(&f->logs);
-        if (r >= 0) {
-                printer_set_up(&f->logs);
-                r = log_lines_new(LOG_LINE_SIZE_MAX, log_print_line, &f->logs.printer, &f->logs.assembly);
-        }
+        r = logs_open(&f->logs);
         if (r >= 0)
                 r = sd_event_add_io(event, &f->io, sd_journal_get_fd(f->logs.journal),
                                     (uint32_t) sd_journal_get_events(f->logs.journal), logs_on_journal, &f->logs);
@@ -654,10 +651,7 @@ int log_follower_new(Ctl *c, sd_event *event, const char *id, LogFollower **ret,
 }
 
 void log_follower_finish(LogFollower *f) {
-        journal_sync();
-        (void) sd_journal_process(f->logs.journal);
-        if (print_entries(&f->logs) >= 0)
-                (void) print_rest(&f->logs);
+        (void) print_last(&f->logs);
 }
 
 static int logs_main(Ctl *c, char **argv, Error *reterr_error) {
@@ -684,7 +678,7 @@ static int logs_main(Ctl *c, char **argv, Error *reterr_error) {
         l.sources = calloc(l.n_sources, sizeof(Source));
         if (!l.sources) {
                 l.n_sources = 0;
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         }
         for (size_t i = 0; i < l.n_sources; i++) {
                 r = source_set(&l, &l.sources[i], args[i], reterr_error);

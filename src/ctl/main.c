@@ -64,10 +64,6 @@ const Option ctl_options[] = {
         OPTION_END,
 };
 
-int ctl_oom(Error *reterr_error) {
-        return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
-}
-
 int ctl_event(Ctl *c, sd_event **ret, Error *reterr_error) {
         int r;
 

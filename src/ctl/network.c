@@ -7,7 +7,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "ctl/bus-util.h"
-#include "ctl/create-options.h"
+#include "ctl/create-bag.h"
 
 typedef struct NetworkOptions {
         const char *driver, *device, *parent, *mode, *mtu;
@@ -73,11 +73,11 @@ static int append_options(sd_bus_message *m, const NetworkOptions *o, uint64_t m
         if (r >= 0)
                 r = append_string(m, "Mode", o->mode);
         if (r >= 0)
-                r = create_append_strv(m, "Subnets", o->subnets, false);
+                r = bag_append_list(m, "Subnets", o->subnets);
         if (r >= 0)
-                r = create_append_strv(m, "Gateways", o->gateways, false);
+                r = bag_append_list(m, "Gateways", o->gateways);
         if (r >= 0)
-                r = create_append_strv(m, "Ranges", o->ranges, false);
+                r = bag_append_list(m, "Ranges", o->ranges);
         if (r >= 0)
                 r = append_flag(m, "IPv6", o->ipv6, true);
         if (r >= 0)
@@ -87,7 +87,7 @@ static int append_options(sd_bus_message *m, const NetworkOptions *o, uint64_t m
         if (r >= 0 && mtu > 0)
                 r = sd_bus_message_append(m, "{sv}", "MTU", "t", mtu);
         if (r >= 0)
-                r = create_append_labels(m, o->labels);
+                r = bag_append_labels(m, o->labels);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -113,7 +113,7 @@ static int network_create(Ctl *c, char **args, const NetworkOptions *o, Error *r
         int r;
 
         if (!ns)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         if (o->mtu && parse_uint64(o->mtu, &mtu) < 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "'%s' is not an MTU: that is a number of bytes.", o->mtu);
@@ -181,7 +181,7 @@ static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *ret
         int r;
 
         if (!ns || !t)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = ctl_call(c, ns, BUS_NAMESPACE, "ListNetworks", &reply, reterr_error, NULL);
         if (r < 0)
                 return r;
@@ -190,7 +190,7 @@ static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *ret
                 if (c->quiet)
                         printf("%s\n", name);
                 if (strv_extend(&paths, path) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
@@ -202,7 +202,7 @@ static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *ret
                 return r;
         json_array_foreach (networks, i, network)
                 if (add_row(t, network) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         return ctl_output(c, t, networks, reterr_error);
 }
 
@@ -223,7 +223,7 @@ static int inspect_one(Ctl *c, const char *ns, const char *name, json_t *all, Er
         r = ctl_get_all(c, path, BUS_NETWORK, &network, reterr_error);
         if (r < 0)
                 return r;
-        return json_array_append_new(all, network) < 0 ? ctl_oom(reterr_error) : 0;
+        return json_array_append_new(all, network) < 0 ? error_oom(reterr_error) : 0;
 }
 
 static int network_inspect(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error) {
@@ -232,7 +232,7 @@ static int network_inspect(Ctl *c, char **args, const NetworkOptions *o, Error *
         int r;
 
         if (!ns || !all)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         STRV_FOREACH (name, args) {
                 r = inspect_one(c, ns, name, all, reterr_error);
                 if (r < 0)
@@ -250,7 +250,7 @@ static int network_rm(Ctl *c, char **args, const NetworkOptions *o, Error *reter
         _cleanup_free_ char *ns = namespace_path(c->ns);
 
         if (!ns)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         ctl_start_agent(c);
         STRV_FOREACH (name, args) {
                 _cleanup_error_ Error error = ERROR_NULL;

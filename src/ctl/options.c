@@ -7,6 +7,7 @@
 
 #include "basic/string-util.h"
 #include "basic/strv.h"
+#include "basic/time-util.h"
 #include "ctl/terminal.h"
 
 #define HELP_COLUMN 30
@@ -40,7 +41,7 @@ static int option_apply(const Option *o, const char *value, void *target, Error 
 
         case OPTION_STRV:
                 if (strv_extend((char ***) field, value) < 0)
-                        return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
+                        return error_oom(reterr_error);
                 return 0;
 
         default:
@@ -54,6 +55,21 @@ int option_apply_by_name(const Option *options, const char *long_name, const cha
 
         assert(o && !o->metavar == !value);
         return option_apply(o, value, target, reterr_error);
+}
+
+int option_parse_sec(const char *name, const char *value, uint64_t *ret, Error *reterr_error) {
+        if (parse_sec(value, ret) < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--%s=%s is not a time, such as 10, 500ms or 1min.", name, value);
+        return 0;
+}
+
+int option_parse_timestamp(const char *name, const char *value, uint64_t *ret, Error *reterr_error) {
+        if (parse_timestamp(value, ret) < 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--%s=%s is not a time, such as 2026-01-02 03:04, -5min, today or @1700000000.",
+                                 name, value);
+        return 0;
 }
 
 static int parse_long(const OptionSet *sets, size_t n_sets, char *const **argv, Error *reterr_error) {
@@ -118,7 +134,7 @@ int options_parse(const OptionSet *sets, size_t n_sets, char *const *argv, bool 
 
         args = calloc(strv_length(argv) + 1, sizeof(char *));
         if (!args)
-                return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
+                return error_oom(reterr_error);
 
         for (; *argv; argv++) {
                 if (streq(*argv, "--")) {

@@ -47,5 +47,9 @@ int options_parse(const OptionSet *sets, size_t n_sets, char *const *argv, bool 
 int option_apply_by_name(const Option *options, const char *long_name, const char *value, void *target,
                          Error *reterr_error);
 
+/* For apply(): values of the option --NAME. A time span ("10", "500ms"), a point in time ("-5min", "today"). */
+int option_parse_sec(const char *name, const char *value, uint64_t *ret, Error *reterr_error);
+int option_parse_timestamp(const char *name, const char *value, uint64_t *ret, Error *reterr_error);
+
 /* The table as lines for --help. Names that an option of `hidden_by` (may be NULL) takes are left out. */
 void options_print_help(const Option *options, const Option *hidden_by, FILE *f);

@@ -9,6 +9,7 @@
 
 #include "basic/string-util.h"
 #include "ctl/bus-util.h"
+#include "ctl/create-call.h"
 #include "ctl/run-scope.h"
 
 static int check_options(Ctl *c, const CreateOptions *o, Error *reterr_error) {
@@ -38,7 +39,7 @@ static int start_scope(Ctl *c, const char *path, char **ret_bundle, Error *reter
                 return bus_error_to_error(NULL, r, reterr_error);
         *ret_bundle = strdup(bundle);
         if (!*ret_bundle || setenv("INVOCATION_ID", invocation, 1) < 0)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         return 0;
 }
 
@@ -75,7 +76,7 @@ int run_scope(Ctl *c, const CreateOptions *o, const char *image, char *const *co
 
         path = id ? container_path(c->ns, id) : NULL;
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = check_options(c, o, reterr_error);
         if (r >= 0)
                 r = new_create_call(c, "CreateContainer", id, image, o, command, &no_fds, &m, reterr_error);

@@ -3,7 +3,6 @@
 
 #include "ctl/create-options.h"
 #include "ctl/ctl.h"
-#include "ctl/foreground.h"
 
 /* Makes the container and becomes its launcher: returns on failure only. */
 int run_scope(Ctl *c, const CreateOptions *o, const char *image, char *const *command, Error *reterr_error);

@@ -8,6 +8,7 @@
 
 #include "basic/string-util.h"
 #include "ctl/bus-util.h"
+#include "ctl/create-call.h"
 #include "ctl/foreground.h"
 #include "ctl/job.h"
 #include "ctl/run-scope.h"
@@ -21,7 +22,7 @@ static int make_detached(Ctl *c, const char *member, const CreateOptions *o, con
         int r;
 
         if (!id)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         if (o->log_fd)
                 fds = (CreateDescriptors){ { -EBADF, STDOUT_FILENO, STDERR_FILENO }, -EBADF };
         r = new_create_call(c, member, id, image, o, command, &fds, &m, reterr_error);

@@ -35,7 +35,7 @@ static int sample_make(Ctl *c, size_t i, sd_bus_message **ret, void *userdata, E
         _cleanup_free_ char *path = container_path(c->ns, s->ids[i]);
 
         return path ? ctl_new_call(c, path, BUS_CONTAINER, "Statistics", ret, reterr_error)
-                    : ctl_oom(reterr_error);
+                    : error_oom(reterr_error);
 }
 
 static int sample_done(Ctl *c, size_t i, sd_bus_message *reply, void *userdata, Error *reterr_error) {
@@ -43,7 +43,7 @@ static int sample_done(Ctl *c, size_t i, sd_bus_message *reply, void *userdata, 
         Sample *s = userdata;
         int r;
 
-        if (bus_error_is_unknown_object(e) || sd_bus_error_has_name(e, "org.moored1.Error.NotRunning"))
+        if (bus_error_is_unknown_object(e) || sd_bus_error_has_name(e, BUS_ERROR_NOT_RUNNING))
                 return 0;
         if (e)
                 return bus_error_to_error(e, 0, reterr_error);
@@ -64,9 +64,9 @@ static int take_sample(Ctl *c, char *const *names, json_t **ret, Error *reterr_e
 
         if (names[0]) {
                 ids = strv_copy(names);
-                r = ids ? 0 : ctl_oom(reterr_error);
+                r = ids ? 0 : error_oom(reterr_error);
         } else
-                r = container_ids_by_state(c, (char *const *) alive, &ids, reterr_error);
+                r = container_ids_by_state(c, alive, &ids, reterr_error);
         if (r < 0)
                 return r;
         s.ids = ids;
@@ -74,12 +74,12 @@ static int take_sample(Ctl *c, char *const *names, json_t **ret, Error *reterr_e
         s.results = calloc(batch.n + 1, sizeof(json_t *));
         if (!all || !s.results) {
                 free(s.results);
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         }
         r = ctl_batch(c, &batch, reterr_error);
         for (size_t i = 0; i < batch.n; i++)
                 if (s.results[i] && json_object_set_new(all, ids[i], s.results[i]) < 0 && r >= 0)
-                        r = ctl_oom(reterr_error);
+                        r = error_oom(reterr_error);
         free(s.results);
         if (r < 0)
                 return r;
@@ -96,11 +96,11 @@ static int print_stats(Ctl *c, json_t *before, json_t *now, unsigned *lines, Err
         int r = 0;
 
         if (!t || !array)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         json_object_foreach(now, id, one) {
                 stats_add_rates(one, json_object_get(before, id));
                 if (json_array_append(array, one) < 0 || stats_add_row(t, one) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         if (c->json != OUTPUT_OFF)
                 r = json_print(array, c->json, stdout);
@@ -142,7 +142,8 @@ static int show_stats(Ctl *c, const StatsOptions *o, char *const *names, Error *
         STRV_FOREACH(name, names)
                 if (!json_object_get(before, name))
                         return error_set(reterr_error, -ESRCH, "NotRunning",
-                                         "No container '%s' runs in the namespace %s.", name, c->ns);
+                                         "No container '%s' runs in the namespace %s; moorctl ps lists those that do.",
+                                         name, c->ns);
         for (uint64_t usec = FIRST_USEC;; usec = o->interval_usec) {
                 json_t *now;
 
@@ -208,7 +209,6 @@ const Verb verb_stats = {
 
 static int top_main(Ctl *c, char **argv, Error *reterr_error) {
         _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
-        _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
         _cleanup_json_ json_t *processes = NULL;
         _cleanup_(table_freep) Table *t = NULL;
         _cleanup_free_ char **args = NULL, *path = NULL;
@@ -222,20 +222,20 @@ static int top_main(Ctl *c, char **argv, Error *reterr_error) {
         path = container_path(c->ns, args[0]);
         t = table_new(top_columns);
         if (!path || !t)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         r = ctl_new_call(c, path, BUS_CONTAINER, "GetProcesses", &m, reterr_error);
         if (r < 0)
                 return r;
-        r = sd_bus_call(c->bus, m, 0, &e, &reply);
+        r = container_call_message(c, args[0], m, &reply, reterr_error);
         if (r < 0)
-                return container_error(c, args[0], &e, reterr_error);
+                return r;
         r = bus_message_to_json(reply, &processes);
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
 
         json_array_foreach(processes, i, process)
                 if (top_add_row(t, process) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         return ctl_output(c, t, processes, reterr_error);
 }
 

@@ -5,6 +5,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "ctl/bus-util.h"
+#include "ctl/create-bag.h"
 #include "ctl/pager.h"
 
 /* -- info, version -- */
@@ -78,7 +79,7 @@ static int version_main(Ctl *c, char **argv, Error *reterr_error) {
                 return EXIT_SUCCESS;
         }
         j = json_pack("{ss ss}", "ClientVersion", MOORED_VERSION, "Version", version);
-        return j ? ctl_output(c, NULL, j, reterr_error) : ctl_oom(reterr_error);
+        return j ? ctl_output(c, NULL, j, reterr_error) : error_oom(reterr_error);
 }
 
 const Verb verb_version = {
@@ -160,16 +161,7 @@ static int namespace_create(Ctl *c, const char *name, char *const *labels, Error
                 return r;
         r = sd_bus_message_append(m, "s", name);
         if (r >= 0)
-                r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{ss}");
-        STRV_FOREACH(l, labels) {
-                size_t n = strcspn(l, "=");
-                _cleanup_free_ char *key = strndup(l, n);
-
-                if (r >= 0)
-                        r = key ? sd_bus_message_append(m, "{ss}", key, l[n] ? l + n + 1 : "") : -ENOMEM;
-        }
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
+                r = append_labels(m, labels);
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
         return ctl_call_message(c, m, NULL, reterr_error);
@@ -196,7 +188,7 @@ static int namespace_list(Ctl *c, Error *reterr_error) {
                 if (c->quiet)
                         printf("%s\n", name);
                 if (strv_extend(&paths, object) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
@@ -212,11 +204,11 @@ static int namespace_list(Ctl *c, Error *reterr_error) {
 
                 json_object_foreach(json_object_get(ns, "Labels"), key, value)
                         if (strv_extendf(&labels, "%s=%s", key, strempty(json_string_value(value))) < 0)
-                                return ctl_oom(reterr_error);
+                                return error_oom(reterr_error);
                 joined = strv_join(labels, ",");
                 if (!t || !joined || table_add(t, json_get_string(ns, "Name")) < 0 ||
                     table_add(t, json_get_string(ns, "Slice")) < 0 || table_add(t, joined) < 0)
-                        return ctl_oom(reterr_error);
+                        return error_oom(reterr_error);
         }
         return ctl_output(c, t, namespaces, reterr_error);
 }
@@ -257,7 +249,7 @@ static const Option namespace_options[] = {
 const Verb verb_namespace = {
         .name = "namespace",
         .group = VERB_GROUP_SYSTEM,
-        .arguments = "[ls | create NAME | rm NAME]",
+        .arguments = "[ls | create [OPTION…] NAME | rm NAME]",
         .summary = "List, make and remove namespaces",
         .description =
                 "A namespace has its own images and containers by name; what they are made of is shared. Its\n"

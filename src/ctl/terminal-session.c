@@ -295,7 +295,7 @@ int terminal_session_new(sd_event *event, const TerminalSessionSpec *spec, Termi
 
         s = calloc(1, sizeof(*s));
         if (!s)
-                return error_set(reterr_error, -ENOMEM, "NoMemory", "Out of memory.");
+                return error_oom(reterr_error);
         s->event = sd_event_ref(event);
         s->spec = *spec;
         s->sock = s->out = -EBADF;

@@ -16,7 +16,7 @@
 #include "basic/time-util.h"
 #include "ctl/bus-util.h"
 #include "ctl/container-file.h"
-#include "ctl/foreground.h"
+#include "ctl/create-call.h"
 #include "ctl/job.h"
 
 #define UNIT_NAMESPACE "default"
@@ -42,7 +42,7 @@ static int image_is_here(Ctl *c, const char *image, Error *reterr_error) {
         _cleanup_free_ char *path = namespace_path(c->ns);
 
         if (!path)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         for (unsigned i = 1;; i++) {
                 _cleanup_error_ Error error = ERROR_NULL;
                 int r;
@@ -134,7 +134,7 @@ static int unit_prepare(Ctl *c, ContainerFile *f, Error *reterr_error) {
         _cleanup_free_ char *unit = strjoin("moored@", f->name, ".service");
 
         if (!unit)
-                return ctl_oom(reterr_error);
+                return error_oom(reterr_error);
         f->options.unit = unit;
         for (unsigned i = 1;; i++) {
                 _cleanup_error_ Error error = ERROR_NULL;

@@ -7,6 +7,7 @@
 
 #include "ctl/bus-util.h"
 #include "ctl/container-calls.h"
+#include "ctl/create-bag.h"
 #include "ctl/limit-options.h"
 
 typedef struct UpdateOptions {
@@ -16,18 +17,10 @@ typedef struct UpdateOptions {
 static int append_limits(sd_bus_message *m, const ContainerCalls *calls) {
         int r;
 
-        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        r = sd_bus_message_open_container(m, SD_BUS_TYPE_ARRAY, "{sv}");
         if (r >= 0)
-                r = sd_bus_message_open_container(m, 'e', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "s", "Properties");
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'v', "as");
-        if (r >= 0)
-                r = sd_bus_message_append_strv(m, calls->properties);
-        for (unsigned i = 0; i < 3 && r >= 0; i++)
-                r = sd_bus_message_close_container(m);
-        return r;
+                r = bag_append_strv(m, "Properties", calls->properties);
+        return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 static int update_main(Ctl *c, char **argv, Error *reterr_error) {

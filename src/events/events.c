@@ -29,7 +29,6 @@
 #define SUBSCRIBERS_MAX 8U
 #define EVENTS_TRIM_INTERVAL 256U
 #define EVENTS_LEFT_OUT 10000U /* after a power loss */
-#define NUMBER_TEXT_MAX 24U
 #define DETAILS_SIZE_MAX (64U * 1024)
 
 typedef struct Subscriber {
@@ -160,18 +159,16 @@ static int details_from_pairs(va_list ap, json_t **ret) {
                 return -ENOMEM;
 
         for (;;) {
-                const char *key = va_arg(ap, const char *), *value;
+                const char *key = va_arg(ap, const char *);
                 json_t *v;
 
                 if (!key)
                         break;
-                value = va_arg(ap, const char *);
-
                 if (key[0] == '#') {
                         key++;
-                        v = json_integer(strtoll(strempty(value), NULL, 10));
+                        v = json_integer(va_arg(ap, int64_t));
                 } else
-                        v = json_string(strempty(value));
+                        v = json_string(strempty(va_arg(ap, const char *)));
                 if (json_object_set_new(details, key, v) < 0)
                         return -ENOMEM;
         }
@@ -279,15 +276,14 @@ int events_check_since(Events *e, uint64_t sequence, Error *reterr_error) {
 }
 
 static int skip_to(Events *e, uint64_t last, const char *reason) {
-        char from[NUMBER_TEXT_MAX], to[NUMBER_TEXT_MAX];
+        uint64_t first = e->last + 1;
         int r;
 
-        (void) snprintf(from, sizeof(from), "%" PRIu64, e->last + 1);
-        (void) snprintf(to, sizeof(to), "%" PRIu64, last);
         r = store_event_skip_to(e->store, last);
         if (r < 0)
                 return r;
-        return events_record(e, NULL, "events/lost", "", "#First", from, "#Last", to, "Reason", reason, NULL);
+        return events_record(e, NULL, "events/lost", "", "#First", (int64_t) first, "#Last",
+                             (int64_t) last, "Reason", reason, NULL);
 }
 
 int events_after_power_loss(Events *e) {

@@ -44,8 +44,8 @@ void events_notify(Events *e, NotifyType type, const char *ns, const char *name,
 
 /* A numbered event: stored (bounded), then an entry of the journal and NOTIFY_EVENT; inside a transaction of
  * the store when that has been committed. details: pairs "Key", "value" of strings up to NULL; a key that
- * begins with "#" has an integer as value (in decimal). Topics: events/topics.c. subject: image reference,
- * container id, job id, namespace, network. */
+ * begins with "#" has an int64_t as value. Topics: events/topics.c. subject: image reference, container id,
+ * job id, namespace, network. */
 int events_record(Events *e, const char *ns, const char *topic, const char *subject, ...)
                 __attribute__((__sentinel__));
 /* Of what has been told. */

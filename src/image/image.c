@@ -597,21 +597,12 @@ int image_get_snapshot(ImageManager *m, Image *i, uint64_t *ret_id, Error *reter
         return 0;
 }
 
-static int image_load_row(const ImageRow *row, void *userdata) {
-        _cleanup_(image_row_done) ImageRow copy = {};
+static int image_load_row(ImageRow *row, void *userdata) {
         ImageManager *m = userdata;
         Image *i;
         int r;
 
-        r = image_row_copy(row, &copy);
-        if (r < 0)
-                return r;
-        copy.tagged_usec = row->tagged_usec;
-        copy.name = strdup(row->name);
-        if (!copy.name)
-                return -ENOMEM;
-
-        r = image_table_set(m, &copy, &i);
+        r = image_table_set(m, row, &i);
         if (r < 0)
                 return r;
         image_refresh_unpacked(i);

@@ -141,7 +141,7 @@ static int parse_gateway(NewNetwork *n, const char *text, Error *reterr_error) {
         return 0;
 }
 
-static int parse_range(NewNetwork *n, const char *text, Error *reterr_error) {
+static int parse_address_range(NewNetwork *n, const char *text, Error *reterr_error) {
         NewSubnet *s;
         Prefix p;
 
@@ -216,7 +216,7 @@ static int new_subnets(NewNetwork *n, Error *reterr_error) {
                         return r;
         }
         STRV_FOREACH (range, o->ranges) {
-                r = parse_range(n, range, reterr_error);
+                r = parse_address_range(n, range, reterr_error);
                 if (r < 0)
                         return r;
         }

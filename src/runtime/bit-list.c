@@ -13,30 +13,6 @@ bool bit_list_has(const BitList *l, unsigned bit) {
         return bit / BIT_LIST_BITS < l->n_words && l->words[bit / BIT_LIST_BITS] >> bit % BIT_LIST_BITS & 1;
 }
 
-/* "7" or "0-3". */
-static int parse_range(char *text, unsigned max, uint32_t *ret_first, uint32_t *ret_last) {
-        char *dash = strchr(text, '-');
-        uint32_t first, last;
-        int r;
-
-        if (dash)
-                *dash = 0;
-        r = parse_uint32(text, &first);
-        if (r < 0)
-                return r;
-        last = first;
-        if (dash && (r = parse_uint32(dash + 1, &last)) < 0)
-                return r;
-        if (first > last)
-                return -EINVAL;
-        if (last >= max)
-                return -ERANGE;
-
-        *ret_first = first;
-        *ret_last = last;
-        return 0;
-}
-
 int bit_list_parse(const char *text, unsigned max, BitList *ret) {
         _cleanup_(bit_list_done) BitList l = {};
         _cleanup_strv_free_ char **parts = NULL;
@@ -53,12 +29,14 @@ int bit_list_parse(const char *text, unsigned max, BitList *ret) {
         l.words = calloc(l.n_words, sizeof(unsigned long));
         if (!l.words)
                 return -ENOMEM;
-        for (char **part = parts; *part; part++) {
+        STRV_FOREACH (part, parts) {
                 uint32_t first = 0, last = 0;
 
-                r = parse_range(*part, max, &first, &last);
+                r = parse_range(part, &first, &last);
                 if (r < 0)
                         return r;
+                if (last >= max)
+                        return -ERANGE;
                 for (uint32_t i = first; i <= last; i++)
                         l.words[i / BIT_LIST_BITS] |= 1UL << i % BIT_LIST_BITS;
         }

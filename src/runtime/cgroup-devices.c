@@ -276,3 +276,27 @@ int device_program_pin(int program_fd, const char *path) {
                 return -errno;
         return bpf(BPF_OBJ_PIN, &attr);
 }
+
+char *device_program_pin_path(const char *program, const char *scope) {
+        char *path = strjoin(BPF_DIR "/", program, "/", scope);
+
+        /* A bpf file system has no dots in names. */
+        for (char *p = path ? path + strlen(BPF_DIR "/") : NULL; p && *p; p++)
+                if (*p == '.' || *p == '\\')
+                        *p = '_';
+        return path;
+}
+
+int device_rules_load(const ResourceSpec *r, Error *reterr_error) {
+        _cleanup_(device_program_done) DeviceProgram p = {};
+        int fd;
+
+        if (device_program_new(r->devices, r->n_devices, &p) < 0)
+                return spec_oom(reterr_error);
+        if (p.allows_all)
+                return -ENOENT;
+        if (r->n_devices > 0)
+                return device_program_load(&p, reterr_error);
+        fd = device_program_load(&p, NULL);
+        return fd < 0 ? -ENOENT : fd;
+}

@@ -34,3 +34,10 @@ int device_program_attach(int program_fd, int cgroup_fd, Error *reterr_error);
 int device_program_detach(int cgroup_fd);
 /* Gives a loaded program a name in the bpf file system. -EOPNOTSUPP if there is none. */
 int device_program_pin(int program_fd, const char *path);
+/* The name of a scope's: a file below a directory of the program's name, so that under another name it is another
+ * one. NULL on OOM. */
+char *device_program_pin_path(const char *program, const char *scope);
+
+/* Makes and loads the program for r's rules. Descriptor; -ENOENT if none is needed or, with nothing asked for, none
+ * can be had. */
+int device_rules_load(const ResourceSpec *r, Error *reterr_error);

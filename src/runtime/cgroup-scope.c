@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -421,15 +420,11 @@ int scope_properties_add_annotations(ScopeProperties *p, const SpecPair *annotat
 
 /* Waits for the end of mooring-scope; what it said is in text. */
 static int wait_result(int pidfd, const char *text, Error *reterr_error) {
-        struct pollfd p = { .fd = pidfd, .events = POLLIN };
         const char *newline = strchr(text, '\n');
         _cleanup_free_ char *name = NULL;
         int r, code = 0, status = 0;
 
-        while (poll(&p, 1, -1) < 0)
-                if (errno != EINTR)
-                        return error_set_errno(reterr_error, -errno, "Cannot wait for mooring-scope: %m");
-        r = pidfd_reap(pidfd, &code, &status);
+        r = pidfd_wait(pidfd, &code, &status);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot wait for mooring-scope: %m");
         if (code == CLD_EXITED && status == 0)

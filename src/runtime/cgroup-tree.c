@@ -59,31 +59,6 @@ int cgroup_write(int dir_fd, const char *file, const char *value) {
         return TEMP_FAILURE_RETRY(write(fd, value, strlen(value))) < 0 ? -errno : 0;
 }
 
-int cgroup_of_process(pid_t pid, char **ret) {
-        char path[sizeof("/proc//cgroup") + 16] = "/proc/self/cgroup";
-        _cleanup_strv_free_ char **lines = NULL;
-        _cleanup_free_ char *text = NULL;
-        int r;
-
-        if (pid > 0)
-                (void) snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-        r = cgroup_read(AT_FDCWD, path, &text);
-        if (r < 0)
-                return r;
-        lines = strv_split(text, "\n");
-        if (!lines)
-                return -ENOMEM;
-        STRV_FOREACH (line, lines) {
-                const char *p = startswith(line, "0::");
-
-                if (p) {
-                        *ret = strdup(p);
-                        return *ret ? 0 : -ENOMEM;
-                }
-        }
-        return -ENOENT;
-}
-
 static void give_from(int dir_fd, const char *controller) {
         _cleanup_strv_free_ char **available = NULL, **given = NULL;
         _cleanup_free_ char *have = NULL, *give = NULL, *all = NULL;

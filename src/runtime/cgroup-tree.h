@@ -16,9 +16,6 @@ int cgroup_dir_open(int root_fd, const char *path);
 /* One write(). */
 int cgroup_write(int dir_fd, const char *file, const char *value);
 
-/* The cgroup of a process. */
-int cgroup_of_process(pid_t pid, char **ret);
-
 /* What cgroup_make() made, for cgroup_unmake(). */
 typedef struct CgroupMade {
         char *path;

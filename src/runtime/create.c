@@ -321,7 +321,6 @@ static int move_network_devices(Creation *c, Error *reterr_error) {
 
 static int configure_init(Creation *c, Error *reterr_error) {
         const RuntimeSpec *spec = c->prepared.spec;
-        InitConfigured m = { .pid = c->pid };
         int r;
 
         if (c->prepared.plan->clone_flags & CLONE_NEWUSER) {
@@ -345,11 +344,7 @@ static int configure_init(Creation *c, Error *reterr_error) {
                 return r;
         c->has_resctrl = true;
         r = move_network_devices(c, reterr_error);
-        if (r < 0)
-                return r;
-        if (send(c->sock, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
-                return error_set_errno(reterr_error, -errno, "Cannot speak to the container's process: %m");
-        return 0;
+        return r < 0 ? r : init_send_configured(c->sock, c->pid, reterr_error);
 }
 
 static int take_terminal(Creation *c, int master, Error *reterr_error) {
@@ -375,15 +370,11 @@ static int run_runtime_hooks(Creation *c, Error *reterr_error) {
 
 /* From one process to the next, whose parent this one is as well. */
 static int follow_init(Creation *c, pid_t pid, Error *reterr_error) {
-        InitConfigured m = { .pid = pid };
-
         (void) TEMP_FAILURE_RETRY(waitpid(c->pid, NULL, 0));
         c->pid = pid;
         c->state.pid = pid;
         c->state.pid_start_time = process_start_time(pid);
-        if (send(c->sock, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
-                return error_set_errno(reterr_error, -errno, "Cannot speak to the container's process: %m");
-        return 0;
+        return init_send_configured(c->sock, pid, reterr_error);
 }
 
 /* Answers init until it is ready. */
@@ -572,9 +563,9 @@ static int creation_make(Creation *c, Error *reterr_error) {
 static int creation_run(Creation *c, Error *reterr_error) {
         int r;
 
-        r = self_protect(c->g->argv);
+        r = self_protect(c->g->argv, reterr_error);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot protect this program: %m");
+                return r;
         r = preserved_fds_find(&c->preserved, c->options->n_preserve_fds, reterr_error);
         if (r < 0)
                 return r;

@@ -286,7 +286,6 @@ static pid_t clone_process_in_cgroup(Exec *e, bool *ret_attach, Error *reterr_er
 }
 
 static int configure(Exec *e, bool attach, Error *reterr_error) {
-        InitConfigured m = { .pid = e->pid };
         int r;
 
         if (attach) {
@@ -296,9 +295,7 @@ static int configure(Exec *e, bool attach, Error *reterr_error) {
                 if (r < 0)
                         return r;
         }
-        if (send(e->sock, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
-                return error_set_errno(reterr_error, -errno, "Cannot speak to the process: %m");
-        return 0;
+        return init_send_configured(e->sock, e->pid, reterr_error);
 }
 
 static int start(Exec *e, Error *reterr_error) {
@@ -422,9 +419,9 @@ static int exec_run(Exec *e, Error *reterr_error) {
 static int exec_prepare(Exec *e, Error *reterr_error) {
         int r;
 
-        r = self_protect(e->g->argv);
+        r = self_protect(e->g->argv, reterr_error);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot protect this program: %m");
+                return r;
         r = preserved_fds_find(&e->preserved, e->options->n_preserve_fds, reterr_error);
         if (r < 0)
                 return r;

@@ -202,16 +202,12 @@ static void forget_code(void) {
                 (void) madvise((void *) begin, end - begin, MADV_DONTNEED);
 }
 
-int foreground_exit_code(int code, int status) {
-        return code == CLD_EXITED ? status : 128 + status;
-}
-
 int foreground_wait(Foreground *f, pid_t pid, int *ret_code, Error *reterr_error) {
         int code, status, r;
 
         r = foreground_wait_end(f, pid, &code, &status, reterr_error);
         if (r >= 0)
-                *ret_code = foreground_exit_code(code, status);
+                *ret_code = process_exit_code(code, status);
         return r;
 }
 

@@ -33,6 +33,5 @@ int foreground_show(Foreground *f, int master, Error *reterr_error);
 int foreground_wait(Foreground *f, pid_t pid, int *ret_code, Error *reterr_error);
 /* The same, told as waitid(2) does. */
 int foreground_wait_end(Foreground *f, pid_t pid, int *ret_code, int *ret_status, Error *reterr_error);
-int foreground_exit_code(int code, int status);
 /* Restores the caller's terminal. */
 void foreground_done(Foreground *f);

@@ -40,6 +40,11 @@ typedef struct Init {
         pid_t pid; /* as the parent sees it; 0: it has not said */
 } Init;
 
+/* The parent's "configured". */
+typedef struct InitConfigured {
+        int32_t pid; /* init's, as the parent sees it */
+} InitConfigured;
+
 int error_exit_code(const Error *e) {
         if (error_has_name(e, "CommandNotFound"))
                 return EXIT_NOT_FOUND;
@@ -106,6 +111,14 @@ int init_receive(int sock, InitMessage *ret, int *ret_fd, Error *reterr_error) {
         *ret_fd = safe_close(*ret_fd);
         name = strlen(ret->text) + 1;
         return error_set(reterr_error, -ECHILD, ret->text, "%s", name < text ? ret->text + name : "");
+}
+
+int init_send_configured(int sock, pid_t pid, Error *reterr_error) {
+        const InitConfigured m = { .pid = pid };
+
+        if (send(sock, &m, sizeof(m), MSG_NOSIGNAL) != sizeof(m))
+                return error_set_errno(reterr_error, -errno, "Cannot speak to the container's process: %m");
+        return 0;
 }
 
 int init_continue(int sock, Error *reterr_error) {

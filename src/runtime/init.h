@@ -42,7 +42,7 @@
 typedef enum InitMessageType {
         INIT_MESSAGE_FAILED,   /* code, name, sentence */
         INIT_MESSAGE_HOOKS,    /* answered by one byte */
-        INIT_MESSAGE_MOVED,    /* code is the other process, as the parent sees it; answered by InitConfigured */
+        INIT_MESSAGE_MOVED,    /* code is the other process, as the parent sees it; answered by "configured" */
         INIT_MESSAGE_TERMINAL, /* with the pseudoterminal's master */
         INIT_MESSAGE_READY, /* text: what could not be had and is done without, or nothing; answered by one
                                byte */
@@ -54,11 +54,6 @@ typedef struct InitMessage {
         int32_t code;
         char text[INIT_MESSAGE_MAX];
 } InitMessage;
-
-/* The parent's "configured". */
-typedef struct InitConfigured {
-        int32_t pid; /* init's, as the parent sees it */
-} InitConfigured;
 
 typedef struct InitContext {
         const RuntimeSpec *spec;    /* the container's */
@@ -93,6 +88,8 @@ void environment_forget(char **instead);
 /* The parent's side: reads the next message. Failed: the error is set. -EPIPE: init ended without a word.
  * *ret_fd is a descriptor that came with it, -EBADF: none. */
 int init_receive(int sock, InitMessage *ret, int *ret_fd, Error *reterr_error);
+/* "configured": pid is init's, as this process sees it. */
+int init_send_configured(int sock, pid_t pid, Error *reterr_error);
 /* Lets init go on. */
 int init_continue(int sock, Error *reterr_error);
 

@@ -3,11 +3,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "basic/cgroup-file.h"
 #include "basic/fd-util.h"
+#include "basic/fs-util.h"
 #include "basic/process.h"
 #include "basic/string-util.h"
 #include "runtime/cgroup.h"
-#include "runtime/cgroup-tree.h"
 #include "runtime/join.h"
 #include "runtime/labels.h"
 #include "runtime/launch-oci.h"
@@ -41,14 +42,12 @@ static int open_init(Join *j, pid_t pid, const char *path, Error *reterr_error) 
         r = cgroup_of_process(pid, &actual);
         if (r < 0)
                 return not_running(r, reterr_error);
-        rest = startswith(actual, path);
-        if (!rest || (*rest != 0 && *rest != '/'))
+        rest = path_startswith(actual, path);
+        if (!rest)
                 return not_running(-ESRCH, reterr_error);
 
         /* Another runtime than mooring has made one of its own, which the container sees as the topmost. */
-        below = startswith(rest, OCI_LAUNCH_CGROUP);
-        if (below && *below != 0 && *below != '/')
-                below = NULL;
+        below = path_startswith(rest, OCI_LAUNCH_CGROUP);
         if (below)
                 actual[below - actual] = 0;
         cgroup.path = below ? actual : (char *) path;

@@ -9,19 +9,17 @@
 
 #include "runtime/journal-stream.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
 
+#include "basic/cgroup-file.h"
 #include "basic/fd-util.h"
-#include "basic/fs-util.h"
 #include "basic/string-util.h"
 
 #define SEND_BUFFER_SIZE (8 * 1024 * 1024) /* as large as the service manager makes it */
-#define CGROUP_SIZE_MAX (64U * 1024)
 
 bool journal_stream_is_stderr(void) {
         const char *stream = getenv("JOURNAL_STREAM");
@@ -33,42 +31,27 @@ bool journal_stream_is_stderr(void) {
 }
 
 char *journal_stream_unit(const char *cgroup) {
-        const char *path = strstr(cgroup, "0::/"), *end;
+        _cleanup_free_ char *path = strdup(cgroup);
+        char *slash;
 
         if (!path)
-                return strdup("");
-        path += strlen("0::");
-        end = path + strcspn(path, "\n");
+                return NULL;
         /* The last component that is a unit: below may be what was delegated to it. */
-        while (end > path) {
-                const char *begin = end;
-                _cleanup_free_ char *name = NULL;
-
-                while (begin[-1] != '/')
-                        begin--;
-                name = strndup(begin, (size_t) (end - begin));
-                if (!name)
-                        return NULL;
-                if (endswith(name, ".service") || endswith(name, ".scope"))
-                        return TAKE_PTR(name);
-                end = begin - 1;
-        }
+        for (; (slash = strrchr(path, '/')); *slash = 0)
+                if (endswith(slash, ".service") || endswith(slash, ".scope"))
+                        return strdup(slash + 1);
         return strdup("");
 }
 
 static int own_unit(char **ret) {
         _cleanup_free_ char *cgroup = NULL;
-        char *unit;
         int r;
 
-        r = read_file_at(AT_FDCWD, "/proc/self/cgroup", CGROUP_SIZE_MAX, &cgroup, NULL);
+        r = cgroup_of_process(0, &cgroup);
         if (r < 0)
                 return r;
-        unit = journal_stream_unit(cgroup);
-        if (!unit)
-                return -ENOMEM;
-        *ret = unit;
-        return 0;
+        *ret = journal_stream_unit(cgroup);
+        return *ret ? 0 : -ENOMEM;
 }
 
 static int connect_again(int fd) {

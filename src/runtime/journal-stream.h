@@ -11,6 +11,6 @@ bool journal_stream_is_stderr(void);
 /* If it is: connects it to the journal once more. identifier: the lines' SYSLOG_IDENTIFIER. After an error
  * stderr is what it was. */
 int journal_stream_split_stderr(const char *identifier);
-/* Exported for the tests. The unit in a path of /proc/PID/cgroup ("0::/a.slice/b.service/payload"): a copy,
- * NULL on OOM, "" if there is none. */
+/* Exported for the tests. The unit in a control group's path ("/a.slice/b.service/payload"): a copy, NULL
+ * on OOM, "" if there is none. */
 char *journal_stream_unit(const char *cgroup);

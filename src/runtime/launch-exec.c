@@ -8,9 +8,9 @@
 #include "basic/string-util.h"
 #include "runtime/join.h"
 #include "runtime/journal-stream.h"
+#include "runtime/launch-private.h"
 #include "runtime/launch.h"
 #include "runtime/self.h"
-#include "runtime/terminal.h"
 
 static int launch_exec_run(Join *j, const char *path, Error *reterr_error) {
         _cleanup_close_ int fd = -EBADF;
@@ -24,12 +24,8 @@ static int launch_exec_run(Join *j, const char *path, Error *reterr_error) {
         if (r < 0)
                 return r;
         r = init_receive(j->sock, &m, &fd, reterr_error);
-        if (r >= 0 && m.type == INIT_MESSAGE_TERMINAL) {
-                r = terminal_hand_over(fd, runtime_spec_annotation(j->spec, ANNOTATION_TERMINAL), reterr_error);
-                fd = safe_close(fd);
-                if (r >= 0)
-                        r = init_receive(j->sock, &m, &fd, reterr_error);
-        }
+        if (r >= 0)
+                r = launch_pass_terminal(j->spec, j->sock, &m, &fd, reterr_error);
         if (r < 0)
                 return r;
         r = launch_announce(j->pid, true, false, m.text, reterr_error);
@@ -51,16 +47,14 @@ static char *journal_identifier(const char *path) {
         return number ? strformat("%s/%.*s", basename(dir), (int) strspn(number, DIGITS), number) : NULL;
 }
 
-int launch_exec(char *argv[], const char *path) {
+int launch_exec(char *argv[], Error *reterr_error) {
         _cleanup_(join_done) Join j = JOIN_INIT;
         _cleanup_free_ char *identifier = NULL;
-        _cleanup_error_ Error e = ERROR_NULL;
+        const char *path = argv[2];
         bool journal;
         int r;
 
-        r = self_protect(argv);
-        if (r < 0)
-                r = error_set_errno(&e, r, "Cannot run from a read-only mount: %m");
+        r = self_protect(argv, reterr_error);
         journal = journal_stream_is_stderr();
         if (journal) {
                 identifier = journal_identifier(path);
@@ -68,10 +62,6 @@ int launch_exec(char *argv[], const char *path) {
                         (void) journal_stream_split_stderr(identifier);
         }
         if (r >= 0)
-                r = launch_exec_run(&j, path, &e);
-        if (r >= 0)
-                return 0;
-
-        launch_report(&e, journal);
-        return error_exit_code(&e);
+                r = launch_exec_run(&j, path, reterr_error);
+        return r < 0 ? launch_report(reterr_error, journal) : EXIT_SUCCESS;
 }

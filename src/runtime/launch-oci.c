@@ -5,7 +5,7 @@
  *   mount and cgroup namespace, root, user by number,
  *   oci/config.json in the bundle
  *   create -------------------------------------------->  the container's process, which waits; ends
- *   <--------------------------------------------------   pid file
+ *   <--------------------------------------------------   pid file; the terminal, if it has one: to moored
  *   MAINPID=, READY=1
  *   start --------------------------------------------->  lets it go; ends
  *   exit
@@ -26,7 +26,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "basic/fd-util.h"
@@ -40,12 +42,16 @@
 #include "runtime/launch-oci.h"
 #include "runtime/mounts.h"
 #include "runtime/task.h"
+#include "runtime/terminal.h"
 
 #define OCI_VERSION_OLD "1.0.0" /* nothing newer is made use of, and some refuse what they do not know */
 #define OCI_DIR "oci"           /* in the bundle: the runtime's bundle, and in it: */
 #define STATE_DIR "state"
 #define PID_FILE "pid"
 #define LOG_FILE "log"
+#define CONSOLE_SOCKET "console"
+#define CONSOLE_NAME_MAX 4096U
+#define CONSOLE_TIMEOUT_MSEC 5000 /* runc and crun have sent it before they end */
 #define LOG_MAX (64U * 1024)
 #define PID_TEXT_MAX 32U
 #define ANNOTATION_PREFIX "org.moored."
@@ -160,19 +166,6 @@ static int environment(char ***ret) {
         return 0;
 }
 
-static int wait_for(int pidfd, int *ret_code) {
-        struct pollfd p = { .fd = pidfd, .events = POLLIN };
-        int code, status, r;
-
-        if (TEMP_FAILURE_RETRY(poll(&p, 1, -1)) < 0)
-                return -errno;
-        r = pidfd_reap(pidfd, &code, &status);
-        if (r < 0)
-                return r;
-        *ret_code = code == CLD_EXITED ? status : 128 + status;
-        return 0;
-}
-
 /* args: what follows the verb, up to NULL. fds: the container's are the runtime's, beside the usual three;
  * else (NULL) only stderr is. */
 static int call(const OciLaunch *l, const char *verb, const char *const *args, const PreservedFds *fds,
@@ -180,7 +173,7 @@ static int call(const OciLaunch *l, const char *verb, const char *const *args, c
         _cleanup_strv_free_ char **argv = NULL, **env = NULL;
         _cleanup_free_ char *state = path_join(l->dir, STATE_DIR), *log = path_join(l->dir, LOG_FILE);
         _cleanup_close_ int pidfd = -EBADF;
-        int r, code = 0;
+        int r, code, status;
         pid_t pid;
 
         if (!state || !log)
@@ -209,9 +202,10 @@ static int call(const OciLaunch *l, const char *verb, const char *const *args, c
         r = process_spawn(&spawn, &pid, &pidfd, reterr_error);
         if (r < 0)
                 return r;
-        r = wait_for(pidfd, &code);
+        r = pidfd_wait(pidfd, &code, &status);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot wait for \"%s\": %m", l->program);
+        code = process_exit_code(code, status);
         return code == 0 ? 0 : failed(l, verb, code, reterr_error);
 }
 
@@ -380,6 +374,76 @@ static int make_root(const Prepared *p, const char *bundle, Task *t, Error *rete
         return task_find_user(t, apply_root_fd(a), reterr_error);
 }
 
+/* ---- its terminal ---- */
+
+typedef struct Console {
+        int dir_fd, fd;
+        struct sockaddr_un address; /* by this process's descriptor: it must be short */
+} Console;
+#define CONSOLE_NULL ((Console){ .dir_fd = -EBADF, .fd = -EBADF, .address.sun_family = AF_UNIX })
+
+static void console_done(Console *c) {
+        safe_close(c->dir_fd);
+        safe_close(c->fd);
+}
+
+static int console_listen(const OciLaunch *l, Console *c, Error *reterr_error) {
+        int r;
+
+        r = c->dir_fd = RET_NERRNO(open(l->dir, O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (r >= 0)
+                r = c->fd = RET_NERRNO(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        if (r >= 0) {
+                (void) snprintf(c->address.sun_path, sizeof(c->address.sun_path), "/proc/%d/fd/%d/" CONSOLE_SOCKET,
+                                getpid(), c->dir_fd);
+                r = RET_NERRNO(bind(c->fd, (const struct sockaddr *) &c->address, sizeof(c->address)));
+        }
+        if (r >= 0)
+                r = RET_NERRNO(listen(c->fd, 1));
+        return r < 0 ? error_set_errno(reterr_error, r, "Cannot make the socket for the container's terminal: %m")
+                     : 0;
+}
+
+static int wait_readable(int fd) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        int r = TEMP_FAILURE_RETRY(poll(&p, 1, CONSOLE_TIMEOUT_MSEC));
+
+        return r < 0 ? -errno : r == 0 ? -ETIMEDOUT : 0;
+}
+
+/* The message is a descriptor, with its name, which says nothing here. */
+static int receive_master(int console) {
+        _cleanup_close_ int sock = -EBADF;
+        int fds[FDS_MAX], r;
+        char name[CONSOLE_NAME_MAX];
+        size_t n_fds = 0;
+        ssize_t n;
+
+        r = wait_readable(console);
+        if (r < 0)
+                return r;
+        sock = RET_NERRNO(accept4(console, NULL, NULL, SOCK_CLOEXEC));
+        r = sock < 0 ? sock : wait_readable(sock);
+        if (r < 0)
+                return r;
+        n = recv_with_fds(sock, name, sizeof(name), fds, &n_fds, MSG_DONTWAIT);
+        if (n < 0)
+                return (int) n;
+        for (size_t i = 1; i < n_fds; i++)
+                safe_close(fds[i]);
+        return n_fds > 0 ? fds[0] : -ENOMSG;
+}
+
+static int pass_terminal(const Console *c, const RuntimeSpec *spec, Error *reterr_error) {
+        _cleanup_close_ int master = receive_master(c->fd);
+
+        if (master < 0)
+                return error_set_errno(reterr_error, master, "The runtime has not sent the container's terminal: %m");
+        return terminal_hand_over(master, runtime_spec_annotation(spec, ANNOTATION_TERMINAL), reterr_error);
+}
+
+/* ---- all of it ---- */
+
 static int read_pid(const char *path, pid_t *ret, Error *reterr_error) {
         _cleanup_free_ char *text = NULL;
         int r, pid;
@@ -401,13 +465,12 @@ int oci_launch_create(const Prepared *p, const char *bundle, const PreservedFds 
                       pid_t *ret_pid, Error *reterr_error) {
         _cleanup_(oci_launch_freep) OciLaunch *l = NULL;
         _cleanup_(task_done) Task t = { .spec = p->spec, .process = &p->spec->process };
+        _cleanup_(console_done) Console console = CONSOLE_NULL;
+        bool terminal = p->spec->process.terminal;
         _cleanup_free_ char *pid_file = NULL;
         char number[24];
         int r;
 
-        if (p->spec->process.terminal)
-                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
-                                 "process.terminal: mooring alone makes terminals, not another runtime.");
         if (preserved->n > SPAWN_FDS_MAX - 3)
                 return error_set(
                                 reterr_error, -E2BIG, "LimitExceeded",
@@ -427,14 +490,16 @@ int oci_launch_create(const Prepared *p, const char *bundle, const PreservedFds 
                 r = make_root(p, bundle, &t, reterr_error);
         if (r >= 0)
                 r = make_spec(l, p, bundle, &t, reterr_error);
+        if (r >= 0 && terminal)
+                r = console_listen(l, &console, reterr_error);
         if (r < 0)
                 return r;
         r = aside_step(&l->aside);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot leave the container's control group: %m");
 
-        const char *const args[] = { "--bundle",       l->dir, "--pid-file", pid_file,
-                                     "--preserve-fds", number, NULL };
+        const char *const args[] = { "--bundle", l->dir, "--pid-file", pid_file, "--preserve-fds", number,
+                                     terminal ? "--console-socket" : NULL, console.address.sun_path, NULL };
         r = call(l, "create", args, preserved, reterr_error);
         if (r >= 0)
                 r = read_pid(pid_file, ret_pid, reterr_error);
@@ -444,6 +509,11 @@ int oci_launch_create(const Prepared *p, const char *bundle, const PreservedFds 
         l->pidfd = pidfd_open_(*ret_pid);
         if (l->pidfd < 0)
                 return error_set_errno(reterr_error, l->pidfd, "The container's process is not there: %m");
+        if (terminal) {
+                r = pass_terminal(&console, p->spec, reterr_error);
+                if (r < 0)
+                        return r;
+        }
         *ret = TAKE_PTR(l);
         return 0;
 }

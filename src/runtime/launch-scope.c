@@ -8,11 +8,12 @@
 #include <unistd.h>
 
 #include "basic/fd-util.h"
+#include "basic/process.h"
 #include "runtime/foreground.h"
 #include "runtime/launch.h"
 #include "runtime/launch-private.h"
 #include "runtime/record.h"
-#include "runtime/self.h"
+#include "runtime/report.h"
 
 static int converse(Launched *l, Foreground *f, Error *reterr_error) {
         int r;
@@ -28,7 +29,7 @@ static int converse(Launched *l, Foreground *f, Error *reterr_error) {
                         return r;
         }
         if (l->message.text[0])
-                dprintf(STDERR_FILENO, "mooring: %s\n", l->message.text);
+                report_warning("%s", l->message.text);
         return 0;
 }
 
@@ -55,30 +56,19 @@ static int run(Prepared *p, Foreground *f, const char *bundle, int *ret_code, Er
                 return r;
         /* moored then says that it is lost; the caller knows. */
         if (record_end(bundle, code, status, &e) < 0)
-                dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));
-        *ret_code = foreground_exit_code(code, status);
+                report_error(&e);
+        *ret_code = process_exit_code(code, status);
         return 0;
 }
 
-int launch_scope(char *argv[], const char *bundle) {
+int launch_scope(char *argv[], Error *reterr_error) {
         _cleanup_(foreground_done) Foreground f = FOREGROUND_INIT;
         _cleanup_(prepared_done) Prepared p = PREPARED_INIT;
-        _cleanup_error_ Error e = ERROR_NULL;
         _cleanup_free_ char *path = NULL;
         int r, code;
 
-        r = self_protect(argv);
-        if (r < 0)
-                r = error_set_errno(&e, r, "Cannot run from a read-only mount: %m");
-        if (r >= 0) {
-                path = realpath(bundle, NULL);
-                r = path ? run(&p, &f, path, &code, &e)
-                         : error_set_errno(&e, -errno, "Cannot find the bundle \"%s\": %m", bundle);
-        }
+        r = launch_begin(argv, argv[2], &path, reterr_error);
         if (r >= 0)
-                return code;
-
-        foreground_done(&f);
-        dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));
-        return error_exit_code(&e);
+                r = run(&p, &f, path, &code, reterr_error);
+        return r < 0 ? r : code;
 }

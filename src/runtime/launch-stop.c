@@ -79,20 +79,13 @@ static int stop(const char *bundle, pid_t pid, Error *reterr_error) {
         return r < 0 ? error_set_errno(reterr_error, r, "Cannot stop the container: %m") : 0;
 }
 
-int launch_stop(const char *bundle) {
-        _cleanup_error_ Error e = ERROR_NULL;
+int launch_stop(char *argv[], Error *reterr_error) {
         const char *main_pid = getenv("MAINPID");
         int pid;
 
         if (isempty(main_pid)) /* it has ended by itself */
                 return EXIT_SUCCESS;
         if (parse_int(main_pid, &pid) < 0 || pid <= 1)
-                (void) error_set(&e, -EINVAL, "InvalidArgument", "$MAINPID is not set as systemd sets it.");
-        else
-                (void) stop(bundle, pid, &e);
-        if (!error_is_set(&e))
-                return EXIT_SUCCESS;
-
-        dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));
-        return EXIT_FAILURE;
+                return error_set(reterr_error, -EINVAL, "InvalidArgument", "$MAINPID is not set as systemd sets it.");
+        return stop(argv[2], pid, reterr_error);
 }

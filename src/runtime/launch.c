@@ -36,6 +36,7 @@
 #include "runtime/preserve.h"
 #include "runtime/prepare.h"
 #include "runtime/record.h"
+#include "runtime/report.h"
 #include "runtime/self.h"
 #include "runtime/terminal.h"
 
@@ -132,6 +133,16 @@ int launch_announce(pid_t pid, bool ready, bool healthy, const char *notes, Erro
         return 0;
 }
 
+int launch_pass_terminal(const RuntimeSpec *spec, int sock, InitMessage *m, int *fd, Error *reterr_error) {
+        int r;
+
+        if (m->type != INIT_MESSAGE_TERMINAL)
+                return 0;
+        r = terminal_hand_over(*fd, runtime_spec_annotation(spec, ANNOTATION_TERMINAL), reterr_error);
+        *fd = safe_close(*fd);
+        return r < 0 ? r : init_receive(sock, m, fd, reterr_error);
+}
+
 void launched_done(Launched *l) {
         l->sock = safe_close(l->sock);
         l->fd = safe_close(l->fd);
@@ -172,19 +183,12 @@ int launch_init(Prepared *p, const char *bundle, bool sibling, Launched *l, Erro
                 return r;
         r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
         if (r >= 0 && l->message.type == INIT_MESSAGE_MOVED) {
-                const InitConfigured configured = { .pid = l->pid = l->message.code };
-
-                if (send(l->sock, &configured, sizeof(configured), MSG_NOSIGNAL) != sizeof(configured))
-                        return error_set_errno(reterr_error, -errno, "Cannot speak to the container's process: %m");
-                r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
-        }
-        if (r >= 0 && sibling && l->message.type == INIT_MESSAGE_TERMINAL) {
-                r = terminal_hand_over(l->fd, runtime_spec_annotation(p->spec, ANNOTATION_TERMINAL), reterr_error);
-                l->fd = safe_close(l->fd);
+                l->pid = l->message.code;
+                r = init_send_configured(l->sock, l->pid, reterr_error);
                 if (r >= 0)
                         r = init_receive(l->sock, &l->message, &l->fd, reterr_error);
         }
-        return r;
+        return r < 0 || !sibling ? r : launch_pass_terminal(p->spec, l->sock, &l->message, &l->fd, reterr_error);
 }
 
 static int launch_run(Prepared *p, const char *bundle, bool record, Error *reterr_error) {
@@ -212,63 +216,57 @@ static int launch_run(Prepared *p, const char *bundle, bool record, Error *reter
         return r < 0 || !waits ? r : system_launch_wait(&system, reterr_error);
 }
 
-void launch_report(const Error *e, bool journal) {
+int launch_report(const Error *e, bool journal) {
         _cleanup_free_ char *status = NULL;
 
         status = strjoin("STATUS=", error_name(e), ": ", error_message(e));
         /* A client that gave its own stderr gets the sentence as the answer to its call: not twice. */
         if (!status || notify_send(status) <= 0 || journal)
-                dprintf(STDERR_FILENO, "mooring: %s\n", error_message(e));
+                report_error(e);
+        return error_exit_code(e);
 }
 
-int launch(char *argv[], const char *bundle, bool record) {
-        _cleanup_(prepared_done) Prepared p = PREPARED_INIT;
-        _cleanup_error_ Error e = ERROR_NULL;
-        _cleanup_free_ char *path = NULL;
-        bool journal;
+int launch_begin(char *argv[], const char *bundle, char **ret, Error *reterr_error) {
         int r;
 
-        r = self_protect(argv);
+        r = self_protect(argv, reterr_error);
         if (r < 0)
-                r = error_set_errno(&e, r, "Cannot run from a read-only mount: %m");
+                return r;
+        *ret = realpath(bundle, NULL);
+        return *ret ? 0 : error_set_errno(reterr_error, -errno, "Cannot find the bundle \"%s\": %m", bundle);
+}
+
+int launch(char *argv[], Error *reterr_error) {
+        bool record = argv[3], journal; /* the only option there is */
+        _cleanup_(prepared_done) Prepared p = PREPARED_INIT;
+        const char *bundle = argv[2 + record];
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = launch_begin(argv, bundle, &path, reterr_error);
         journal = journal_stream_is_stderr();
         /* Where it fails stderr's lines look as stdout's do. */
         if (journal)
                 (void) journal_stream_split_stderr(basename(bundle));
-        if (r >= 0) {
-                path = realpath(bundle, NULL);
-                r = path ? launch_run(&p, path, record, &e)
-                         : error_set_errno(&e, -errno, "Cannot find the bundle \"%s\": %m", bundle);
-        }
         if (r >= 0)
-                return 0;
-
-        launch_report(&e, journal);
-        return error_exit_code(&e);
+                r = launch_run(&p, path, record, reterr_error);
+        return r < 0 ? launch_report(reterr_error, journal) : EXIT_SUCCESS;
 }
 
-int launch_clean(const char *bundle) {
+int launch_clean(char *argv[], Error *reterr_error) {
         _cleanup_(prepared_done) Prepared p = PREPARED_INIT;
-        _cleanup_error_ Error e = ERROR_NULL;
         int r;
 
-        r = prepare_spec(&p, bundle, "config.json", &e);
+        r = prepare_spec(&p, argv[2], "config.json", reterr_error);
         if (r == -ENOENT) /* of a unit whose container could not be made */
                 return EXIT_SUCCESS;
         if (r >= 0 && runtime_spec_annotation(p.spec, ANNOTATION_RUNTIME))
-                r = oci_launch_delete(&p, bundle, &e);
-        if (r >= 0)
-                return EXIT_SUCCESS;
-        dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));
-        return EXIT_FAILURE;
+                r = oci_launch_delete(&p, argv[2], reterr_error);
+        return r;
 }
 
-int launch_prepare_seccomp(const char *name) {
+int launch_prepare_seccomp(char *argv[], Error *reterr_error) {
         _cleanup_(seccomp_program_done) SeccompProgram p = {};
-        _cleanup_error_ Error e = ERROR_NULL;
 
-        if (seccomp_get_by_name(name, NULL, &p, &e) >= 0)
-                return EXIT_SUCCESS;
-        dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));
-        return EXIT_FAILURE;
+        return seccomp_get_by_name(argv[2], NULL, &p, reterr_error);
 }

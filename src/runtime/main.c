@@ -16,6 +16,24 @@
 
 #define ROOT_SYSTEM "/run/mooring"
 
+/* The verbs of units: nothing of the options, states and logs of the others is on their way. */
+static const struct UnitVerb {
+        const char *name;
+        const char *option;   /* the only one; NULL: none */
+        const char *argument; /* NULL: none */
+        int (*run)(char *argv[], Error *reterr_error);
+        bool launches; /* 125, 126 and 127 are its exit codes, beside what it makes */
+} unit_verbs[] = {
+        { "launch", "--record", "BUNDLE", launch, true },
+        { "launch-exec", NULL, "FILE", launch_exec, true },
+        { "launch-scope", NULL, "BUNDLE", launch_scope, true },
+        { "stop", NULL, "BUNDLE", launch_stop, false },
+        { "record-exit", NULL, "BUNDLE", record_exit, false },
+        { "clean", NULL, "BUNDLE", launch_clean, false },
+        { "probe", NULL, NULL, probe_serve, false },
+        { "prepare-seccomp", NULL, "NAME", launch_prepare_seccomp, false },
+};
+
 static void help(const char *name, FILE *f) {
         fprintf(f,
                 "Usage: %s [OPTION...] COMMAND [OPTION...] [ARGUMENT...]\n"
@@ -28,7 +46,11 @@ static void help(const char *name, FILE *f) {
         fprintf(f,
                 "\n"
                 "For units of moored's (what they start; not by hand):\n"
-                "  launch, launch-exec, stop, record-exit, probe, prepare-seccomp\n"
+                "  ");
+        for (size_t i = 0; i < ELEMENTSOF(unit_verbs); i++)
+                fprintf(f, "%s%s", i > 0 ? ", " : "", unit_verbs[i].name);
+        fprintf(f,
+                "\n"
                 "\n"
                 "Options:\n"
                 "     --root=DIR                Keep the containers' states in DIR\n"
@@ -225,7 +247,27 @@ static int run(GlobalOptions *g, int argc, char *argv[], Error *reterr_error) {
         return command_dispatch(g, argc - optind, argv + optind, reterr_error);
 }
 
+static const struct UnitVerb *find_unit_verb(const char *name) {
+        for (size_t i = 0; i < ELEMENTSOF(unit_verbs); i++)
+                if (streq(unit_verbs[i].name, name))
+                        return &unit_verbs[i];
+        return NULL;
+}
+
+static int run_unit_verb(const struct UnitVerb *v, char *argv[], Error *reterr_error) {
+        char *const *a = argv + 2;
+
+        a += v->option && streq_ptr(*a, v->option);
+        if (v->argument ? !a[0] || a[0][0] == '-' || a[1] : !!a[0])
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Usage: mooring %s%s%s%s%s%s, which moored and its units call. See mooring(8).", v->name,
+                                 v->option ? " [" : "", strempty(v->option), v->option ? "]" : "",
+                                 v->argument ? " " : "", strempty(v->argument));
+        return v->run(argv, reterr_error);
+}
+
 int main(int argc, char *argv[]) {
+        const struct UnitVerb *v;
         _cleanup_error_ Error e = ERROR_NULL;
         GlobalOptions g = {
                 .argv = argv,
@@ -238,38 +280,11 @@ int main(int argc, char *argv[]) {
         /* A caller that ignores it gets no exit codes, and so would this program. */
         (void) signal(SIGCHLD, SIG_DFL);
 
-        /* The units' way in: nothing but this on it. */
-        if (argc >= 2 && streq(argv[1], "launch")) {
-                bool record = argc > 2 && streq(argv[2], "--record");
-
-                if (argc != 3 + record) {
-                        fprintf(stderr,
-                                "mooring: \"launch\" takes one argument, the bundle. See mooring --help.\n");
-                        return EXIT_LAUNCH_FAILED;
-                }
-                return launch(argv, argv[2 + record], record);
-        }
-        if (argc == 3 && streq(argv[1], "launch-scope"))
-                return launch_scope(argv, argv[2]);
-        if (argc == 3 && streq(argv[1], "stop"))
-                return launch_stop(argv[2]);
-        /* … and out. */
-        if (argc == 3 && streq(argv[1], "record-exit"))
-                return record_exit(argv[2]);
-        if (argc == 2 && streq(argv[1], "probe"))
-                return probe_serve(argv);
-        if (argc == 3 && streq(argv[1], "launch-exec"))
-                return launch_exec(argv, argv[2]);
-        if (argc == 3 && streq(argv[1], "clean"))
-                return launch_clean(argv[2]);
-        /* What can be done ahead of it. */
-        if (argc == 3 && streq(argv[1], "prepare-seccomp"))
-                return launch_prepare_seccomp(argv[2]);
-
-        r = run(&g, argc, argv, &e);
+        v = argc >= 2 ? find_unit_verb(argv[1]) : NULL;
+        r = v ? run_unit_verb(v, argv, &e) : run(&g, argc, argv, &e);
         if (r >= 0)
                 return r;
 
         report_error(&e);
-        return EXIT_FAILURE;
+        return v && v->launches ? error_exit_code(&e) : EXIT_FAILURE;
 }

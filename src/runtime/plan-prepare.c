@@ -13,6 +13,7 @@
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "runtime/clone.h"
+#include "runtime/init.h"
 #include "runtime/labels.h"
 #include "runtime/mounts.h"
 #include "runtime/plan-prepare.h"
@@ -157,8 +158,7 @@ static int leave_root(void *userdata, Error *reterr_error) {
 
         if (empty < 0 || fchdir(empty) < 0 || chroot(".") < 0)
                 return error_set_errno(reterr_error, empty < 0 ? empty : -errno, "Cannot leave the root: %m");
-        for (char **variable = environ; *variable; variable++)
-                explicit_bzero(*variable, strlen(*variable));
+        environment_forget(NULL);
         return 0;
 }
 

@@ -376,10 +376,13 @@ static int plan_fill(Plan *p, const RuntimeSpec *spec, const char *bundle, Error
 }
 
 /* What the operations depend on. */
-static int plan_begin(Plan *p, const RuntimeSpec *spec, Error *reterr_error) {
-        _cleanup_(id_map_done) IdMap map = {};
+static int plan_begin(const RuntimeSpec *spec, Plan **ret, Error *reterr_error) {
         const char *type = runtime_spec_annotation(spec, ANNOTATION_MOUNT_CONTEXT_TYPE);
+        _cleanup_(plan_freep) Plan *p = calloc(1, sizeof(Plan));
+        _cleanup_(id_map_done) IdMap map = {};
 
+        if (!p)
+                return plan_oom(reterr_error);
         p->devices_fd = -EBADF;
         p->contained = runtime_spec_annotation(spec, ANNOTATION_ROOTFS_DIR);
         p->root_entry = spec->namespaces[NAMESPACE_MOUNT].wanted ? ROOT_ENTRY_PIVOT : ROOT_ENTRY_CHROOT;
@@ -391,17 +394,19 @@ static int plan_begin(Plan *p, const RuntimeSpec *spec, Error *reterr_error) {
                 p->gid_mappings = map.gids;
                 map = (IdMap){};
         }
-        if (isempty(spec->mount_label))
-                return 0;
-        type = type ?: "context";
-        if (!streq(type, "context") && !streq(type, "fscontext") && !streq(type, "defcontext") &&
-            !streq(type, "rootcontext"))
-                return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                                 "%s: \"%s\" is none of context, fscontext, defcontext, rootcontext.",
-                                 ANNOTATION_MOUNT_CONTEXT_TYPE, type);
-        if (free_and_strdup(&p->mount_label, spec->mount_label) < 0 ||
-            free_and_strdup(&p->mount_context_type, type) < 0)
-                return plan_oom(reterr_error);
+        if (!isempty(spec->mount_label)) {
+                type = type ?: "context";
+                if (!streq(type, "context") && !streq(type, "fscontext") && !streq(type, "defcontext") &&
+                    !streq(type, "rootcontext"))
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "%s: \"%s\" is none of context, fscontext, defcontext, rootcontext.",
+                                         ANNOTATION_MOUNT_CONTEXT_TYPE, type);
+                if (free_and_strdup(&p->mount_label, spec->mount_label) < 0 ||
+                    free_and_strdup(&p->mount_context_type, type) < 0)
+                        return plan_oom(reterr_error);
+        }
+
+        *ret = TAKE_PTR(p);
         return 0;
 }
 
@@ -413,10 +418,7 @@ int plan_new(const RuntimeSpec *spec, const char *bundle, Plan **ret, Error *ret
         if (r < 0)
                 return r;
 
-        p = calloc(1, sizeof(Plan));
-        if (!p)
-                return plan_oom(reterr_error);
-        r = plan_begin(p, spec, reterr_error);
+        r = plan_begin(spec, &p, reterr_error);
         if (r < 0)
                 return r;
         r = check_mount_namespace(p, spec, reterr_error);
@@ -440,10 +442,7 @@ int plan_new_root(const RuntimeSpec *spec, const char *bundle, Plan **ret, Error
         _cleanup_(plan_freep) Plan *p = NULL;
         int r;
 
-        p = calloc(1, sizeof(Plan));
-        if (!p)
-                return plan_oom(reterr_error);
-        r = plan_begin(p, spec, reterr_error);
+        r = plan_begin(spec, &p, reterr_error);
         if (r >= 0)
                 r = plan_root(p, spec, bundle, reterr_error);
         if (r >= 0)
@@ -461,10 +460,7 @@ int plan_new_mounts(const RuntimeSpec *spec, const RuntimeSpec *added, const cha
         _cleanup_(plan_freep) Plan *p = NULL;
         int r;
 
-        p = calloc(1, sizeof(Plan));
-        if (!p)
-                return plan_oom(reterr_error);
-        r = plan_begin(p, spec, reterr_error);
+        r = plan_begin(spec, &p, reterr_error);
         for (size_t i = 0; r >= 0 && i < added->n_mounts; i++)
                 r = plan_mount(p, spec, &added->mounts[i], dir, reterr_error);
         if (r < 0)

@@ -241,7 +241,7 @@ static int wait_for_end(Probe *p, int *ret_code) {
                         continue;
                 if (p->output_fd >= 0)
                         read_output(p);
-                *ret_code = code == CLD_EXITED ? status : 128 + status;
+                *ret_code = process_exit_code(code, status);
                 p->child = 0;
                 return 0;
         }

@@ -18,11 +18,6 @@
 #define IDLE_MSEC 10000
 #define LISTEN_FD 3
 
-static int fail(int error, const char *what) {
-        fprintf(stderr, "mooring: %s: %s\n", what, strerror(-error));
-        return EXIT_FAILURE;
-}
-
 /* As sd_listen_fds(3) has it, for one socket. */
 static int take_socket(void) {
         const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
@@ -93,17 +88,18 @@ static int serve(int listen_fd, int signal_fd) {
         }
 }
 
-int probe_serve(char *argv[]) {
+int probe_serve(char *argv[], Error *reterr_error) {
         _cleanup_close_ int listen_fd = -EBADF, signal_fd = -EBADF;
         sigset_t set;
         int r;
 
-        r = self_protect(argv);
+        r = self_protect(argv, reterr_error);
         if (r < 0)
-                return fail(r, "Cannot run from a read-only mount");
+                return r;
         listen_fd = take_socket();
         if (listen_fd < 0)
-                return fail(listen_fd, "\"probe\" is started by moored-probe.socket, which passes the socket");
+                return error_set_errno(reterr_error, listen_fd,
+                                       "\"probe\" is started by moored-probe.socket, which passes the socket: %m");
 
         (void) signal(SIGPIPE, SIG_IGN);
         sigemptyset(&set);
@@ -111,11 +107,11 @@ int probe_serve(char *argv[]) {
         sigaddset(&set, SIGTERM);
         sigaddset(&set, SIGINT);
         if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-                return fail(-errno, "Cannot block signals");
+                return error_set_errno(reterr_error, -errno, "Cannot block signals: %m");
         signal_fd = RET_NERRNO(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
         if (signal_fd < 0)
-                return fail(signal_fd, "Cannot receive signals");
+                return error_set_errno(reterr_error, signal_fd, "Cannot receive signals: %m");
 
         r = serve(listen_fd, signal_fd);
-        return r < 0 ? fail(r, "Cannot serve the socket") : EXIT_SUCCESS;
+        return r < 0 ? error_set_errno(reterr_error, r, "Cannot serve the socket: %m") : 0;
 }

@@ -22,8 +22,8 @@
 #define PROBES_MAX 256U        /* at a time; others wait in the socket's queue */
 
 /* `mooring probe`: serves the socket that it was given (sd_listen_fds(3)) and ends when there is nothing to do
- * for some seconds. Returns the exit code. argv is main()'s, for self_protect(). */
-int probe_serve(char *argv[]);
+ * for some seconds. As the verbs of launch.h. */
+int probe_serve(char *argv[], Error *reterr_error);
 
 /* One connection, in a process of its own. */
 void probe_answer(int sock);

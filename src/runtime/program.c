@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,15 +57,12 @@ static int start(const char *path, char *const *argv, int stdout_fd, int *ret_pi
 }
 
 static int finish(const char *path, int pidfd, int *ret_code, Error *reterr_error) {
-        struct pollfd p = { .fd = pidfd, .events = POLLIN };
         int code, status, r;
 
-        if (TEMP_FAILURE_RETRY(poll(&p, 1, -1)) < 0)
-                return error_set_errno(reterr_error, -errno, "Cannot wait for \"%s\": %m", path);
-        r = pidfd_reap(pidfd, &code, &status);
+        r = pidfd_wait(pidfd, &code, &status);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot wait for \"%s\": %m", path);
-        *ret_code = code == CLD_EXITED ? status : 128 + status;
+        *ret_code = process_exit_code(code, status);
         return 0;
 }
 

@@ -7,13 +7,10 @@
 
 #include "basic/cgroup-file.h"
 #include "basic/fd-util.h"
-#include "basic/fs-util.h"
 #include "basic/run-log.h"
 #include "basic/string-util.h"
 #include "basic/time-util.h"
 #include "runtime/record.h"
-
-#define CGROUP_SIZE_MAX (64U * 1024)
 
 static int set_string(char *to, size_t size, const char *from) {
         if (isempty(from) || strlen(from) >= size)
@@ -78,18 +75,13 @@ static void take_exit(RunRecord *record) {
 /* Of the unit's control group, which is ours or the one above: where control groups are delegated PID 1 puts
  * what it runs itself below. */
 static uint64_t count_kills(void) {
-        _cleanup_free_ char *text = NULL;
+        _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -EBADF;
         uint64_t n = 0;
-        char *path, *end;
+        char *end;
 
-        if (read_file_at(AT_FDCWD, "/proc/self/cgroup", CGROUP_SIZE_MAX, &text, NULL) < 0)
+        if (cgroup_of_process(0, &path) < 0)
                 return 0;
-        path = strstr(text, "0::");
-        if (!path)
-                return 0;
-        path += strlen("0::");
-        path[strcspn(path, "\n")] = 0;
         end = (char *) endswith(path, "/.control");
         if (end)
                 *end = 0;
@@ -97,18 +89,15 @@ static uint64_t count_kills(void) {
         return fd < 0 || cgroup_read_key(fd, "memory.events", "oom_kill", &n) < 0 ? 0 : n;
 }
 
-int record_exit(const char *bundle) {
+int record_exit(char *argv[], Error *reterr_error) {
         RunRecord record = { .type = RUN_EXIT };
-        _cleanup_error_ Error e = ERROR_NULL;
+        int r;
 
         if (set_string(record.result, sizeof(record.result), getenv("SERVICE_RESULT")) < 0)
                 memcpy(record.result, "unknown", sizeof("unknown"));
         take_exit(&record);
         record.n = count_kills();
+        r = append(argv[2], &record, reterr_error);
         /* A unit whose container could not be made has no bundle. */
-        if (append(bundle, &record, &e) >= 0 || e.error == -ENOENT)
-                return EXIT_SUCCESS;
-
-        dprintf(STDERR_FILENO, "mooring: %s\n", error_message(&e));
-        return EXIT_FAILURE;
+        return r == -ENOENT ? 0 : r;
 }

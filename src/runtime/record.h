@@ -11,5 +11,5 @@ int record_start(const char *bundle, pid_t pid, Error *reterr_error);
 /* By who has waited for that process, code and status as waitid(2) has them. */
 int record_end(const char *bundle, int code, int status, Error *reterr_error);
 /* `mooring record-exit BUNDLE`: the unit's ExecStopPost=. What has ended, and how, is in the environment
- * (systemd.exec(5): $INVOCATION_ID, $SERVICE_RESULT, $EXIT_CODE, $EXIT_STATUS). Returns the exit code. */
-int record_exit(const char *bundle);
+ * (systemd.exec(5): $INVOCATION_ID, $SERVICE_RESULT, $EXIT_CODE, $EXIT_STATUS). As the verbs of launch.h. */
+int record_exit(char *argv[], Error *reterr_error);

@@ -83,7 +83,7 @@ static int execute_copy(char *argv[]) {
         return execute(to, argv);
 }
 
-int self_protect(char *argv[]) {
+static int protect(char *argv[]) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
@@ -101,4 +101,10 @@ int self_protect(char *argv[]) {
 
         (void) execute_from_mount(fd, argv);
         return execute_copy(argv);
+}
+
+int self_protect(char *argv[], Error *reterr_error) {
+        int r = protect(argv);
+
+        return r < 0 ? error_set_errno(reterr_error, r, "Cannot run from where nobody can write to this program: %m") : 0;
 }

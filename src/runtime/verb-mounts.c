@@ -209,8 +209,8 @@ int command_mounts(const GlobalOptions *g, int argc, char *argv[], Error *reterr
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "mounts: \"%s\" is neither \"add\" nor \"remove\".", action);
 
-        r = self_protect(g->argv);
+        r = self_protect(g->argv, reterr_error);
         if (r < 0)
-                return error_set_errno(reterr_error, r, "Cannot run from a read-only mount: %m");
+                return r;
         return change(g, streq(action, "add"), argv[optind + 1], argv[optind + 2], reterr_error);
 }

@@ -94,7 +94,7 @@ int store_container_remove(Store *s, const char *ns, const char *id) {
         return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 
-int store_container_foreach(Store *s, const char *ns, int (*cb)(const ContainerRow *r, void *userdata),
+int store_container_foreach(Store *s, const char *ns, int (*cb)(ContainerRow *r, void *userdata),
                             void *userdata) {
         _cleanup_query_ Query q = {};
         int r;

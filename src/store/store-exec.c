@@ -84,7 +84,7 @@ int store_exec_remove(Store *s, uint64_t n) {
         return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 
-int store_exec_foreach(Store *s, int (*cb)(const ExecRow *r, void *userdata), void *userdata) {
+int store_exec_foreach(Store *s, int (*cb)(ExecRow *r, void *userdata), void *userdata) {
         _cleanup_query_ Query q = {};
         int r;
 

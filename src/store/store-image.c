@@ -130,7 +130,7 @@ int store_image_remove(Store *s, const char *ns, const char *name) {
         return r < 0 ? r : r == 0 ? -ENOENT : 0;
 }
 
-int store_image_foreach(Store *s, const char *ns, int (*cb)(const ImageRow *r, void *userdata),
+int store_image_foreach(Store *s, const char *ns, int (*cb)(ImageRow *r, void *userdata),
                         void *userdata) {
         _cleanup_query_ Query q = {};
         int r;

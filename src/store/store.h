@@ -66,8 +66,9 @@ typedef struct ImageRow {
 void image_row_done(ImageRow *r);
 int store_image_set(Store *s, const ImageRow *r);                          /* insert or replace */
 int store_image_remove(Store *s, const char *ns, const char *name);        /* -ENOENT */
-/* ns NULL: all. Ordered by namespace and name. */
-int store_image_foreach(Store *s, const char *ns, int (*cb)(const ImageRow *r, void *userdata),
+/* ns NULL: all. Ordered by namespace and name. cb may take over what is in the row, if it leaves
+ * it empty; so in the same of containers and execs. */
+int store_image_foreach(Store *s, const char *ns, int (*cb)(ImageRow *r, void *userdata),
                         void *userdata);
 
 /* -- blobs and what they refer to ----------------------------------------------------------------------- */
@@ -142,7 +143,7 @@ void container_row_done(ContainerRow *r);
 int store_container_add(Store *s, const ContainerRow *r);    /* -EEXIST */
 int store_container_update(Store *s, const ContainerRow *r); /* all but the key */
 int store_container_remove(Store *s, const char *ns, const char *id);
-int store_container_foreach(Store *s, const char *ns, int (*cb)(const ContainerRow *r, void *userdata),
+int store_container_foreach(Store *s, const char *ns, int (*cb)(ContainerRow *r, void *userdata),
                             void *userdata);
 
 /* -- execs: other processes in containers ----------------------------------------------------------------- */
@@ -156,7 +157,7 @@ typedef struct ExecRow {
         uint64_t created_usec;
         uint64_t started_usec;  /* 0 while it has not started */
         uint64_t finished_usec; /* 0 while it has not ended */
-        char *boot_id;
+        char *boot_id;          /* of its start */
         char *invocation_id;
         int32_t exit_code;     /* as a container's, and so the next two */
         char *exit_signal;
@@ -168,7 +169,7 @@ int store_exec_add(Store *s, ExecRow *r);          /* fills r->n (0: a new numbe
 int store_exec_update(Store *s, const ExecRow *r); /* all but number and container */
 int store_exec_remove(Store *s, uint64_t n);       /* -ENOENT. With their container all of its go. */
 /* Ordered by number. */
-int store_exec_foreach(Store *s, int (*cb)(const ExecRow *r, void *userdata), void *userdata);
+int store_exec_foreach(Store *s, int (*cb)(ExecRow *r, void *userdata), void *userdata);
 
 /* -- networks, and what containers have on them ----------------------------------------------------------- */
 /* Texts are as network/ formats them: one for each value. */

@@ -20,9 +20,7 @@
 #include <endian.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -32,10 +30,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "basic/time-util.h"
-#include "terminal/ring.h"
-#include "terminal/terminal-log.h"
-#include "terminal/terminal-name.h"
-#include "terminal/terminal.h"
+#include "terminal/terminal-private.h"
 
 #define WORK_ROUNDS 8U /* reads in one go, then others have their turn */
 #define INPUT_CHUNK 4096U
@@ -45,53 +40,14 @@
 #define TICK_ACCURACY_USEC USEC_PER_MSEC
 /* What the kernel takes for a client that does not read: little, so that its progress can be seen. */
 #define CLIENT_SEND_BUFFER (8 * 1024)
-#define SOCKET_NAME "terminals"
 #define PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10) /* calls are answered first */
 
 _Static_assert(TERMINAL_CLIENTS_MAX == RING_CLIENTS_MAX, "each client has a position");
 _Static_assert(TERMINAL_FIELDS_SIZE == RING_FIELDS_SIZE, "fields are kept in the ring");
 
-typedef struct Client {
-        Terminal *terminal; /* weak */
-        int fd;             /* -EBADF: there is none */
-        sd_event_source *source;
-        bool packets, input_ended, behind;
-        size_t input_done;      /* of a packet that the master did not take at once */
-        uint64_t progress_usec; /* when it took something last */
-} Client;
-
-struct Terminal {
-        TerminalManager *manager; /* weak */
-        Terminal *previous, *next;
-        uint64_t serial;
-        char *key;
-        Ring *ring;
-        int master;
-        sd_event_source *master_source, *work_source, *timer;
-        Client clients[TERMINAL_CLIENTS_MAX];
-        TerminalLimit limit;
-        uint64_t log_usec;  /* since when the journal takes nothing; 0: it does */
-        bool readable;      /* the master may have something */
-        bool input_stopped; /* the master takes nothing, or there is none */
-        bool ending;
-};
-
-struct TerminalManager {
-        sd_event *event;
-        const TerminalStore *store;
-        void *store_userdata;
-        TerminalLog *log;
-        char *path;
-        int socket; /* bound to it */
-        sd_event_source *source;
-        uint64_t serial; /* of the newest terminal */
-        Hashmap *by_key;
-        Terminal *terminals;
-};
-
 /* -- the store ---------------------------------------------------------------------------------- */
 
-static void store_add(const Terminal *t, TerminalPart part, unsigned client, int fd) {
+void terminal_store(const Terminal *t, TerminalPart part, unsigned client, int fd) {
         char name[TERMINAL_NAME_MAX + 1];
         TerminalManager *m = t->manager;
         int r;
@@ -106,7 +62,7 @@ static void store_add(const Terminal *t, TerminalPart part, unsigned client, int
                 log_warning_errno(r, "The terminal of %s will not survive moored's end: %m", t->key);
 }
 
-static void store_remove(const Terminal *t, TerminalPart part, unsigned client) {
+void terminal_unstore(const Terminal *t, TerminalPart part, unsigned client) {
         char name[TERMINAL_NAME_MAX + 1];
         TerminalManager *m = t->manager;
 
@@ -116,7 +72,7 @@ static void store_remove(const Terminal *t, TerminalPart part, unsigned client) 
 
 /* -- one terminal ------------------------------------------------------------------------------- */
 
-static void terminal_wake(Terminal *t) {
+void terminal_wake(Terminal *t) {
         if (t->work_source)
                 (void) sd_event_source_set_enabled(t->work_source, SD_EVENT_ONESHOT);
 }
@@ -125,8 +81,7 @@ static sd_event_source *source_end(sd_event_source *s) {
         return sd_event_source_disable_unref(s);
 }
 
-/* Frees what is in memory: in the store everything goes on. */
-static Terminal *terminal_unlink(Terminal *t) {
+Terminal *terminal_unlink(Terminal *t) {
         TerminalManager *m;
 
         if (!t)
@@ -157,7 +112,7 @@ static Terminal *terminal_unlink(Terminal *t) {
 }
 DEFINE_CLEANUP_FUNC(Terminal *, terminal_unlink)
 
-static int terminal_allocate(TerminalManager *m, uint64_t serial, const char *key, Terminal **ret) {
+int terminal_allocate(TerminalManager *m, uint64_t serial, const char *key, Terminal **ret) {
         _cleanup_(terminal_unlinkp) Terminal *t = NULL;
 
         t = calloc(1, sizeof(*t));
@@ -177,7 +132,7 @@ static int terminal_allocate(TerminalManager *m, uint64_t serial, const char *ke
         return 0;
 }
 
-static void remove_client(Terminal *t, unsigned i) {
+void terminal_remove_client(Terminal *t, unsigned i) {
         Client *c = &t->clients[i];
 
         if (c->fd < 0)
@@ -186,7 +141,7 @@ static void remove_client(Terminal *t, unsigned i) {
         (void) shutdown(c->fd, SHUT_RDWR);
         if (t->ring)
                 ring_remove_client(t->ring, i);
-        store_remove(t, TERMINAL_PART_CLIENT, i);
+        terminal_unstore(t, TERMINAL_PART_CLIENT, i);
         c->source = source_end(c->source);
         c->fd = safe_close(c->fd);
         c->input_ended = c->behind = false;
@@ -198,18 +153,17 @@ static void close_master(Terminal *t) {
         if (t->master < 0)
                 return;
         t->master_source = source_end(t->master_source);
-        store_remove(t, TERMINAL_PART_MASTER, 0);
+        terminal_unstore(t, TERMINAL_PART_MASTER, 0);
         t->master = safe_close(t->master);
         t->readable = false;
         t->input_stopped = true;
 }
 
-/* It has ended, and all have what they can get. */
-static Terminal *terminal_free(Terminal *t) {
+Terminal *terminal_free(Terminal *t) {
         for (unsigned i = 0; i < TERMINAL_CLIENTS_MAX; i++)
-                remove_client(t, i);
+                terminal_remove_client(t, i);
         close_master(t);
-        store_remove(t, TERMINAL_PART_RING, 0);
+        terminal_unstore(t, TERMINAL_PART_RING, 0);
         return terminal_unlink(t);
 }
 
@@ -250,7 +204,7 @@ static void flush_client(Terminal *t, unsigned i) {
                 if (k == -EINTR)
                         continue;
                 if (k < 0 && k != -EAGAIN) {
-                        remove_client(t, i);
+                        terminal_remove_client(t, i);
                         return;
                 }
                 if (k < 0) {
@@ -318,7 +272,7 @@ static int on_tick(sd_event_source *s, uint64_t usec, void *userdata) {
                 if (c->fd >= 0 && t->ring->position[i] < t->ring->head &&
                     now - c->progress_usec >= TERMINAL_PATIENCE_USEC) {
                         log_debug("A client of the terminal of %s takes nothing, dropping it.", t->key);
-                        remove_client(t, i);
+                        terminal_remove_client(t, i);
                 }
         }
         terminal_wake(t);
@@ -378,7 +332,7 @@ static bool pass_input(Terminal *t, unsigned i) {
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return false;
         if (n < 0) {
-                remove_client(t, i);
+                terminal_remove_client(t, i);
                 return false;
         }
         if (n == 0) {
@@ -414,7 +368,7 @@ static int on_client(sd_event_source *s, int fd, uint32_t revents, void *userdat
                 while (pass_input(t, i) && gone)
                         ;
         if (gone && c->fd >= 0)
-                remove_client(t, i);
+                terminal_remove_client(t, i);
         terminal_wake(t);
         return 0;
 }
@@ -459,105 +413,18 @@ static void read_rest(Terminal *t) {
         close_master(t);
 }
 
-static bool is_master(int fd) {
-        unsigned number;
-
-        return ioctl(fd, TIOCGPTN, &number) >= 0;
-}
-
-static void take_master(Terminal *t, int fd) {
+void terminal_take_master(Terminal *t, int fd) {
         int r;
 
         read_rest(t);
         t->master = fd;
-        store_add(t, TERMINAL_PART_MASTER, 0, t->master);
+        terminal_store(t, TERMINAL_PART_MASTER, 0, t->master);
         r = watch_master(t);
         if (r < 0) {
                 log_warning_errno(r, "The terminal of %s cannot be used: %m", t->key);
                 close_master(t);
         }
         terminal_wake(t);
-}
-
-static void close_many(int fds[], size_t n) {
-        for (size_t i = 0; i < n; i++)
-                safe_close(fds[i]);
-}
-
-/* One message, if there is one. It stays in the socket until what it brings is in the store. */
-static int receive_master(TerminalManager *m) {
-        size_t n_fds = 0, n_dropped = 0;
-        int fds[FDS_MAX], dropped[FDS_MAX];
-        char key[TERMINAL_KEY_MAX + 1];
-        Terminal *t = NULL;
-        ssize_t n;
-
-        n = recv_with_fds(m->socket, key, sizeof(key) - 1, fds, &n_fds, MSG_PEEK | MSG_DONTWAIT);
-        if (n < 0 && n != -EMSGSIZE)
-                return (int) n;
-        if (n > 0) {
-                key[n] = 0;
-                t = terminal_find(m, key);
-        }
-        if (t && n_fds == 1 && is_master(fds[0]))
-                take_master(t, fds[0]);
-        else
-                close_many(fds, n_fds); /* a process whose end we have heard of already */
-
-        n = recv_with_fds(m->socket, key, sizeof(key) - 1, dropped, &n_dropped, MSG_DONTWAIT);
-        if (n >= 0)
-                close_many(dropped, n_dropped);
-        return n < 0 && n != -EMSGSIZE ? (int) n : 1;
-}
-
-static void receive_masters(TerminalManager *m) {
-        int r = 1;
-
-        while (m->socket >= 0 && r > 0)
-                r = receive_master(m);
-        if (r < 0 && r != -EAGAIN && r != -EINTR)
-                log_warning_errno(r, "Terminals cannot be received: %m");
-}
-
-static int on_socket(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
-        receive_masters(userdata);
-        return 0;
-}
-
-static bool is_there(const char *path) {
-        struct stat st;
-
-        return lstat(path, &st) >= 0 && S_ISSOCK(st.st_mode);
-}
-
-static int open_socket(TerminalManager *m) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        int r;
-
-        if (m->socket >= 0 && !is_there(m->path))
-                m->socket = safe_close(m->socket);
-        if (m->socket < 0) {
-                if (strlen(m->path) >= sizeof(address.sun_path))
-                        return -ENAMETOOLONG;
-                (void) strcpy(address.sun_path, m->path);
-                m->socket = RET_NERRNO(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-                if (m->socket < 0)
-                        return m->socket;
-                if (unlink(m->path) < 0 && errno != ENOENT)
-                        return -errno;
-                if (bind(m->socket, (struct sockaddr *) &address, sizeof(address)) < 0 ||
-                    chmod(m->path, 0600) < 0)
-                        return -errno;
-                if (m->store) {
-                        m->store->remove(m->store_userdata, SOCKET_NAME);
-                        r = m->store->add(m->store_userdata, SOCKET_NAME, m->socket, false);
-                        if (r < 0)
-                                log_warning_errno(
-                                                r,
-                                                "Terminals of processes that start without moored are lost: %m");
-                }
-        }
-        return sd_event_add_io(m->event, &m->source, m->socket, EPOLLIN, on_socket, m);
 }
 
 /* -EINVAL: it is none that a client can have. */
@@ -585,7 +452,7 @@ static int watch_client(Terminal *t, unsigned i) {
         return r < 0 ? r : sd_event_source_set_priority(c->source, PRIORITY);
 }
 
-static int watch_terminal(Terminal *t) {
+int terminal_watch(Terminal *t) {
         TerminalManager *m = t->manager;
         int r;
 
@@ -635,7 +502,7 @@ int terminal_new(TerminalManager *m, const char *key, char *const *fields, Termi
                 r = set_fields(t->ring, fields);
         if (r >= 0) {
                 t->input_stopped = true;
-                r = watch_terminal(t);
+                r = terminal_watch(t);
         }
         if (r >= 0) {
                 terminal_end(terminal_find(m, key));
@@ -645,7 +512,7 @@ int terminal_new(TerminalManager *m, const char *key, char *const *fields, Termi
                 return error_set_errno(reterr_error, r, "Failed to make a terminal for %s: %m", key);
 
         m->serial = t->serial;
-        store_add(t, TERMINAL_PART_RING, 0, ring_fd);
+        terminal_store(t, TERMINAL_PART_RING, 0, ring_fd);
         *ret = TAKE_PTR(t);
         return 0;
 }
@@ -677,10 +544,10 @@ int terminal_add_client(Terminal *t, int fd, bool session, Error *reterr_error) 
         }
 
         t->clients[i].fd = TAKE_FD(copy);
-        store_add(t, TERMINAL_PART_CLIENT, (unsigned) i, t->clients[i].fd);
+        terminal_store(t, TERMINAL_PART_CLIENT, (unsigned) i, t->clients[i].fd);
         r = watch_client(t, (unsigned) i);
         if (r < 0) {
-                remove_client(t, (unsigned) i);
+                terminal_remove_client(t, (unsigned) i);
                 return error_set_errno(reterr_error, r, "Failed to use a descriptor for a terminal: %m");
         }
         terminal_wake(t);
@@ -707,7 +574,7 @@ int terminal_resize(Terminal *t, unsigned rows, unsigned columns, Error *reterr_
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "A terminal has at most %u rows and columns.", (unsigned) UINT16_MAX);
         if (t->master < 0)
-                receive_masters(t->manager); /* it may have come just now */
+                terminal_receive_masters(t->manager); /* it may have come just now */
         if (t->master < 0)
                 return error_set(reterr_error, -ENOTCONN, "NotRunning", "%s has no terminal yet.", t->key);
         if (ioctl(t->master, TIOCSWINSZ, &size) < 0)
@@ -720,162 +587,10 @@ void terminal_end(Terminal *t) {
         if (!t || t->ending)
                 return;
         /* It may have been shorter than the way of its master to us. */
-        receive_masters(t->manager);
+        terminal_receive_masters(t->manager);
         if (hashmap_get(t->manager->by_key, t->key) == t)
                 (void) hashmap_remove(t->manager->by_key, t->key);
         t->ending = true;
         t->readable = t->master >= 0;
         terminal_wake(t);
-}
-
-/* -- the manager -------------------------------------------------------------------------------- */
-
-int terminal_manager_new(sd_event *event, const TerminalStore *store, void *store_userdata,
-                         const char *socket, const char *journal, TerminalManager **ret) {
-        _cleanup_(terminal_manager_freep) TerminalManager *m = NULL;
-        int r;
-
-        m = calloc(1, sizeof(*m));
-        if (!m)
-                return -ENOMEM;
-        *m = (TerminalManager){
-                .event = sd_event_ref(event),
-                .store = store,
-                .store_userdata = store_userdata,
-                .by_key = hashmap_new(),
-                .path = strdup(socket),
-                .socket = -EBADF,
-        };
-        if (!m->by_key || !m->path)
-                return -ENOMEM;
-        r = terminal_log_new(journal, &m->log);
-        if (r < 0)
-                return r;
-
-        *ret = TAKE_PTR(m);
-        return 0;
-}
-
-TerminalManager *terminal_manager_free(TerminalManager *m) {
-        if (!m)
-                return NULL;
-
-        while (m->terminals)
-                terminal_unlink(m->terminals);
-        hashmap_free(m->by_key);
-        terminal_log_free(m->log);
-        sd_event_source_disable_unref(m->source);
-        safe_close(m->socket);
-        free(m->path);
-        sd_event_unref(m->event);
-        free(m);
-        return NULL;
-}
-
-static int find_or_allocate(TerminalManager *m, uint64_t serial, const char *key, Terminal **ret) {
-        for (Terminal *t = m->terminals; t; t = t->next)
-                if (t->serial == serial && streq(t->key, key)) {
-                        *ret = t;
-                        return 0;
-                }
-        m->serial = MAX(m->serial, serial);
-        return terminal_allocate(m, serial, key, ret);
-}
-
-int terminal_manager_adopt(TerminalManager *m, const char *name, int fd) {
-        _cleanup_close_ int owned = -EBADF;
-        TerminalPart part;
-        unsigned client;
-        const char *key;
-        uint64_t serial;
-        Terminal *t;
-        int r, *place;
-
-        owned = fd;
-        if (streq(name, SOCKET_NAME)) {
-                if (m->socket < 0)
-                        m->socket = TAKE_FD(owned);
-                return 1;
-        }
-        r = terminal_name_parse(name, &serial, &part, &client, &key);
-        if (r == -EINVAL) {
-                (void) TAKE_FD(owned);
-                return 0;
-        }
-        if (r < 0)
-                return r;
-        r = find_or_allocate(m, serial, key, &t);
-        if (r < 0)
-                return r;
-
-        if (part == TERMINAL_PART_RING) {
-                if (!t->ring) {
-                        r = ring_map(owned, &t->ring);
-                        if (r < 0)
-                                log_warning_errno(r, "What the terminal of %s has shown cannot be read: %m",
-                                                  key);
-                }
-                return 1;
-        }
-        place = part == TERMINAL_PART_MASTER ? &t->master : &t->clients[client].fd;
-        if (*place < 0)
-                *place = TAKE_FD(owned);
-        return 1;
-}
-
-/* Ring and store, each with what the other one has. */
-static int reconcile(Terminal *t) {
-        _cleanup_close_ int ring_fd = -EBADF;
-        int r;
-
-        if (!t->ring) {
-                store_remove(t, TERMINAL_PART_RING, 0);
-                r = ring_new(&t->ring, &ring_fd);
-                if (r < 0)
-                        return r;
-                store_add(t, TERMINAL_PART_RING, 0, ring_fd);
-                for (unsigned i = 0; i < TERMINAL_CLIENTS_MAX; i++)
-                        if (t->clients[i].fd >= 0)
-                                t->ring->clients |= 1U << i;
-        }
-        for (unsigned i = 0; i < TERMINAL_CLIENTS_MAX; i++)
-                if (t->clients[i].fd < 0 && ring_has_client(t->ring, i))
-                        ring_remove_client(t->ring, i);
-                else if (t->clients[i].fd >= 0 && !ring_has_client(t->ring, i))
-                        remove_client(t, i);
-        return 0;
-}
-
-int terminal_manager_recovered(TerminalManager *m, bool (*wanted)(const char *key, void *userdata),
-                               void *userdata) {
-        for (Terminal *t = m->terminals, *next; t; t = next) {
-                Terminal *other = terminal_find(m, t->key);
-                int r;
-
-                next = t->next;
-                r = reconcile(t);
-                if (r >= 0) {
-                        t->input_stopped = t->master < 0;
-                        r = watch_terminal(t);
-                }
-                if (r >= 0 && (!other || other->serial < t->serial)) {
-                        terminal_end(other);
-                        r = hashmap_replace(m->by_key, t->key, t);
-                }
-                if (r < 0) {
-                        log_warning_errno(r, "The terminal of %s is lost: %m", t->key);
-                        terminal_free(t);
-                        continue;
-                }
-                if (terminal_find(m, t->key) != t)
-                        terminal_end(t);
-                terminal_wake(t);
-        }
-
-        int r = open_socket(m);
-
-        for (Terminal *t = m->terminals; t; t = t->next)
-                if (!t->ending && !wanted(t->key, userdata))
-                        terminal_end(t);
-        return r;
 }

@@ -13,14 +13,10 @@
 #include "unit/unit-private.h"
 #include "unit/unit-properties.h"
 
-static void on_done(UnitCall *c, sd_bus_message *reply, int r, const Error *error) {
-        c->done(r < 0 ? r : 0, r < 0 ? error : NULL, c->userdata);
-}
-
 int unit_update(void *backend, const char *unit, char *const *properties, UnitDoneFunc func,
                 void *userdata) {
         const UnitCall call = {
-                .unit = (char *) unit, .handler = on_done, .done = func, .userdata = userdata
+                .unit = (char *) unit, .handler = unit_call_done, .done = func, .userdata = userdata
         };
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
         int r;
@@ -43,7 +39,7 @@ int unit_update(void *backend, const char *unit, char *const *properties, UnitDo
 
 int unit_freeze(void *backend, const char *unit, bool freeze, UnitDoneFunc func, void *userdata) {
         const UnitCall call = {
-                .unit = (char *) unit, .handler = on_done, .done = func, .userdata = userdata
+                .unit = (char *) unit, .handler = unit_call_done, .done = func, .userdata = userdata
         };
 
         return unit_call_method(backend, &call, freeze ? "FreezeUnit" : "ThawUnit", "s", unit);

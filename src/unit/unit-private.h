@@ -82,7 +82,9 @@ void unit_manager_reconnect_later(UnitManager *m);
 /* Sends it, or keeps it until others are answered: in order. */
 int unit_call(UnitManager *m, sd_bus_message *message, const UnitCall *template);
 int unit_manager_message(UnitManager *m, const char *method, sd_bus_message **ret);
-/* The same with arguments, in one. */
+/* A handler: calls c->done. */
+void unit_call_done(UnitCall *c, sd_bus_message *reply, int r, const Error *error);
+/* Message and call in one. */
 int unit_call_method(UnitManager *m, const UnitCall *template, const char *method, const char *types, ...);
 
 /* unit-spec.c */

@@ -116,23 +116,6 @@ static int append_stdio(sd_bus_message *m, const UnitSpec *spec) {
         return r;
 }
 
-static int append_environment(sd_bus_message *m, char *const *environment) {
-        int r;
-
-        if (strv_length(environment) == 0)
-                return 0;
-        r = sd_bus_message_open_container(m, 'r', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append_basic(m, 's', "Environment");
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'v', "as");
-        if (r >= 0)
-                r = sd_bus_message_append_strv(m, (char **) environment);
-        for (unsigned i = 0; r >= 0 && i < 2; i++)
-                r = sd_bus_message_close_container(m);
-        return r;
-}
-
 /* What docker's and podman's users know as a failure: any code but 0, any signal. PID 1 would take these for clean
  * ends. */
 static const int32_t clean_signals[] = { SIGHUP, SIGINT, SIGTERM, SIGPIPE };
@@ -241,8 +224,6 @@ static int append_service(sd_bus_message *m, const UnitSpec *spec, bool back_off
                 r = append_exec(m, "ExecStopPost", spec->exec_clean);
         if (r >= 0 && (!spec->exec || has_log(spec)))
                 r = append_log_fields(m, spec->log_extra_fields);
-        if (r >= 0)
-                r = append_environment(m, spec->environment);
         return r < 0 ? r : append_stdio(m, spec);
 }
 

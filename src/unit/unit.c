@@ -348,14 +348,13 @@ static int backend_follow(void *backend, const char *unit) {
         return unit_refresh(u);
 }
 
-static void on_done(UnitCall *c, sd_bus_message *reply, int r, const Error *error) {
-        if (c->done)
-                c->done(r < 0 ? r : 0, r < 0 ? error : NULL, c->userdata);
+void unit_call_done(UnitCall *c, sd_bus_message *reply, int r, const Error *error) {
+        c->done(r < 0 ? r : 0, r < 0 ? error : NULL, c->userdata);
 }
 
 static int backend_stop(void *backend, const char *unit, UnitDoneFunc func, void *userdata) {
         const UnitCall call = {
-                .unit = (char *) unit, .handler = on_done, .done = func, .userdata = userdata
+                .unit = (char *) unit, .handler = unit_call_done, .done = func, .userdata = userdata
         };
 
         return unit_call_method(backend, &call, "StopUnit", "ss", unit, "replace");
@@ -364,7 +363,7 @@ static int backend_stop(void *backend, const char *unit, UnitDoneFunc func, void
 static int backend_kill(void *backend, const char *unit, const char *whom, int signo, UnitDoneFunc func,
                         void *userdata) {
         const UnitCall call = {
-                .unit = (char *) unit, .handler = on_done, .done = func, .userdata = userdata
+                .unit = (char *) unit, .handler = unit_call_done, .done = func, .userdata = userdata
         };
 
         return unit_call_method(backend, &call, "KillUnit", "ssi", unit, whom, (int32_t) signo);

@@ -9,6 +9,7 @@ import signal
 import subprocess
 
 import lib
+from lib_tty import Tty
 
 BUSYBOX = f"{lib.REGISTRY}/busybox:test"
 DEBIAN = f"{lib.REGISTRY}/debian:test"
@@ -42,9 +43,34 @@ def wait_traps(pid, script):
         lib.wait_until(are_set, what=f"traps of {script}")
 
 
+def ends(process, timeout):
+    """Whether a process ends so soon."""
+
+    try:
+        process.wait(timeout)
+        return True
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def interrupt(process):
+    """Three times Ctrl-C, and again if that was before moorctl could count them; until it has ended."""
+
+    def taken():
+        return process.poll() is not None or not int(status_of(process.pid)["ShdPnd"], 16) & 1 << (signal.SIGINT - 1)
+
+    def given_up():
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+            # The next one would be the same.
+            lib.wait_until(taken, what="moorctl takes a signal")
+        return ends(process, 5)
+
+    lib.wait_until(given_up, what="moorctl ends")
+
+
 def last_event():
-    found = lib.moorctl_json("events", "--lines=1")
-    return found["Sequence"] if found else 0
+    return lib.busctl_property("/org/moored1", "org.moored1.Manager", "EventSequence")
 
 
 def events_since(sequence, subject=None):
@@ -139,5 +165,12 @@ class ContainerTestCase(lib.TestCase):
 
     @staticmethod
     def popen(*args, **kwargs):
-        return subprocess.Popen(["moorctl", *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True, **kwargs)
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.Popen(["moorctl", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+    def tty(self, *argv, **kwargs):
+        """A command at a terminal of its own."""
+
+        t = Tty(*argv, **kwargs)
+        self.addCleanup(t.close)
+        return t

@@ -16,10 +16,12 @@ import lib
 class Tty:
     """Runs a command; what it shows is collected and consumed by expect()."""
 
-    def __init__(self, *argv, rows=24, columns=80):
+    def __init__(self, *argv, rows=24, columns=80, environment=None):
         self.data = b""
+        self.everything = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            os.environ.update({"TERM": "xterm", "LANG": "C.UTF-8", **(environment or {})})
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             # The window has its size before the command asks.
             os.execvp(argv[0], argv)
@@ -36,6 +38,7 @@ class Tty:
         except OSError:
             return False
         self.data += data
+        self.everything += data
         return bool(data)
 
     def expect(self, text, timeout=lib.WAIT_TIMEOUT * 2):
@@ -49,6 +52,11 @@ class Tty:
         at = self.data.index(wanted) + len(wanted)
         shown, self.data = self.data[:at], self.data[at:]
         return shown.decode(errors="replace")
+
+    def text(self):
+        """All that was shown, with the ends of lines that the command wrote."""
+
+        return self.everything.decode().replace("\r\n", "\n")
 
     def send(self, text):
         os.write(self.fd, text.encode())
@@ -79,7 +87,16 @@ class Tty:
         os.kill(self.pid, signo)
         return self.wait()
 
+    def hang_up(self):
+        """The terminal goes away; the command's exit code."""
+
+        os.close(self.fd)
+        self.fd = -1
+        self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.status
+
     def close(self):
         if self.status is None:
             self.kill()
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)

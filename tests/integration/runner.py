@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs the integration tests inside a test host.
 
-    runner.py [--host a|b] [--list] [--failfast] [PATTERN...]
+    runner.py [--host a|b] [--part I/N] [--list] [--failfast] [PATTERN...]
 
 Tests are the TestCase classes of test_*.py beside this file; PATTERN is a part of a test's name (file.class.method),
 or a shell pattern for the whole of it. A class whose attribute "hosts" is "b" or "ab" runs in test host B, or in both;
-without it a class runs in host A alone. One line a test; for a failure its traceback and the end of what was written to
+without it a class runs in host A alone. N hosts can share the work: --part makes this the I-th, which takes every N-th
+class. One line a test; for a failure its traceback and the end of what was written to
 the journal meanwhile. The last line is "N passed, N failed, N skipped".
 """
 
@@ -117,6 +118,14 @@ def matches(test, host, patterns):
     return not patterns or any(p in name or fnmatch.fnmatch(name, p) for p in patterns)
 
 
+def part_of(tests, part):
+    """Those of the classes that fall to part I of N."""
+
+    i, n = map(int, part.split("/"))
+    mine = set(list(dict.fromkeys(type(test) for test in tests))[i - 1::n])
+    return [test for test in tests if type(test) in mine]
+
+
 def on_alarm(*_):
     raise TestTimeout("the test took too long")
 
@@ -124,6 +133,7 @@ def on_alarm(*_):
 def main():
     parser = argparse.ArgumentParser(description="Runs the integration tests inside a test host.")
     parser.add_argument("--host", choices=["a", "b"], default="a", help="run the tests that are for this test host")
+    parser.add_argument("--part", default="1/1", metavar="I/N", help="run only the I-th of N parts")
     parser.add_argument("--list", action="store_true", help="print the tests' names and run none")
     parser.add_argument("--failfast", action="store_true", help="end after the first failure")
     parser.add_argument("patterns", nargs="*")
@@ -131,12 +141,13 @@ def main():
 
     sys.path.insert(0, HERE)
     sys.dont_write_bytecode = True
-    suite = unittest.TestSuite(test for test in flatten(unittest.defaultTestLoader.discover(HERE, "test_*.py"))
-                               if matches(test, arguments.host, arguments.patterns))
+    tests = [test for test in flatten(unittest.defaultTestLoader.discover(HERE, "test_*.py"))
+             if matches(test, arguments.host, arguments.patterns)]
+    suite = unittest.TestSuite(part_of(tests, arguments.part))
     if arguments.list:
         print("\n".join(test_name(test) for test in suite))
         return 0
-    if suite.countTestCases() == 0:
+    if not tests:
         print(f"no test matches {' '.join(arguments.patterns)}")
         print("0 passed, 1 failed, 0 skipped")
         return 1

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The bus: who may call what (with the real polkitd), activation, namespaces as objects, introspection of the running daemon."""
 
+import contextlib
 import ctypes
 import glob
+import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 import unittest
 import xml.etree.ElementTree as ET
 
 import lib
+from lib_container import BUSYBOX, wait_traps
 
 ROOT = "/org/moored1"
 MANAGER = "org.moored1.Manager"
@@ -66,6 +70,109 @@ def import_descriptor(path):
         os.close(fd)
         sd.sd_bus_error_free(ctypes.byref(error))
         sd.sd_bus_flush_close_unref(bus)
+
+
+class Monitor:
+    """What moored signals, as (path, member, arguments)."""
+
+    def __init__(self):
+        # pylint: disable-next=consider-using-with
+        self.process = subprocess.Popen(["busctl", "--json=short", "monitor", f"--match=type='signal',path_namespace='{ROOT}'"],
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.seen = []
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+        self.poke()
+
+    def read(self):
+        for line in self.process.stdout:
+            message = json.loads(line)
+            self.seen.append((message["path"], message["member"], message["payload"]["data"]))
+
+    def poke(self):
+        """Until it is there, and has read what came before."""
+
+        end = time.monotonic() + 20
+        before = len(self.seen)
+        while not any(m == "Event" and d[3] == "namespace/removed" for _, m, d in self.seen[before:]):
+            if time.monotonic() > end:
+                raise AssertionError("no signals are seen")
+            lib.moorctl("namespace", "create", "poke")
+            lib.moorctl("namespace", "rm", "poke")
+            time.sleep(0.1)
+
+    def close(self):
+        self.process.terminate()
+        self.thread.join()
+        self.process.stdout.close()
+        self.process.wait()
+
+    def added(self):
+        """{path: {property: its value in InterfacesAdded}}"""
+
+        return {d[0]: {name: value["data"] for i in d[1].values() for name, value in i.items()}
+                for _, m, d in self.seen if m == "InterfacesAdded"}
+
+    def removed(self):
+        return {d[0] for _, m, d in self.seen if m == "InterfacesRemoved"}
+
+    def values(self, path, name):
+        """Those that a property of an object was said to have got."""
+
+        return [d[1][name]["data"] for p, m, d in self.seen if (p, m) == (path, "PropertiesChanged") and name in d[1]]
+
+
+class SignalsTest(lib.TestCase):
+    """Whoever listens need not ask."""
+
+    def setUp(self):
+        super().setUp()
+        lib.moorctl("pull", "-q", BUSYBOX)
+
+    def test_a_life(self):
+        script = "trap 'exit 5' TERM; while :; do sleep 1000 & wait $!; done"
+        with contextlib.closing(Monitor()) as monitor:
+            lib.moorctl("run", "-d", "--name=lives", "--health-cmd=true", "--health-interval=200ms", BUSYBOX, "sh", "-c", script)
+            pid = lib.moorctl_json("inspect", "lives")[0]["LeaderPID"]
+            wait_traps(pid, script)
+            lib.wait_until(lambda: lib.moorctl_json("inspect", "lives")[0]["Health"] == "healthy", what="it is healthy")
+            lib.moorctl("wait", lib.moorctl("exec", "-d", "lives", "sh", "-c", "exit 4").stdout.strip())
+            lib.moorctl("update", "--memory=100m", "lives")
+            lib.moorctl("pause", "lives")
+            lib.moorctl("resume", "lives")
+            lib.moorctl("stop", "lives")
+            lib.moorctl("rm", "lives")
+            monitor.poke()
+        lib.run(["systemctl", "stop", "moored-probe.service"])
+        path = f"{DEFAULT}/container/lives"
+        self.assertEqual(monitor.added()[path]["Id"], "lives")
+        states = [monitor.added()[path]["State"], *monitor.values(path, "State")]
+        self.assertEqual([s for s in states if s not in ("created", "starting", "stopping")], ["running", "paused", "running", "exited"])
+        self.assertEqual([p for p in (monitor.added()[path]["LeaderPID"], *monitor.values(path, "LeaderPID")) if p][:1], [pid])
+        self.assertEqual(monitor.values(path, "LeaderPID")[-1], 0)
+        self.assertEqual(monitor.values(path, "ExitCode")[-1], 5)
+        self.assertEqual(monitor.values(path, "Health")[-1], "healthy")
+        self.assertIn({"MemoryMax": {"type": "t", "data": 100 << 20}}, monitor.values(path, "Limits"))
+        self.assertIn(path, monitor.removed())
+        execs = [p for p in monitor.added() if p.startswith(f"{path}/exec/")]
+        self.assertEqual(len(execs), 1)
+        self.assertEqual((monitor.values(execs[0], "State")[-1], monitor.values(execs[0], "ExitCode")[-1]), ("exited", 4))
+        self.assertIn(execs[0], monitor.removed())
+
+    def test_images_and_jobs(self):
+        with contextlib.closing(Monitor()) as monitor:
+            lib.moorctl("pull", "-q", BUSYBOX)
+            lib.moorctl("tag", BUSYBOX, "localhost/signal:1")
+            lib.moorctl("rmi", "localhost/signal:1")
+            monitor.poke()
+        image = next(p for p, properties in monitor.added().items() if properties.get("Name") == "localhost/signal:1")
+        self.assertIn(image, monitor.removed())
+        members = [m for _, m, _ in monitor.seen]
+        self.assertIn("JobNew", members)
+        number, job, result = next(d for _, m, d in monitor.seen if m == "JobRemoved")
+        self.assertEqual(result, "done")
+        self.assertIn(job, monitor.added())
+        self.assertTrue(job.endswith(str(number)), job)
 
 
 class AuthorizationTest(lib.TestCase):
@@ -159,7 +266,16 @@ class ObjectsTest(lib.TestCase):
         self.assertGreater(lib.moored_pid(), 0)
 
     def test_introspection_is_the_installed_contract(self):
-        paths = {"Manager": ROOT, "Namespace": DEFAULT}
+        lib.moorctl("pull", "-q", BUSYBOX)
+        lib.moorctl("run", "-d", "--name=shown", BUSYBOX, "sleep", "1000")
+        lib.moorctl("exec", "-d", "shown", "sleep", "1000")
+        tree = lib.run(["busctl", "tree", "--list", lib.BUS_NAME]).stdout.split()
+
+        def object_below(part):
+            return next(path for path in tree if path.startswith(f"{ROOT}/") and path.split("/")[-2] == part)
+
+        paths = {"Manager": ROOT, "Namespace": DEFAULT, "Image": object_below("image"), "Container": f"{DEFAULT}/container/shown",
+                 "Exec": object_below("exec"), "Job": object_below("job")}
         for name, path in paths.items():
             answer = lib.run(["busctl", "introspect", "--xml-interface", lib.BUS_NAME, path]).stdout
             served = next(i for i in ET.fromstring(answer).iter("interface") if i.get("name") == f"org.moored1.{name}")
@@ -167,7 +283,8 @@ class ObjectsTest(lib.TestCase):
             for e in (*served.iter(), *contract.iter()):
                 e.text = e.tail = None
             self.assertEqual(ET.canonicalize(ET.tostring(served)), ET.canonicalize(ET.tostring(contract)))
-        self.assertEqual(len(glob.glob(f"{XML}/org.moored1.*.xml")), 7)
+        self.assertEqual({os.path.basename(path) for path in glob.glob(f"{XML}/org.moored1.*.xml")},
+                         {f"org.moored1.{name}.xml" for name in paths})
 
     def test_namespaces_come_and_go(self):
         path = lib.busctl_call(ROOT, MANAGER, "CreateNamespace", "sa{ss}", "k8s.io", "1", "team", "blue")[0]
@@ -181,8 +298,8 @@ class ObjectsTest(lib.TestCase):
         self.assertNotIn("k8s.io", str(lib.busctl_call(ROOT, MANAGER, "ListNamespaces")))
 
     def test_wait_is_answered_at_the_end_and_forgets_who_left(self):
-        lib.moorctl("pull", "-q", f"{lib.REGISTRY}/busybox:test")
-        lib.moorctl("run", "-d", "--name", "waited", f"{lib.REGISTRY}/busybox:test", "sleep", "1000")
+        lib.moorctl("pull", "-q", BUSYBOX)
+        lib.moorctl("run", "-d", "--name", "waited", BUSYBOX, "sleep", "1000")
         path = f"{DEFAULT}/container/waited"
         wait = ["busctl", "call", "--timeout=60", lib.BUS_NAME, path, "org.moored1.Container", "Wait"]
         gone = [subprocess.Popen(wait, stdout=subprocess.PIPE) for _ in range(20)]
@@ -193,12 +310,12 @@ class ObjectsTest(lib.TestCase):
             process.kill()
             process.communicate()
         lib.busctl_call(path, "org.moored1.Container", "Kill", "si", "main", "9")
-        self.assertEqual(stays.communicate(timeout=10)[0], 'is 137 "KILL"\n')
+        self.assertEqual(stays.communicate(timeout=60)[0], 'is 137 "KILL"\n')
         self.assertEqual(lib.busctl_call(path, "org.moored1.Container", "Wait"), [137, "KILL"])
 
     def test_secrets_are_not_in_the_large_answers(self):
-        lib.moorctl("pull", "-q", f"{lib.REGISTRY}/busybox:test")
-        lib.moorctl("run", "-d", "--name", "secretive", "-e", "PASSWORD=hunter2", f"{lib.REGISTRY}/busybox:test", "sleep", "1000")
+        lib.moorctl("pull", "-q", BUSYBOX)
+        lib.moorctl("run", "-d", "--name", "secretive", "-e", "PASSWORD=hunter2", BUSYBOX, "sleep", "1000")
         path = f"{DEFAULT}/container/secretive"
         self.assertIn("hunter2", lib.busctl_property(path, "org.moored1.Container", "Spec"))
         for object_, member, args in ((ROOT, "org.freedesktop.DBus.ObjectManager.GetManagedObjects", []),

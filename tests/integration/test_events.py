@@ -176,6 +176,9 @@ class EventsTest(ContainerTestCase):
         result = lib.moorctl("events", f"--since={last}", check=False)
         self.assertEqual(result.returncode, 1)
         self.assertIn(f"the events {last + 1} to {last + 10000} are not kept", result.stderr)
+        # Nobody asked for these.
+        for options in ((), ("--lines=1",), (f"--since=@{int(time.time()) - 3600}",)):
+            self.assertEqual(lib.moorctl("events", *options).stderr, "")
         # Once.
         lib.kill9_moored()
         self.assertEqual([e[3] for e in events_call(last + 10001)], [])

@@ -4,16 +4,19 @@
 import time
 
 import lib
-from test_terminal import COUNT, DETACH, TerminalTestCase
+from test_terminal import COUNT, DETACH, SessionTests, TerminalTestCase
 
 
-class ExecTerminalTest(TerminalTestCase):
+class ExecTerminalTest(SessionTests, TerminalTestCase):
     def setUp(self):
         super().setUp()
         self.detach("web", command=("sleep", "1000"))
 
     def exec_tty(self, *args, **kwargs):
         return self.tty("moorctl", "exec", "-it", *args, **kwargs)
+
+    def command(self, *args):
+        return self.exec_tty("web", *args)
 
     def shell(self, *options, **kwargs):
         t = self.exec_tty("--env=PS1=ready: ", *options, "web", "sh", **kwargs)
@@ -34,37 +37,12 @@ class ExecTerminalTest(TerminalTestCase):
         other.expect("/dev/pts/0\r\n")
         self.assertEqual(other.wait(), 0)
 
-    def test_size(self):
-        t = self.shell()
-        t.send("while test \"$(stty size)\" != '44 132'; do sleep 0.1; done; echo chan''ged\r")
-        t.expect("ged\r")
-        t.resize(44, 132)
-        t.expect("changed\r\n")
-
-    def test_signals_are_keys(self):
-        t = self.shell()
-        t.send("trap 'echo inter''rupted' INT; while :; do sleep 0.1; done\r")
-        time.sleep(0.5)
-        t.send("\x03")
-        t.expect("interrupted")
-
-    def test_output_to_the_last_byte(self):
-        for n in (0, 1, 5000):
-            t = self.exec_tty("web", "sh", "-c", COUNT.format(n=n))
-            self.assertEqual(t.wait(), 5)
-            self.assertEqual(t.data.replace(b"\r", b""), b"".join(b"line-%d\n" % i for i in range(n)))
-
     def test_without_a_window(self):
         result = lib.moorctl("exec", "-t", "web", "sh", "-c", "tty; exit 6", check=False)
         self.assertEqual((result.returncode, result.stdout), (6, "/dev/pts/0\n"))
         result = lib.moorctl("exec", "-it", "--env=PS1=", "web", "sh", input="echo $((6*7))\nexit 4\n", check=False)
         self.assertEqual(result.returncode, 4)
         self.assertIn("\n42\n", result.stdout)
-
-    def test_not_found(self):
-        t = self.exec_tty("web", "nosuchcommand")
-        self.assertEqual(t.wait(), 127)
-        self.assertIn(b"nosuchcommand", t.data)
 
     def test_left_and_joined_again(self):
         t = self.shell()

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 import lib
-from lib_container import BUSYBOX, ContainerTestCase, daemon_away, events_since, last_event, status_of, unit_of
+from lib_container import BUSYBOX, ContainerTestCase, daemon_away, events_since, interrupt, last_event, status_of, unit_of
 
 QUICK = ("--health-interval=200ms", "--health-start-interval=200ms", "--health-retries=2")
 SLEEP = ("sleep", "1000")
@@ -19,15 +19,9 @@ class HealthTestCase(ContainerTestCase):
     """The check of most tests is whether a file of a directory that is mounted on /mnt is there."""
 
     def setUp(self):
-        super().setUp()
         self.directory = tempfile.mkdtemp(dir="/var/tmp")
         self.addCleanup(shutil.rmtree, self.directory)
-
-    def tearDown(self):
-        # The next test begins without it; a container that is still there would have it started again.
-        if ids := lib.moorctl("ps", "-a", "-q").stdout.split():
-            lib.moorctl("rm", "-f", *ids)
-        lib.run(["systemctl", "stop", "moored-probe.service"])
+        super().setUp()
 
     def set_well(self, well):
         path = f"{self.directory}/well"
@@ -168,9 +162,8 @@ class CheckTest(HealthTestCase):
         self.assertLessEqual(len(output), 4097)
 
     def test_what_goes_on_in_the_background_is_not_waited_for(self):
-        begin = time.monotonic()
-        self.assertEqual(self.check_with("sleep 5 & echo done"), "done\n")
-        self.assertLess(time.monotonic() - begin, 4)
+        # Whoever waited for it would say that the check took too long.
+        self.assertEqual(self.check_with("sleep 1000 & echo done"), "done\n")
 
     def test_nobody_asks_any_more(self):
         self.detach("one", "--health-cmd=sleep 4713", "--health-interval=200ms", command=SLEEP)
@@ -373,10 +366,8 @@ class ReadyTest(HealthTestCase):
     def test_impatience_in_the_foreground(self):
         process = self.popen("run", "--name=one", "--health-cmd=false", *QUICK, "--sdnotify=healthy", "--stop-timeout=0", BUSYBOX, *SLEEP)
         lib.wait_until(lambda: self.exists("one") and len(self.inspect("one")["HealthLog"]) > 0, what="a check was made")
-        for _ in range(3):
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.1)
-        process.communicate(timeout=30)
+        interrupt(process)
+        process.communicate()
         self.assertEqual(process.returncode, 125)
         self.assertFalse(self.exists("one"))
 

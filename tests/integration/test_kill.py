@@ -136,9 +136,8 @@ class AwayTest(ContainerTestCase):
     def test_sigterm(self):
         self.detach("stays")
         pid = self.inspect("stays")["LeaderPID"]
-        start = time.monotonic()
         lib.run(["systemctl", "stop", "moored.service"])
-        self.assertLess(time.monotonic() - start, 5)
+        # Not "timeout": it ended by itself.
         self.assertEqual(lib.unit_properties("moored.service", "Result")["Result"], "success")
         self.assertTrue(os.path.exists(f"/proc/{pid}"))
         lib.start_moored()
@@ -407,7 +406,7 @@ class KilledWhilePullingTest(ContainerTestCase):
             for delay in (0, 30, 100):
                 with self.subTest(verb=verb, delay=delay):
                     process = self.popen("pull", "-q", DEBIAN)
-                    pid = lib.wait_until(lambda verb=verb: next(iter(self.helpers(verb)), None), interval=0.002,
+                    pid = lib.wait_until(lambda verb=verb: next(iter(lib.helpers(verb)), None), interval=0.002,
                                          what=f"moored-helper {verb} runs")
                     time.sleep(delay / 1000)
                     try:
@@ -441,18 +440,6 @@ class KilledWhilePullingTest(ContainerTestCase):
         lib.start_moored()
         self.finish()
         lib.assert_store_sound()
-
-    @staticmethod
-    def helpers(verb):
-        found = []
-        for pid in lib.processes("moored-helper"):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as f:
-                    if f.read().split(b"\0")[1:2] == [verb.encode()]:
-                        found.append(pid)
-            except OSError:
-                pass
-        return found
 
 
 if __name__ == "__main__":

@@ -235,17 +235,26 @@ class KillLoadTest(ContainerTestCase):
         seed = int(os.environ.get("MOORED_KILLS_SEED", str(random.randrange(1 << 30))))
         print(f"MOORED_KILLS={KILLS} MOORED_KILLS_SEED={seed}", flush=True)
         self.random = random.Random(seed)
+        self.start_time, self.killed = 0.1 * SLOWNESS, 0
         directory = tempfile.TemporaryDirectory(prefix="kill-load-", ignore_cleanup_errors=True)  # pylint: disable=consider-using-with
         self.addCleanup(directory.cleanup)
         os.chmod(directory.name, 0o755)
         self.load = Load(directory.name)
 
     def kill(self):
-        """Somewhere between two calls, in the middle of them, or while it is on its way back."""
+        """While it is on its way back; or when it has arrived, between two calls or in the middle of them: on a machine that is so busy that
+        it needs longer than usual it would not get there otherwise, and neither would who waits for it."""
 
-        moment = self.random.choice((0, 0.01, 0.03)) if self.random.random() < 0.2 else self.random.uniform(0.05, 1.2)
-        time.sleep(moment * SLOWNESS)
-        pid = lib.wait_until(lib.moored_pid, timeout=PATIENCE, interval=0.005, what="moored is back")
+        pid = lib.wait_until(lambda: (p := lib.moored_pid()) != self.killed and p, timeout=PATIENCE, interval=0.005, what="moored is back")
+        begin = time.monotonic()
+        if self.random.random() < 0.2:
+            time.sleep(self.random.random() * self.start_time)
+        else:
+            lib.wait_until(lambda: lib.unit_properties("moored.service", "ActiveState")["ActiveState"] == "active", timeout=PATIENCE,
+                           what="moored is ready")
+            self.start_time = time.monotonic() - begin
+            time.sleep(self.random.uniform(0.05, 1.2) * SLOWNESS)
+        self.killed = pid
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:

@@ -15,10 +15,6 @@ import lib
 from lib_container import BUSYBOX, OBEDIENT, ContainerTestCase, unit_of
 
 
-def popen(*args):
-    return subprocess.Popen(["moorctl", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def log_bytes(*args):
     """What moorctl logs writes to stdout, byte for byte."""
 
@@ -153,7 +149,7 @@ class LogsTest(LogTestCase):
 
     def test_follow_is_prompt(self):
         self.detach("w", command=("sh", "-c", f"echo first; {OBEDIENT}"))
-        process = popen("logs", "-f", "w")
+        process = self.popen("logs", "-f", "w")
         lines = []
         reader = threading.Thread(target=lambda: lines.append(process.stdout.readline()))
         reader.start()
@@ -180,14 +176,14 @@ class LogsTest(LogTestCase):
         self.assertEqual(lib.moorctl("logs", "--exec=all", "w").stdout, "main\nout 0\nout 1\n")
         self.assertEqual(lib.moorctl("logs", "w", names[1]).stdout, f"w: main\n{names[1]}: out 1\n")
         # journald keeps no order between the two.
-        self.assertEqual({(e["Exec"], e["Stream"]) for e in log_json(names[0])},
-                         {(int(names[0].split("/")[1]), stream) for stream in ("stdout", "stderr")})
+        self.assertEqual({(e["Image"], e["Exec"], e["Stream"]) for e in log_json(names[0])},
+                         {(BUSYBOX, int(names[0].split("/")[1]), stream) for stream in ("stdout", "stderr")})
         for bad in ("w/", "w/x", "w/0"):
             self.assertIn("CONTAINER/NUMBER", lib.moorctl("logs", bad, check=False).stderr)
 
     def test_followed_through_restarts(self):
         self.detach("w", command=("sh", "-c", f"echo begin; {OBEDIENT}"))
-        process = popen("logs", "-f", "w")
+        process = self.popen("logs", "-f", "w")
         self.assertEqual(process.stdout.readline(), "begin\n")
         lib.moorctl("restart", "w")
         self.assertEqual(process.stdout.readline(), "begin\n")
@@ -197,7 +193,7 @@ class LogsTest(LogTestCase):
     def test_followed_with_a_restart_policy(self):
         for script in ("echo begin; sleep 0.3; exit 1", "echo begin; exit 1"):
             self.detach("w", "--restart=always", command=("sh", "-c", script))
-            process = popen("logs", "-f", "w")
+            process = self.popen("logs", "-f", "w")
             self.assertEqual([process.stdout.readline() for _ in range(3)], ["begin\n"] * 3)
             lib.moorctl("stop", "w")
             self.assertEqual(set(process.communicate(timeout=30)[0].splitlines()) | {"begin"}, {"begin"})

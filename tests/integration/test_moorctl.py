@@ -1,83 +1,26 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """moorctl as a user has it: verbs, options, exit codes, tables, JSON, terminals; and what it does while the daemon is away."""
 
-import fcntl
-import gzip
 import json
 import os
-import pty
 import re
 import select
 import signal
-import struct
 import subprocess
 import tempfile
-import termios
 import time
 import unittest
 
 import lib
-from lib_container import BUSYBOX, DEBIAN, OBEDIENT, ContainerTestCase, daemon_away, events_since, last_event
+from lib_container import (BUSYBOX, DEBIAN, OBEDIENT, ContainerTestCase, daemon_away, ends, events_since, interrupt, last_event, status_of, unit_of,
+                           wait_traps)
 
-VERBS = ["pull", "images", "tag", "rmi", "import", "run", "create", "start", "stop", "restart", "kill", "rm", "ps", "wait", "inspect",
-         "logs", "events", "info", "gc", "namespace", "version"]
+VERBS = ["pull", "images", "tag", "rmi", "import", "run", "create", "attach", "start", "stop", "restart", "kill", "pause", "resume",
+         "update", "rm", "exec", "ps", "wait", "stats", "top", "inspect", "logs", "healthcheck", "events", "info", "gc", "namespace",
+         "verify", "unit", "version"]
 CONTAINER_KEYS = {"Id", "Image", "ImageDigest", "State", "Unit", "UnitPath", "LeaderPID", "ExitCode", "ExitSignal", "CreatedUSec",
                   "StartedUSec", "FinishedUSec", "Labels", "Command", "AutoRemove"}
 IMAGE_KEYS = {"Name", "Digest", "MediaType", "Size", "Platforms", "CreatedUSec", "Labels"}
-
-
-class Terminal:
-    """A command on a pseudo terminal of its own."""
-
-    def __init__(self, *command, columns=100, rows=30, environment=None):
-        self.output = b""
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.environ.update({"TERM": "xterm", "LANG": "C.UTF-8", **(environment or {})})
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-            os.execvp(command[0], command)
-
-    def read(self, timeout):
-        """Reads what there is; False at the end."""
-
-        if not select.select([self.fd], [], [], timeout)[0]:
-            return True
-        try:
-            data = os.read(self.fd, 65536)
-        except OSError:
-            return False
-        self.output += data
-        return bool(data)
-
-    def expect(self, text, timeout=15):
-        end = time.monotonic() + timeout
-        while text not in self.output:
-            if not self.read(0.1) or time.monotonic() > end:
-                raise AssertionError(f"no {text!r} in {self.output!r}")
-
-    def write(self, data):
-        os.write(self.fd, data)
-
-    def finish(self, timeout=30):
-        """The exit status, when it has ended."""
-
-        end = time.monotonic() + timeout
-        while self.read(0.1):
-            if time.monotonic() > end:
-                os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
-                raise AssertionError(f"it does not end: {self.output!r}")
-        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        os.close(self.fd)
-        return status
-
-    def text(self):
-        return self.output.decode().replace("\r\n", "\n")
-
-
-def popen(*args, **kwargs):
-    kwargs.setdefault("stdin", subprocess.DEVNULL)
-    return subprocess.Popen(["moorctl", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
 
 
 def rest(process):
@@ -103,16 +46,11 @@ class HelpTest(unittest.TestCase):
             self.assertRegex(text, rf"(?m)^  {verb} +[A-Z]")
         self.assertEqual(lib.moorctl("help").stdout, text)
 
-    def test_help_of_each_verb_and_the_manual_name_the_same_options(self):
-        with gzip_or_plain("/usr/share/man/man1/moorctl.1") as f:
-            manual = f.read().replace("\\-", "-").replace("\\fB", "").replace("\\fI", "").replace("\\fP", "")
+    def test_help_of_each_verb(self):
         for verb in VERBS:
             text = lib.moorctl(verb, "--help").stdout
             self.assertRegex(text, rf"^Usage: moorctl \[OPTION…\] {verb}")
             self.assertEqual(lib.moorctl("help", verb).stdout, text)
-            self.assertRegex(manual, rf"\b{verb}\b")
-            for option in re.findall(r"(?m)^  (?:-\w|  ) (--[a-z-]+)", text):
-                self.assertIn(option, manual, f"{verb} {option}")
 
     def test_help_does_not_need_the_daemon(self):
         with daemon_away():
@@ -150,12 +88,8 @@ class HelpTest(unittest.TestCase):
         self.assertEqual(complete("moorctl", "network", "create", "-d", ""), {"bridge", "macvlan", "ipvlan"})
         self.assertEqual(complete("moorctl", "network", "create", "-o", "m"), {"mtu=", "mode="})
         self.assertIn("default", complete("moorctl", "-n", ""))
-        self.assertEqual(complete("moorctl", "run", "busybox", "--r"), {""} - {""})
+        self.assertEqual(complete("moorctl", "run", "busybox", "--r"), set())
         self.assertIn("--detach", complete("moorctl", "-n", "default", "run", "--"))
-
-
-def gzip_or_plain(path):
-    return open(path, encoding="utf-8") if os.path.exists(path) else gzip.open(path + ".gz", "rt", encoding="utf-8")
 
 
 class RunTest(ContainerTestCase):
@@ -192,32 +126,39 @@ class RunTest(ContainerTestCase):
 
     def test_signals_are_passed_on(self):
         for name in ("INT", "TERM", "HUP", "QUIT", "USR1", "USR2"):
-            process = popen("run", "--rm", BUSYBOX, "sh", "-c", f"trap 'echo got; exit 9' {name}; echo ready; while :; do sleep 0.05; done")
+            process = self.popen("run", "--rm", BUSYBOX, "sh", "-c", f"trap 'echo got; exit 9' {name}; echo ready; while :; do sleep 0.05; done")
             self.assertEqual(process.stdout.readline(), "ready\n")
             process.send_signal(getattr(signal, "SIG" + name))
             self.assertEqual(rest(process), ("got\n", ""), name)
             self.assertEqual(process.returncode, 9)
 
     def test_a_signal_before_the_start_is_not_lost(self):
-        process = popen("run", "--rm", BUSYBOX, "sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.05; done")
+        monitor = subprocess.Popen(["busctl", "--json=short", "monitor", "--match=type='method_call',interface='org.moored1.Container',member='Kill'"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(monitor.communicate)
+        self.addCleanup(monitor.kill)
+
+        def listens():
+            lib.busctl_call("/org/moored1/namespace/default/container/none", "org.moored1.Container", "Kill", "si", "main", 1, check=False)
+            return select.select([monitor.stdout], [], [], 0.1)[0]
+
+        lib.wait_until(listens, what="busctl monitors the bus")
+        process = self.popen("run", "--rm", BUSYBOX, "sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.05; done")
         # Until its handlers are there moorctl itself would end, as any program does: the file tells when they are.
         mask = 1 << (signal.SIGTERM - 1)
-        lib.wait_until(lambda: int(proc_status(process.pid)["SigBlk"], 16) & mask, interval=0.0002, what="SIGTERM is handled")
+        lib.wait_until(lambda: int(status_of(process.pid)["SigBlk"], 16) & mask, interval=0.0002, what="SIGTERM is handled")
         process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            # The shell may not have had its trap yet: as init it gets no signal that it does not handle.
+        next(line for line in monitor.stdout if f'["main",{signal.SIGTERM:d}]' in line)
+        # The shell may not have had its trap yet: as init it gets no signal that it does not handle.
+        while not ends(process, 2):
             process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(timeout=20), 9)
+        self.assertEqual(process.returncode, 9)
         process.communicate()
 
     def test_three_interrupts_stop_what_does_not_listen(self):
-        process = popen("run", "--rm", "--stop-timeout=100ms", BUSYBOX, "sh", "-c", "echo ready; sleep 1000")
+        process = self.popen("run", "--rm", "--stop-timeout=100ms", BUSYBOX, "sh", "-c", "trap '' INT; echo ready; sleep 1000")
         self.assertEqual(process.stdout.readline(), "ready\n")
-        for _ in range(3):
-            time.sleep(0.1)
-            process.send_signal(signal.SIGINT)
+        interrupt(process)
         _, err = rest(process)
         self.assertEqual(process.returncode, 137)
         self.assertIn("stopping", err)
@@ -305,14 +246,9 @@ class RunTest(ContainerTestCase):
         self.assertIn("nowhere", lib.moorctl("-n", "nowhere", "run", BUSYBOX, "true", check=False).stderr)
 
 
-def proc_status(pid):
-    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
-        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
-
-
 class DaemonAwayTest(ContainerTestCase):
     def foreground(self, script, *options):
-        process = popen("run", *options, BUSYBOX, "sh", "-c", "echo ready; " + script)
+        process = self.popen("run", *options, BUSYBOX, "sh", "-c", "echo ready; " + script)
         self.assertEqual(process.stdout.readline(), "ready\n")
         return process
 
@@ -327,22 +263,26 @@ class DaemonAwayTest(ContainerTestCase):
             self.finish(process, 5, "x\n")
 
     def test_ended_while_the_daemon_was_away(self):
-        for options in (("--rm",), ("--name=kept",)):
-            process = self.foreground("sleep 0.5; echo x; exit 6", *options)
+        for options in (("--rm",), ()):
+            process = self.foreground("while [ ! -e /x/end ]; do sleep 0.05; done; echo x; exit 6", "--name=ends", *options,
+                                      "-v", self.directory() + ":/x")
+            pid = int(lib.unit_properties(unit_of("ends"), "MainPID")["MainPID"])
             with daemon_away():
-                time.sleep(1)
+                self.end()
+                lib.wait_until(lambda pid=pid: not os.path.exists(f"/proc/{pid}"), what="it ends")
             self.finish(process, 6, "x\n")
 
     def test_stopped_daemon_is_started_for_the_end_only(self):
-        process = self.foreground("while [ ! -e /x/end ]; do sleep 0.05; done; exit 7", "--rm", "-v", self.directory() + ":/x")
-        # Not before the call was answered: then moorctl would have to ask what came of it.
-        lib.wait_until(lambda: lib.moorctl_json("ps")[0]["State"] == "running", what="it runs")
-        time.sleep(0.2)
+        script = "trap 'echo heard' USR1; while [ ! -e /x/end ]; do sleep 0.05; done; exit 7"
+        process = self.foreground(script, "--name=remains", "--rm", "-v", self.directory() + ":/x")
+        # Not before the call was answered: then moorctl would have to ask what came of it. It passes signals on from then on.
+        wait_traps(int(lib.unit_properties(unit_of("remains"), "MainPID")["MainPID"]), script)
+        process.send_signal(signal.SIGUSR1)
+        self.assertEqual(process.stdout.readline(), "heard\n")
         lib.run(["systemctl", "stop", "moored.service"])
         time.sleep(1.5)
         self.assertEqual(lib.moored_pid(), 0)
-        with open(self.path + "/end", "w", encoding="utf-8"):
-            pass
+        self.end()
         self.finish(process, 7)
 
     def directory(self):
@@ -351,10 +291,16 @@ class DaemonAwayTest(ContainerTestCase):
         self.path = d.name
         return d.name
 
+    def end(self):
+        """What the container waits for in that directory."""
+
+        with open(self.path + "/end", "w", encoding="utf-8"):
+            pass
+
     def test_killed_at_any_moment_of_the_start(self):
         for milliseconds in (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30):
             directory = self.directory()
-            process = popen("run", "--rm", "-v", f"{directory}:/x", BUSYBOX, "sh", "-c", "echo ran; echo ran >>/x/runs; exit 9")
+            process = self.popen("run", "--rm", "-v", f"{directory}:/x", BUSYBOX, "sh", "-c", "echo ran; echo ran >>/x/runs; exit 9")
             time.sleep(milliseconds / 1000)
             lib.kill9_moored(restart=False)
             self.finish(process, 9, "ran\n")
@@ -371,9 +317,10 @@ class DaemonAwayTest(ContainerTestCase):
     def test_a_pull_goes_on(self):
         lib.moorctl("rmi", "-f", DEBIAN)
         lib.moorctl("gc")
-        process = popen("pull", DEBIAN)
-        lib.wait_until(lambda: lib.processes("moored-helper"), interval=0.002, what="the pull has begun")
-        time.sleep(0.1)
+        process = self.popen("pull", DEBIAN)
+        # Who stands still is not done before the daemon is killed.
+        lib.wait_until(lambda: lib.processes("moored-helper") and lib.run(["pkill", "-STOP", "-x", "moored-helper"], check=False).returncode == 0,
+                       interval=0.002, what="the pull has begun")
         lib.kill9_moored(restart=False)
         out, err = process.communicate(timeout=60)
         self.assertEqual((process.returncode, out), (0, DEBIAN + "\n"), err)
@@ -382,7 +329,7 @@ class DaemonAwayTest(ContainerTestCase):
 
     def test_events_miss_nothing(self):
         begin = last_event()
-        process = popen("events", "-f", f"--since={begin}", "--json=short")
+        process = self.popen("events", "-f", f"--since={begin}", "--json=short")
         self.run_container("--name=one", BUSYBOX, "true")
         lib.kill9_moored()
         self.run_container("--name=two", BUSYBOX, "true")
@@ -394,7 +341,7 @@ class DaemonAwayTest(ContainerTestCase):
 
     def test_logs_follow_to_the_end(self):
         self.detach("writer", command=("sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done"))
-        process = popen("logs", "-f", "writer")
+        process = self.popen("logs", "-f", "writer")
         time.sleep(0.3)
         lib.kill9_moored()
         self.finish(process, 0, "1\n2\n3\n4\n5\n6\n")
@@ -414,53 +361,52 @@ class DaemonAwayTest(ContainerTestCase):
 
 class TerminalTest(ContainerTestCase):
     def test_output_in_order_and_never_the_terminal_itself(self):
-        terminal = Terminal("moorctl", "run", "--rm", BUSYBOX, "sh", "-c",
+        terminal = self.tty("moorctl", "run", "--rm", BUSYBOX, "sh", "-c",
                             "for i in 1 2 3 4 5; do echo out$i; echo err$i >&2; done; for f in 0 1 2; do test -t $f && echo terminal; done; exit 3")
-        self.assertEqual(terminal.finish(), 3)
+        self.assertEqual(terminal.wait(), 3)
         self.assertEqual(terminal.text(), "".join(f"out{i}\nerr{i}\n" for i in range(1, 6)))
 
     def test_much_output_is_whole(self):
-        terminal = Terminal("moorctl", "run", "--rm", BUSYBOX, "seq", "200000")
-        self.assertEqual(terminal.finish(), 0)
+        terminal = self.tty("moorctl", "run", "--rm", BUSYBOX, "seq", "200000")
+        self.assertEqual(terminal.wait(), 0)
         self.assertEqual(terminal.text(), "".join(f"{i}\n" for i in range(1, 200001)))
 
     def test_one_of_the_two_is_a_terminal(self):
-        terminal = Terminal("sh", "-c", f"moorctl run --rm {BUSYBOX} sh -c 'echo out; echo err >&2' 2>/tmp/test-moorctl-err")
-        self.assertEqual(terminal.finish(), 0)
+        terminal = self.tty("sh", "-c", f"moorctl run --rm {BUSYBOX} sh -c 'echo out; echo err >&2' 2>/tmp/test-moorctl-err")
+        self.assertEqual(terminal.wait(), 0)
         self.assertEqual(terminal.text(), "out\n")
         with open("/tmp/test-moorctl-err", encoding="ascii") as f:
             self.assertEqual(f.read(), "err\n")
         os.unlink("/tmp/test-moorctl-err")
 
     def test_input(self):
-        terminal = Terminal("moorctl", "run", "--rm", "-i", BUSYBOX, "sh", "-c", "echo ready; while read l; do echo got $l; done; echo end")
-        terminal.expect(b"ready")
-        terminal.write(b"one\n")
-        terminal.expect(b"got one")
-        terminal.write(b"two\n\x04")
-        self.assertEqual(terminal.finish(), 0)
+        terminal = self.tty("moorctl", "run", "--rm", "-i", BUSYBOX, "sh", "-c", "echo ready; while read l; do echo got $l; done; echo end")
+        terminal.expect("ready")
+        terminal.send("one\n")
+        terminal.expect("got one")
+        terminal.send("two\n\x04")
+        self.assertEqual(terminal.wait(), 0)
         self.assertIn("got two\nend\n", terminal.text())
 
     def test_control_c(self):
-        terminal = Terminal("moorctl", "run", "--rm", BUSYBOX, "sh", "-c", "trap 'echo int; exit 5' INT; echo ready; while :; do sleep 0.05; done")
-        terminal.expect(b"ready")
-        terminal.write(b"\x03")
-        self.assertEqual(terminal.finish(), 5)
+        terminal = self.tty("moorctl", "run", "--rm", BUSYBOX, "sh", "-c", "trap 'echo int; exit 5' INT; echo ready; while :; do sleep 0.05; done")
+        terminal.expect("ready")
+        terminal.send("\x03")
+        self.assertEqual(terminal.wait(), 5)
         self.assertIn("int\n", terminal.text())
 
     def test_hang_up_does_not_end_the_container(self):
-        terminal = Terminal("moorctl", "run", "--name=survivor", BUSYBOX, "sh", "-c", "trap '' HUP; echo ready; sleep 1; echo more; exit 4")
-        terminal.expect(b"ready")
-        os.close(terminal.fd)
-        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(terminal.pid, 0)[1]), 4)
+        terminal = self.tty("moorctl", "run", "--name=survivor", BUSYBOX, "sh", "-c", "trap '' HUP; echo ready; sleep 1; echo more; exit 4")
+        terminal.expect("ready")
+        self.assertEqual(terminal.hang_up(), 4)
         self.assertEqual(self.inspect("survivor")["ExitCode"], 4)
 
     def test_progress_bars(self):
         lib.moorctl("rmi", "-f", DEBIAN)
         lib.moorctl("gc")
-        terminal = Terminal("moorctl", "pull", DEBIAN)
-        self.assertEqual(terminal.finish(60), 0)
-        text = terminal.output.decode()
+        terminal = self.tty("moorctl", "pull", DEBIAN, rows=30, columns=100)
+        self.assertEqual(terminal.wait(60), 0)
+        text = terminal.everything.decode()
         self.assertIn("━", text)
         self.assertRegex(text, r"\x1b\[\d+A")
         last = re.split(r"\x1b\[\d+A", text)[-1]
@@ -472,37 +418,48 @@ class TerminalTest(ContainerTestCase):
     def test_a_pull_can_be_canceled(self):
         lib.moorctl("rmi", "-f", DEBIAN)
         lib.moorctl("gc")
-        terminal = Terminal("moorctl", "pull", DEBIAN)
+        terminal = self.tty("moorctl", "pull", DEBIAN, rows=30, columns=100)
         # The end of the first picture; on a fast machine there is none of a download.
-        terminal.expect(b"total")
-        terminal.write(b"\x03")
-        self.assertEqual(terminal.finish(), 1)
+        terminal.expect("total")
+        terminal.send("\x03")
+        self.assertEqual(terminal.wait(), 1)
         self.assertIn("Canceled", terminal.text())
         self.assertNotIn(DEBIAN, lib.moorctl("images", "-q").stdout.split())
 
     def test_tables_fit(self):
         self.detach("with-a-rather-long-name", command=("sh", "-c", OBEDIENT + " # " + "long " * 40))
-        terminal = Terminal("moorctl", "ps", "--no-pager", columns=100)
-        self.assertEqual(terminal.finish(), 0)
+        terminal = self.tty("moorctl", "ps", "--no-pager", rows=30, columns=100)
+        self.assertEqual(terminal.wait(), 0)
         lines = re.sub(r"\x1b\[[0-9;]*m", "", terminal.text()).splitlines()
         self.assertEqual(len(lines), 2)
         self.assertIn("…", lines[1])
         self.assertLessEqual(max(map(len, lines)), 100)
-        full = Terminal("moorctl", "ps", "--no-pager", "--full", environment={"NO_COLOR": "1"})
-        self.assertEqual(full.finish(), 0)
+        full = self.tty("moorctl", "ps", "--no-pager", "--full", columns=100, environment={"NO_COLOR": "1"})
+        self.assertEqual(full.wait(), 0)
         self.assertIn("long " * 40, full.text() + " ")
         self.assertNotIn("\x1b", full.text())
 
     def test_pager(self):
-        terminal = Terminal("moorctl", "--help", environment={"MOORED_PAGER": "sed s/^/paged:/"})
-        self.assertEqual(terminal.finish(), 0)
+        terminal = self.tty("moorctl", "--help", environment={"MOORED_PAGER": "sed s/^/paged:/"})
+        self.assertEqual(terminal.wait(), 0)
         self.assertTrue(all(line.startswith("paged:") for line in terminal.text().splitlines()))
-        terminal = Terminal("moorctl", "--no-pager", "--help", environment={"MOORED_PAGER": "sed s/^/paged:/"})
-        self.assertEqual(terminal.finish(), 0)
+        terminal = self.tty("moorctl", "--no-pager", "--help", environment={"MOORED_PAGER": "sed s/^/paged:/"})
+        self.assertEqual(terminal.wait(), 0)
         self.assertNotIn("paged:", terminal.text())
 
 
 class ListTest(ContainerTestCase):
+    def test_a_container_that_is_not_there_is_named(self):
+        for args in (["attach", "gone"], ["exec", "gone", "true"], ["exec", "-d", "gone", "true"], ["healthcheck", "run", "gone"],
+                     ["inspect", "gone"], ["inspect", "--type=container", "gone"], ["kill", "gone"], ["pause", "gone"],
+                     ["resume", "gone"], ["restart", "gone"], ["rm", "gone"], ["start", "gone"], ["stop", "gone"], ["top", "gone"],
+                     ["update", "--memory=1G", "gone"], ["wait", "gone"]):
+            result = lib.moorctl(*args, check=False)
+            self.assertNotEqual(result.returncode, 0, args)
+            self.assertRegex(result.stderr, r"^moorctl: There is no container .*'gone' in the namespace default; moorctl ps -a", args)
+        for args in (["attach", "gone/1"], ["kill", "gone/1"], ["rm", "gone/1"], ["wait", "gone/1"]):
+            self.assertIn("There is no exec 'gone/1'", lib.moorctl(*args, check=False).stderr, args)
+
     def test_ps(self):
         self.detach("up", "--label=a=1", "--label=b")
         lib.moorctl("run", "--name=down", BUSYBOX, "sh", "-c", "exit 3", check=False)
@@ -589,18 +546,21 @@ class ListTest(ContainerTestCase):
         self.assertEqual((result.returncode, "'missing'" in result.stderr), (1, True))
 
     def test_life(self):
-        self.assertEqual(lib.moorctl("create", "--name=x", BUSYBOX, "sh", "-c", "trap 'exit 2' HUP; trap 'exit 4' TERM; echo up; "
-                                     "while :; do sleep 0.05; done").stdout, "x\n")
+        script = "trap 'exit 2' HUP; trap 'exit 4' TERM; while :; do sleep 0.05; done"
+        self.assertEqual(lib.moorctl("create", "--name=x", BUSYBOX, "sh", "-c", script).stdout, "x\n")
+
+        def start():
+            lib.moorctl("start", "x")
+            pid = self.inspect("x")["LeaderPID"]
+            wait_traps(pid, script)
+            return pid
+
         for verb, code in ((("kill", "-s", "HUP"), 2), (("stop",), 4), (("kill",), 137), (("kill", "-s", "SIGKILL", "--whom=all"), 137),
                            (("stop", "-t", "5s"), 4)):
-            lib.moorctl("start", "x")
-            lines = lib.wait_until(lambda: lib.moorctl("logs", "-n", "1", "x").stdout, what="the trap is set")
-            self.assertEqual(lines, "up\n")
-            time.sleep(0.1)
+            start()
             self.assertEqual(lib.moorctl(*verb, "x").stdout, "")
             self.assertEqual(lib.moorctl("wait", "x").stdout, f"{code}\n", verb)
-        lib.moorctl("start", "x")
-        pid = self.inspect("x")["LeaderPID"]
+        pid = start()
         lib.moorctl("restart", "x")
         self.assertNotIn(self.inspect("x")["LeaderPID"], (0, pid))
         self.assertEqual(lib.moorctl("start", "x", check=False).returncode, 1)
@@ -628,18 +588,24 @@ class EventsTest(ContainerTestCase):
 
     def test_follow_begins_now(self):
         self.run_container("--name=before", BUSYBOX, "true")
-        process = popen("events", "-f", "--json=short")
-        lib.wait_until(lambda: any(c.startswith("moorctl") for c in bus_clients()), what="it is on the bus")
-        time.sleep(0.3)
+        process = self.popen("events", "-f", "--json=short")
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+
+        def listens():
+            # Until one arrives: nothing tells when it has begun to listen.
+            lib.moorctl("tag", BUSYBOX, "localhost/heard:1")
+            lib.moorctl("rmi", "localhost/heard:1")
+            return select.select([process.stdout], [], [], 0.1)[0]
+
+        lib.wait_until(listens, what="it hears of an event")
         self.run_container("--name=after", BUSYBOX, "true")
-        got = [json.loads(process.stdout.readline()) for _ in range(4)]
-        process.terminate()
-        process.communicate()
-        self.assertEqual({e["Subject"] for e in got}, {"after"})
-
-
-def bus_clients():
-    return [line.split()[2] for line in lib.run(["busctl", "list", "--no-legend", "--unique"]).stdout.splitlines() if len(line.split()) > 2]
+        events = []
+        while not events or (events[-1]["Topic"], events[-1]["Subject"]) != ("container/removed", "after"):
+            events.append(json.loads(process.stdout.readline()))
+        self.assertEqual({e["Subject"] for e in events}, {"localhost/heard:1", "after"})
+        self.assertEqual([e["Topic"] for e in events if e["Subject"] == "after"],
+                         ["container/" + t for t in ("created", "started", "exited", "removed")])
 
 
 class ImageTest(ContainerTestCase):

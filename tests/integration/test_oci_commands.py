@@ -109,6 +109,20 @@ class UsageTest(CommandTestCase):
         for verb in self.verbs() + self.unit_verbs():
             self.assertRegex(manual, rf"\*\*(mooring )?{verb}\*\*")
 
+    def test_verbs_of_units(self):
+        with open(MAN_PAGE, encoding="utf-8") as f:
+            manual = f.read().replace("*", "")
+        verbs = self.unit_verbs()
+        for verb in ("launch", "launch-exec", "launch-scope", "stop", "record-exit", "clean", "probe", "prepare-seccomp"):
+            self.assertIn(verb, verbs)
+        for verb in verbs:
+            for arguments in ["x"] * 3, ["--nonsense"]:
+                p = lib.run(["mooring", verb, *arguments], check=False)
+                self.assertEqual((p.returncode, p.stdout), (125 if verb.startswith("launch") else 1, ""), verb)
+                usage = re.match(rf"mooring: Usage: (mooring {verb}\b[^,]*),", p.stderr)
+                self.assertTrue(usage, p.stderr)
+                self.assertIn(f"\n| {usage[1]}\n", manual)
+
     def test_version(self):
         lines = lib.run(["mooring", "--version"]).stdout.splitlines()
         self.assertRegex(lines[0], r"^mooring version [0-9]+\.[0-9]+\.[0-9]+$")
@@ -548,7 +562,7 @@ class FeaturesTest(CommandTestCase):
 
     def test_each_version_is_taken(self):
         features = json.loads(self.mooring("features").stdout)
-        for version in (features["ociVersionMin"], features["ociVersionMax"]):
+        for version in (features["ociVersionMin"], features["ociVersionMax"], "1.0.2-dev", "1.1.0+dev", "1.99.7"):
             self.assertEqual(self.output(config(["true"], ociVersion=version)), "")
 
     def test_each_mount_option_is_taken(self):
@@ -742,7 +756,9 @@ class UpdateLimitsTest(CommandTestCase):
         name = self.start_container(spec)
         with subprocess.Popen(["mooring", "--root", self.states, "events", "--interval=1h", name],
                               stdout=subprocess.PIPE, text=True) as p:
-            time.sleep(1)
+            with open(f"/proc/{self.state(name)['pid']}/cgroup", encoding="ascii") as f:
+                group = "/sys/fs/cgroup" + next(line for line in f if line.startswith("0::")).strip()[3:]
+            lib.wait_until(lambda: lib.watches(p.pid, f"{group}/memory.events"), what="the group is watched")
             with open(fifo, "w", encoding="ascii") as f:
                 f.write("\n")
             self.assertEqual(json.loads(p.stdout.readline()), {"type": "oom", "id": name})

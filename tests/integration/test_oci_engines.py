@@ -613,17 +613,22 @@ class ContainerdTest(ContainerdTestCase):
 
     def test_events(self):
         expected = ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]
-        with tempfile.TemporaryFile("w+") as out:
+        with tempfile.NamedTemporaryFile("w") as out:
             def topics():
-                out.seek(0)
-                return [topic for topic in re.findall(r"/tasks/[a-z-]+", out.read()) if topic in expected]
+                with open(out.name, encoding="utf-8") as f:
+                    return [topic for topic in re.findall(r"/tasks/[a-z-]+", f.read()) if topic in expected]
 
             with subprocess.Popen(self.command("events"), stdout=out, text=True) as p:
-                time.sleep(0.5)
+                def hears():
+                    self.run_container(["true"])
+                    return topics()[-1:] == expected[-1:]
+
+                lib.wait_until(hears, what="it hears of an end")
+                before = len(topics())
                 self.run_container(["true"])
-                lib.wait_until(lambda: expected[-1] in topics(), timeout=30, what="containerd tells the end")
+                lib.wait_until(lambda: expected[-1] in topics()[before:], what="containerd tells the end")
                 p.terminate()
-            self.assertEqual(topics(), expected)
+            self.assertEqual(topics()[before:], expected)
 
 
 class ContainerdLimitsTest(ContainerdTestCase):

@@ -10,7 +10,6 @@ import shlex
 import stat
 import subprocess
 import tempfile
-import time
 import unittest
 
 import lib
@@ -43,8 +42,8 @@ class RootlessTestCase(unittest.TestCase):
         cls.sub_uid, cls.sub_gid = subordinate("/etc/subuid"), subordinate("/etc/subgid")
         lib.run(["loginctl", "enable-linger", USER])
         cls.runtime_dir = f"/run/user/{cls.uid}"
-        lib.wait_until(lambda: os.path.exists(f"{cls.runtime_dir}/systemd/private"), timeout=30,
-                       what="the user's service manager is up")
+        lib.wait_until(lambda: all(os.path.exists(f"{cls.runtime_dir}/{path}") for path in ("systemd/private", "bus")),
+                       what="the user's service manager is up, and his bus")
         cls.states = f"{cls.runtime_dir}/mooring"
         cls.bundle = f"{cls.entry.pw_dir}/bundle"
         lib_oci.make_rootfs(f"{cls.bundle}/rootfs")

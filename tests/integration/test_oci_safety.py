@@ -466,6 +466,7 @@ class MountRaceTest(SafetyTestCase):
                 code, out, err = self.run_container(spec, check=False)
                 self.assertEqual(out, "", err)
                 ran += code == 0
+        self.assertGreater(ran, 0)
         with open("/proc/sys/kernel/panic", encoding="utf-8") as f:
             self.assertEqual(f.read(), before)
         if os.path.isdir(f"{root}/proc/kept"):
@@ -696,7 +697,7 @@ class CutShortTest(SafetyTestCase):
                     hooks = {kind: [{"path": "/bin/sh", "args": ["sh", "-c", f"echo begun >{log}; exec sleep 1000"]}],
                              "poststop": [{"path": "/bin/sh", "args": ["sh", "-c", f"echo ended >>{log}"]}]}
                     p = self.run_in_background(self.spec(["true"], hooks=hooks))
-                    lib.wait_until(lambda: os.path.exists(log))
+                    lib.wait_until(lambda: os.path.exists(log) and os.path.getsize(log) > 0, what="the hook has begun")
                     p.send_signal(signo)
                     _, err = p.communicate(timeout=20)
                     self.assertNotEqual(p.returncode, 0)

@@ -58,20 +58,6 @@ def file_in_layers(name):
     return None
 
 
-def helpers(verb):
-    """Process ids of moored-helper VERB."""
-
-    found = []
-    for pid in lib.processes("moored-helper"):
-        try:
-            with open(f"/proc/{pid}/cmdline", "rb") as f:
-                if f.read().split(b"\0")[1:2] == [verb.encode()]:
-                    found.append(pid)
-        except OSError:
-            pass
-    return found
-
-
 def trash_is_empty():
     return not os.listdir(f"{OVERLAY}/trash")
 
@@ -333,8 +319,7 @@ class SeveralTest(PullTestCase):
         job = self.start(registry.reference("b:1"))
         lib.wait_until(lambda: registry.count(b.layers[1]["digest"]))
         # Which unpacked layers it needs is known with the configuration.
-        lib.wait_until(lambda: b.config_descriptor["digest"] in lib_store.blobs())
-        time.sleep(0.1)
+        lib.wait_until(lambda: [b.config_descriptor["digest"], "done"] in [part[:2] for part in self.job(job, "Parts")])
         lib.moorctl("rmi", registry.reference("a:1"))
         lib.moorctl("gc")
         lib.wait_until(lambda: file_in_layers("only-a") is None, what="the removed image's own layer goes")
@@ -622,15 +607,15 @@ class KillTest(PullTestCase):
                 if at in patterns:
                     lib.wait_until(lambda: registry.count(patterns[at]))
                 elif at == "unpack":
-                    lib.wait_until(lambda: helpers("unpack"), interval=0.002)
+                    lib.wait_until(lambda: lib.helpers("unpack"), interval=0.002)
                 elif at == "unpacked":
-                    lib.wait_until(lambda: "unpacking" in str(self.job(job, "Parts")) and not helpers("unpack"), interval=0.001,
+                    lib.wait_until(lambda: "unpacking" in str(self.job(job, "Parts")) and not lib.helpers("unpack"), interval=0.001,
                                    timeout=30)
                 else:
                     self.assertEqual(self.wait(job), "done")
                 lib.kill9_moored()
                 registry.faults.clear()
-                lib.wait_until(lambda: not helpers("fetch") and not helpers("unpack") and trash_is_empty())
+                lib.wait_until(lambda: not lib.helpers("fetch") and not lib.helpers("unpack") and trash_is_empty())
                 self.assert_consistent()
                 self.assert_pulled(registry.reference("app:1"))
                 self.assertEqual(file_in_layers("d7/file7"), b"x")
@@ -648,7 +633,7 @@ class KillTest(PullTestCase):
                 job = self.start(registry.reference("app:1"))
                 if pattern:
                     lib.wait_until(lambda: registry.count(pattern))
-                pid = lib.wait_until(lambda: helpers(verb), interval=0.002)[-1]
+                pid = lib.wait_until(lambda: lib.helpers(verb), interval=0.002)[-1]
                 os.kill(pid, signal.SIGKILL)
                 self.assertEqual(self.wait(job), "failed HelperDied")
                 lib.wait_until(lambda: not lib.processes("moored-helper") and trash_is_empty())
@@ -665,7 +650,7 @@ class KillTest(PullTestCase):
                 self.assert_pulled(registry.reference("app:1"))
                 self.assert_pulled(registry.reference("other:1"))
                 lib.moorctl("rmi", registry.reference("app:1"))
-                pid = lib.wait_until(lambda: helpers("remove"), interval=0.002)[0]
+                pid = lib.wait_until(lambda: lib.helpers("remove"), interval=0.002)[0]
                 if who == "helper":
                     os.kill(pid, signal.SIGKILL)
                 else:
@@ -707,7 +692,7 @@ class KillTest(PullTestCase):
                                       stderr=subprocess.PIPE) as process:
                     process.stdin.write(archive[:len(archive) // 2])
                     process.stdin.flush()
-                    pid = lib.wait_until(lambda: helpers("import"))[0]
+                    pid = lib.wait_until(lambda: lib.helpers("import"))[0]
                     lib.wait_until(lambda: os.listdir(INGEST) or set(lib_store.blobs()) - self.blobs_before)
                     if who == "helper":
                         os.kill(pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ import sqlite3
 
 import lib
 import lib_store
-from lib_container import BUSYBOX, OBEDIENT, ContainerTestCase, daemon_away, events_since, last_event, unit_of
+from lib_container import BUSYBOX, OBEDIENT, ContainerTestCase, daemon_away, events_since, last_event, unit_of, wait_traps
 
 # Each run ends with the number of runs before it, up to a last one that stays.
 COUNTING = "n=$(cat /n 2>/dev/null || echo 0); echo $((n + 1)) >/n; [ $n -lt {} ] && exit $n; exec sleep 1000"
@@ -63,7 +63,6 @@ class PolicyTest(RestartTestCase):
         self.assertEqual(events_since(since, "a")[-1]["Topic"], "container/stopped")
         lib.moorctl("start", "a")
         self.assertEqual(self.inspect("a")["RestartCount"], 0)
-        lib.moorctl("restart", "-t", "0", "a", check=False)
         lib.moorctl("rm", "-f", "a")
         self.assertEqual(lib.unit_properties(unit_of("a"), "LoadState")["LoadState"], "not-found")
 
@@ -102,11 +101,10 @@ class PolicyTest(RestartTestCase):
         self.assertEqual(self.inspect("limited")["RestartCount"], 2)
 
     def test_a_clean_signal(self):
-        self.start("a", "on-failure", "trap 'trap - TERM; kill -TERM 1; exit 143' TERM; " + OBEDIENT.split(";", 1)[1])
+        script = "trap 'trap - TERM; kill -TERM 1; exit 143' TERM; " + OBEDIENT.split(";", 1)[1]
+        self.start("a", "on-failure", script)
         since = last_event()
-        pid = self.inspect("a")["LeaderPID"]
-        lib.wait_until(lambda: int(next(l for l in open(f"/proc/{pid}/status", encoding="ascii") if l.startswith("SigCgt")).split()[1], 16)
-                       & 1 << (signal.SIGTERM - 1), what="the trap is set")
+        wait_traps(self.inspect("a")["LeaderPID"], script)
         lib.moorctl("kill", "-s", "TERM", "a")
         self.wait_stays("a", 1)
         self.assertEqual(self.exits(since, "a"), [143])

@@ -8,6 +8,7 @@ import tempfile
 
 import lib
 from lib_container import BUSYBOX, OBEDIENT, ContainerTestCase, daemon_away, status_of, unit_of
+from test_terminal import COUNT, DETACH, TerminalTestCase
 
 CONF = "/etc/moored/moored.conf.d/90-test.conf"
 RUNTIMES = ("runc", "crun")
@@ -209,6 +210,50 @@ class RuntimesTest(ContainerTestCase):
                                  set())
             finally:
                 os.unlink("/var/tmp/groups")
+
+
+class TerminalTest(TerminalTestCase):
+    """Made by the runtime, kept by moored."""
+
+    def test_left_and_joined_again(self):
+        # The longest name: the runtime's socket has an address of 107 bytes.
+        container = "shown" + "-" * 50
+        for name in RUNTIMES:
+            with self.subTest(name):
+                t = self.run_tty(f"--runtime={name}", f"--name={container}", "-u", "user", "--env=PS1=ready: ", BUSYBOX, "sh",
+                                 rows=33, columns=101)
+                t.expect("ready: ")
+                t.send("stty size; tty; id -u; test -c /dev/console && echo con''sole; stat -c %u /dev/pts/0\r")
+                t.expect("33 101\r\n/dev/pts/0\r\n1000\r\nconsole\r\n1000\r\n")
+                lib.kill9_moored()
+                t.send("echo st''ill\r")
+                t.expect("still\r\n")
+                t.send(DETACH)
+                self.assertEqual(t.wait(), 0)
+                t = self.tty("moorctl", "attach", container, rows=44, columns=99)
+                t.expect("ready: ")
+                t.send("\x15stty size; exit 7\r")
+                t.expect("44 99\r\n")
+                self.assertEqual(t.wait(), 7)
+
+    def test_output_to_the_last_byte(self):
+        for name in RUNTIMES:
+            for n in (1, 5000):
+                t = self.run_tty(f"--runtime={name}", BUSYBOX, "sh", "-c", COUNT.format(n=n))
+                self.assertEqual(t.wait(), 5)
+                self.assertEqual(t.data.replace(b"\r", b""), b"".join(b"line-%d\n" % i for i in range(n)))
+
+    def test_each_run_has_one(self):
+        for name in RUNTIMES:
+            lib.moorctl("run", "-d", "-it", f"--runtime={name}", f"--name=again{name}", "--restart=on-failure", "--env=PS1=ready: ",
+                        BUSYBOX, "sh")
+            t = self.tty("moorctl", "attach", f"again{name}")
+            for _ in range(2):
+                t.expect("ready: ")
+                t.send("exit 1\r")
+            t.expect("ready: ")
+            t.send("exit 0\r")
+            self.assertEqual(t.wait(), 0)
 
 
 class LimitsTest(ContainerTestCase):

@@ -8,7 +8,6 @@ import time
 
 import lib
 from lib_container import BUSYBOX, OBEDIENT, ContainerTestCase, daemon_away, events_since, last_event, status_of, topics_since, wait_traps
-from lib_tty import Tty
 
 SLEEP = ("sleep", "1000")
 
@@ -139,7 +138,6 @@ class ScopeTest(ContainerTestCase):
     def test_health(self):
         self.start("one", "--health-cmd=true", "--health-interval=200ms")
         lib.wait_until(lambda: self.inspect("one")["Health"] == "healthy", what="it is healthy")
-        lib.run(["systemctl", "stop", "moored-probe.service"])
 
     def test_it_can_only_be_started_by_its_parent(self):
         process, _ = self.start("one", command=("true",))
@@ -167,7 +165,7 @@ class ScopeTest(ContainerTestCase):
         self.assertIn("denied", unprivileged.stderr.lower())
 
     def test_a_terminal_of_its_own(self):
-        tty = Tty("moorctl", "run", "--scope", "-it", "--rm", "--name=one", BUSYBOX, "sh", rows=33, columns=99)
+        tty = self.tty("moorctl", "run", "--scope", "-it", "--rm", "--name=one", BUSYBOX, "sh", rows=33, columns=99)
         tty.expect("# ")
         self.assertTrue(tty.is_raw())
         tty.send("stty size; tty; ls /dev/pts\n")
@@ -175,8 +173,8 @@ class ScopeTest(ContainerTestCase):
         tty.expect("# ")
         tty.resize(44, 111)
         lib.wait_until(lambda: (tty.send("stty size\n"), "44 111" in tty.expect("# "))[1], what="the size is passed on")
-        tty.send("sleep 1000\n")
-        time.sleep(0.3)
+        tty.send("echo slee''ping; sleep 1000\n")
+        tty.expect("sleeping")
         tty.send("\x03")
         tty.expect("# ")
         tty.send("exit 6\n")

@@ -6,12 +6,10 @@ import random
 import signal
 import subprocess
 import threading
-import time
 import unittest
 
 import lib
 from lib_container import BUSYBOX, ContainerTestCase, status_of, unit_of
-from lib_tty import Tty
 
 DETACH = "\x10\x11"
 COUNT = "stty -opost; i=0; while [ $i -lt {n} ]; do echo line-$i; i=$((i+1)); done; exit 5"
@@ -43,11 +41,6 @@ class TerminalTestCase(ContainerTestCase):
         # Before that, in the opposite order: the containers go.
         self.addCleanup(self._clean)
 
-    def tty(self, *argv, **kwargs):
-        t = Tty(*argv, **kwargs)
-        self.addCleanup(t.close)
-        return t
-
     def run_tty(self, *args, **kwargs):
         return self.tty("moorctl", "run", "--rm", "-it", *args, **kwargs)
 
@@ -59,17 +52,8 @@ class TerminalTestCase(ContainerTestCase):
         return t
 
 
-class RunTest(TerminalTestCase):
-    def test_terminal(self):
-        t = self.shell(rows=33, columns=101)
-        lib.wait_until(t.is_raw, what="a raw terminal")
-        t.send("stty size; tty; echo TERM=$TERM; test -c /dev/console && echo con''sole\r")
-        t.expect("33 101\r\n/dev/pts/0\r\nTERM=xterm\r\nconsole\r\n")
-        t.send("for i in 0 1 2; do test -t $i || echo no; done; echo ok''ay\r")
-        self.assertNotIn("no\r\n", t.expect("okay\r\n"))
-        t.send("exit 7\r")
-        self.assertEqual(t.wait(), 7)
-        self.assertFalse(t.is_raw())
+class SessionTests:
+    """What holds of a container's terminal and of an exec's alike: shell() and command() give one of either."""
 
     def test_size(self):
         t = self.shell()
@@ -89,14 +73,30 @@ class RunTest(TerminalTestCase):
         """However short it is, and however much it writes at its end."""
 
         for n in (0, 1, 5000):
-            t = self.run_tty(BUSYBOX, "sh", "-c", COUNT.format(n=n))
+            t = self.command("sh", "-c", COUNT.format(n=n))
             self.assertEqual(t.wait(), 5)
             self.assertEqual(t.data.replace(b"\r", b""), b"".join(b"line-%d\n" % i for i in range(n)))
 
     def test_not_found(self):
-        t = self.run_tty(BUSYBOX, "nosuchcommand")
+        t = self.command("nosuchcommand")
         self.assertEqual(t.wait(), 127)
         self.assertIn(b"nosuchcommand", t.data)
+        self.assertFalse(t.is_raw())
+
+
+class RunTest(SessionTests, TerminalTestCase):
+    def command(self, *args):
+        return self.run_tty(BUSYBOX, *args)
+
+    def test_terminal(self):
+        t = self.shell(rows=33, columns=101)
+        lib.wait_until(t.is_raw, what="a raw terminal")
+        t.send("stty size; tty; echo TERM=$TERM; test -c /dev/console && echo con''sole\r")
+        t.expect("33 101\r\n/dev/pts/0\r\nTERM=xterm\r\nconsole\r\n")
+        t.send("for i in 0 1 2; do test -t $i || echo no; done; echo ok''ay\r")
+        self.assertNotIn("no\r\n", t.expect("okay\r\n"))
+        t.send("exit 7\r")
+        self.assertEqual(t.wait(), 7)
         self.assertFalse(t.is_raw())
 
     def test_without_a_window(self):
@@ -363,8 +363,8 @@ class DaemonTest(TerminalTestCase):
             t.expect("still\r\n")
             t.resize(40 + len(t.data), 91)
             t.send("\r")
-        t.send("stty size\r")
-        t.expect(" 91\r\n")
+        t.send("until stty size | grep -q ' 91$'; do sleep 0.1; done; echo wi''de\r")
+        t.expect("wide\r\n")
         t.send("exit 8\r")
         self.assertEqual(t.wait(), 8)
 
@@ -385,8 +385,8 @@ class DaemonTest(TerminalTestCase):
         t = self.shell("--name=stopped")
         lib.run(["systemctl", "stop", "moored.service"])
         if keeps:
+            # It stays where it is until somebody passes it on.
             t.send("echo wai''ted; exit 12\r")
-            time.sleep(0.5)
         lib.start_moored()
         if keeps:
             t.expect("waited\r\n")
@@ -411,8 +411,16 @@ class DaemonTest(TerminalTestCase):
             t.send("exit 1\r")
             lib.kill9_moored()
         t.expect("ready: ", timeout=40)
-        t.send("exit 0\r")
-        self.assertEqual(t.wait(), 0)
+
+        def ends():
+            # That prompt may be the last run's, shown again: what is typed then may go with that run.
+            t.send("exit 0\r")
+            try:
+                return t.wait(2) == 0
+            except AssertionError:
+                return False
+
+        lib.wait_until(ends, what="the container ends")
 
     def test_a_restart_of_pid_1(self):
         t = self.shell("--name=reexec")

@@ -19,6 +19,7 @@ CONTAINERS = "/etc/moored/containers"
 SYSTEM = "/etc/systemd/system"
 NGINX = f"{lib.REGISTRY}/nginx:test"
 SLEEP = "sleep 1000"
+WAITS = "until test -e /go; do sleep 0.05; done"
 
 
 class UnitsTestCase(ContainerTestCase):
@@ -83,6 +84,12 @@ class UnitsTestCase(ContainerTestCase):
     def main_pid(self, unit):
         return int(lib.unit_properties(unit, "MainPID")["MainPID"])
 
+    def go(self, unit):
+        """What WAITS need not wait any more."""
+
+        with open(f"/proc/{self.main_pid(unit)}/root/go", "w", encoding="ascii"):
+            pass
+
     def get(self, port):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as reply:
             return reply.read().decode()
@@ -97,13 +104,13 @@ class UnitTest(UnitsTestCase):
         self.assertEqual((inside["State"], inside["Unit"], inside["Image"]), ("running", unit, BUSYBOX))
         self.assertEqual(inside["LeaderPID"], self.main_pid(unit))
         self.assertEqual(inside["ControlGroup"], lib.unit_properties(unit, "ControlGroup")["ControlGroup"])
+        wait_traps(inside["LeaderPID"], OBEDIENT)
         with open(f"/proc/{inside['LeaderPID']}/environ", encoding="utf-8") as f:
             self.assertIn("GREETING=hello you", f.read().split("\0"))
         status = self.systemctl("status", unit).stdout
         self.assertIn("Active: active (running)", status)
         self.assertIn(f"Main PID: {inside['LeaderPID']} (sh)", status)
 
-        wait_traps(inside["LeaderPID"], OBEDIENT)
         self.systemctl("stop", unit)
         inside = self.wait_state("web", "exited")
         self.assertEqual((inside["ExitCode"], inside["Result"]), (0, "success"))
@@ -146,6 +153,18 @@ class UnitTest(UnitsTestCase):
         with open(f"/proc/{pid}/limits", encoding="ascii") as f:
             self.assertIn("777", next(line for line in f if line.startswith("Max open files")))
         self.assertIn("drop-in", lib.run(["nsenter", "-u", "-t", str(pid), "hostname"]).stdout)
+
+    def test_a_device(self):
+        """A node is a mount; what opens it is the unit's."""
+
+        unit = self.write_script("web", "if (exec 3<>/dev/fuse); then echo opened; else echo refused; fi; exec sleep 1000", "Volume=/dev/fuse:/dev/fuse")
+        self.systemctl("start", unit)
+        lib.wait_until(lambda: lib.moorctl("logs", "web").stdout == "refused\n", what="it has tried")
+        self.drop_in(unit, "[Service]", "DeviceAllow=/dev/fuse rw")
+        self.systemctl("restart", unit)
+        lib.wait_until(lambda: lib.moorctl("logs", "web").stdout == "opened\n", what="it has tried")
+        self.systemctl("daemon-reload")
+        self.assertEqual(lib.moorctl("exec", "web", "sh", "-c", "exec 3<>/dev/fuse && echo still").stdout, "still\n")
 
     def test_moorctl_starts_and_stops_the_unit(self):
         unit = self.write_script("web", OBEDIENT)
@@ -458,20 +477,22 @@ class RecoveryTest(UnitsTestCase):
         self.assertEqual(self.wait_state("web", "exited")["ExitSignal"], "KILL")
 
     def test_an_exit_while_the_daemon_is_away(self):
-        unit = self.write("web", "Exec=sh -c 'sleep 2; exit 9'")
+        unit = self.write("web", f"Exec=sh -c '{WAITS}; exit 9'")
         self.systemctl("start", unit)
         with daemon_away():
+            self.go(unit)
             lib.wait_until(lambda: lib.unit_properties(unit, "ActiveState")["ActiveState"] == "failed",
                            what="it has ended")
         self.assertEqual(self.wait_state("web", "exited")["ExitCode"], 9)
 
     def test_an_exit_that_systemd_forgets(self):
         # A unit that has ended well, and that nobody refers to, is not kept.
-        unit = self.write("web", "Exec=sh -c 'sleep 2; exit 4'")
+        unit = self.write("web", f"Exec=sh -c '{WAITS}; exit 4'")
         self.drop_in(unit, "[Service]", "SuccessExitStatus=4")
         event = last_event()
         self.systemctl("start", unit)
         with daemon_away():
+            self.go(unit)
             lib.wait_until(lambda: not self.systemctl("list-units", "--all", "--plain", "--no-legend", unit).stdout,
                            what="it is gone")
         web = self.wait_state("web", "exited")
@@ -479,12 +500,13 @@ class RecoveryTest(UnitsTestCase):
         self.assertEqual(topics_since(event, "web"), ["container/created", "container/started", "container/exited"])
 
     def test_restarted_while_the_daemon_is_away(self):
-        unit = self.write("web", "Exec=sh -c 'sleep 2; exit 5'")
+        unit = self.write("web", f"Exec=sh -c '{WAITS}; exit 5'")
         event = last_event()
         self.systemctl("start", unit)
         pid = lib.moored_pid()
         os.kill(pid, signal.SIGSTOP)
         self.addCleanup(lambda: lib.moored_pid() == pid and os.kill(pid, signal.SIGKILL))
+        self.go(unit)
         lib.wait_until(lambda: lib.unit_properties(unit, "ActiveState")["ActiveState"] == "failed",
                        what="it has ended")
         # The start waits for the daemon, which is replaced meanwhile.

@@ -18,7 +18,8 @@ typedef struct FakeSystemd {
         unsigned n_start, n_stop, n_kill, n_release, n_refresh;
         UnitStartFunc start_func;
         void *start_userdata;
-        char *exec, *slice;
+        char *unit, *exec, *slice; /* of the last start */
+        bool is_exec;
         int kill_signal; /* last */
         char whom[8];
         int start_result;
@@ -34,6 +35,7 @@ typedef struct Test {
         /* of the last answers */
         unsigned n_answers;
         Container *answer;
+        Exec *exec; /* the answer, where an exec was asked for */
         char *answer_error;
 } Test;
 
@@ -52,6 +54,9 @@ static inline int fake_start(void *backend, const UnitSpec *spec, UnitStartFunc 
         s->n_start++;
         s->start_func = func;
         s->start_userdata = userdata;
+        s->is_exec = spec->exec;
+        free(s->unit);
+        s->unit = strdup(spec->name);
         free(s->exec);
         s->exec = strv_join(spec->exec_start, " ");
         free(s->slice);
@@ -167,6 +172,7 @@ static inline int teardown(void **state) {
         container_manager_free(t->m);
         fixture_free(t->f);
         free(t->runtime);
+        free(t->systemd.unit);
         free(t->systemd.exec);
         free(t->systemd.slice);
         free(t->log);

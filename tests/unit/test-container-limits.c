@@ -169,6 +169,22 @@ static void test_update(void **state) {
         expect_limits(c, "CPUQuotaPerSecUSec=500000; MemoryMax=5");
 }
 
+/* The event has a part of it. */
+static void test_long_update(void **state) {
+        char text[LIMITS_TEXT_MAX + sizeof("ä 5")] = "IODeviceWeight=/dev/a";
+        const char *const changes[] = { text, NULL };
+        Test *t = *state;
+        Container *c = running_web(t);
+
+        while (strlen(text) < LIMITS_TEXT_MAX)
+                (void) stpcpy(text + strlen(text), "ä"); /* LIMITS_TEXT_MAX is in the middle of the last one */
+        (void) stpcpy(text + strlen(text), " 5");
+        assert_int_equal(container_update(c, (char *const *) changes, on_answer, t, NULL), 0);
+        answer(0);
+        expect_limits(c, text);
+        assert_log(t, "updated");
+}
+
 static void test_removed_meanwhile(void **state) {
         static const char *const changes[] = { "MemoryMax=1G", NULL };
         Test *t = *state;
@@ -226,6 +242,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_pause, setup_later, teardown_later),
                 cmocka_unit_test_setup_teardown(test_stop_thaws, setup_later, teardown_later),
                 cmocka_unit_test_setup_teardown(test_update, setup_later, teardown_later),
+                cmocka_unit_test_setup_teardown(test_long_update, setup_later, teardown_later),
                 cmocka_unit_test_setup_teardown(test_removed_meanwhile, setup_later, teardown_later),
                 cmocka_unit_test_setup_teardown(test_set_by_others, setup_later, teardown_later),
         };

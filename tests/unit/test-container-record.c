@@ -80,7 +80,7 @@ static void fill(Store *s, const char *id, uint64_t writable, ContainerRow *ret)
         *ret = row;
 }
 
-static int dump_container(const ContainerRow *r, void *userdata) {
+static int dump_container(ContainerRow *r, void *userdata) {
         return strv_extendf(userdata, "%s/%s %s %s %s %llu %i %llu %llu %llu %s %s %i %s %s %u %i", r->ns, r->id,
                             r->image, r->image_digest, r->options, (unsigned long long) r->snapshot,
                             r->auto_remove, (unsigned long long) r->created_usec,

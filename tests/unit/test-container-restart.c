@@ -135,6 +135,41 @@ static void test_restart_by_systemd(void **state) {
         assert_log(t, "started exited stopped");
 }
 
+static int find_process(const EventRow *row, void *userdata) {
+        const char **ret = userdata;
+
+        if (streq(row->topic, "container/oom"))
+                *ret = strstr(row->details, "\"Process\":\"main\"") ? "main" : "other";
+        return 0;
+}
+
+/* The OOM killer was there, whom it killed nobody knows; but the main process was killed by hand. */
+static void test_restart_killed_after_oom(void **state) {
+        RunRecord r = { .type = RUN_EXIT, .usec = 200, .code = CLD_KILLED, .status = SIGKILL, .n = 1,
+                        .invocation_id = INVOCATION_1, .result = "signal" };
+        const char *process = NULL;
+        Test *t = *state;
+        Container *c;
+
+        t->m->memory_watched = true;
+        for (unsigned by_hand = 0; by_hand < 2; by_hand++) {
+                assert_int_equal(run(t, restarting("always"), NULL), 0);
+                c = web(t);
+                write_start(t, INVOCATION_1);
+                started(t);
+                if (by_hand)
+                        assert_int_equal(container_kill(c, "main", SIGKILL, NULL, NULL, NULL), 0);
+                write_run(t, r);
+                tell(t, between(INVOCATION_1));
+                assert_int_equal(c->row.oom_kills, 1);
+                assert_string_equal(c->row.result, by_hand ? "signal" : "oom-kill");
+                assert_int_equal(store_event_foreach_since(t->f->store, 0, 100, find_process, &process), 0);
+                assert_string_equal(process, by_hand ? "other" : "main");
+                assert_int_equal(container_drop(c, NULL), 0);
+                tell_gone(t);
+        }
+}
+
 static void test_restart_log_is_ahead(void **state) {
         Test *t = *state;
         Container *c;
@@ -168,6 +203,42 @@ static void test_restart_log_is_ahead(void **state) {
         assert_true(c->row.stopped);
         assert_log(t, "stopped");
         assert_int_equal(t->n_answers, 2);
+}
+
+/* PID 1, which forgets its count, is told when there were enough. */
+static void test_restart_limit(void **state) {
+        Test *t = *state;
+
+        assert_int_equal(run(t, restarting("on-failure:1"), NULL), 0);
+        write_start(t, INVOCATION_1);
+        started(t);
+        write_exit(t, INVOCATION_1, CLD_EXITED, 1, "exit-code");
+        tell(t, between(INVOCATION_1));
+        assert_int_equal(t->systemd.n_stop, 0);
+        write_start(t, INVOCATION_2);
+        tell(t, running(INVOCATION_2));
+        assert_int_equal(t->systemd.n_stop, 0);
+        write_exit(t, INVOCATION_2, CLD_EXITED, 2, "exit-code");
+        tell(t, between(INVOCATION_2));
+        assert_int_equal(t->systemd.n_stop, 1);
+        tell_gone(t);
+        assert_int_equal(web(t)->state, CONTAINER_EXITED);
+        assert_int_equal(web(t)->row.restart_count, 1);
+        assert_int_equal(web(t)->row.exit_code, 2);
+}
+
+/* Starts that the log had no room for are counted. */
+static void test_restart_dropped(void **state) {
+        Test *t = *state;
+
+        assert_int_equal(run(t, restarting("always"), NULL), 0);
+        write_start(t, INVOCATION_1);
+        started(t);
+        write_run(t, (RunRecord){ .type = RUN_DROPPED, .n = 5 });
+        write_start(t, INVOCATION_2);
+        tell(t, running(INVOCATION_2));
+        assert_int_equal(web(t)->row.restart_count, 6);
+        assert_string_equal(web(t)->row.invocation_id, INVOCATION_2);
 }
 
 static void test_restart_without_log(void **state) {
@@ -385,7 +456,10 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 T(test_restart_parse),
                 T(test_restart_by_systemd),
+                T(test_restart_killed_after_oom),
                 T(test_restart_log_is_ahead),
+                T(test_restart_limit),
+                T(test_restart_dropped),
                 T(test_restart_without_log),
                 T(test_restart_first_start_fails),
                 T(test_recover_restarts),

@@ -62,6 +62,31 @@ static void test_run_and_exit(void **state) {
         assert_nothing_left(t);
 }
 
+/* A run is announced when PID 1 has been asked, and as what it is by then. */
+static void test_announced(void **state) {
+        const unsigned *n = ((Test *) *state)->f->n_notified;
+        ContainerOptions o = options(false);
+        Test *t = *state;
+        Container *c;
+
+        t->systemd.start_result = -ENOMEM;
+        assert_true(run(t, options(false), NULL) < 0);
+        assert_nothing_left(t);
+        assert_int_equal(n[NOTIFY_CONTAINER_ADDED] + n[NOTIFY_CONTAINER_CHANGED] + n[NOTIFY_CONTAINER_REMOVED], 0);
+
+        t->systemd.start_result = 0;
+        assert_int_equal(run(t, options(false), NULL), 0);
+        assert_int_equal(n[NOTIFY_CONTAINER_ADDED], 1);
+        assert_int_equal(n[NOTIFY_CONTAINER_CHANGED], 0);
+        started(t);
+        assert_int_equal(n[NOTIFY_CONTAINER_CHANGED], 1);
+        assert_int_equal(container_drop(web(t), NULL), 0);
+        assert_int_equal(n[NOTIFY_CONTAINER_REMOVED], 1);
+
+        assert_int_equal(container_create(t->m, "default", "other", "app", &o, &c, NULL), 0);
+        assert_int_equal(n[NOTIFY_CONTAINER_ADDED], 2);
+}
+
 static void test_signals(void **state) {
         Test *t = *state;
         Container *c;
@@ -735,6 +760,7 @@ static void test_installed_refused(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 T(test_run_and_exit),
+                T(test_announced),
                 T(test_signals),
                 T(test_auto_remove),
                 T(test_start_fails),

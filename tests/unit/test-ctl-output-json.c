@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "basic/json.h"
-#include "ctl/create-options.h"
+#include "ctl/create-bag.h"
 #include "ctl/event-record.h"
 #include "ctl/output-json.h"
 

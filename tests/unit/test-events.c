@@ -44,7 +44,7 @@ static void test_record(void **state) {
         assert_int_equal(events_new(s, 100, &e), 0);
         assert_int_equal(events_subscribe(e, on_notify, &seen), 0);
 
-        assert_true(events_record(e, "default", "container/exited", "web", "#ExitCode", "7", "Result", "exit-code", NULL) >= 0);
+        assert_true(events_record(e, "default", "container/exited", "web", "#ExitCode", INT64_C(7), "Result", "exit-code", NULL) >= 0);
         assert_int_equal(seen.n, 1);
         assert_int_equal(seen.last, NOTIFY_EVENT);
         assert_string_equal(seen.details, "default|container/exited|web|{\"ExitCode\":7,\"Result\":\"exit-code\"}");
@@ -126,7 +126,7 @@ static void test_transactions(void **state) {
         assert_true(store_in_transaction(s));
         assert_int_equal(store_begin(s, false), 0);
         assert_true(events_record(e, "a", "container/started", "one", NULL) >= 0);
-        assert_true(events_record(e, "a", "container/exited", "two", "#ExitCode", "1", NULL) >= 0);
+        assert_true(events_record(e, "a", "container/exited", "two", "#ExitCode", INT64_C(1), NULL) >= 0);
         assert_int_equal(store_commit(s), 0);
         assert_int_equal(seen.n, 0);
         assert_int_equal(events_last_sequence(e), 0);

@@ -396,8 +396,17 @@ static void test_names(void **state) {
         check_join("a", "b/c", "a/b/c");
 }
 
+static void test_path_startswith(void **state) {
+        assert_string_equal(path_startswith("/a/b", "/a"), "/b");
+        assert_string_equal(path_startswith("/a", "/a"), "");
+        assert_null(path_startswith("/ab", "/a"));
+        assert_null(path_startswith("/a", "/a/b"));
+        assert_null(path_startswith("/b/a", "/a"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_path_startswith),
                 cmocka_unit_test_setup_teardown(test_open_beneath, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_mkdir, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_read, setup, teardown),

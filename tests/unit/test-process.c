@@ -284,12 +284,20 @@ static void test_kill(void **state) {
         assert_true(again >= 0);
         assert_int_equal(pidfd_kill(again, 0), 0);
         assert_int_equal(pidfd_kill(again, SIGKILL), 0);
-        wait_for(pidfd, CLD_KILLED, SIGKILL);
+        assert_int_equal(pidfd_wait(pidfd, &code, &status), 0);
+        assert_int_equal(code, CLD_KILLED);
+        assert_int_equal(status, SIGKILL);
+        assert_int_equal(pidfd_wait(pidfd, &code, &status), -ECHILD);
+        safe_close(pidfd);
         assert_int_equal(pidfd_kill(again, 0), -ESRCH);
         safe_close(again);
         assert_int_equal(pidfd_open_(-1), -EINVAL);
         assert_int_equal(pidfd_kill(-1, SIGTERM), -EBADF);
         assert_int_equal(pidfd_reap(-1, NULL, NULL), -EINVAL);
+        assert_int_equal(pidfd_wait(-1, NULL, NULL), -EINVAL);
+        assert_int_equal(process_exit_code(CLD_EXITED, 3), 3);
+        assert_int_equal(process_exit_code(CLD_KILLED, SIGKILL), 137);
+        assert_int_equal(process_exit_code(CLD_DUMPED, SIGSEGV), 139);
 }
 
 static void test_die_with_parent(void **state) {

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,6 +130,34 @@ static void test_file(void **state) {
         assert_int_equal(n, 0);
 }
 
+/* A line is there as a whole or not at all. */
+static void test_no_room(void **state) {
+        const RunRecord start = { .type = RUN_START, .invocation_id = A, .usec = 1, .pid = 2 };
+        _cleanup_free_ RunRecord *records = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct rlimit room, all;
+        uint64_t size, now;
+        size_t n;
+
+        fd = open_log(*state, true);
+        assert_true(fd >= 0);
+        assert_int_equal(run_log_append(fd, &start), 0);
+        assert_int_equal(fd_size(fd, &size), 0);
+
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &all), 0);
+        assert_ptr_not_equal(signal(SIGXFSZ, SIG_IGN), SIG_ERR);
+        room = (struct rlimit){ .rlim_cur = size + 10, .rlim_max = all.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &room), 0);
+        assert_int_equal(run_log_append(fd, &start), -EFBIG);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
+        assert_int_equal(fd_size(fd, &now), 0);
+        assert_int_equal(now, size);
+
+        assert_int_equal(run_log_append(fd, &start), 0);
+        assert_int_equal(run_log_read(fd, &records, &n, NULL), 0);
+        assert_int_equal(n, 2);
+}
+
 static void test_too_large(void **state) {
         RunRecord start = { .type = RUN_START, .invocation_id = A, .usec = 1, .pid = 2 };
         _cleanup_free_ RunRecord *records = NULL;
@@ -156,6 +185,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_parse),
                 cmocka_unit_test_setup_teardown(test_file, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_no_room, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_too_large, setup, teardown),
         };
 

@@ -21,16 +21,15 @@ static void expect_unit(const char *cgroup, const char *expected) {
 }
 
 static void test_unit(void **state) {
-        expect_unit("0::/moored.slice/moored-default.slice/moored-default-web.service\n", "moored-default-web.service");
-        expect_unit("0::/a.slice/b.service/payload/x\n", "b.service");
-        expect_unit("0::/a.slice/b.scope\n", "b.scope");
+        expect_unit("/moored.slice/moored-default.slice/moored-default-web.service", "moored-default-web.service");
+        expect_unit("/a.slice/b.service/payload/x", "b.service");
+        expect_unit("/a.slice/b.scope", "b.scope");
         /* The innermost. */
-        expect_unit("0::/user.slice/user@0.service/app.slice/b.service\n", "b.service");
-        expect_unit("12:cpu:/x\n0::/b.service\n", "b.service");
-        expect_unit("0::/\n", "");
-        expect_unit("0::/a.slice\n", "");
+        expect_unit("/user.slice/user@0.service/app.slice/b.service", "b.service");
+        expect_unit("/b.service", "b.service");
+        expect_unit("/", "");
+        expect_unit("/a.slice", "");
         expect_unit("", "");
-        expect_unit("1:name=x:/b.service\n", "");
 }
 
 /* stderr of this process is replaced by a journal's. */

@@ -36,7 +36,7 @@ typedef struct Seen {
         unsigned n;
 } Seen;
 
-static int check_cb(const ExecRow *row, void *userdata) {
+static int check_cb(ExecRow *row, void *userdata) {
         Seen *seen = userdata;
         const ExecRow *w = seen->want;
 

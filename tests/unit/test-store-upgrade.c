@@ -2,42 +2,9 @@
 
 /* A database of each earlier version of the schema becomes one of this version: tests/data/store/schema-N.sql makes it. */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "basic/fs-util.h"
-#include "basic/string-util.h"
-#include "store/store-internal.h"
+#include "store-fixture.h"
 
 #define SQL_SIZE_MAX 65536U
-
-typedef struct Place {
-        char *dir, *path;
-} Place;
-
-static int setup(void **state) {
-        static Place p;
-        char template[] = "/tmp/test-store-upgrade-XXXXXX";
-
-        p.dir = strdup(mkdtemp(template));
-        p.path = strjoin(p.dir, "/moored.db");
-        *state = &p;
-        return p.path ? 0 : -1;
-}
-
-static int teardown(void **state) {
-        Place *p = *state;
-
-        assert_int_equal(rm_rf_at(AT_FDCWD, p->dir), 0);
-        free(p->dir);
-        free(p->path);
-        return 0;
-}
 
 static void make_database(const char *path, const char *file) {
         _cleanup_free_ char *name = strjoin(TEST_DATA_DIR "/store/", file), *sql = NULL;
@@ -87,7 +54,7 @@ static char *describe(Store *s) {
         return TAKE_PTR(all);
 }
 
-static int check_container(const ContainerRow *row, void *userdata) {
+static int check_container(ContainerRow *row, void *userdata) {
         (*(int *) userdata)++;
         assert_string_equal(row->ns, "default");
         assert_string_equal(row->id, "web");
@@ -144,7 +111,7 @@ static void test_version_1(void **state) {
         check_upgrade(*state, "schema-1.sql");
 }
 
-static int count_exec(const ExecRow *row, void *userdata) {
+static int count_exec(ExecRow *row, void *userdata) {
         (*(int *) userdata)++;
         return 0;
 }

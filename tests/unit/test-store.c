@@ -1,43 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "basic/fs-util.h"
-#include "basic/string-util.h"
 #include "basic/strv.h"
-#include "store/store-internal.h"
-
-typedef struct Place {
-        char *dir;
-        char *path;
-} Place;
-
-static int setup(void **state) {
-        static Place p;
-        char template[] = "/tmp/test-store-XXXXXX";
-
-        p.dir = strdup(mkdtemp(template));
-        p.path = strjoin(p.dir, "/moored.db");
-        *state = &p;
-        return p.path ? 0 : -1;
-}
-
-static int teardown(void **state) {
-        Place *p = *state;
-
-        assert_int_equal(rm_rf_at(AT_FDCWD, p->dir), 0);
-        free(p->dir);
-        free(p->path);
-        return 0;
-}
+#include "store-fixture.h"
 
 static int64_t pragma(Store *s, const char *sql);
 
@@ -297,7 +264,7 @@ static void test_damage_at_open(void **state) {
         assert_int_equal(count_damaged(p->dir), 1);
 }
 
-static int count_image(const ImageRow *r, void *userdata) {
+static int count_image(ImageRow *r, void *userdata) {
         (*(int *) userdata)++;
         return 0;
 }
@@ -436,7 +403,7 @@ static void test_durable(void **state) {
         assert_int_equal(store_commit(s), 0);
 }
 
-static int remove_each(const ImageRow *r, void *userdata) {
+static int remove_each(ImageRow *r, void *userdata) {
         Store *s = userdata;
         int n = 0;
 
@@ -504,7 +471,7 @@ static void test_namespaces(void **state) {
         assert_int_equal(store_namespace_remove(s, "labelled"), 0);
 }
 
-static int check_image(const ImageRow *r, void *userdata) {
+static int check_image(ImageRow *r, void *userdata) {
         const ImageRow *row = userdata;
 
         assert_string_equal(r->ns, row->ns);
@@ -578,7 +545,7 @@ static void check_container(const ContainerRow *a, const ContainerRow *b) {
         assert_int_equal(a->exit_code, b->exit_code);
 }
 
-static int check_container_cb(const ContainerRow *r, void *userdata) {
+static int check_container_cb(ContainerRow *r, void *userdata) {
         check_container(r, userdata);
         return 0;
 }

@@ -58,6 +58,21 @@ static void test_numbers(void **state) {
         assert_int_equal(i, INT32_MAX);
 }
 
+static void test_range(void **state) {
+        static const char *const bad[] = { "", "x", "1-", "-1", "-", "1-2-3", "0x1", " 1", "1 ", "3-1" };
+        uint32_t first = 0, last = 0;
+
+        assert_int_equal(parse_range("7", &first, &last), 0);
+        assert_int_equal(first, 7);
+        assert_int_equal(last, 7);
+        assert_int_equal(parse_range("0-4294967295", &first, &last), 0);
+        assert_int_equal(first, 0);
+        assert_int_equal(last, UINT32_MAX);
+        assert_int_equal(parse_range("0-4294967296", &first, &last), -ERANGE);
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                assert_int_equal(parse_range(bad[i], &first, &last), -EINVAL);
+}
+
 static void test_boolean(void **state) {
         assert_int_equal(parse_boolean("1"), 1);
         assert_int_equal(parse_boolean("on"), 1);
@@ -300,6 +315,7 @@ static void test_string_table(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_join),         cmocka_unit_test(test_numbers),
+                cmocka_unit_test(test_range),
                 cmocka_unit_test(test_boolean),      cmocka_unit_test(test_size),
                 cmocka_unit_test(test_sec),          cmocka_unit_test(test_signal),
                 cmocka_unit_test(test_format_bytes), cmocka_unit_test(test_hex),
