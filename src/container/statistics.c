@@ -135,6 +135,9 @@ int container_get_statistics(const Container *c, StatisticFunc func, void *userd
                                  "Container %s is not running, it is %s.", c->row.id,
                                  container_state_to_string(c->state));
         fd = cgroup_open_group(c->control_group);
+        if (fd == -ENOENT) /* PID 1 has not told yet */
+                return error_set(reterr_error, -ESRCH, "NotRunning", "Container %s is not running, it has just ended.",
+                                 c->row.id);
         if (fd < 0)
                 return error_set_errno(reterr_error, fd, "The control group of container %s: %m", c->row.id);
 

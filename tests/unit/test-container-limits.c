@@ -2,6 +2,7 @@
 
 /* Limits and freezing, with a PID 1 that does what it is told, later. */
 
+#include "container/statistics.h"
 #include "container/unit-limits.h"
 #include "container-fixture.h"
 
@@ -201,6 +202,23 @@ static void test_removed_meanwhile(void **state) {
         assert_null(t->answer);
 }
 
+static int no_statistic(const char *name, uint64_t value, void *userdata) {
+        fail();
+        return 0;
+}
+
+/* Its control group is gone, and PID 1 has not told its end yet. */
+static void test_statistics_of_one_that_has_just_ended(void **state) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        Test *t = *state;
+        Container *c = running_web(t);
+
+        assert_non_null(c->control_group);
+        assert_int_equal(container_get_statistics(c, no_statistic, NULL, &e), -ESRCH);
+        assert_string_equal(error_name(&e), "NotRunning");
+        assert_non_null(strstr(error_message(&e), "has just ended"));
+}
+
 /* By the number of an entry of the table. */
 static uint32_t file_bit(const char *name) {
         for (unsigned i = 0; container_limits[i].name; i++)
@@ -244,6 +262,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_update, setup_later, teardown_later),
                 cmocka_unit_test_setup_teardown(test_long_update, setup_later, teardown_later),
                 cmocka_unit_test_setup_teardown(test_removed_meanwhile, setup_later, teardown_later),
+                cmocka_unit_test_setup_teardown(test_statistics_of_one_that_has_just_ended, setup_later, teardown_later),
                 cmocka_unit_test_setup_teardown(test_set_by_others, setup_later, teardown_later),
         };
 
