@@ -312,7 +312,7 @@ class OthersTest(NetworkTestCase):
         lib.run(["systemctl", "restart", "moored@net.service"])
         self.listens("net")
         self.assertEqual(talk("127.0.0.1", 8080), "net")
-        self.assertEqual(len(links()), 1)
+        lib.wait_until(lambda: len(links()) == 1, what="the last run's device is gone")
         lib.run(["systemctl", "stop", "moored@net.service"])
         lib.wait_until(lambda: not elements(), what="its port is closed")
         self.assertNotIn("Failed to add fd", lib.journal("-u", "moored@net.service"))
