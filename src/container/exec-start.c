@@ -56,7 +56,8 @@ static bool is_process_property(const char *p) {
 /* PID 1 knows how the process has ended until the unit is released; or until somebody stops it while moored is away, if
  * what it calls a clean end follows, as SIGTERM is. So the unit writes its end down, in a file that moored makes here and
  * removes when the end is recorded. One whose client holds the other ends of its descriptors, and wants no record
- * afterwards, does without: at each release PID 1 would have one program more to execute. */
+ * afterwards, does without: at each release PID 1 would have one program more to execute. Its client keeps
+ * the unit (ctl/foreground.c). */
 static bool writes_end(const Exec *e, const ContainerStdio *stdio) {
         return !e->row.auto_remove || (stdio->in < 0 && stdio->out < 0 && stdio->err < 0 && stdio->terminal < 0);
 }

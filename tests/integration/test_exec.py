@@ -404,6 +404,25 @@ class AwayTest(ExecTestCase):
                            what="it is released")
             self.assertEqual(self.exec_files(), [])
 
+    def test_foreground_whose_unit_somebody_took_away(self):
+        for name, command, code in (("first", ("sh", "-c", "touch /first; exec sleep 1000"), 143),
+                                    ("second", self.trapped("second", 0), 0), ("third", self.trapped("third", 9), 9)):
+            p = self.popen("exec", "web", *command)
+            self.wait_trapped(name)
+            unit = lib.wait_until(lambda: next(iter(self.live_execs()), None), what="it runs")
+            with daemon_away():
+                lib.wait_until(lambda u=unit: lib.unit_properties(u, "Refs")["Refs"], what="moorctl keeps the unit")
+                lib.run(["systemctl", "stop", unit])
+            _, errors = p.communicate(timeout=60)
+            self.assertEqual(p.returncode, code, errors)
+            lib.wait_until(lambda u=unit: lib.unit_properties(u, "LoadState")["LoadState"] == "not-found", what="it is gone")
+
+    @staticmethod
+    def live_execs():
+        """Units of execs that run."""
+
+        return lib.run(["systemctl", "list-units", "--plain", "--no-legend", "--state=running", "moored-default-web-*.service"]).stdout.split()
+
     def test_container_that_ends_meanwhile(self):
         name, _ = self.exec_detached("web", "sleep", "1000")
         leader = self.inspect("web")["LeaderPID"]
