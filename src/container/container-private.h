@@ -189,6 +189,11 @@ void container_begin_runs(Container *c);
 bool container_take_runs(Container *c, const char *invocation);
 /* How that run has ended, as record-exit or record-exec wrote. */
 bool run_log_last_words(int fd, const char *invocation_id, UnitStatus *ret);
+/* Of one that is not started again: does it have properties by which PID 1 does not tell the journal all that there is
+ * to be known of its end? Then record-exit is to write it down, */
+bool container_ends_unheard(const Container *c);
+/* and here it is. */
+bool container_last_words(const Container *c, UnitStatus *ret);
 /* The process of the run that the row speaks of, as they wrote; 0: they did not. */
 uint32_t container_run_pid(const Container *c);
 /* PID 1 says that it runs, and no line is there yet. */

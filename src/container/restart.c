@@ -116,6 +116,26 @@ bool run_log_last_words(int fd, const char *invocation_id, UnitStatus *ret) {
         return false;
 }
 
+bool container_ends_unheard(const Container *c) {
+        static const char *const properties[] = { "SuccessExitStatus", "LogLevelMax" };
+
+        if (c->options.scope)
+                return false;
+        for (size_t i = 0; i < ELEMENTSOF(properties); i++)
+                if (container_options_get_property(&c->options, properties[i]))
+                        return true;
+        return false;
+}
+
+bool container_last_words(const Container *c, UnitStatus *ret) {
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!container_ends_unheard(c))
+                return false;
+        fd = open_log(c, false);
+        return fd >= 0 && run_log_last_words(fd, c->row.invocation_id, ret);
+}
+
 /* The first line that the row does not know of. */
 static size_t first_new(const Container *c, const RunRecord *records, size_t n) {
         const char *id = c->row.invocation_id;
