@@ -12,7 +12,8 @@
  *                                            how many of its processes the OOM killer has ended
  *   dropped N                                the file had grown too large: N starts and their ends are not there
  *
- * Times are CLOCK_REALTIME. RESULT is systemd's, STATUS the exit code or the signal's number. */
+ * Times are CLOCK_REALTIME. RESULT is systemd's, STATUS the exit code or the signal's number. An exec has
+ * a file of its own, "exec-N.end", with "exit" alone. */
 
 #include "basic/macro.h"
 

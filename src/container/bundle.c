@@ -21,6 +21,8 @@
 
 #define BUNDLES_MAX 65536U
 #define EXEC_FILE_MAX 32U
+#define EXEC_SPEC_SUFFIX ".json"
+#define EXEC_END_SUFFIX ".end"
 
 char *bundle_path(const char *runtime_dir, const char *ns, const char *id) {
         return strjoin(runtime_dir, "/containers/", ns, "/", id);
@@ -222,30 +224,54 @@ int bundle_read_health(int containers_fd, const char *ns, const char *id, char *
         return read_text(containers_fd, ns, id, "health.json", HEALTH_RECORD_SIZE_MAX, ret);
 }
 
-static char *exec_file_name(char buf[static EXEC_FILE_MAX], uint64_t n) {
-        (void) snprintf(buf, EXEC_FILE_MAX, "exec-%" PRIu64 ".json", n);
+static char *exec_file_name(char buf[static EXEC_FILE_MAX], uint64_t n, const char *suffix) {
+        (void) snprintf(buf, EXEC_FILE_MAX, "exec-%" PRIu64 "%s", n, suffix);
         return buf;
 }
 
-char *bundle_exec_path(const char *runtime_dir, const char *ns, const char *id, uint64_t n) {
+static char *exec_path(const char *runtime_dir, const char *ns, const char *id, uint64_t n, const char *suffix) {
         char file[EXEC_FILE_MAX];
 
-        return strjoin(runtime_dir, "/containers/", ns, "/", id, "/", exec_file_name(file, n));
+        return strjoin(runtime_dir, "/containers/", ns, "/", id, "/", exec_file_name(file, n, suffix));
+}
+
+char *bundle_exec_path(const char *runtime_dir, const char *ns, const char *id, uint64_t n) {
+        return exec_path(runtime_dir, ns, id, n, EXEC_SPEC_SUFFIX);
+}
+
+char *bundle_exec_end_path(const char *runtime_dir, const char *ns, const char *id, uint64_t n) {
+        return exec_path(runtime_dir, ns, id, n, EXEC_END_SUFFIX);
 }
 
 int bundle_write_exec(int containers_fd, const char *ns, const char *id, uint64_t n, const char *text) {
         char file[EXEC_FILE_MAX];
 
-        return write_text(containers_fd, ns, id, exec_file_name(file, n), text);
+        return write_text(containers_fd, ns, id, exec_file_name(file, n, EXEC_SPEC_SUFFIX), text);
+}
+
+int bundle_open_exec_end(int containers_fd, const char *ns, const char *id, uint64_t n, bool create) {
+        char file[EXEC_FILE_MAX];
+        _cleanup_free_ char *name = bundle_name(ns, id, exec_file_name(file, n, EXEC_END_SUFFIX));
+
+        return name ? open_beneath_nofollow(containers_fd, name, O_RDWR | O_NOCTTY | (create ? O_CREAT : 0),
+                                            create ? 0600 : 0)
+                    : -ENOMEM;
 }
 
 int bundle_remove_exec(int containers_fd, const char *ns, const char *id, uint64_t n) {
+        static const char *const suffixes[] = { EXEC_SPEC_SUFFIX, EXEC_END_SUFFIX };
         char file[EXEC_FILE_MAX];
-        _cleanup_free_ char *name = bundle_name(ns, id, exec_file_name(file, n));
+        int r = 0;
 
-        if (!name)
-                return -ENOMEM;
-        return unlinkat(containers_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
+                _cleanup_free_ char *name = bundle_name(ns, id, exec_file_name(file, n, suffixes[i]));
+
+                if (!name)
+                        return -ENOMEM;
+                if (unlinkat(containers_fd, name, 0) < 0 && errno != ENOENT)
+                        r = -errno;
+        }
+        return r;
 }
 
 int bundle_remove(int containers_fd, const char *ns, const char *id) {
@@ -327,7 +353,7 @@ int bundle_foreach_exec(int containers_fd, const char *ns, const char *id,
         if (r < 0)
                 return r;
         STRV_FOREACH(name, names) {
-                const char *number = startswith(name, "exec-"), *end = endswith(name, ".json");
+                const char *number = startswith(name, "exec-"), *end = endswith(name, EXEC_SPEC_SUFFIX);
                 _cleanup_free_ char *digits = NULL, *text = NULL;
                 uint64_t n;
 

@@ -39,7 +39,11 @@ int bundle_read_health(int containers_fd, const char *ns, const char *id, char *
 /* exec-<n>.json: of an exec that has not ended. */
 char *bundle_exec_path(const char *runtime_dir, const char *ns, const char *id, uint64_t n);
 int bundle_write_exec(int containers_fd, const char *ns, const char *id, uint64_t n, const char *text);
-int bundle_remove_exec(int containers_fd, const char *ns, const char *id, uint64_t n); /* 0 also if there is none */
+/* exec-<n>.end: how it has ended, by `mooring record-exec`, which writes only while the file is there. */
+char *bundle_exec_end_path(const char *runtime_dir, const char *ns, const char *id, uint64_t n);
+int bundle_open_exec_end(int containers_fd, const char *ns, const char *id, uint64_t n, bool create);
+/* Both. 0 also if there is none. */
+int bundle_remove_exec(int containers_fd, const char *ns, const char *id, uint64_t n);
 /* Calls back for each that is there and can be read. */
 int bundle_foreach_exec(int containers_fd, const char *ns, const char *id,
                         void (*func)(uint64_t n, const char *text, void *userdata), void *userdata);

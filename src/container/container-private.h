@@ -214,6 +214,13 @@ static inline bool container_logs_runs(const Container *c) {
 void container_begin_runs(Container *c);
 /* Takes over what launcher and record-exit have written since. invocation: is it among what they wrote? */
 bool container_take_runs(Container *c, const char *invocation);
+/* How that run has ended, as record-exit or record-exec wrote. */
+bool run_log_last_words(int fd, const char *invocation_id, UnitStatus *ret);
+/* Of one that is not started again: does it have properties by which PID 1 does not tell the journal all that there is
+ * to be known of its end? Then record-exit is to write it down, */
+bool container_ends_unheard(const Container *c);
+/* and here it is. */
+bool container_last_words(const Container *c, UnitStatus *ret);
 /* The process of the run that the row speaks of, as they wrote; 0: they did not. */
 uint32_t container_run_pid(const Container *c);
 /* PID 1 says that it runs, and no line is there yet. */

@@ -201,8 +201,8 @@ static int build_unit_spec(Container *c, const ContainerStdio *stdio, UnitSpec *
         r = strv_extend_strv(&u.exec_start, (char *const *) argv);
         if (r < 0)
                 return r;
-        if (container_repeats(c)) {
-                u.restart = c->restart;
+        u.restart = c->restart;
+        if (container_repeats(c) || container_ends_unheard(c)) {
                 r = mooring_command("record-exit", bundle, &u.exec_stop_post);
                 if (r < 0)
                         return r;

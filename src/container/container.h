@@ -158,7 +158,7 @@ typedef struct UnitSpec {
         char *description;
         char *slice;
         char **exec_start;
-        char **exec_stop_post; /* run after each end; or NULL */
+        char **exec_stop_post; /* run after each end but a success that is kept; or NULL */
         char **exec_clean;     /* the same, another */
         Restart restart;
         char **log_extra_fields; /* "MOORED_CONTAINER=…" */

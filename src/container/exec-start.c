@@ -53,6 +53,27 @@ static bool is_process_property(const char *p) {
         return false;
 }
 
+/* PID 1 knows how the process has ended until the unit is released; or until somebody stops it while moored is away, if
+ * what it calls a clean end follows, as SIGTERM is. So the unit writes its end down, in a file that moored makes here and
+ * removes when the end is recorded. One whose client holds the other ends of its descriptors, and wants no record
+ * afterwards, does without: at each release PID 1 would have one program more to execute. Its client keeps
+ * the unit (ctl/foreground.c). */
+static bool writes_end(const Exec *e, const ContainerStdio *stdio) {
+        return !e->row.auto_remove || (stdio->in < 0 && stdio->out < 0 && stdio->err < 0 && stdio->terminal < 0);
+}
+
+static int add_record(const Exec *e, UnitSpec *u) {
+        ContainerManager *m = e->container->manager;
+        _cleanup_free_ char *path = bundle_exec_end_path(m->runtime_dir, e->row.ns, e->row.id, e->row.n);
+        const char *const argv[] = { MOORING_PATH, "record-exec", path, NULL };
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!path)
+                return -ENOMEM;
+        fd = bundle_open_exec_end(m->containers_fd, e->row.ns, e->row.id, e->row.n, true);
+        return fd < 0 ? fd : strv_extend_strv(&u->exec_stop_post, (char *const *) argv);
+}
+
 static int build_exec_unit(const Exec *e, const ContainerStdio *stdio, UnitSpec *ret) {
         _cleanup_(unit_spec_done) UnitSpec u = { .stdio = *stdio, .exec = true };
         Container *c = e->container;
@@ -71,6 +92,8 @@ static int build_exec_unit(const Exec *e, const ContainerStdio *stdio, UnitSpec 
 
         const char *const argv[] = { MOORING_PATH, "launch-exec", file, NULL };
         r = strv_extend_strv(&u.exec_start, (char *const *) argv);
+        if (r >= 0 && writes_end(e, stdio))
+                r = add_record(e, &u);
         if (r >= 0)
                 r = strv_extendf(&u.log_extra_fields, "MOORED_NAMESPACE=%s", c->row.ns);
         if (r >= 0)

@@ -10,7 +10,7 @@
  *   starting   none, never active    dropped: nobody was told that it runs
  *   starting   active                it has started: adopted
  *   any        ended                 its exit is taken from the unit, then the unit is released
- *   running    none                  ended: "lost" or "reboot"
+ *   running    none                  ended: as the unit has written down, or PID 1 in the journal; else "lost" or "reboot"
  *
  * Whoever called and got no answer calls again with the same token, and gets the same exec; one that has ended and
  * removed itself meanwhile is found by its events.
@@ -23,6 +23,7 @@
 #include <sys/wait.h>
 
 #include "basic/json.h"
+#include "basic/fd-util.h"
 #include "basic/log.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
@@ -343,6 +344,29 @@ static const char *exec_lost_result(const Exec *e) {
         return streq_ptr(e->row.boot_id, e->container->manager->boot_id) ? "lost" : "reboot";
 }
 
+/* What the unit has written down: see exec-start.c. */
+static bool read_end(const Exec *e, UnitStatus *ret) {
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = bundle_open_exec_end(e->container->manager->containers_fd, e->row.ns, e->row.id, e->row.n, false);
+        return fd >= 0 && run_log_last_words(fd, e->row.invocation_id, ret);
+}
+
+/* SIGTERM is a clean end to PID 1, of which it does not say more than of code 0; the init of a container does not die
+ * of that, an exec does. */
+static bool journal_knows(const Exec *e, UnitStatus *ret) {
+        return unit_last_words(e->container->manager, e->unit, e->row.boot_id, e->row.invocation_id, ret) &&
+               !(ret->exec_main_code == CLD_EXITED && ret->exec_main_status == 0);
+}
+
+/* Somebody has stopped the unit, or the host went down. */
+static void exec_ended_unseen(Exec *e) {
+        _cleanup_(unit_status_done) UnitStatus u = {};
+        bool known = read_end(e, &u) || journal_knows(e, &u);
+
+        exec_exited(e, known ? &u : NULL, known ? u.result : exec_lost_result(e));
+}
+
 static void starting_unit_changed(Exec *e, const UnitStatus *u, UnitPhase phase) {
         if (phase == UNIT_RUNNING)
                 exec_started(e, u);
@@ -359,7 +383,7 @@ static void running_unit_changed(Exec *e, const UnitStatus *u, UnitPhase phase) 
         else if (phase == UNIT_GONE && u->exec_main_code != 0 && streq_ptr(u->invocation_id, e->row.invocation_id))
                 exec_exited(e, u, u->result); /* the last that was heard of it was its end */
         else if (phase == UNIT_GONE)
-                exec_exited(e, NULL, exec_lost_result(e));
+                exec_ended_unseen(e);
         else if (phase == UNIT_RUNNING && e->pid != u->main_pid) {
                 e->pid = u->main_pid;
                 exec_notify(e, NOTIFY_EXEC_CHANGED);
@@ -462,16 +486,6 @@ int execs_load(ContainerManager *m) {
         return store_exec_foreach(m->store, load_exec, m);
 }
 
-/* Somebody has stopped the unit, or the host went down. SIGTERM is a clean end to PID 1, of which it does not say more
- * than of code 0; the init of a container does not die of that, an exec does. */
-static void recover_end(Exec *e) {
-        _cleanup_(unit_status_done) UnitStatus u = {};
-        bool known = unit_last_words(e->container->manager, e->unit, e->row.boot_id, e->row.invocation_id, &u) &&
-                     !(u.exec_main_code == CLD_EXITED && u.exec_main_status == 0);
-
-        exec_exited(e, known ? &u : NULL, known ? u.result : exec_lost_result(e));
-}
-
 void execs_recovered(ContainerManager *m) {
         Exec *e;
 
@@ -479,7 +493,7 @@ void execs_recovered(ContainerManager *m) {
                 if (hashmap_get(m->units, e->unit))
                         continue;
                 if (e->state == EXEC_RUNNING)
-                        recover_end(e);
+                        exec_ended_unseen(e);
                 else if (e->state == EXEC_STARTING)
                         start_failed_unwatched(e, &(UnitStatus){});
         }

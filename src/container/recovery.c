@@ -448,7 +448,8 @@ bool unit_last_words(ContainerManager *m, const char *unit, const char *boot_id,
 /* Somebody has stopped the unit, or the host went down. */
 static void recover_end(Container *c) {
         _cleanup_(unit_status_done) UnitStatus u = {};
-        bool known = unit_last_words(c->manager, c->unit, c->row.boot_id, c->row.invocation_id, &u);
+        bool known = container_last_words(c, &u) ||
+                     unit_last_words(c->manager, c->unit, c->row.boot_id, c->row.invocation_id, &u);
 
         container_record_exit(c, known ? &u : NULL, known ? u.result : container_lost_result(c));
 }

@@ -95,6 +95,47 @@ void container_begin_runs(Container *c) {
                 log_debug_errno(r, "Failed to begin the log of container %s's runs, ignoring: %m", c->row.id);
 }
 
+bool run_log_last_words(int fd, const char *invocation_id, UnitStatus *ret) {
+        _cleanup_free_ RunRecord *records = NULL;
+        size_t n;
+
+        if (run_log_read(fd, &records, &n, NULL) < 0)
+                return false;
+        for (size_t i = n; i > 0; i--) {
+                const RunRecord *r = &records[i - 1];
+
+                if (r->type != RUN_EXIT || r->code == 0 || !streq_ptr(r->invocation_id, invocation_id))
+                        continue;
+                if (free_and_strdup(&ret->result, r->result) < 0)
+                        return false;
+                ret->exec_main_code = r->code;
+                ret->exec_main_status = r->status;
+                ret->exec_main_exit_usec = r->usec;
+                return true;
+        }
+        return false;
+}
+
+bool container_ends_unheard(const Container *c) {
+        static const char *const properties[] = { "SuccessExitStatus", "LogLevelMax" };
+
+        if (c->options.scope)
+                return false;
+        for (size_t i = 0; i < ELEMENTSOF(properties); i++)
+                if (container_options_get_property(&c->options, properties[i]))
+                        return true;
+        return false;
+}
+
+bool container_last_words(const Container *c, UnitStatus *ret) {
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!container_ends_unheard(c))
+                return false;
+        fd = open_log(c, false);
+        return fd >= 0 && run_log_last_words(fd, c->row.invocation_id, ret);
+}
+
 /* The first line that the row does not know of. */
 static size_t first_new(const Container *c, const RunRecord *records, size_t n) {
         const char *id = c->row.invocation_id;

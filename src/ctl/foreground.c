@@ -17,7 +17,9 @@
  * With a restart policy an exit need not be the end: that is then what Wait() tells, or the state after a resync.
  *
  * An exec goes the same way. Its number is moored's choice, so that what is sent again has the same token: that gets the exec
- * which is there already; and one that has ended meanwhile is known by the token in its events.
+ * which is there already; and one that has ended meanwhile is known by the token in its events. Its unit writes no end down
+ * (container/exec-start.c): while moored is away we hold a reference to it, so that PID 1 does not forget how it has ended
+ * when somebody stops it.
  */
 
 #include "ctl/foreground.h"
@@ -79,6 +81,7 @@ typedef struct Foreground {
         const char *id;
         char *path; /* of an exec: NULL until it has a number */
         uint64_t exec; /* that number, once it is known; 0 */
+        char *unit;    /* an exec's, once it is known */
         sd_event *event; /* weak */
         LogFollower *log;         /* attached without a terminal */
         StdioCopy *stdio;         /* or, with a terminal: */
@@ -123,6 +126,7 @@ static void foreground_done(Foreground *f) {
         log_follower_free(f->log);
         safe_close(f->leader_pidfd);
         free(f->path);
+        free(f->unit);
         error_done(&f->error);
 }
 
@@ -178,6 +182,23 @@ static void foreground_set_leader(Foreground *f, int64_t pid) {
                 f->leader_pidfd = pidfd_open_((pid_t) pid);
 }
 
+static void foreground_set_unit(Foreground *f, const char *unit) {
+        /* Without it only the reference is missing. */
+        if (f->kind == &exec_kind && unit)
+                (void) free_and_strdup(&f->unit, unit);
+}
+
+/* It goes with our connection. PID 1 refuses it to who may not manage units: they do without. */
+static void foreground_keep_unit(Foreground *f) {
+        _cleanup_message_ sd_bus_message *m = NULL;
+
+        if (f->unit &&
+            sd_bus_message_new_method_call(f->c->bus, &m, "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
+                                           "org.freedesktop.systemd1.Manager", "RefUnit") >= 0 &&
+            sd_bus_message_append(m, "s", f->unit) >= 0)
+                (void) sd_bus_send(f->c->bus, m, NULL);
+}
+
 static bool foreground_repeats(const Foreground *f) {
         return f->kind == &container_kind && f->options->restart && !streq(f->options->restart, "no");
 }
@@ -221,6 +242,7 @@ static void foreground_handle_event(Foreground *f, const EventRecord *e) {
                 if (f->session)
                         f->ended = false;
                 foreground_set_leader(f, json_integer_value(json_object_get(e->details, f->kind->pid)));
+                foreground_set_unit(f, json_get_string(e->details, "Unit"));
         } else if (streq(e->topic, f->kind->exited) && !foreground_repeats(f)) {
                 f->exit_code = (int) json_integer_value(json_object_get(e->details, "ExitCode"));
                 f->ended = true;
@@ -418,6 +440,7 @@ static int resync_on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_
         if (!f->running && f->attach && !streq(state, "exited"))
                 return attach_send(f);
         foreground_set_leader(f, json_integer_value(json_object_get(properties, f->kind->pid)));
+        foreground_set_unit(f, json_get_string(properties, "Unit"));
         if (streq(state, "exited")) {
                 f->exit_code = (int) json_integer_value(json_object_get(properties, "ExitCode"));
                 f->ended = true;
@@ -515,6 +538,7 @@ static int foreground_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *
                 return 0; /* RunContainer's own answer tells */
 
         f->lost = f->deaf = true;
+        foreground_keep_unit(f);
         f->resync_slot = sd_bus_slot_unref(f->resync_slot);
         sd_event_source_disable_unref(f->leader);
         f->leader = NULL;
@@ -816,6 +840,7 @@ int attach_foreground(Ctl *c, const AttachOptions *o, const char *name, Error *r
                 return error_set(reterr_error, -EINVAL, "InvalidArgument", "'%s' is no exec's name.", name);
         f.path = TAKE_PTR(path);
         foreground_set_leader(&f, json_integer_value(json_object_get(object, f.kind->pid)));
+        foreground_set_unit(&f, json_get_string(object, "Unit"));
         return foreground_run(&f, reterr_error);
 }
 

@@ -29,6 +29,7 @@ static const struct UnitVerb {
         { "launch-scope", NULL, "BUNDLE", launch_scope, true },
         { "stop", NULL, "BUNDLE", launch_stop, false },
         { "record-exit", NULL, "BUNDLE", record_exit, false },
+        { "record-exec", NULL, "FILE", record_exec, false },
         { "clean", NULL, "BUNDLE", launch_clean, false },
         { "probe", NULL, NULL, probe_serve, false },
         { "prepare-seccomp", NULL, "NAME", launch_prepare_seccomp, false },

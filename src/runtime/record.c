@@ -19,15 +19,23 @@ static int set_string(char *to, size_t size, const char *from) {
         return 0;
 }
 
-static int append(const char *bundle, RunRecord *record, Error *reterr_error) {
-        _cleanup_close_ int dir = -EBADF, fd = -EBADF;
+static int stamp(RunRecord *record, Error *reterr_error) {
         int r;
 
         record->usec = now_usec(CLOCK_REALTIME);
         r = set_string(record->invocation_id, sizeof(record->invocation_id), getenv("INVOCATION_ID"));
+        return r < 0 ? error_set(reterr_error, r, "InvalidArgument",
+                                 "There is no $INVOCATION_ID: this is for units of systemd.")
+                     : 0;
+}
+
+static int append(const char *bundle, RunRecord *record, Error *reterr_error) {
+        _cleanup_close_ int dir = -EBADF, fd = -EBADF;
+        int r;
+
+        r = stamp(record, reterr_error);
         if (r < 0)
-                return error_set(reterr_error, r, "InvalidArgument",
-                                 "There is no $INVOCATION_ID: this is for units of systemd.");
+                return r;
         dir = open(bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (dir < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot open the bundle \"%s\": %m", bundle);
@@ -60,6 +68,8 @@ static void take_exit(RunRecord *record) {
         uint32_t exit_status;
         int signo;
 
+        if (set_string(record->result, sizeof(record->result), getenv("SERVICE_RESULT")) < 0)
+                memcpy(record->result, "unknown", sizeof("unknown"));
         if (streq(code, "exited") && parse_uint32(status, &exit_status) >= 0 && exit_status <= UINT8_MAX) {
                 record->code = CLD_EXITED;
                 record->status = (int32_t) exit_status;
@@ -93,11 +103,29 @@ int record_exit(char *argv[], Error *reterr_error) {
         RunRecord record = { .type = RUN_EXIT };
         int r;
 
-        if (set_string(record.result, sizeof(record.result), getenv("SERVICE_RESULT")) < 0)
-                memcpy(record.result, "unknown", sizeof("unknown"));
         take_exit(&record);
         record.n = count_kills();
         r = append(argv[2], &record, reterr_error);
         /* A unit whose container could not be made has no bundle. */
         return r == -ENOENT ? 0 : r;
+}
+
+int record_exec(char *argv[], Error *reterr_error) {
+        RunRecord record = { .type = RUN_EXIT };
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        /* Nobody wants to know any more, where the file is gone. */
+        fd = open(argv[2], O_RDWR | O_APPEND | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+        if (fd < 0 && errno == ENOENT)
+                return 0;
+        r = fd < 0 ? -errno : 0;
+        if (r >= 0) {
+                take_exit(&record);
+                r = stamp(&record, reterr_error);
+                if (r < 0)
+                        return r;
+                r = run_log_append(fd, &record);
+        }
+        return r < 0 ? error_set_errno(reterr_error, r, "Cannot write %s: %m", argv[2]) : 0;
 }

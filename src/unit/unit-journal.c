@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What PID 1 told the journal of a unit that it has forgotten: somebody stopped it while nobody was there to see how
- * it ended. An end by a code other than 0, or by a signal, is an entry of its own; one that is not is code 0, unless
- * the unit has properties that make others clean. */
+ * it ended. An end by a code other than 0, or by a signal, is an entry of its own; one that is not is code 0. Units
+ * with properties that make others clean, or keep these entries from the journal, write their ends down themselves
+ * (container_ends_unheard()). */
 
 #include <sys/wait.h>
 #include <systemd/sd-journal.h>

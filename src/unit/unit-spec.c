@@ -161,12 +161,12 @@ static int append_restart(sd_bus_message *m, const UnitSpec *spec, bool back_off
                              : sd_bus_message_append(m, "(sv)", "RestartUSec", "t", RESTART_DELAY_FIXED_USEC);
         if (r >= 0 && x->policy == RESTART_ON_FAILURE)
                 r = append_force_restart(m);
-        return r < 0 ? r : append_exec(m, "ExecStopPost", spec->exec_stop_post);
+        return r;
 }
 
 /* After each end the unit has something to run. */
 static uint64_t stop_timeout(const UnitSpec *spec) {
-        return spec->restart.policy == RESTART_NO && !spec->exec_clean
+        return !spec->exec_stop_post && !spec->exec_clean
                                ? spec->timeout_stop_usec
                                : MAX(spec->timeout_stop_usec, STOP_POST_TIMEOUT_USEC);
 }
@@ -194,7 +194,7 @@ static int append_exec_fixed(sd_bus_message *m, const UnitSpec *spec) {
 
         r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", spec->description, "Slice", "s",
                                   spec->slice, "Type", "s", "notify", "NotifyAccess", "s", "all",
-                                  "DefaultDependencies", "b", false, "TimeoutStopUSec", "t", spec->timeout_stop_usec,
+                                  "DefaultDependencies", "b", false, "TimeoutStopUSec", "t", stop_timeout(spec),
                                   "SyslogIdentifier", "s", spec->syslog_identifier);
         /* It would be for what the process writes as well. */
         return r < 0 || has_log(spec) ? r : sd_bus_message_append(m, "(sv)", "LogLevelMax", "i", (int32_t) LOG_NOTICE);
@@ -220,6 +220,8 @@ static int append_service(sd_bus_message *m, const UnitSpec *spec, bool back_off
                 r = sd_bus_message_append(m, "(sv)", "FileDescriptorStoreMax", "u", 1U);
         if (r >= 0)
                 r = append_exec(m, "ExecStart", spec->exec_start);
+        if (r >= 0 && spec->exec_stop_post)
+                r = append_exec(m, "ExecStopPost", spec->exec_stop_post);
         if (r >= 0 && spec->exec_clean)
                 r = append_exec(m, "ExecStopPost", spec->exec_clean);
         if (r >= 0 && (!spec->exec || has_log(spec)))

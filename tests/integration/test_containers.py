@@ -688,3 +688,18 @@ class LimitTest(ContainerTestCase):
         for name, value in (("memory.max", str(64 << 20)), ("pids.max", "20"), ("cpu.max", "50000 100000")):
             with open(f"{group}/{name}", encoding="ascii") as f:
                 self.assertEqual(f.read().strip(), value)
+
+    def test_rates_of_a_device_show_in_the_control_group(self):
+        device = os.stat("/var/lib/moored").st_dev
+        number = f"{os.major(device)}:{os.minor(device)}"
+        node = "/dev/" + os.path.basename(os.path.realpath(f"/sys/dev/block/{number}"))
+        self.detach("slow", f"--device-read-bps={node}:1m", f"--device-write-bps={node}:2m", f"--device-read-iops={node}:300")
+        group = "/sys/fs/cgroup" + self.inspect("slow")["ControlGroup"]
+
+        def limits():
+            with open(f"{group}/io.max", encoding="ascii") as f:
+                return f.read().split()
+
+        self.assertEqual(limits(), [number, "rbps=1048576", "wbps=2097152", "riops=300", "wiops=max"])
+        lib.moorctl("update", f"--device-write-bps={node}:3m", "slow")
+        self.assertEqual(limits(), [number, "rbps=1048576", "wbps=3145728", "riops=300", "wiops=max"])

@@ -351,19 +351,77 @@ class AwayTest(ExecTestCase):
             self.assertEqual(p.returncode, i + 1, out + err)
         self.assertEqual(self.exec("web", "cat", "/ran").split(), [str(i) for i in range(15)])
 
+    @staticmethod
+    def trapped(name, code):
+        """A command that ends with this code by SIGTERM; it makes a file when it is ready for that."""
+
+        return "sh", "-c", f"trap 'exit {code}' TERM; touch /{name}; while :; do sleep 0.05; done"
+
+    def wait_trapped(self, name):
+        lib.wait_until(lambda: lib.moorctl("exec", "web", "ls", f"/{name}", check=False).returncode == 0, what=f"{name} has its trap")
+
+    @staticmethod
+    def take_away(number):
+        lib.run(["systemctl", "stop", exec_unit("web", number)])
+        lib.run(["systemctl", "reset-failed", exec_unit("web", number)], check=False)
+        lib.wait_until(lambda: lib.unit_properties(exec_unit("web", number), "LoadState")["LoadState"] == "not-found",
+                       what="systemd has forgotten it")
+
     def test_unit_that_somebody_took_away(self):
-        lost, n_lost = self.exec_detached("web", "sleep", "1000")
-        told, n_told = self.exec_detached("web", "sh", "-c", "trap 'exit 9' TERM; touch /trapped; while :; do sleep 0.05; done")
-        lib.wait_until(lambda: lib.moorctl("exec", "web", "ls", "/trapped", check=False).returncode == 0, what="it has its trap")
+        """To PID 1 an end by SIGTERM is one as any, of which it says nothing: the unit writes it down."""
+
+        ends = {
+            self.exec_detached("web", "sleep", "1000"): (143, "TERM", "success"),
+            self.exec_detached("web", *self.trapped("zero", 0)): (0, "", "success"),
+            self.exec_detached("web", *self.trapped("nine", 9)): (9, "", "exit-code"),
+        }
+        for name in ("zero", "nine"):
+            self.wait_trapped(name)
+        before = last_event()
         with daemon_away():
-            for number in (n_lost, n_told):
-                lib.run(["systemctl", "stop", exec_unit("web", number)])
-                lib.run(["systemctl", "reset-failed", exec_unit("web", number)], check=False)
-        # To PID 1 an end by SIGTERM is one as any; others it has told the journal.
-        e = self.inspect_exec(lost)
-        self.assertEqual((e["State"], e["Result"], e["ExitCode"]), ("exited", "lost", -1))
-        e = self.inspect_exec(told)
-        self.assertEqual((e["State"], e["Result"], e["ExitCode"]), ("exited", "exit-code", 9))
+            start = time.time()
+            for _, number in ends:
+                self.take_away(number)
+            end = time.time()
+        for (name, _), expected in ends.items():
+            e = self.inspect_exec(name)
+            self.assertEqual((e["State"], e["ExitCode"], e["ExitSignal"], e["Result"]), ("exited", *expected), name)
+            self.assertTrue(start - 0.01 <= e["FinishedUSec"] / 1e6 <= end + 0.01, (start, e["FinishedUSec"], end))
+            self.assertEqual(lib.moorctl("wait", name).stdout, f"{expected[0]}\n")
+        exited = [e["Details"]["ExitCode"] for e in events_since(before, "web") if e["Topic"] == "container/exec-exited"]
+        self.assertEqual(sorted(exited), [0, 9, 143])
+        self.assertEqual(self.exec_files(), [])
+
+    @staticmethod
+    def exec_files():
+        return [f for f in os.listdir("/run/moored/containers/default/web") if f.startswith("exec-")]
+
+    def test_what_is_written_down_is_removed(self):
+        for command, code in ((("true",), 0), (("sh", "-c", "exit 3"), 3)):
+            name, number = self.exec_detached("web", *command)
+            self.assertEqual(lib.moorctl("wait", name).stdout, f"{code}\n")
+            lib.wait_until(lambda n=number: lib.unit_properties(exec_unit("web", n), "LoadState")["LoadState"] == "not-found",
+                           what="it is released")
+            self.assertEqual(self.exec_files(), [])
+
+    def test_foreground_whose_unit_somebody_took_away(self):
+        for name, command, code in (("first", ("sh", "-c", "touch /first; exec sleep 1000"), 143),
+                                    ("second", self.trapped("second", 0), 0), ("third", self.trapped("third", 9), 9)):
+            p = self.popen("exec", "web", *command)
+            self.wait_trapped(name)
+            unit = lib.wait_until(lambda: next(iter(self.live_execs()), None), what="it runs")
+            with daemon_away():
+                lib.wait_until(lambda u=unit: lib.unit_properties(u, "Refs")["Refs"], what="moorctl keeps the unit")
+                lib.run(["systemctl", "stop", unit])
+            _, errors = p.communicate(timeout=60)
+            self.assertEqual(p.returncode, code, errors)
+            lib.wait_until(lambda u=unit: lib.unit_properties(u, "LoadState")["LoadState"] == "not-found", what="it is gone")
+
+    @staticmethod
+    def live_execs():
+        """Units of execs that run."""
+
+        return lib.run(["systemctl", "list-units", "--plain", "--no-legend", "--state=running", "moored-default-web-*.service"]).stdout.split()
 
     def test_container_that_ends_meanwhile(self):
         name, _ = self.exec_detached("web", "sleep", "1000")

@@ -125,6 +125,28 @@ class AwayTest(ContainerTestCase):
         lib.moorctl("start", *ends)
         self.assertEqual(self.inspect("stopped")["State"], "running")
 
+    def test_the_unit_taken_away_of_which_the_journal_says_nothing(self):
+        """By properties of its own: another code is clean as well, or PID 1 is to be quiet."""
+
+        ends = {"clean": (7, "success", "SuccessExitStatus=7"), "quiet": (0, "success", "LogLevelMax=err"),
+                "mute": (7, "exit-code", "LogLevelMax=alert")}
+        for name, (code, _, property_) in ends.items():
+            self.detach(name, "-p", property_, command=("sh", "-c", OBEDIENT.replace("exit 0", f"exit {code}")))
+        with daemon_away():
+            start = time.time()
+            lib.run(["systemctl", "stop", *(unit_of(name) for name in ends)])
+            lib.run(["systemctl", "reset-failed", "moored-default-*"])
+            end = time.time()
+        for name, (code, result, _) in ends.items():
+            now = self.inspect(name)
+            self.assertEqual((now["State"], now["ExitCode"], now["ExitSignal"], now["Result"]), ("exited", code, "", result), name)
+            self.assertTrue(start - 0.01 <= now["FinishedUSec"] / 1e6 <= end + 0.01, (start, now["FinishedUSec"], end))
+        # The next run is another one.
+        lib.moorctl("start", *ends)
+        lib.moorctl("kill", *ends)
+        for name in ends:
+            self.assertEqual(self.wait_state(name, "exited")["ExitCode"], 137)
+
     def test_one_that_was_only_created(self):
         lib.moorctl("create", "--name=waiting", "-e", "A=b", BUSYBOX, "sh", "-c", "exit 8")
         before = self.inspect("waiting")

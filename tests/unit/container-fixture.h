@@ -19,6 +19,7 @@ typedef struct FakeSystemd {
         UnitStartFunc start_func;
         void *start_userdata;
         char *unit, *exec, *slice; /* of the last start */
+        char *stop_post;           /* its verb, or NULL */
         bool is_exec;
         int kill_signal; /* last */
         char whom[8];
@@ -61,6 +62,8 @@ static inline int fake_start(void *backend, const UnitSpec *spec, UnitStartFunc 
         s->exec = strv_join(spec->exec_start, " ");
         free(s->slice);
         s->slice = strdup(spec->slice);
+        free(s->stop_post);
+        s->stop_post = spec->exec_stop_post ? strdup(spec->exec_stop_post[1]) : NULL;
         return 0;
 }
 
@@ -175,6 +178,7 @@ static inline int teardown(void **state) {
         free(t->systemd.unit);
         free(t->systemd.exec);
         free(t->systemd.slice);
+        free(t->systemd.stop_post);
         free(t->log);
         free(t->answer_error);
         free(t);

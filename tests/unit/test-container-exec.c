@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "basic/json.h"
+#include "basic/run-log.h"
 #include "container-fixture.h"
 #include "container/exec-record.h"
 #include "container/exec.h"
@@ -429,6 +430,84 @@ static void test_away(void **state) {
         assert_int_equal(e->row.exit_code, -1);
 }
 
+/* As `mooring record-exec` does. */
+static void write_end(Test *t, uint64_t n, const char *invocation, int code, int status, const char *result) {
+        RunRecord r = { .type = RUN_EXIT, .usec = 300, .code = code, .status = status };
+        _cleanup_close_ int fd = bundle_open_exec_end(t->m->containers_fd, "default", "web", n, false);
+
+        assert_true(fd >= 0);
+        memcpy(r.invocation_id, invocation, RUN_ID_SIZE);
+        memcpy(r.result, result, strlen(result) + 1);
+        assert_int_equal(run_log_append(fd, &r), 0);
+}
+
+static bool has_end_file(Test *t, uint64_t n) {
+        _cleanup_close_ int fd = bundle_open_exec_end(t->m->containers_fd, "default", "web", n, false);
+
+        return fd >= 0;
+}
+
+/* Somebody has stopped the unit while nobody looked. */
+static void test_end_written_down(void **state) {
+        static const struct {
+                int code, status;
+                const char *result;
+                int exit_code;
+        } table[] = {
+                { CLD_KILLED, SIGTERM, "success", 128 + SIGTERM },
+                { CLD_EXITED, 0, "success", 0 },
+                { CLD_EXITED, 9, "exit-code", 9 },
+                { CLD_DUMPED, SIGSEGV, "core-dump", 128 + SIGSEGV },
+        };
+        Test *t = *state;
+        uint64_t n = 0;
+        Exec *e;
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                assert_int_equal(run_exec(t, exec_options("sleep"))->row.n, ++n);
+                assert_string_equal(t->systemd.stop_post, "record-exec");
+                /* Another run's is not this one's. */
+                write_end(t, n, INVOCATION_1, CLD_EXITED, 77, "exit-code");
+                write_end(t, n, INVOCATION_2, table[i].code, table[i].status, table[i].result);
+                exec_restart(t, NULL, NULL);
+                e = exec_find(web(t), n, NULL);
+                assert_int_equal(e->state, EXEC_EXITED);
+                assert_int_equal(e->row.exit_code, table[i].exit_code);
+                assert_int_equal(e->row.finished_usec, 300);
+                assert_string_equal(e->row.result, table[i].result);
+                assert_false(has_end_file(t, n));
+        }
+
+        /* There was no process. */
+        assert_int_equal(run_exec(t, exec_options("sleep"))->row.n, ++n);
+        write_end(t, n, INVOCATION_2, 0, 0, "resources");
+        exec_restart(t, NULL, NULL);
+        assert_string_equal(exec_find(web(t), n, NULL)->row.result, "lost");
+        assert_int_equal(exec_find(web(t), n, NULL)->row.exit_code, -1);
+}
+
+/* PID 1 is asked for that only where nobody waits, or a record stays. */
+static void test_who_writes_the_end_down(void **state) {
+        Test *t = *state;
+        _cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        ContainerStdio stdio = CONTAINER_STDIO_NULL;
+        UnitStatus u = exec_running();
+
+        for (unsigned i = 0; i < 4; i++) {
+                ExecOptions o = exec_options("true");
+                bool descriptors = i & 1U, wanted = !(descriptors && (i & 2U));
+
+                o.auto_remove = i & 2U;
+                stdio.out = descriptors ? null : -EBADF;
+                assert_int_equal(exec_start(web(t), &o, &stdio, on_exec_answer, t, NULL), 0);
+                answer_start(t, 0, &u, NULL);
+                assert_int_equal(!!t->systemd.stop_post, wanted);
+                assert_int_equal(has_end_file(t, i + 1), wanted);
+                tell_exec(t, exec_ended(CLD_EXITED, 0));
+                assert_false(has_end_file(t, i + 1));
+        }
+}
+
 /* With the database lost its row is made from its file again. */
 static void test_lost_after_restoring(void **state) {
         UnitStatus u = exec_running();
@@ -489,6 +568,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_container_goes, exec_setup, teardown),
                 cmocka_unit_test_setup_teardown(test_container_goes_during_the_start, exec_setup, teardown),
                 cmocka_unit_test_setup_teardown(test_away, exec_setup, teardown),
+                cmocka_unit_test_setup_teardown(test_end_written_down, exec_setup, teardown),
+                cmocka_unit_test_setup_teardown(test_who_writes_the_end_down, exec_setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lost_after_restoring, exec_setup, teardown),
                 cmocka_unit_test_setup_teardown(test_away_during_the_start, exec_setup, teardown),
         };

@@ -2,6 +2,7 @@
 
 /* The container's states. */
 
+#include "basic/run-log.h"
 #include "container-fixture.h"
 
 static void test_run_and_exit(void **state) {
@@ -497,6 +498,36 @@ static void test_recover_between(void **state) {
         assert_int_equal(c->state, CONTAINER_CREATED);
 }
 
+/* A code that is a clean end to PID 1 as well as 0 is, or a unit of which the journal has nothing. */
+static void test_recover_end_written_down(void **state) {
+        static const char *const properties[] = { "SuccessExitStatus=7", "LogLevelMax=err", "MemoryMax=1G" };
+        RunRecord end = { .type = RUN_EXIT, .usec = 300, .code = CLD_EXITED, .status = 7 };
+        Test *t = *state;
+
+        memcpy(end.invocation_id, INVOCATION_1, RUN_ID_SIZE);
+        memcpy(end.result, "success", sizeof("success"));
+        for (size_t i = 0; i < ELEMENTSOF(properties); i++) {
+                _cleanup_close_ int dir = -EBADF, fd = -EBADF;
+                ContainerOptions o = options(false);
+                bool written = i < 2;
+
+                assert_int_equal(strv_extend(&o.properties, properties[i]), 0);
+                assert_int_equal(run(t, o, NULL), 0);
+                assert_int_equal(!!t->systemd.stop_post, written);
+                started(t);
+                dir = bundle_open(t->m->containers_fd, "default", "web");
+                fd = run_log_open(dir, true);
+                assert_true(fd >= 0);
+                assert_int_equal(run_log_append(fd, &end), 0);
+                restart(t);
+                assert_int_equal(container_manager_recovered(t->m), 0);
+                assert_int_equal(web(t)->state, CONTAINER_EXITED);
+                assert_int_equal(web(t)->row.exit_code, written ? 7 : -1);
+                assert_string_equal(web(t)->row.result, written ? "success" : "lost");
+                assert_int_equal(container_drop(web(t), NULL), 0);
+        }
+}
+
 static void test_recover_lost(void **state) {
         Test *t = *state;
 
@@ -774,6 +805,7 @@ int main(void) {
                 T(test_recover_ended),
                 T(test_recover_auto_remove),
                 T(test_recover_between),
+                T(test_recover_end_written_down),
                 T(test_recover_lost),
                 T(test_recover_strays),
                 T(test_unreadable_record),

@@ -336,6 +336,39 @@ static void test_spec(void **state) {
         assert_string_equal(error_name(&e), "InvalidArgument");
 }
 
+static void test_spec_of_an_exec(void **state) {
+        char *argv[] = { (char *) "/m", NULL };
+        UnitSpec spec = {
+                .name = (char *) "moored-a-b-1.service",
+                .description = (char *) "d",
+                .slice = (char *) "s",
+                .exec_start = argv,
+                .exec = true,
+                .syslog_identifier = (char *) "b/1",
+                .timeout_stop_usec = 7,
+                .stdio = { -EBADF, -EBADF, -EBADF },
+        };
+
+        for (unsigned i = 0; i < 2; i++) {
+                _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+                _cleanup_free_ char *text = NULL;
+                size_t n;
+                FILE *out;
+
+                spec.exec_stop_post = i == 0 ? NULL : argv;
+                new_message(*state, &m);
+                assert_true(unit_spec_append(m, &spec, true, NULL) >= 0);
+                assert_true(sd_bus_message_seal(m, 1, 0) >= 0);
+                out = open_memstream(&text, &n);
+                dump_value(m, out);
+                fclose(out);
+                assert_non_null(strstr(text, "(RemainAfterExit <true>)"));
+                /* There must be time for that. */
+                assert_int_equal(!!strstr(text, "(TimeoutStopUSec <7>)"), i == 0);
+                assert_int_equal(!!strstr(text, "(ExecStopPost <[(/m [/m] false)]>)"), i == 1);
+        }
+}
+
 static char *restart_text(Fixture *f, Restart restart, bool back_off) {
         char *argv[] = { (char *) "/m", NULL };
         const UnitSpec spec = {
@@ -448,7 +481,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_good),         cmocka_unit_test(test_bad),
                 cmocka_unit_test(test_refused),      cmocka_unit_test(test_spec),
-                cmocka_unit_test(test_restart),
+                cmocka_unit_test(test_spec_of_an_exec), cmocka_unit_test(test_restart),
                 cmocka_unit_test(test_status_error), cmocka_unit_test(test_read_status),
         };
 
