@@ -39,7 +39,7 @@ bool address_add(const Address *a, uint64_t n, Address *ret);
 /* How many lie between; UINT64_MAX for more than that, and if to is not behind from, or of the other family. */
 uint64_t address_distance(const Address *from, const Address *to);
 /* 0.0.0.0, :: */
-bool address_is_unspecified(const Address *a);
+bool address_is_unspecified(const Address *a); /* 0.0.0.0, ::, AF_UNSPEC */
 /* May be an interface's: neither unspecified nor loopback, multicast, reserved or IPv4 as IPv6. */
 bool address_is_unicast(const Address *a);
 

@@ -72,7 +72,7 @@ static bool in_range(uint16_t number, uint16_t first, uint16_t count) {
 static bool is_unanswered(const FirewallPort *p, const Tuple *orig, const Tuple *reply, uint32_t status) {
         return !(status & IPS_SEEN_REPLY) && orig->destination.family == p->container.family &&
                in_range(orig->destination_port, p->port.host_port, p->port.count) &&
-               (p->port.host.family == AF_UNSPEC || address_compare(&p->port.host, &orig->destination) == 0);
+               (address_is_unspecified(&p->port.host) || address_compare(&p->port.host, &orig->destination) == 0);
 }
 
 static bool is_translated(const FirewallPort *p, const Tuple *orig, const Tuple *reply, uint32_t status) {

@@ -166,7 +166,8 @@ static int run(Firewall *f, Commands *c, Error *reterr_error) {
 /* -- elements -- */
 
 static const char *port_map(const FirewallPort *p) {
-        if (p->port.host.family == AF_UNSPEC)
+        /* 0.0.0.0 and :: are all addresses of their family; the container's has the family. */
+        if (address_is_unspecified(&p->port.host))
                 return p->container.family == AF_INET6 ? "ports6" : "ports4";
         return p->container.family == AF_INET6 ? "hosts6" : "hosts4";
 }
@@ -175,7 +176,7 @@ static const char *port_map(const FirewallPort *p) {
 static void write_port(Commands *c, const FirewallPort *p, bool value) {
         char container[ADDRESS_TEXT_MAX], host[ADDRESS_TEXT_MAX] = "";
 
-        if (p->port.host.family != AF_UNSPEC)
+        if (!address_is_unspecified(&p->port.host))
                 (void) address_format(&p->port.host, host);
         (void) address_format(&p->container, container);
         for (unsigned i = 0; i < p->port.count; i++) {

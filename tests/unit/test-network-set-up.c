@@ -164,13 +164,15 @@ static void test_set_up(void **state) {
         Fixture *f = *state;
 
         FIREWALL_NEEDED();
-        add(f, "a", L((char *) "default"), L((char *) "8080:80", (char *) "127.0.0.1:8081:80"));
+        add(f, "a", L((char *) "default"), L((char *) "8080:80", (char *) "127.0.0.1:8081:80", (char *) "0.0.0.0:8083:80"));
         add(f, "b", L((char *) "default"), NONE);
         set_up(f, &a);
         set_up(f, &b);
         assert_true(SYSCTL_IS("1", "ipv4", "ip_forward"));
         assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
         assert_reached(HOST, "127.0.0.1", 8081, &a.node, "10.86.0.1");
+        assert_reached(HOST, "127.0.0.1", 8083, &a.node, "10.86.0.1");
+        assert_reached(b.node.netns, "10.86.0.1", 8083, &a.node, "10.86.0.1");
         assert_reached(HOST, "10.86.0.2", 80, &a.node, "10.86.0.1");
         assert_reached(b.node.netns, "10.86.0.2", 80, &a.node, "10.86.0.3");
         assert_reached(b.node.netns, "10.86.0.1", 8080, &a.node, "10.86.0.1");
