@@ -187,6 +187,15 @@ static int configure_bridge(Network *n, const LinkInfo *l, Error *reterr_error) 
         return r < 0 ? device_error(n, r, reterr_error) : 0;
 }
 
+/* Ours, by its alias; or by its MAC, if who made it died before it could give it that. */
+static bool is_own_bridge(const Network *n, const LinkInfo *l) {
+        uint8_t ether[ETHER_SIZE];
+
+        bridge_ether(n, ether);
+        return streq(l->kind, "bridge") &&
+               (startswith(l->alias, ALIAS_PREFIX) || memcmp(l->ether, ether, ETHER_SIZE) == 0);
+}
+
 static int find_or_make_bridge(Network *n, LinkInfo *ret, Error *reterr_error) {
         Netlink *netlink = n->manager->netlink;
         uint8_t ether[ETHER_SIZE];
@@ -202,7 +211,7 @@ static int find_or_make_bridge(Network *n, LinkInfo *ret, Error *reterr_error) {
         }
         if (r < 0)
                 return device_error(n, r, reterr_error);
-        if (!streq(ret->kind, "bridge"))
+        if (!is_own_bridge(n, ret))
                 return error_set(
                                 reterr_error, -EEXIST, "DeviceExists",
                                 "The network “%s” needs the name %s for its bridge, which another device of this host has: rename that.",
@@ -265,6 +274,7 @@ int network_device_remove(Network *n, Error *reterr_error) {
         FirewallNetwork network = firewall_network(n);
         Firewall *firewall;
         Netlink *netlink;
+        LinkInfo l;
         int r;
 
         if (!n->row.device)
@@ -273,7 +283,10 @@ int network_device_remove(Network *n, Error *reterr_error) {
         r = network_manager_netlink(n->manager, &netlink, reterr_error);
         if (r < 0)
                 return r;
-        r = netlink_delete_link(netlink, n->row.device);
+        r = netlink_get_link(netlink, n->row.device, &l);
+        if (r >= 0)
+                /* Another's that has got the name stays. */
+                r = is_own_bridge(n, &l) ? netlink_delete_link(netlink, n->row.device) : -ENODEV;
         if (r < 0 && r != -ENODEV)
                 return error_set_errno(reterr_error, r, "The device %s cannot be removed: %m",
                                        n->row.device);

@@ -380,6 +380,30 @@ static void find_nft(void) {
                 nft_missing = "nf_tables cannot be used here";
 }
 
+/* Somebody has taken the name before it was used. */
+static void test_foreign_bridge(void **state) {
+        const NetworkOptions o = { .device = (char *) "br-other" };
+        _cleanup_error_ Error e = ERROR_NULL;
+        Fixture *f = *state;
+        int netns = -EBADF;
+        Network *n;
+        LinkInfo l;
+
+        FIREWALL_NEEDED();
+        assert_int_equal(network_create(f->manager, "default", "net", &o, &n, &e), 0);
+        add(f, "a", L((char *) "net"), NONE);
+        assert_int_equal(netlink_add_bridge(f->host, "br-other", 0, NULL), 0);
+        assert_int_equal(network_manager_set_up(f->manager, "default", "a", &netns, &e), -EEXIST);
+        assert_true(error_has_name(&e, "DeviceExists"));
+        assert_int_equal(netlink_get_link(f->host, "br-other", &l), 0);
+        assert_string_equal(l.alias, "");
+        assert_int_equal(store_container_remove(f->store, "default", "a"), 0);
+        error_done(&e);
+        assert_int_equal(network_remove(n, &e), 0);
+        assert_int_equal(netlink_get_link(f->host, "br-other", &l), 0);
+        assert_int_equal(netlink_delete_link(f->host, "br-other"), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_set_up, setup, teardown),
@@ -389,6 +413,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_recovery, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_foreign_bridge, setup, teardown),
         };
 
         netns_enter();
