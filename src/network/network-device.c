@@ -178,7 +178,7 @@ static int configure_bridge(Network *n, const LinkInfo *l, Error *reterr_error) 
         r = netlink_change_link(netlink, l->index,
                                 &(LinkChange) { .alias = alias, .up = true, .netns = -EBADF });
         for (size_t i = 0; r >= 0 && i < n->n_subnets; i++) {
-                if (prefix_is_subnet(n->subnets + i))
+                if (!network_has_gateway(n, i))
                         continue;
                 r = netlink_add_address(netlink, l->index, n->subnets + i);
                 if (r == -EEXIST)

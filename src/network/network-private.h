@@ -33,6 +33,11 @@ typedef struct NetworkPool {
         uint64_t last;   /* that was handed out, as a number in the subnet: what was given back lately is not taken at once */
 } NetworkPool;
 
+/* Of the subnet i. By its address one cannot tell: of two addresses the first may be the gateway's. */
+static inline bool network_has_gateway(const Network *n, size_t i) {
+        return n->row.subnets[i].gateway;
+}
+
 /* The socket in the host's network namespace. */
 int network_manager_netlink(NetworkManager *m, Netlink **ret, Error *reterr_error);
 Network *network_manager_get(NetworkManager *m, uint64_t n); /* by number; NULL: none */

@@ -58,7 +58,7 @@ typedef struct Network {
         NetworkManager *manager; /* weak */
         NetworkRow row;
         NetworkDriver driver;
-        Prefix *subnets; /* with the gateway as their address; without one (macvlan, ipvlan): prefix_is_subnet() */
+        Prefix *subnets; /* with the gateway as their address, if there is one: network_has_gateway() */
         size_t n_subnets;
         struct NetworkPool *pools;
         bool used; /* a container that is up is on it, or has been */

@@ -208,7 +208,7 @@ static int add_default_routes(SetUp *s, const NetworkInterface *i, int index) {
 
                 for (size_t a = 0; a < i->n_addresses; a++)
                         mine |= prefix_contains(subnet, &i->addresses[a].address);
-                if (*has || !mine || prefix_is_subnet(subnet))
+                if (*has || !mine || !network_has_gateway(n, k))
                         continue;
                 r = netlink_add_route(s->inside, &all, &subnet->address, index, 0);
                 *has = r >= 0;

@@ -380,6 +380,23 @@ static void find_nft(void) {
                 nft_missing = "nf_tables cannot be used here";
 }
 
+/* The gateway's address is the subnet's. */
+static void test_two_addresses(void **state) {
+        const NetworkOptions o = { .subnets = L((char *) "10.97.0.0/31", (char *) "fd00:7::/127") };
+        _cleanup_(box_done) Box a = BOX("a");
+        Fixture *f = *state;
+        Network *n;
+
+        FIREWALL_NEEDED();
+        assert_int_equal(network_create(f->manager, "default", "two", &o, &n, NULL), 0);
+        add(f, "a", L((char *) "two"), L((char *) "8080:80"));
+        set_up(f, &a);
+        assert_reached(HOST, "10.97.0.1", 80, &a.node, "10.97.0.0");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.97.0.0");
+        assert_reached(HOST, "fd00:7::1", 80, &a.node, "fd00:7::");
+        set_down(f, &a);
+}
+
 /* Somebody has taken the name before it was used. */
 static void test_foreign_bridge(void **state) {
         const NetworkOptions o = { .device = (char *) "br-other" };
@@ -413,6 +430,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_recovery, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_two_addresses, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_foreign_bridge, setup, teardown),
         };
 
