@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <netinet/in.h> /* first: the next one would define the same */
+
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <netlink/netlink.h>
 #include <nftables/libnftables.h>
 #include <sys/socket.h>
 
@@ -10,7 +16,8 @@
 #include "network/conntrack.h"
 #include "network/firewall.h"
 
-#define TABLE "inet moored"
+#define TABLE_NAME "moored"
+#define TABLE "inet " TABLE_NAME
 
 /* Protocols are numbers here: names would be looked up by NSS. */
 #define KEY "meta l4proto . th dport"
@@ -79,7 +86,7 @@ static const char rules[] =
 
 struct Firewall {
         struct nft_ctx *nft;
-        NetlinkSocket *conntrack; /* NULL until there are ports of UDP */
+        NetlinkSocket *socket; /* for what libnftables does not do, or not quickly; NULL until that is needed */
 };
 
 /* A text of commands that are one transaction. */
@@ -105,7 +112,7 @@ Firewall *firewall_free(Firewall *f) {
                 return NULL;
         if (f->nft)
                 nft_ctx_free(f->nft);
-        netlink_socket_free(f->conntrack);
+        netlink_socket_free(f->socket);
         free(f);
         return NULL;
 }
@@ -281,20 +288,39 @@ int firewall_remove_network(Firewall *f, const FirewallNetwork *network, Error *
         return r == -ENOENT ? 0 : r < 0 ? error_move(reterr_error, &e) : 0;
 }
 
+static int open_socket(Firewall *f) {
+        return f->socket ? 0 : netlink_socket_new(NETLINK_NETFILTER, &f->socket);
+}
+
+int firewall_is_loaded(Firewall *f) {
+        const struct nfgenmsg m = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
+        _cleanup_(netlink_message_freep) struct nl_msg *q = NULL;
+        int r;
+
+        r = open_socket(f);
+        if (r < 0)
+                return r;
+        q = nlmsg_alloc_simple((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, 0);
+        if (!q || nlmsg_append(q, (void *) &m, sizeof(m), NLMSG_ALIGNTO) < 0 ||
+            nla_put_string(q, NFTA_TABLE_NAME, TABLE_NAME) < 0)
+                return -ENOMEM;
+        r = netlink_socket_call(f->socket, q, NULL, NULL);
+        return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
 /* What goes wrong here costs somebody a flow that he has to begin anew. */
 static void forget_flows(Firewall *f, int (*forget)(NetlinkSocket *, const FirewallPort *, size_t),
                          const FirewallPort *ports, size_t n) {
         bool any = false;
-        int r = 0;
+        int r;
 
         for (size_t i = 0; i < n; i++)
                 any |= ports[i].port.protocol == PORT_UDP;
         if (!any)
                 return;
-        if (!f->conntrack)
-                r = netlink_socket_new(NETLINK_NETFILTER, &f->conntrack);
+        r = open_socket(f);
         if (r >= 0)
-                r = forget(f->conntrack, ports, n);
+                r = forget(f->socket, ports, n);
         if (r < 0)
                 log_debug_errno(r, "Failed to forget flows of published ports, ignoring: %m");
 }

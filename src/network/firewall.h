@@ -40,6 +40,8 @@ DEFINE_CLEANUP_FUNC(Firewall *, firewall_free)
  * kernel lacks a part. */
 int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports,
                   size_t n_ports, Error *reterr_error);
+/* 1: the table is there, 0: it is not. A question to the kernel, of some microseconds. */
+int firewall_is_loaded(Firewall *f);
 /* -ENOENT "NoTable": the table is not there (any more): firewall_load(). */
 int firewall_add_network(Firewall *f, const FirewallNetwork *network, Error *reterr_error);
 /* What is not there is ignored, here and below. */

@@ -87,6 +87,20 @@ static int add_rules(Network *n, Error *reterr_error) {
         return r < 0 ? error_move(reterr_error, &e) : 0;
 }
 
+/* Somebody may have flushed the ruleset since. */
+static int check_rules(Network *n, Error *reterr_error) {
+        Firewall *firewall;
+        int r;
+
+        r = network_manager_firewall(n->manager, &firewall, reterr_error);
+        if (r < 0)
+                return r;
+        r = firewall_is_loaded(firewall);
+        if (r < 0)
+                log_debug_errno(r, "Failed to look for the table of rules, ignoring: %m");
+        return r == 0 ? network_rules_load(n->manager, reterr_error) : 0;
+}
+
 /* -- forwarding -- */
 
 /* The kernel itself takes no router's word any more once it forwards IPv6, unless it is told to: the host
@@ -233,7 +247,8 @@ static int set_up_bridge(Network *n, bool rules, int *ret_index, Error *reterr_e
                 if (r >= 0 && rules)
                         r = add_rules(n, reterr_error);
                 n->up = r >= 0;
-        }
+        } else if (r >= 0 && rules)
+                r = check_rules(n, reterr_error);
         if (r >= 0 && ret_index)
                 *ret_index = l.index;
         return r;

@@ -273,7 +273,7 @@ static bool table_is_there(void) {
 }
 
 static void test_reload(void **state) {
-        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b");
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b"), c = BOX("c");
         _cleanup_error_ Error e = ERROR_NULL;
         Fixture *f = *state;
         Network *n;
@@ -291,6 +291,11 @@ static void test_reload(void **state) {
         set_up(f, &b);
         assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
         assert_reached(HOST, "127.0.0.1", 8082, &b.node, "10.86.0.1");
+        /* One without ports as well. */
+        add(f, "c", L((char *) "default"), NONE);
+        flush();
+        set_up(f, &c);
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
         /* And the bridge. */
         n = network_find(f->manager, "default", "default", &e);
         assert_int_equal(netlink_delete_link(f->host, n->row.device), 0);
