@@ -233,6 +233,26 @@ static void write_network(Commands *c, const char *verb, const FirewallNetwork *
 
 /* -- what others call -- */
 
+static int open_socket(Firewall *f) {
+        return f->socket ? 0 : netlink_socket_new(NETLINK_NETFILTER, &f->socket);
+}
+
+int firewall_is_loaded(Firewall *f) {
+        const struct nfgenmsg m = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
+        _cleanup_(netlink_message_freep) struct nl_msg *q = NULL;
+        int r;
+
+        r = open_socket(f);
+        if (r < 0)
+                return r;
+        q = nlmsg_alloc_simple((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, 0);
+        if (!q || nlmsg_append(q, (void *) &m, sizeof(m), NLMSG_ALIGNTO) < 0 ||
+            nla_put_string(q, NFTA_TABLE_NAME, TABLE_NAME) < 0)
+                return -ENOMEM;
+        r = netlink_socket_call(f->socket, q, NULL, NULL);
+        return r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
 int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports,
                   size_t n_ports, Error *reterr_error) {
         _cleanup_(commands_done) Commands c = {};
@@ -286,26 +306,6 @@ int firewall_remove_network(Firewall *f, const FirewallNetwork *network, Error *
         write_network(&c, "delete", network);
         r = run(f, &c, &e);
         return r == -ENOENT ? 0 : r < 0 ? error_move(reterr_error, &e) : 0;
-}
-
-static int open_socket(Firewall *f) {
-        return f->socket ? 0 : netlink_socket_new(NETLINK_NETFILTER, &f->socket);
-}
-
-int firewall_is_loaded(Firewall *f) {
-        const struct nfgenmsg m = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
-        _cleanup_(netlink_message_freep) struct nl_msg *q = NULL;
-        int r;
-
-        r = open_socket(f);
-        if (r < 0)
-                return r;
-        q = nlmsg_alloc_simple((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, 0);
-        if (!q || nlmsg_append(q, (void *) &m, sizeof(m), NLMSG_ALIGNTO) < 0 ||
-            nla_put_string(q, NFTA_TABLE_NAME, TABLE_NAME) < 0)
-                return -ENOMEM;
-        r = netlink_socket_call(f->socket, q, NULL, NULL);
-        return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }
 
 /* What goes wrong here costs somebody a flow that he has to begin anew. */
@@ -366,7 +366,9 @@ static int remove_ports(Firewall *f, const FirewallPort *ports, size_t n, Error 
         r = try_ports(f, "delete", ports, n, &e);
         if (r != -ENOENT)
                 return r < 0 ? error_move(reterr_error, &e) : 0;
-        /* Some are not there: each by itself. */
+        /* Nothing is there; or some are not: each by itself. */
+        if (firewall_is_loaded(f) == 0)
+                return 0;
         for (size_t i = 0; i < n; i++) {
                 FirewallPort one = ports[i];
 

@@ -370,6 +370,11 @@ static void test_replaced(void **state) {
         p = port("8079-8081:79-81", "10.77.0.3");
         assert_int_equal(firewall_remove_ports(firewall, &p, 1, NULL), 0);
         assert_unreached(outside.netns, "192.0.2.1", 8080, &a2);
+        /* The one that is there leads elsewhere. */
+        add_ports(&q, 1);
+        p = port("8079-8081:79-81", "10.77.0.2");
+        assert_int_equal(firewall_remove_ports(firewall, &p, 1, NULL), 0);
+        assert_unreached(outside.netns, "192.0.2.1", 8080, &a2);
 }
 
 /* -- flows of UDP -- */
