@@ -341,7 +341,8 @@ static int survey_link(const LinkInfo *l, void *userdata) {
         return strv_extend(&s->orphans, l->name);
 }
 
-static int remove_orphans(NetworkManager *m, Error *reterr_error) {
+/* What stays of them is in nobody's way: those that run have to have their rules all the same. */
+static void remove_orphans(NetworkManager *m) {
         Survey s = { .manager = m };
         int r;
 
@@ -349,15 +350,15 @@ static int remove_orphans(NetworkManager *m, Error *reterr_error) {
         STRV_FOREACH (device, s.orphans) {
                 int k = netlink_delete_link(m->netlink, device);
 
-                log_info("Removed the bridge %s, whose network is gone.", device);
-                if (k < 0 && k != -ENODEV)
-                        r = k;
+                if (k >= 0)
+                        log_info("Removed the bridge %s, whose network is gone.", device);
+                else if (k != -ENODEV)
+                        log_warning_errno(k, "Failed to remove the bridge %s, whose network is gone, ignoring: %m",
+                                          device);
         }
+        if (r < 0 && r != -EAGAIN)
+                log_warning_errno(r, "Failed to look for bridges whose networks are gone, ignoring: %m");
         strv_free(s.orphans);
-        return r < 0 && r != -EAGAIN
-                               ? error_set_errno(reterr_error, r,
-                                                 "Devices of networks that are gone cannot be removed: %m")
-                               : 0;
 }
 
 int network_devices_restore(NetworkManager *m, Error *reterr_error) {
@@ -367,10 +368,9 @@ int network_devices_restore(NetworkManager *m, Error *reterr_error) {
         int r;
 
         r = network_manager_netlink(m, &netlink, reterr_error);
-        if (r >= 0)
-                r = remove_orphans(m, reterr_error);
         if (r < 0)
                 return r;
+        remove_orphans(m);
         HASHMAP_FOREACH (n, m->networks) {
                 _cleanup_error_ Error e = ERROR_NULL;
                 LinkInfo l;

@@ -355,6 +355,8 @@ int network_manager_reload(NetworkManager *m, Error *reterr_error) {
         int r;
 
         r = network_devices_restore(m, reterr_error);
+        if (!m->netlink)
+                return r;
         HASHMAP_FOREACH (u, m->users)
                 (void) network_manager_foreach_interface(m, u->ns, u->container, attach, m);
         return r;
