@@ -52,38 +52,36 @@ static int apply_opt(const char *value, void *target, Error *reterr_error) {
                          "--opt= is one of mtu=, mode= and parent=, not '%s'.", value);
 }
 
-static int append_string(sd_bus_message *m, const char *key, const char *value) {
-        return value ? sd_bus_message_append(m, "{sv}", key, "s", value) : 0;
-}
-
-static int append_flag(sd_bus_message *m, const char *key, bool flag, bool value) {
-        return flag ? sd_bus_message_append(m, "{sv}", key, "b", (int) value) : 0;
-}
-
 static int append_options(sd_bus_message *m, const NetworkOptions *o, uint64_t mtu) {
+        const struct {
+                const char *key, *value;
+        } strings[] = {
+                { "Driver", o->driver },
+                { "Device", o->device },
+                { "Parent", o->parent },
+                { "Mode", o->mode },
+        };
+        const struct {
+                const char *key;
+                char *const *list;
+        } lists[] = {
+                { "Subnets", o->subnets },
+                { "Gateways", o->gateways },
+                { "Ranges", o->ranges },
+        };
         int r;
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(strings); i++)
+                r = bag_append_string(m, strings[i].key, strings[i].value);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(lists); i++)
+                r = bag_append_list(m, lists[i].key, lists[i].list);
         if (r >= 0)
-                r = append_string(m, "Driver", o->driver);
+                r = bag_append_flag(m, "IPv6", o->ipv6);
         if (r >= 0)
-                r = append_string(m, "Device", o->device);
-        if (r >= 0)
-                r = append_string(m, "Parent", o->parent);
-        if (r >= 0)
-                r = append_string(m, "Mode", o->mode);
-        if (r >= 0)
-                r = bag_append_list(m, "Subnets", o->subnets);
-        if (r >= 0)
-                r = bag_append_list(m, "Gateways", o->gateways);
-        if (r >= 0)
-                r = bag_append_list(m, "Ranges", o->ranges);
-        if (r >= 0)
-                r = append_flag(m, "IPv6", o->ipv6, true);
-        if (r >= 0)
-                r = append_flag(m, "Internal", o->internal, true);
-        if (r >= 0)
-                r = append_flag(m, "DNS", o->disable_dns, false);
+                r = bag_append_flag(m, "Internal", o->internal);
+        if (r >= 0 && o->disable_dns)
+                r = sd_bus_message_append(m, "{sv}", "DNS", "b", 0);
         if (r >= 0 && mtu > 0)
                 r = sd_bus_message_append(m, "{sv}", "MTU", "t", mtu);
         if (r >= 0)
