@@ -276,11 +276,16 @@ int network_device_set_up(Network *n, int *ret_index, Error *reterr_error) {
                                            : check_parent(n, reterr_error);
 }
 
+/* Or could not be brought in order, and has a container with open ports. */
 static bool any_is_up(NetworkManager *m) {
+        NetworkUser *u;
         Network *n;
 
         HASHMAP_FOREACH (n, m->networks)
                 if (n->up)
+                        return true;
+        HASHMAP_FOREACH (u, m->users)
+                if (u->n_ports > 0)
                         return true;
         return false;
 }
