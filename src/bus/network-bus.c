@@ -69,11 +69,35 @@ static int bag_finish(NetworkBag *b, Error *reterr_error) {
         return 0;
 }
 
+static int reply_network(sd_bus_message *m, const Network *n) {
+        _cleanup_free_ char *path = bus_network_path(n->row.ns, n->row.name);
+
+        return bus_reply_path(m, path);
+}
+
+/* The one that the call names. */
+static int read_network(sd_bus_message *m, const NamespaceRow *ns, Network **ret, sd_bus_error *ret_error) {
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
+        _cleanup_error_ Error error = ERROR_NULL;
+        const char *name;
+        Network *n;
+        int r;
+
+        r = sd_bus_message_read(m, "s", &name);
+        if (r < 0)
+                return r;
+        n = network_find(b->context.networks, ns->name, name, &error);
+        if (!n)
+                return bus_error_set(ret_error, &error);
+
+        *ret = n;
+        return 0;
+}
+
 int bus_namespace_method_create_network(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         Bus *b = bus_current(sd_bus_message_get_bus(m));
         _cleanup_(network_bag_done) NetworkBag bag = { .dns = true };
         _cleanup_error_ Error error = ERROR_NULL;
-        _cleanup_free_ char *path = NULL;
         const NamespaceRow *ns = userdata;
         const char *name;
         Network *n;
@@ -90,8 +114,7 @@ int bus_namespace_method_create_network(sd_bus_message *m, void *userdata, sd_bu
         if (r < 0)
                 return bus_error_set(ret_error, &error);
 
-        path = bus_network_path(n->row.ns, n->row.name);
-        return bus_reply_path(m, path);
+        return reply_network(m, n);
 }
 
 static int remove_network(sd_bus_message *m, Network *n, sd_bus_error *ret_error) {
@@ -108,18 +131,11 @@ static int remove_network(sd_bus_message *m, Network *n, sd_bus_error *ret_error
 }
 
 int bus_namespace_method_remove_network(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        Bus *b = bus_current(sd_bus_message_get_bus(m));
-        _cleanup_error_ Error error = ERROR_NULL;
-        const NamespaceRow *ns = userdata;
-        const char *name;
         Network *n;
         int r;
 
-        r = sd_bus_message_read(m, "s", &name);
-        if (r < 0)
-                return r;
-        n = network_find(b->context.networks, ns->name, name, &error);
-        return n ? remove_network(m, n, ret_error) : bus_error_set(ret_error, &error);
+        r = read_network(m, userdata, &n, ret_error);
+        return r < 0 ? r : remove_network(m, n, ret_error);
 }
 
 int bus_namespace_method_list_networks(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
@@ -147,23 +163,11 @@ int bus_namespace_method_list_networks(sd_bus_message *m, void *userdata, sd_bus
 }
 
 int bus_namespace_method_get_network(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        Bus *b = bus_current(sd_bus_message_get_bus(m));
-        _cleanup_error_ Error error = ERROR_NULL;
-        _cleanup_free_ char *path = NULL;
-        const NamespaceRow *ns = userdata;
-        const char *name;
         Network *n;
         int r;
 
-        r = sd_bus_message_read(m, "s", &name);
-        if (r < 0)
-                return r;
-        n = network_find(b->context.networks, ns->name, name, &error);
-        if (!n)
-                return bus_error_set(ret_error, &error);
-
-        path = bus_network_path(n->row.ns, n->row.name);
-        return bus_reply_path(m, path);
+        r = read_network(m, userdata, &n, ret_error);
+        return r < 0 ? r : reply_network(m, n);
 }
 
 /* -- of the network -- */
