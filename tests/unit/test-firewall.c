@@ -16,24 +16,12 @@
 
 #include <cmocka.h>
 
-#include "netns-fixture.h"
 #include "network/firewall.h"
 #include "network/netlink.h"
 #include "traffic-fixture.h"
 
 static Node outside, a1, a2, b1;
 static Firewall *firewall;
-static const char *nft_missing;
-
-#define FIREWALL_NEEDED()                                            \
-        do {                                                         \
-                NETNS_NEEDED();                                      \
-                if (nft_missing) {                                   \
-                        print_message("%s: %s\n", __func__, nft_missing); \
-                        skip();                                      \
-                }                                                    \
-        } while (false)
-
 /* -- the network -- */
 
 /* The kernel asks for neighbours by its link-local address: not before it has made sure that nobody else has that. */

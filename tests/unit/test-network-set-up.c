@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "basic/string-util.h"
-#include "netns-fixture.h"
 #include "network/network-private.h"
 #include "network/sysctl.h"
 #include "traffic-fixture.h"
@@ -25,17 +24,6 @@ typedef struct Fixture {
         NetworkManager *manager;
         Netlink *host;
 } Fixture;
-
-static const char *nft_missing;
-
-#define FIREWALL_NEEDED()                                                     \
-        do {                                                                  \
-                NETNS_NEEDED();                                               \
-                if (nft_missing) {                                            \
-                        print_message("%s: %s\n", __func__, nft_missing);     \
-                        skip();                                               \
-                }                                                             \
-        } while (false)
 
 static void new_manager(Fixture *f) {
         network_manager_free(f->manager);

@@ -1,17 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Connections between network namespaces, and whom a listener sees. Included once, behind cmocka.h. */
+/* Connections between network namespaces, and whom a listener sees. Included once, behind cmocka.h; netns-fixture.h comes with it. */
 
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
 
-#include "network/netns.h"
+#include "netns-fixture.h"
 
 #define PATIENCE_MSEC 3000 /* a packet that is lost is sent again after a second */
 #define DROPPED_MSEC 400   /* for what is not to come */
 #define HOST (-EBADF)
+
+static const char *nft_missing; /* set by the test's main() */
+
+#define FIREWALL_NEEDED()                                                     \
+        do {                                                                  \
+                NETNS_NEEDED();                                               \
+                if (nft_missing) {                                            \
+                        print_message("%s: %s\n", __func__, nft_missing);     \
+                        skip();                                               \
+                }                                                             \
+        } while (false)
 
 typedef struct Node {
         int netns, listener;
