@@ -80,7 +80,7 @@ class SpaceTest(lib.TestCase):
         pid, before = lib.moored_pid(), self.used()
         result = lib.moorctl("pull", "-q", reference, check=False)
         self.assertNotEqual(result.returncode, 0)
-        self.assertIn(f"file system of {STORE} is full", result.stderr)
+        self.assertEqual(result.stderr.count(f"file system of {STORE} is full"), 1, result.stderr)
         self.assertIn("No space left on device", result.stderr)
         self.assert_nothing()
         # The database's own journal may have grown.
