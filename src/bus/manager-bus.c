@@ -248,8 +248,8 @@ static int property_get_list(sd_bus *bus, const char *path, const char *interfac
                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         if (streq(property, "Snapshotters"))
                 return sd_bus_message_append(reply, "as", 1, BUS_SNAPSHOTTER);
-        return sd_bus_message_append(reply, "as", 13, "pull", "import", "run", "exec", "terminals", "limits", "pause",
-                                     "restart", "health", "events", "units", "scopes", "machines");
+        return sd_bus_message_append(reply, "as", 14, "pull", "import", "run", "exec", "terminals", "limits", "pause",
+                                     "restart", "health", "events", "units", "scopes", "machines", "networks");
 }
 
 static int property_get_runtimes(sd_bus *bus, const char *path, const char *interface, const char *property,

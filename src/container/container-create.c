@@ -153,7 +153,9 @@ static int choose_id(ContainerManager *m, const char *ns, const char *id, const 
                         return r;
                 if (old && !unit)
                         return error_set(reterr_error, -EEXIST, "ContainerExists",
-                                         "There is a container \"%s\" in namespace \"%s\" already.", id, ns);
+                                         "There is a container \"%s\" in namespace \"%s\" already: choose another "
+                                         "name, or remove it first.",
+                                         id, ns);
                 s = strdup(id);
         }
         if (!s)

@@ -314,7 +314,8 @@ static void answer_other(const Container *c, NetworkAnswer *ret) {
         (void) container_network_mode(&c->options, &target);
         if (!other)
                 (void) error_set(&e, -ENOENT, "NoSuchContainer",
-                                 "There is no container \"%s\", whose network %s is to share.", target, c->row.id);
+                                 "There is no container \"%s\", whose network %s is to share; moorctl ps lists them.",
+                                 target, c->row.id);
         else if (other->leader_pid == 0 || !other->control_group)
                 (void) error_set(&e, -ESRCH, "NotRunning",
                                  "Container %s, whose network %s is to share, is not running: start it first.", target,

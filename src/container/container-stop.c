@@ -203,9 +203,7 @@ int container_restart(Container *c, ContainerFunc func, void *userdata, Error *r
 
 static int check_running(const Container *c, Error *reterr_error) {
         if (!container_is_alive(c))
-                return error_set(reterr_error, -ESRCH, "NotRunning",
-                                 "Container %s is not running, it is %s.", c->row.id,
-                                 container_state_to_string(c->state));
+                return container_not_running(c, reterr_error);
         return 0;
 }
 

@@ -109,11 +109,6 @@ static bool is_running(const Container *c) {
         return c->state != CONTAINER_CREATED && c->state != CONTAINER_EXITED;
 }
 
-static int not_running(const Container *c, Error *reterr_error) {
-        return error_set(reterr_error, -ESRCH, "NotRunning", "Container %s is not running, it is %s.", c->row.id,
-                         container_state_to_string(c->state));
-}
-
 int container_attach(Container *c, bool packets, ContainerAttachment *ret, Error *reterr_error) {
         _cleanup_free_ char *key = container_terminal_key(c);
         ContainerManager *m = c->manager;
@@ -124,7 +119,7 @@ int container_attach(Container *c, bool packets, ContainerAttachment *ret, Error
         if (!key)
                 return -ENOMEM;
         if (!is_running(c))
-                return not_running(c, reterr_error);
+                return container_not_running(c, reterr_error);
         t = m->terminals ? terminal_find(m->terminals, key) : NULL;
         if (t) {
                 int r = terminal_attach(t, packets, &a.terminal, reterr_error);
@@ -155,7 +150,7 @@ int container_resize(Container *c, unsigned rows, unsigned columns, Error *reter
         if (!c->options.terminal)
                 return error_set(reterr_error, -ENOTTY, "NoTerminal", "Container %s has no terminal.", c->row.id);
         t = m->terminals ? terminal_find(m->terminals, key) : NULL;
-        return t ? terminal_resize(t, rows, columns, reterr_error) : not_running(c, reterr_error);
+        return t ? terminal_resize(t, rows, columns, reterr_error) : container_not_running(c, reterr_error);
 }
 
 int container_end_input(Container *c, Error *reterr_error) {
@@ -168,7 +163,7 @@ int container_end_input(Container *c, Error *reterr_error) {
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "Container %s has no standard input that could be closed.", c->row.id);
         if (!is_running(c))
-                return not_running(c, reterr_error);
+                return container_not_running(c, reterr_error);
         if (m->inputs)
                 input_close(m->inputs, key);
         return 0;

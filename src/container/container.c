@@ -506,6 +506,21 @@ void container_schedule_drop(Container *c) {
         (void) sd_event_source_set_description(c->work->remove_source, "container-remove");
 }
 
+int container_not_running(const Container *c, Error *reterr_error) {
+        const char *state = container_state_to_string(c->state), *verb = "";
+
+        if (c->state == CONTAINER_PAUSED)
+                verb = "resume";
+        else if (c->state == CONTAINER_CREATED || c->state == CONTAINER_EXITED)
+                verb = "start";
+        if (isempty(verb) || c->work->remove)
+                return error_set(reterr_error, -ESRCH, "NotRunning", "Container %s is not running, it is %s.",
+                                 c->row.id, state);
+        return error_set(reterr_error, -ESRCH, "NotRunning",
+                         "Container %s is not running, it is %s: moorctl %s %s first.", c->row.id, state, verb,
+                         c->row.id);
+}
+
 int container_remove(Container *c, bool force, ContainerFunc func, void *userdata, Error *reterr_error) {
         bool idle = (c->state == CONTAINER_CREATED || c->state == CONTAINER_EXITED) &&
                     !c->work->start_pending;
@@ -513,8 +528,8 @@ int container_remove(Container *c, bool force, ContainerFunc func, void *userdat
 
         if (!idle && !force)
                 return error_set(reterr_error, -EBUSY, "ContainerRunning",
-                                 "Container %s is %s: stop it first, or remove it with force.", c->row.id,
-                                 container_state_to_string(c->state));
+                                 "Container %s is %s: stop it first, or remove it with force (moorctl rm -f %s).",
+                                 c->row.id, container_state_to_string(c->state), c->row.id);
 
         if (!idle) {
                 r = container_stop(c, 0, NULL, NULL, reterr_error);

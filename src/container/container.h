@@ -320,6 +320,8 @@ int container_kill(Container *c, const char *whom, int signo, ContainerFunc func
                    Error *reterr_error);
 /* func when it has ended; at once if it is not running. */
 int container_wait(Container *c, ContainerFunc func, void *userdata);
+/* The error of a call that needs a running container, with what the caller may do: -ESRCH "NotRunning". */
+int container_not_running(const Container *c, Error *reterr_error);
 /* force: kill it first (SIGKILL). -EBUSY "ContainerRunning" otherwise. func (with NULL) when it is gone. */
 int container_remove(Container *c, bool force, ContainerFunc func, void *userdata, Error *reterr_error);
 /* Stop, if it runs, and start. func as for container_start(). */

@@ -237,8 +237,7 @@ static int check_exec(const Container *c, const ExecOptions *o, const ContainerS
         if (c->manager->recovering)
                 return error_set(reterr_error, -EBUSY, "Busy", "moored is still starting; try again.");
         if (c->state != CONTAINER_RUNNING || c->work->remove || c->leader_pid == 0)
-                return error_set(reterr_error, -ESRCH, "NotRunning", "Container %s is not running, it is %s.",
-                                 c->row.id, container_state_to_string(c->state));
+                return container_not_running(c, reterr_error);
         if (strv_length(o->command) == 0 || isempty(o->command[0]))
                 return error_set(reterr_error, -EINVAL, "InvalidArgument", "There is no command to be executed.");
         if (o->token && (strlen(o->token) > EXEC_TOKEN_MAX || !string_is_safe(o->token)))

@@ -297,14 +297,21 @@ static int network_main(Ctl *c, char **argv, Error *reterr_error) {
         for (size_t i = 0; i < ELEMENTSOF(commands); i++) {
                 size_t n = strv_length(rest);
 
-                if (streq(commands[i].name, args[0] ?: "ls") && n >= commands[i].min_args &&
-                    n <= commands[i].max_args)
-                        return commands[i].run(c, rest, &o, reterr_error);
+                if (!streq(commands[i].name, args[0] ?: "ls"))
+                        continue;
+                if (n < commands[i].min_args)
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "Which networks? Name them: moorctl network %s NAME…", commands[i].name);
+                if (n > commands[i].max_args)
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "'%s' is too much for moorctl network %s; see moorctl network --help.",
+                                         rest[commands[i].max_args], commands[i].name);
+                return commands[i].run(c, rest, &o, reterr_error);
         }
 
-        return error_set(
-                        reterr_error, -EINVAL, "InvalidArgument",
-                        "Usage: moorctl network ls, create [OPTION…] [NAME], inspect NAME…, rm NAME… or reload");
+        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                         "moorctl network has ls, create [OPTION…] [NAME], inspect NAME…, rm NAME… and reload, not '%s'.",
+                         args[0]);
 }
 
 static const Option network_options[] = {

@@ -63,7 +63,7 @@ static const NamespaceRow *table_find(void *namespaces, const char *name, Error 
 
         if (!row)
                 (void) error_set(reterr_error, -ENXIO, "NoSuchNamespace",
-                                 "There is no namespace “%s”. CreateNamespace() makes one.", name);
+                                 "There is no namespace “%s”; moorctl namespace lists them.", name);
         return row;
 }
 

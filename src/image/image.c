@@ -436,7 +436,8 @@ Image *image_find(ImageManager *m, const char *ns, const char *name, Error *rete
         i = hashmap_get(m->images, key);
         if (!i)
                 (void) error_set(reterr_error, -ENOENT, "NoSuchImage",
-                                 "There is no image %s in namespace %s; pull it first (moorctl pull %s).",
+                                 "There is no image %s in namespace %s; moorctl images lists them, moorctl pull %s "
+                                 "fetches it.",
                                  full, ns, name);
         return i;
 }

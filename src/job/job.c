@@ -279,7 +279,7 @@ void job_finish(Job *j, const Error *error) {
         else {
                 (void) error_copy(&j->error, error);
                 /* Helpers have said it; the database and the store have not. */
-                if (error_has_name(&j->error, "NoSpace") && !startswith(error_message(&j->error), PROTO_NO_SPACE))
+                if (error_has_name(&j->error, "NoSpace") && !strstr(error_message(&j->error), PROTO_NO_SPACE))
                         (void) error_prefix(&j->error, PROTO_NO_SPACE);
                 j->state = error->error == -ECANCELED ? JOB_CANCELED : JOB_FAILED;
         }

@@ -34,6 +34,7 @@
 #define BUSY_TIMEOUT_MSEC 2000
 #define CACHE_KIB 1024
 #define WAL_SIZE_MAX 4194304
+#define WAL_RESERVE 1048576 /* below WAL_SIZE_MAX, which cuts it */
 #define LABELS_SIZE_MAX (8U * 1024 * 1024)
 
 enum {
@@ -625,6 +626,20 @@ static bool wal_exists(const char *path) {
         return wal && access(wal, F_OK) >= 0;
 }
 
+/* What a container writes is on the same file system. When that is full, recording that the container is gone,
+ * which is what gives space back, must not need any: so the log has some ahead. The log's end is where its
+ * checksums end, not where the file does. Where that cannot be had all is as it would be without. */
+static void reserve_log(const char *path) {
+        _cleanup_free_ char *wal = strjoin(path, "-wal");
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!wal || streq(path, ":memory:"))
+                return;
+        fd = open(wal, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+        if (fd < 0 || fallocate(fd, 0, 0, WAL_RESERVE) < 0)
+                log_debug_errno(-errno, "Failed to reserve space for %s, ignoring: %m", wal);
+}
+
 static int open_database(const char *path, sqlite3 **ret) {
         bool in_memory = streq(path, ":memory:");
         sqlite3 *db = NULL;
@@ -739,6 +754,7 @@ static int store_open_once(const char *path, Store **ret, bool *ret_rebuilt, Err
         r = needs_refill(s, path);
         if (r < 0)
                 return r;
+        reserve_log(path);
 
         *ret = TAKE_PTR(s);
         *ret_rebuilt = r > 0;

@@ -97,7 +97,7 @@ class ForegroundTest(ExecTestCase):
         self.exec_fails("--cap-add", "NOSUCH", "web", "true", text="NOSUCH")
         self.exec_fails("nosuch", "true", text="no container 'nosuch'")
         lib.moorctl("create", "--name=made", BUSYBOX, "true")
-        self.exec_fails("made", "true", text="is not running, it is created")
+        self.exec_fails("made", "true", text="is not running, it is created: moorctl start made first")
         self.exec_fails("-d", "-i", "web", "true", text="contradict")
 
     def test_container_ends(self):
@@ -193,7 +193,7 @@ class RuntimesTest(ExecTestCase):
 
     def test_paused(self):
         lib.moorctl("pause", "web")
-        self.exec_fails("web", "true", text="is not running, it is paused")
+        self.exec_fails("web", "true", text="is not running, it is paused: moorctl resume web first")
         lib.moorctl("resume", "web")
         self.assertEqual(self.exec("web", "echo", "works"), "works\n")
 

@@ -690,10 +690,15 @@ class SystemTest(ContainerTestCase):
     def test_info_and_version(self):
         info = lib.moorctl_json("info")
         self.assertLessEqual({"Version", "Features", "Snapshotters", "Runtimes", "Platform", "NContainers", "NImages", "EventSequence"}, set(info))
+        self.assertIn("networks", info["Features"])
         self.assertRegex(lib.moorctl("info").stdout, rf"(?m)^ *Version: {re.escape(info['Version'])}$")
         version = lib.moorctl("version").stdout.splitlines()
         self.assertEqual(version, [f"moorctl {info['Version']}", f"moored {info['Version']}"])
         self.assertEqual(lib.moorctl_json("version"), {"ClientVersion": info["Version"], "Version": info["Version"]})
+
+    def test_no_such_namespace(self):
+        for verb in "ps", "images":
+            self.assertIn("There is no namespace 'nosuch'", lib.moorctl("-n", "nosuch", verb, check=False).stderr)
 
     def test_gc(self):
         lib.moorctl("gc")

@@ -92,7 +92,8 @@ class NetworkObjectTest(NetworkTestCase):
         self.assertEqual(result.stdout, f"{first}\n")
         self.assertEqual(lib.moorctl("network", "rm", "--ignore", "nosuch").stdout, "")
         self.assertIn("nosuch", lib.moorctl("network", "inspect", "nosuch", check=False).stderr)
-        self.assertIn("Usage", lib.moorctl("network", "fly", check=False).stderr)
+        for arguments, text in ((["fly"], "not 'fly'"), (["rm"], "Name them: moorctl network rm NAME"), (["ls", "x"], "'x' is too much")):
+            self.assertIn(text, lib.moorctl("network", *arguments, check=False).stderr)
 
     def test_subnets_are_free(self):
         lib.run(["ip", "link", "add", "lan0", "type", "bridge"])
