@@ -66,8 +66,8 @@ int network_rules_load(NetworkManager *m, Error *reterr_error) {
                         networks[n_networks++] = firewall_network(n);
         n_ports = 0;
         HASHMAP_FOREACH (u, m->users) {
-                memcpy(ports + n_ports, u->ports, u->n_ports * sizeof(FirewallPort));
-                n_ports += u->n_ports;
+                for (size_t i = 0; i < u->n_ports; i++)
+                        ports[n_ports++] = u->ports[i];
         }
         return firewall_load(firewall, networks, n_networks, ports, n_ports, reterr_error);
 }
