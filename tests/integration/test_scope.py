@@ -173,8 +173,9 @@ class ScopeTest(ContainerTestCase):
         tty.expect("# ")
         tty.resize(44, 111)
         lib.wait_until(lambda: (tty.send("stty size\n"), "44 111" in tty.expect("# "))[1], what="the size is passed on")
-        tty.send("sleep 1000\n")
-        lib.wait_until(lambda: lib.processes("sleep"), what="the command is executed, as the shell's foreground process")
+        # Not the shell says so, which may not have given the terminal to the command yet.
+        tty.send("sh -c \"echo slee''ping; exec sleep 1000\"\n")
+        tty.expect("sleeping")
         tty.send("\x03")
         tty.expect("# ")
         tty.send("exit 6\n")
