@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The files that resolvers read, as containers come and go. Nothing is set up in the kernel: containers are adopted. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include "basic/fs-util.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "netns-fixture.h"
+#include "network/names.h"
+#include "network/network-private.h"
+
+#define L(...) ((char *[]) { __VA_ARGS__ __VA_OPT__(,) NULL })
+#define NONE ((char *[]) { NULL })
+#define UPSTREAM "/run/resolv.conf"
+
+typedef struct Fixture {
+        char runtime[32];
+        Store *store;
+        Events *events;
+        NetworkManager *manager;
+} Fixture;
+
+static void new_manager(Fixture *f) {
+        network_manager_free(f->manager);
+        f->manager = NULL;
+        assert_int_equal(network_manager_new(f->store, f->events, f->runtime, &f->manager, NULL), 0);
+        assert_int_equal(network_manager_load(f->manager, NULL), 0);
+}
+
+static int setup(void **state) {
+        static Fixture f;
+        const NamespaceRow ns = { .name = (char *) "default" };
+
+        f = (Fixture) { .runtime = "/tmp/test-names-XXXXXX" };
+        *state = &f;
+        assert_non_null(mkdtemp(f.runtime));
+        assert_int_equal(store_open(":memory:", &f.store, NULL, NULL), 0);
+        assert_int_equal(store_namespace_add(f.store, &ns), 0);
+        assert_int_equal(events_new(f.store, 100, &f.events), 0);
+        new_manager(&f);
+        return 0;
+}
+
+static int teardown(void **state) {
+        Fixture *f = *state;
+
+        network_manager_free(f->manager);
+        events_free(f->events);
+        store_free(f->store);
+        assert_int_equal(rm_rf_at(AT_FDCWD, f->runtime), 0);
+        return 0;
+}
+
+static Network *create(Fixture *f, const char *name, const char *subnet, const NetworkOptions *more) {
+        NetworkOptions o = more ? *more : (NetworkOptions) {};
+        _cleanup_error_ Error e = ERROR_NULL;
+        Network *n;
+
+        o.subnets = L((char *) subnet);
+        if (network_create(f->manager, "default", name, &o, &n, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        return n;
+}
+
+static void add(Fixture *f, const char *container, char **attachments) {
+        const ContainerRow row = { .ns = (char *) "default", .id = (char *) container };
+        _cleanup_transaction_ StoreTransaction t = {};
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        if (network_manager_prepare(f->manager, "default", attachments, NONE, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        assert_int_equal(store_transaction_begin(&t, f->store, true), 0);
+        assert_int_equal(store_container_add(f->store, &row), 0);
+        if (network_manager_reserve(f->manager, "default", container, attachments, NONE, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        assert_int_equal(store_transaction_commit(&t), 0);
+}
+
+static void up(Fixture *f, const char *container) {
+        assert_int_equal(network_manager_adopt(f->manager, "default", container), 0);
+}
+
+static void down(Fixture *f, const char *container) {
+        assert_int_equal(network_manager_set_down(f->manager, "default", container), 0);
+}
+
+static char *read_names(Fixture *f, const char *device, const char *file) {
+        _cleanup_free_ char *path = strjoin(f->runtime, "/names/", device, "/", file);
+        char *text = NULL;
+
+        (void) read_file_at(AT_FDCWD, path, 65536, &text, NULL);
+        return text;
+}
+
+static void check(Fixture *f, const char *device, const char *file, const char *want) {
+        _cleanup_free_ char *name = strjoin("hosts/", file), *text = read_names(f, device, name);
+
+        if (!want)
+                assert_null(text);
+        else {
+                assert_non_null(text);
+                assert_string_equal(text, want);
+        }
+}
+
+static void check_count(Fixture *f, const char *device, unsigned want) {
+        _cleanup_free_ char *path = strjoin(f->runtime, "/names/", device, "/hosts");
+        DIR *d = opendir(path);
+        unsigned n = 0;
+        struct dirent *de;
+
+        assert_non_null(d);
+        while ((de = readdir(d)))
+                n += de->d_name[0] != '.';
+        closedir(d);
+        assert_int_equal(n, want);
+}
+
+static void test_come_and_go(void **state) {
+        Fixture *f = *state;
+        Network *n, *found = NULL;
+        struct stat st;
+
+        NETNS_NEEDED();
+        n = create(f, "lan", "10.90.0.0/24", &(NetworkOptions) { .device = (char *) "br-lan" });
+        add(f, "web", L((char *) "lan:alias=shop,alias=a_b"));
+        add(f, "db", L((char *) "lan"));
+        assert_int_equal(network_manager_resolver(f->manager, "default", "web", &found), 0);
+        assert_ptr_equal(found, n);
+
+        /* Who is up already is in as well. */
+        up(f, "web");
+        assert_false(network_names_are_open(n));
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 0);
+        check(f, "br-lan", "web@br-lan",
+              "10.90.0.2\tweb.lan.moored.internal web\n10.90.0.2\tshop.lan.moored.internal shop\n"
+              "10.90.0.2\ta_b.lan.moored.internal a_b\n");
+        up(f, "db");
+        check(f, "br-lan", "db@br-lan", "10.90.0.3\tdb.lan.moored.internal db\n");
+        assert_true(network_names_are_used(n));
+        down(f, "web");
+        check(f, "br-lan", "web@br-lan", NULL);
+        check_count(f, "br-lan", 1);
+        down(f, "db");
+        assert_false(network_names_are_used(n));
+        check_count(f, "br-lan", 0);
+
+        /* Another user reads it. */
+        assert_int_equal(fstat(n->names_fd, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0755);
+        network_names_close(n);
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        network_names_close(n);
+        assert_int_equal(network_names_open(n, "/other", NULL), 2);
+}
+
+/* The next moored finds what the last one has left. */
+static void test_recovery(void **state) {
+        Fixture *f = *state;
+        Network *n;
+
+        NETNS_NEEDED();
+        n = create(f, "lan", "10.90.0.0/24", NULL);
+        add(f, "web", L((char *) "lan"));
+        add(f, "db", L((char *) "lan"));
+        up(f, "web");
+        up(f, "db");
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        check_count(f, n->row.device, 2);
+
+        new_manager(f);
+        n = network_find(f->manager, "default", "lan", NULL);
+        up(f, "db");
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        check(f, n->row.device, "db@moored0", "10.90.0.3\tdb.lan.moored.internal db\n");
+        check_count(f, n->row.device, 1);
+}
+
+static void test_two_networks(void **state) {
+        Fixture *f = *state;
+        Network *front, *back, *found = NULL;
+
+        NETNS_NEEDED();
+        back = create(f, "back", "10.91.0.0/24", &(NetworkOptions) { .internal = true, .device = (char *) "back" });
+        front = create(f, "front", "10.90.0.0/24", &(NetworkOptions) { .device = (char *) "front" });
+        add(f, "proxy", L((char *) "back", (char *) "front"));
+        add(f, "db", L((char *) "back"));
+        add(f, "web", L((char *) "front"));
+        /* The one that leads out. */
+        assert_int_equal(network_manager_resolver(f->manager, "default", "proxy", &found), 0);
+        assert_ptr_equal(found, front);
+        assert_int_equal(network_names_open(front, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(back, UPSTREAM, NULL), 1);
+
+        up(f, "web");
+        up(f, "db");
+        check_count(f, "front", 1);
+        up(f, "proxy");
+        check(f, "front", "proxy@front", "10.90.0.2\tproxy.front.moored.internal proxy\n");
+        check(f, "front", "proxy@back", "10.91.0.2\tproxy.back.moored.internal\n");
+        check(f, "front", "db@back", "10.91.0.3\tdb.back.moored.internal\n");
+        check(f, "back", "proxy@back", "10.91.0.2\tproxy.back.moored.internal proxy\n");
+        check(f, "back", "web@front", NULL);
+        check_count(f, "front", 4);
+        down(f, "db");
+        check(f, "front", "db@back", NULL);
+        up(f, "db");
+        check(f, "front", "db@back", "10.91.0.3\tdb.back.moored.internal\n");
+        down(f, "proxy");
+        check_count(f, "front", 1);
+        check_count(f, "back", 1);
+}
+
+static void test_who_has_none(void **state) {
+        static const char text[] = "interface=plain\nexcept-interface=lo\nbind-dynamic\n";
+        Fixture *f = *state;
+        _cleanup_free_ char *config = NULL, *internal = NULL;
+        Network *found = NULL, *n;
+
+        NETNS_NEEDED();
+        assert_false(network_has_names(create(f, "a", "10.90.0.0/24", &(NetworkOptions) { .no_dns = true })));
+        add(f, "web", L((char *) "a"));
+        assert_int_equal(network_manager_resolver(f->manager, "default", "web", &found), 0);
+        assert_null(found);
+
+        n = create(f, "plain", "10.91.0.0/24", &(NetworkOptions) { .device = (char *) "plain" });
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        config = read_names(f, "plain", "dnsmasq.conf");
+        assert_non_null(strstr(config, text));
+        assert_non_null(strstr(config, "\nresolv-file=" UPSTREAM "\n"));
+        assert_non_null(strstr(config, "\nrev-server=10.91.0.0/24\n"));
+        n = create(f, "inside", "fd00:1::/64", &(NetworkOptions) { .internal = true, .device = (char *) "inside" });
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        internal = read_names(f, "inside", "dnsmasq.conf");
+        assert_null(strstr(internal, UPSTREAM));
+        assert_non_null(strstr(internal, "\nno-resolv\nlocal=/#/\n"));
+}
+
+/* What the DNS cannot have is left out; a network that it cannot have goes by its device. */
+static void test_odd_names(void **state) {
+        static const char label63[] = "l23456789012345678901234567890123456789012345678901234567890123";
+        static const char label64[] = "l234567890123456789012345678901234567890123456789012345678901234";
+        _cleanup_free_ char *file = strjoin(label64, "@moored0"), *domain = NULL, *other = NULL;
+        _cleanup_free_ char *good = strjoin(label63, "@moored0"), *want = NULL;
+        Fixture *f = *state;
+        Network *n;
+
+        NETNS_NEEDED();
+        n = create(f, "a..b", "10.90.0.0/24", NULL);
+        domain = network_names_domain(n);
+        assert_string_equal(domain, "moored0.moored.internal");
+        add(f, label64, L((char *) "a..b:alias=ok"));
+        add(f, label63, L((char *) "a..b"));
+        up(f, label64);
+        up(f, label63);
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        check(f, "moored0", file, "10.90.0.2\tok.moored0.moored.internal ok\n");
+        want = strjoin("10.90.0.3\t", label63, ".moored0.moored.internal ", label63, "\n");
+        check(f, "moored0", good, want);
+        other = network_names_domain(create(f, "x.y", "10.91.0.0/24", NULL));
+        assert_string_equal(other, "x.y.moored.internal");
+}
+
+typedef struct Seen {
+        unsigned known, gone;
+} Seen;
+
+static void count(const char *device, Network *n, void *userdata) {
+        Seen *s = userdata;
+
+        s->known += n && streq(n->row.device, device);
+        s->gone += !n;
+}
+
+static void test_network_goes(void **state) {
+        Fixture *f = *state;
+        Network *a, *b;
+        Seen s = {};
+
+        NETNS_NEEDED();
+        assert_int_equal(network_manager_foreach_names(f->manager, count, &s), 0);
+        a = create(f, "a", "10.90.0.0/24", NULL);
+        b = create(f, "b", "10.91.0.0/24", NULL);
+        assert_int_equal(network_names_open(a, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(b, UPSTREAM, NULL), 1);
+        network_names_close(b);
+        assert_int_equal(network_manager_foreach_names(f->manager, count, &s), 0);
+        assert_int_equal(s.known, 2);
+        /* That of a may still have a resolver; b's has none. */
+        assert_int_equal(network_remove(a, NULL), 0);
+        assert_int_equal(network_remove(b, NULL), 0);
+        s = (Seen) {};
+        assert_int_equal(network_manager_foreach_names(f->manager, count, &s), 0);
+        assert_int_equal(s.known, 0);
+        assert_int_equal(s.gone, 1);
+        assert_int_equal(network_manager_drop_names(f->manager, "moored0"), 0);
+        s = (Seen) {};
+        assert_int_equal(network_manager_foreach_names(f->manager, count, &s), 0);
+        assert_int_equal(s.gone, 0);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_come_and_go, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_recovery, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_two_networks, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_who_has_none, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_odd_names, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_network_goes, setup, teardown),
+        };
+
+        netns_enter();
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
