@@ -9,10 +9,16 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <dirent.h>
+#include <endian.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "basic/fs-util.h"
+#include "basic/process.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "netns-fixture.h"
@@ -310,6 +316,118 @@ static void test_network_goes(void **state) {
         assert_int_equal(s.gone, 0);
 }
 
+/* -- the resolver itself -- */
+
+#define DNS_PORT 53
+#define DNS_SIZE_MAX 512U
+
+/* A question of class IN; the number of answers, -1 for an error (NXDOMAIN, say), -2 for no reply. */
+static int query(const char *server, const char *name, uint16_t type, uint8_t *ret, size_t *ret_size) {
+        uint8_t q[DNS_SIZE_MAX] = { 0, 7, 1, 0, 0, 1 };
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htobe16(DNS_PORT) };
+        _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        size_t n = 12;
+        ssize_t l;
+
+        for (const char *s = name; *s;) {
+                size_t label = strcspn(s, ".");
+
+                q[n++] = (uint8_t) label;
+                memcpy(q + n, s, label);
+                n += label;
+                s += label + (s[label] == '.');
+        }
+        q[n++] = 0;
+        q[n + 1] = (uint8_t) type;
+        q[n + 3] = 1;
+        n += 4;
+        assert_int_equal(inet_pton(AF_INET, server, &a.sin_addr), 1);
+        assert_true(fd >= 0);
+        if (connect(fd, (struct sockaddr *) &a, sizeof(a)) < 0 || send(fd, q, n, 0) < 0 || poll(&p, 1, 1000) <= 0)
+                return -2;
+        l = recv(fd, ret, DNS_SIZE_MAX, 0);
+        if (l < 12)
+                return -2;
+        *ret_size = (size_t) l;
+        return (ret[3] & 15) == 0 ? ret[7] : -1;
+}
+
+/* As the kernel's inotify needs its moment: until it is so. */
+static void wait_for(const char *server, const char *name, uint16_t type, int want, const void *end, size_t end_size) {
+        uint8_t reply[DNS_SIZE_MAX];
+        size_t size = 0;
+        int got = -3;
+
+        for (unsigned i = 0; i < 250; i++) {
+                got = query(server, name, type, reply, &size);
+                if (got == want && (got <= 0 || (size > end_size && memcmp(reply + size - end_size, end, end_size) == 0)))
+                        return;
+                poll(NULL, 0, 20);
+        }
+        fail_msg("%s (%u): %i", name, type, got);
+}
+
+static void make_bridge(const char *name, const char *address) {
+        _cleanup_(netlink_freep) Netlink *l = NULL;
+        LinkInfo link;
+        Prefix p;
+
+        assert_int_equal(netlink_new(-EBADF, &l), 0);
+        assert_int_equal(netlink_get_link(l, "lo", &link), 0);
+        assert_int_equal(netlink_change_link(l, link.index, &(LinkChange) { .up = true, .netns = -EBADF }), 0);
+        assert_int_equal(netlink_add_bridge(l, name, 0, NULL), 0);
+        assert_int_equal(netlink_get_link(l, name, &link), 0);
+        assert_int_equal(prefix_parse(address, &p), 0);
+        assert_int_equal(netlink_add_address(l, link.index, &p), 0);
+        assert_int_equal(netlink_change_link(l, link.index, &(LinkChange) { .up = true, .netns = -EBADF }), 0);
+}
+
+/* What dnsmasq makes of it, as containers come and go: nobody tells it anything. */
+static void test_dnsmasq(void **state) {
+        static const uint8_t web[] = { 10, 90, 0, 2 }, db[] = { 10, 90, 0, 3 };
+        static const char web_name[] = "\003web\003lan\006moored\010internal";
+        Fixture *f = *state;
+        _cleanup_free_ char *config = strjoin("--conf-file=", f->runtime, "/names/lan0/dnsmasq.conf");
+        char *const argv[] = { (char *) DNSMASQ_PATH, (char *) "--keep-in-foreground", (char *) "--user=root",
+                               (char *) "--log-facility=/dev/null", config, NULL };
+        const SpawnSpec spec = { .path = DNSMASQ_PATH, .argv = argv, .die_with_parent = true };
+        _cleanup_close_ int pidfd = -EBADF;
+        int code, status;
+        Network *n;
+
+        NETNS_NEEDED();
+        if (access(DNSMASQ_PATH, X_OK) < 0) {
+                print_message("%s: there is no %s\n", __func__, DNSMASQ_PATH);
+                skip();
+        }
+        n = create(f, "lan", "10.90.0.0/24", &(NetworkOptions) { .device = (char *) "lan0", .internal = true });
+        make_bridge("lan0", "10.90.0.1/24");
+        add(f, "web", L((char *) "lan:alias=shop"));
+        add(f, "db", L((char *) "lan:alias=shop"));
+        up(f, "web");
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        assert_int_equal(process_spawn(&spec, NULL, &pidfd, NULL), 0);
+
+        wait_for("10.90.0.1", "web", 1, 1, web, sizeof(web));
+        wait_for("10.90.0.1", "WEB.lan.moored.internal", 1, 1, web, sizeof(web));
+        wait_for("10.90.0.1", "2.0.90.10.in-addr.arpa", 12, 1, web_name, sizeof(web_name));
+        wait_for("10.90.0.1", "web", 28, 0, NULL, 0);
+        wait_for("10.90.0.1", "db", 1, -1, NULL, 0);
+        up(f, "db");
+        wait_for("10.90.0.1", "db", 1, 1, db, sizeof(db));
+        wait_for("10.90.0.1", "shop", 1, 2, "", 0);
+        down(f, "web");
+        wait_for("10.90.0.1", "web", 1, -1, NULL, 0);
+        wait_for("10.90.0.1", "shop", 1, 1, db, sizeof(db));
+        wait_for("10.90.0.1", "example.com", 1, -1, NULL, 0);
+        /* Nowhere else. */
+        wait_for("127.0.0.1", "shop", 1, -2, NULL, 0);
+
+        assert_int_equal(pidfd_kill(pidfd, SIGKILL), 0);
+        assert_int_equal(pidfd_wait(pidfd, &code, &status), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_come_and_go, setup, teardown),
@@ -318,6 +436,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_who_has_none, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_odd_names, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_network_goes, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_dnsmasq, setup, teardown),
         };
 
         netns_enter();
