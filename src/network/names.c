@@ -5,7 +5,9 @@
  * SIGHUP). So what moored has to do for a container's name is one file, and it need not know whether a resolver runs.
  *
  *   names/<device>/dnsmasq.conf
- *   names/<device>/hosts/<container>@<device of the network that the addresses are on>
+ *   names/<device>/hosts/<first address of a container>@<device of the network that it is on>
+ *
+ * Files go by address, as dnsmasq never forgets the name of one that it has seen, and addresses come back.
  *
  * A container asks one resolver only, whichever networks it is on. That one has therefore, besides the names of its own
  * network, those of each other network that somebody is on who asks it: with their domain only ("db.back.moored.internal"),
@@ -181,8 +183,11 @@ static bool is_seen(const Network *by, const Network *n) {
         return false;
 }
 
+/* One that has no name that could be asked for has an empty file. */
 static char *file_name(const NetworkUser *u, const UserNames *names) {
-        return strjoin(u->container, "@", names->network->row.device);
+        _cleanup_free_ char *address = strndup(names->own, strcspn(names->own, "\t"));
+
+        return address ? strjoin(isempty(address) ? u->container : address, "@", names->network->row.device) : NULL;
 }
 
 static int write_names(const Network *n, const NetworkUser *u, const UserNames *names) {

@@ -149,14 +149,14 @@ static void test_come_and_go(void **state) {
         assert_false(network_names_are_open(n));
         assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
         assert_int_equal(network_names_open(n, UPSTREAM, NULL), 0);
-        check(f, "br-lan", "web@br-lan",
+        check(f, "br-lan", "10.90.0.2@br-lan",
               "10.90.0.2\tweb.lan.moored.internal web\n10.90.0.2\tshop.lan.moored.internal shop\n"
               "10.90.0.2\ta_b.lan.moored.internal a_b\n");
         up(f, "db");
-        check(f, "br-lan", "db@br-lan", "10.90.0.3\tdb.lan.moored.internal db\n");
+        check(f, "br-lan", "10.90.0.3@br-lan", "10.90.0.3\tdb.lan.moored.internal db\n");
         assert_true(network_names_are_used(n));
         down(f, "web");
-        check(f, "br-lan", "web@br-lan", NULL);
+        check(f, "br-lan", "10.90.0.2@br-lan", NULL);
         check_count(f, "br-lan", 1);
         down(f, "db");
         assert_false(network_names_are_used(n));
@@ -189,7 +189,7 @@ static void test_recovery(void **state) {
         n = network_find(f->manager, "default", "lan", NULL);
         up(f, "db");
         assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
-        check(f, n->row.device, "db@moored0", "10.90.0.3\tdb.lan.moored.internal db\n");
+        check(f, n->row.device, "10.90.0.3@moored0", "10.90.0.3\tdb.lan.moored.internal db\n");
         check_count(f, n->row.device, 1);
 }
 
@@ -213,16 +213,16 @@ static void test_two_networks(void **state) {
         up(f, "db");
         check_count(f, "front", 1);
         up(f, "proxy");
-        check(f, "front", "proxy@front", "10.90.0.2\tproxy.front.moored.internal proxy\n");
-        check(f, "front", "proxy@back", "10.91.0.2\tproxy.back.moored.internal\n");
-        check(f, "front", "db@back", "10.91.0.3\tdb.back.moored.internal\n");
-        check(f, "back", "proxy@back", "10.91.0.2\tproxy.back.moored.internal proxy\n");
-        check(f, "back", "web@front", NULL);
+        check(f, "front", "10.90.0.2@front", "10.90.0.2\tproxy.front.moored.internal proxy\n");
+        check(f, "front", "10.91.0.2@back", "10.91.0.2\tproxy.back.moored.internal\n");
+        check(f, "front", "10.91.0.3@back", "10.91.0.3\tdb.back.moored.internal\n");
+        check(f, "back", "10.91.0.2@back", "10.91.0.2\tproxy.back.moored.internal proxy\n");
+        check(f, "back", "10.90.0.3@front", NULL);
         check_count(f, "front", 4);
         down(f, "db");
-        check(f, "front", "db@back", NULL);
+        check(f, "front", "10.91.0.3@back", NULL);
         up(f, "db");
-        check(f, "front", "db@back", "10.91.0.3\tdb.back.moored.internal\n");
+        check(f, "front", "10.91.0.3@back", "10.91.0.3\tdb.back.moored.internal\n");
         down(f, "proxy");
         check_count(f, "front", 1);
         check_count(f, "back", 1);
@@ -257,8 +257,7 @@ static void test_who_has_none(void **state) {
 static void test_odd_names(void **state) {
         static const char label63[] = "l23456789012345678901234567890123456789012345678901234567890123";
         static const char label64[] = "l234567890123456789012345678901234567890123456789012345678901234";
-        _cleanup_free_ char *file = strjoin(label64, "@moored0"), *domain = NULL, *other = NULL;
-        _cleanup_free_ char *good = strjoin(label63, "@moored0"), *want = NULL;
+        _cleanup_free_ char *domain = NULL, *other = NULL, *want = NULL;
         Fixture *f = *state;
         Network *n;
 
@@ -268,12 +267,15 @@ static void test_odd_names(void **state) {
         assert_string_equal(domain, "moored0.moored.internal");
         add(f, label64, L((char *) "a..b:alias=ok"));
         add(f, label63, L((char *) "a..b"));
+        add(f, "a..b", L((char *) "a..b"));
         up(f, label64);
         up(f, label63);
+        up(f, "a..b");
         assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
-        check(f, "moored0", file, "10.90.0.2\tok.moored0.moored.internal ok\n");
+        check(f, "moored0", "10.90.0.2@moored0", "10.90.0.2\tok.moored0.moored.internal ok\n");
         want = strjoin("10.90.0.3\t", label63, ".moored0.moored.internal ", label63, "\n");
-        check(f, "moored0", good, want);
+        check(f, "moored0", "10.90.0.3@moored0", want);
+        check(f, "moored0", "a..b@moored0", "");
         other = network_names_domain(create(f, "x.y", "10.91.0.0/24", NULL));
         assert_string_equal(other, "x.y.moored.internal");
 }
@@ -388,7 +390,7 @@ static void test_dnsmasq(void **state) {
         static const uint8_t web[] = { 10, 90, 0, 2 }, db[] = { 10, 90, 0, 3 };
         static const char web_name[] = "\003web\003lan\006moored\010internal";
         Fixture *f = *state;
-        _cleanup_free_ char *config = strjoin("--conf-file=", f->runtime, "/names/lan0/dnsmasq.conf");
+        char config[96];
         char *const argv[] = { (char *) DNSMASQ_PATH, (char *) "--keep-in-foreground", (char *) "--user=root",
                                (char *) "--log-facility=/dev/null", config, NULL };
         const SpawnSpec spec = { .path = DNSMASQ_PATH, .argv = argv, .die_with_parent = true };
@@ -401,6 +403,7 @@ static void test_dnsmasq(void **state) {
                 print_message("%s: there is no %s\n", __func__, DNSMASQ_PATH);
                 skip();
         }
+        (void) snprintf(config, sizeof(config), "--conf-file=%s/names/lan0/dnsmasq.conf", f->runtime);
         n = create(f, "lan", "10.90.0.0/24", &(NetworkOptions) { .device = (char *) "lan0", .internal = true });
         make_bridge("lan0", "10.90.0.1/24");
         add(f, "web", L((char *) "lan:alias=shop"));
