@@ -7,6 +7,7 @@
 #include "bus/bus-options.h"
 #include "bus/bus-signals.h"
 #include "basic/strv.h"
+#include "container/names.h"
 
 /* org.moored1.Manager. userdata of methods and getters is the Bus. */
 
@@ -158,6 +159,7 @@ static int method_reload_networks(sd_bus_message *m, void *userdata, sd_bus_erro
         r = network_manager_reload(b->context.networks, &error);
         if (r < 0)
                 return bus_error_set(ret_error, &error);
+        container_names_reload(b->context.containers);
 
         return sd_bus_reply_method_return(m, NULL);
 }

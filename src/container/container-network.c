@@ -26,8 +26,8 @@
 #include "container/container-private.h"
 #include "container/network-options.h"
 #include "container/spec.h"
+#include "network/names.h"
 
-#define RESOLVED_CONF "/run/systemd/resolve/resolv.conf" /* where resolv.conf(5) itself names the stub */
 #define PROC_CGROUP_MAX 65536U
 
 void container_manager_set_networks(ContainerManager *m, NetworkManager *networks, NetworkSocket *sock) {
@@ -182,18 +182,56 @@ static char *read_host_file(const char *path) {
         return read_file_at(AT_FDCWD, path, BUNDLE_HOST_FILE_SIZE_MAX, &s, NULL) >= 0 ? s : strdup("");
 }
 
+static void resolver_done(ResolvOwn *o) {
+        strv_free(o->servers);
+        strv_free(o->domains);
+}
+
+typedef struct Asked {
+        const Network *resolver;
+        ResolvOwn own;
+} Asked;
+
+/* The resolver's addresses that the container has a way to; and where names are looked for: on all of its networks. */
+static int collect_resolver(const NetworkInterface *i, void *userdata) {
+        Asked *a = userdata;
+        char text[ADDRESS_TEXT_MAX];
+        int r = 0;
+
+        if (!network_has_names(i->network))
+                return 0;
+        for (size_t k = 0; i->network == a->resolver && r >= 0 && k < i->network->n_subnets; k++) {
+                const Prefix *subnet = i->network->subnets + k;
+                bool mine = false;
+
+                for (size_t l = 0; l < i->n_addresses; l++)
+                        mine |= prefix_contains(subnet, &i->addresses[l].address);
+                if (mine && i->network->row.subnets[k].gateway)
+                        r = strv_extend(&a->own.servers, address_format(&subnet->address, text));
+        }
+        return r < 0 ? r : strv_consume(&a->own.domains, network_names_domain(i->network));
+}
+
 static int build_resolv(const Container *c, NetworkMode mode, char **ret) {
+        Asked a = { .resolver = container_resolver(c) };
+        _cleanup_(resolver_done) ResolvOwn own = {};
         bool loopback = mode == NETWORK_MODE_HOST;
         _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = a.resolver ? container_foreach_interface(c, collect_resolver, &a) : 0;
+        own = a.own;
+        if (r < 0)
+                return r;
 
         if (mode == NETWORK_MODE_NONE && strv_length(c->options.dns) == 0) {
                 *ret = strdup("# This container has no network.\n");
                 return *ret ? 0 : -ENOMEM;
         }
-        text = read_host_file("/etc/resolv.conf");
+        text = read_host_file(HOST_RESOLV_CONF);
         if (text && !loopback && resolv_is_loopback(text)) {
                 free(text);
-                text = read_host_file(RESOLVED_CONF);
+                text = read_host_file(RESOLVED_RESOLV_CONF);
         }
         if (!text)
                 return -ENOMEM;
@@ -202,7 +240,7 @@ static int build_resolv(const Container *c, NetworkMode mode, char **ret) {
                 *ret = TAKE_PTR(text);
                 return 0;
         }
-        return resolv_build(text, loopback, &c->options, ret);
+        return resolv_build(text, loopback, &c->options, &own, ret);
 }
 
 int container_network_files(const Container *c, char **ret_hosts, char **ret_resolv) {
@@ -255,6 +293,8 @@ void container_network_set_up(Container *c) {
         if (!is_named(c))
                 return;
         forget(c);
+        if (c->options.unit)
+                (void) container_names_start(c, NULL);
         if (!m->networks)
                 r = error_set(&c->work->network, -EOPNOTSUPP, "NotSupported", "There are no networks here.");
         else
@@ -277,6 +317,7 @@ void container_network_set_down(Container *c) {
         r = network_manager_set_down(m->networks, c->row.ns, c->row.id);
         if (r < 0)
                 log_warning_errno(r, "Failed to close the ports of container %s: %m", c->row.id);
+        container_names_end(m);
 }
 
 /* Whether the process is in the unit: what is below that is the container's to name. */
@@ -369,6 +410,7 @@ void container_networks_recovered(ContainerManager *m) {
                 if (r < 0)
                         log_error("The networks of containers that run cannot be brought in order: %s",
                                   error_is_set(&e) ? error_message(&e) : strerror(-r));
+                container_names_recovered(m);
         }
         r = m->network_socket ? network_socket_listen(m->network_socket, on_question, m) : 0;
         if (r < 0)

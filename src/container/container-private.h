@@ -39,6 +39,9 @@ struct ContainerManager {
         InputManager *inputs;
         NetworkManager *networks; /* weak, as is the next */
         NetworkSocket *network_socket;
+        const char *resolver;         /* container/names.h */
+        bool resolver_missed;         /* and said so */
+        sd_event_source *sweep_timer; /* of names.c */
         const UnitBackend *backend;
         void *backend_userdata;
         Hashmap *containers; /* "ns/id" → Container, owns them */
@@ -161,6 +164,16 @@ const Container *container_network_owner(const Container *c);
 void container_network_set_up(Container *c);
 void container_network_set_down(Container *c); /* it has ended, or was not started */
 void container_networks_recovered(ContainerManager *m);
+
+/* names.c */
+#define HOST_RESOLV_CONF "/etc/resolv.conf"
+#define RESOLVED_RESOLV_CONF "/run/systemd/resolve/resolv.conf" /* where resolv.conf(5) itself names the stub */
+/* The network whose resolver it asks; NULL: it has none, or the host's servers. */
+Network *container_resolver(const Container *c);
+/* Right before its unit is started: its resolver runs, or is about to, as the unit *ret_unit (NULL: it has none). */
+int container_names_start(Container *c, char **ret_unit);
+void container_names_end(ContainerManager *m); /* somebody's network is down */
+void container_names_recovered(ContainerManager *m);
 /* "NAMESPACE/ID" → container; NULL. */
 Container *container_find_by_key(ContainerManager *m, const char *key);
 

@@ -59,6 +59,7 @@ void unit_spec_done(UnitSpec *u) {
         free(u->syslog_identifier);
         free(u->log);
         strv_free(u->properties);
+        free(u->after);
         *u = (UnitSpec){ .stdio = CONTAINER_STDIO_NULL };
 }
 
@@ -331,6 +332,7 @@ ContainerManager *container_manager_free(ContainerManager *m) {
         if (m->boot_id)
                 image_manager_set_in_use(m->images, NULL, NULL);
         cgroup_watch_free(m->watch);
+        sd_event_source_disable_unref(m->sweep_timer);
         hashmap_free(m->containers);
         hashmap_free(m->by_unit);
         hashmap_free(m->execs);

@@ -167,6 +167,7 @@ typedef struct UnitSpec {
         int kill_signal;
         uint64_t timeout_stop_usec, timeout_start_usec;
         char **properties;    /* "NAME=VALUE" from the user */
+        char *after;          /* a unit that it starts after, if that is about to start; or NULL */
         uint32_t scope_pid;   /* not 0: a scope, with this process */
         bool keeps_network;   /* the service manager may have to keep its network namespace */
         bool exec;            /* its process is in a container's control group: the unit has nothing to limit */
@@ -188,6 +189,12 @@ typedef struct UnitBackend {
         int (*start)(void *backend, const UnitSpec *spec, UnitStartFunc func, void *userdata);
         /* The same for a unit that is installed: StartUnit. */
         int (*start_installed)(void *backend, const char *unit, UnitStartFunc func, void *userdata);
+        /* A unit that is installed and is no container's: nothing is told of it but container_service_failed(). One that
+         * runs goes on; or is started anew. func when PID 1 has taken the job. */
+        int (*start_service)(void *backend, const char *unit,
+                             void (*func)(int r, const Error *error, void *userdata), void *userdata);
+        int (*restart_service)(void *backend, const char *unit,
+                               void (*func)(int r, const Error *error, void *userdata), void *userdata);
         /* From now on, tell of this unit, which is installed and which somebody is about to start. */
         int (*follow)(void *backend, const char *unit);
         int (*stop)(void *backend, const char *unit, void (*func)(int r, const Error *error, void *userdata),
@@ -273,6 +280,8 @@ void container_manager_host_stops(ContainerManager *m, bool stops);
 void container_unit_waits(ContainerManager *m, const char *unit, const UnitStatus *status);
 /* unit/ tells every change of a unit moored-*.service. */
 void container_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *status);
+/* … and when a resolver's could not be started; result: of the job. */
+void container_service_failed(ContainerManager *m, const char *unit, const char *result);
 /* … and when one could not be released. */
 void container_unit_kept(ContainerManager *m, const char *unit);
 

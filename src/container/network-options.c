@@ -295,8 +295,24 @@ static int append_words(char **text, const char *keyword, char *const *words) {
         return joined ? append(text, strjoin(keyword, " ", joined, "\n")) : -ENOMEM;
 }
 
-int resolv_build(const char *text, bool loopback, const ContainerOptions *o, char **ret) {
-        _cleanup_strv_free_ char **servers = NULL, **domains = NULL, **options = NULL;
+static int build_search(char *const *wanted, char *const *host, const ResolvOwn *own, char ***ret) {
+        _cleanup_strv_free_ char **l = NULL;
+        int r = 0;
+
+        /* "." alone: none. */
+        if (!(strv_length(wanted) == 1 && streq(wanted[0], "."))) {
+                r = strv_extend_strv(&l, own->domains);
+                if (r >= 0)
+                        r = strv_extend_strv(&l, strv_length(wanted) > 0 ? wanted : host);
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+int resolv_build(const char *text, bool loopback, const ContainerOptions *o, const ResolvOwn *own, char **ret) {
+        _cleanup_strv_free_ char **servers = NULL, **domains = NULL, **options = NULL, **search = NULL;
         _cleanup_free_ char *out = NULL;
         int r;
 
@@ -308,11 +324,13 @@ int resolv_build(const char *text, bool loopback, const ContainerOptions *o, cha
         if (r >= 0)
                 r = append(&out, strdup(""));
         if (r >= 0)
-                r = strv_length(o->dns) > 0 ? append_servers(&out, o->dns, true)
-                                            : append_servers(&out, servers, loopback);
-        /* "." alone: none. */
-        if (r >= 0 && !(strv_length(o->dns_search) == 1 && streq(o->dns_search[0], ".")))
-                r = append_words(&out, "search", strv_length(o->dns_search) > 0 ? o->dns_search : domains);
+                r = build_search(o->dns_search, domains, own, &search);
+        if (r >= 0)
+                r = strv_length(o->dns) > 0         ? append_servers(&out, o->dns, true)
+                    : strv_length(own->servers) > 0 ? append_servers(&out, own->servers, true)
+                                                    : append_servers(&out, servers, loopback);
+        if (r >= 0)
+                r = append_words(&out, "search", search);
         if (r >= 0)
                 r = append_words(&out, "options", strv_length(o->dns_options) > 0 ? o->dns_options : options);
         if (r < 0)

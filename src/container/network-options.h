@@ -26,6 +26,10 @@ int hosts_build(const HostsInput *in, char **ret);
 
 /* Does it name servers, and only such as are reached by the loopback device? */
 bool resolv_is_loopback(const char *text);
+/* A resolver of the container's network: servers (none: there is no such), and the domains that its names are in. */
+typedef struct ResolvOwn {
+        char **servers, **domains;
+} ResolvOwn;
 /* text: the host's. What the options say takes the place of its servers, domains, options; servers at a loopback
- * address are left out, unless loopback. */
-int resolv_build(const char *text, bool loopback, const ContainerOptions *o, char **ret);
+ * address are left out, unless loopback. own's servers come in place of the host's, its domains before all others. */
+int resolv_build(const char *text, bool loopback, const ContainerOptions *o, const ResolvOwn *own, char **ret);

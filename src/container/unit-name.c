@@ -12,6 +12,7 @@
 
 #define UNIT_NAME_PLAIN DIGITS LOWERCASE UPPERCASE ":_."
 #define TEMPLATE_PREFIX "moored@"
+#define RESOLVER_PREFIX "moored-dns@"
 #define OBJECT_PATH_PLAIN DIGITS LOWERCASE UPPERCASE
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -71,6 +72,16 @@ char *exec_unit_name(const char *ns, const char *id, uint64_t n) {
                 return NULL;
 
         return strformat("moored-%s-%s-%" PRIu64 ".service", a, b, n);
+}
+
+char *resolver_unit_name(const char *device) {
+        _cleanup_free_ char *a = unit_name_escape(device);
+
+        return a ? strjoin(RESOLVER_PREFIX, a, ".service") : NULL;
+}
+
+bool unit_is_resolver(const char *unit) {
+        return startswith(unit, RESOLVER_PREFIX);
 }
 
 char *namespace_slice_name(const char *ns) {

@@ -15,6 +15,7 @@
 #include "basic/time-util.h"
 #include "bus/bus.h"
 #include "container/container.h"
+#include "container/names.h"
 #include "daemon/fd-store.h"
 #include "daemon/manager.h"
 #include "daemon/namespace.h"
@@ -222,6 +223,7 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
         if (r < 0)
                 return r;
         container_manager_set_networks(m->containers, m->networks, m->network_socket);
+        container_manager_set_resolver(m->containers, DNSMASQ_PATH);
         r = container_manager_set_defaults(m->containers, m->config->stop_timeout_usec, m->config->network);
         if (r >= 0)
                 r = container_manager_set_runtimes(m->containers, m->config->runtimes, m->config->runtime);

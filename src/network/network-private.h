@@ -16,11 +16,21 @@ struct NetworkManager {
         Hashmap *users;     /* "ns/container" → NetworkUser, owns them */
 };
 
+/* A container's names on one network, as hosts(5) has them: for that network's resolver, and for another's. */
+typedef struct UserNames {
+        Network *network; /* weak */
+        char *own, *foreign;
+} UserNames;
+void user_names_done(UserNames *u);
+
 /* A container that is up, and the ports that it has open. */
 typedef struct NetworkUser {
         char *ns, *container;
         FirewallPort *ports;
         size_t n_ports;
+        UserNames *names; /* of the networks that have any */
+        size_t n_names;
+        Network *resolver; /* weak: of these the one whose resolver it asks */
 } NetworkUser;
 NetworkUser *network_user_free(NetworkUser *u);
 DEFINE_CLEANUP_FUNC(NetworkUser *, network_user_free)
@@ -63,6 +73,11 @@ int subnet_choose(TakenSubnets *t, int family, const Prefix *wanted, Prefix *ret
 /* create.c: what the record of a new network is to be; nothing is made. */
 int network_row_new(NetworkManager *m, const char *ns, const char *name, const NetworkOptions *o, NetworkRow *ret,
                     Error *reterr_error);
+
+/* names.c: what u has there, of an interface; its files, in all directories that are kept. */
+int user_names_plan(NetworkUser *u, const NetworkInterface *i, Network *n);
+void user_names_add(NetworkManager *m, const NetworkUser *u); /* it is among the users */
+void user_names_remove(NetworkManager *m, const NetworkUser *u); /* it is not, any more */
 
 /* network-device.c */
 

@@ -12,6 +12,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "basic/time-util.h"
+#include "network/names.h"
 #include "network/network-private.h"
 
 #define USERS_TOLD 3U /* containers named in an error */
@@ -41,6 +42,7 @@ static Network *network_free(Network *n) {
         if (!n)
                 return NULL;
 
+        network_names_close(n);
         network_row_done(&n->row);
         free(n->subnets);
         free(n->pools);
@@ -81,6 +83,7 @@ static int network_from_row(NetworkManager *m, NetworkRow *row, Network **ret) {
                 return -ENOMEM;
 
         n->manager = m;
+        n->names_fd = -EBADF;
         n->driver = network_driver_from_string(row->driver);
         if (n->driver < 0)
                 return -EINVAL;
@@ -363,6 +366,12 @@ int network_remove(Network *n, Error *reterr_error) {
         if (r < 0)
                 log_warning("What the network “%s” had in the kernel is not all gone, ignoring: %s",
                             n->row.name, error_message(&e));
+        /* If its resolver may still run, who ends it does this then. */
+        if (n->row.device && !network_names_are_open(n)) {
+                r = network_manager_drop_names(m, n->row.device);
+                if (r < 0)
+                        log_debug_errno(r, "The names of the network “%s” are not all gone, ignoring: %m", n->row.name);
+        }
 
         table_remove(m, n);
         events_notify(m->events, NOTIFY_NETWORK_REMOVED, n->row.ns, n->row.name, n);

@@ -63,6 +63,7 @@ typedef struct Network {
         struct NetworkPool *pools;
         bool used; /* a container that is up is on it, or has been */
         bool up;   /* its device is there and has been looked at since this process began */
+        int names_fd; /* the files of its resolver, while these are kept: names.h; -EBADF */
 } Network;
 
 bool network_name_is_valid(const char *name);        /* [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most NETWORK_NAME_MAX */

@@ -34,6 +34,9 @@ static int network_error(Error *reterr_error, int r, const char *container, cons
 NetworkUser *network_user_free(NetworkUser *u) {
         if (!u)
                 return NULL;
+        for (size_t i = 0; i < u->n_names; i++)
+                user_names_done(u->names + i);
+        free(u->names);
         free(u->ports);
         free(u->ns);
         free(u->container);
@@ -81,8 +84,12 @@ typedef struct Plan {
 static int plan_interface(const NetworkInterface *i, void *userdata) {
         Plan *p = userdata;
         Network *n = network_manager_get(p->manager, i->network->row.n);
+        int r;
 
         n->used = true;
+        r = user_names_plan(p->user, i, n);
+        if (r < 0)
+                return r;
         if (n->driver != NETWORK_BRIDGE || n->row.internal)
                 return 0;
         for (size_t k = 0; k < i->n_addresses; k++) {
@@ -298,6 +305,7 @@ int network_manager_set_up(NetworkManager *m, const char *ns, const char *contai
                 (void) network_manager_set_down(m, ns, container);
                 return error_is_set(&e) ? error_move(reterr_error, &e) : r;
         }
+        user_names_add(m, u);
         *ret_netns = TAKE_FD(s.netns);
         return 0;
 }
@@ -307,7 +315,10 @@ int network_manager_set_down(NetworkManager *m, const char *ns, const char *cont
         _cleanup_error_ Error e = ERROR_NULL;
         int r;
 
-        if (!u || u->n_ports == 0 || !m->firewall)
+        if (!u)
+                return 0;
+        user_names_remove(m, u);
+        if (u->n_ports == 0 || !m->firewall)
                 return 0;
         r = firewall_remove_ports(m->firewall, u->ports, u->n_ports, &e);
         if (r < 0)
@@ -326,6 +337,8 @@ int network_manager_adopt(NetworkManager *m, const char *ns, const char *contain
                 r = user_put(m, u);
         if (r < 0)
                 network_user_free(u);
+        else
+                user_names_add(m, u);
         return r;
 }
 

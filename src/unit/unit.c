@@ -334,6 +334,22 @@ static int backend_start_installed(void *backend, const char *unit, UnitStartFun
         return 0;
 }
 
+static int backend_start_service(void *backend, const char *unit, UnitDoneFunc func, void *userdata) {
+        const UnitCall call = {
+                .unit = (char *) unit, .handler = unit_call_done, .done = func, .userdata = userdata
+        };
+
+        return unit_call_method(backend, &call, "StartUnit", "ss", unit, "replace");
+}
+
+static int backend_restart_service(void *backend, const char *unit, UnitDoneFunc func, void *userdata) {
+        const UnitCall call = {
+                .unit = (char *) unit, .handler = unit_call_done, .done = func, .userdata = userdata
+        };
+
+        return unit_call_method(backend, &call, "RestartUnit", "ss", unit, "replace");
+}
+
 static int backend_follow(void *backend, const char *unit) {
         UnitManager *m = backend;
         Unit *u = unit_get(m, unit);
@@ -471,6 +487,8 @@ static const UnitBackend unit_backend = {
         .check_properties = backend_check_properties,
         .start = backend_start,
         .start_installed = backend_start_installed,
+        .start_service = backend_start_service,
+        .restart_service = backend_restart_service,
         .follow = backend_follow,
         .stop = backend_stop,
         .kill = backend_kill,
@@ -530,6 +548,8 @@ static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error 
         r = sd_bus_message_read(message, "uoss", NULL, &job, &name, &result);
         if (r < 0)
                 return 0;
+        if (unit_is_resolver(name) && (streq(result, "failed") || streq(result, "timeout")))
+                container_service_failed(m->containers, name, result);
         u = unit_get(m, name);
         if (!u || !u->start_pending || !streq_ptr(u->job, job))
                 return 0;

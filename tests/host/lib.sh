@@ -22,7 +22,7 @@ export LIBMOUNT_FORCE_MOUNT2=always
 # measured against.
 host_packages=(
         systemd systemd-sysv systemd-container dbus polkitd libpam-systemd
-        bash-completion bsdextrautils iproute2 nftables procps psmisc curl ca-certificates openssl strace kmod acl attr
+        bash-completion bsdextrautils iproute2 nftables dnsmasq-base procps psmisc curl ca-certificates openssl strace kmod acl attr
         e2fsprogs less python3 pigz zstd busybox-static
         docker-registry skopeo umoci crun runc podman containerd containernetworking-plugins
         uidmap dbus-user-session

@@ -24,7 +24,8 @@ typedef struct FakeSystemd {
         int kill_signal; /* last */
         char whom[8];
         int start_result;
-        unsigned n_start_installed, n_follow;
+        unsigned n_start_installed, n_follow, n_start_service, n_restart_service;
+        char after[64], service[64]; /* of the last start; the last that was started or stopped */
 } FakeSystemd;
 
 typedef struct Test {
@@ -56,6 +57,7 @@ static inline int fake_start(void *backend, const UnitSpec *spec, UnitStartFunc 
         s->start_func = func;
         s->start_userdata = userdata;
         s->is_exec = spec->exec;
+        snprintf(s->after, sizeof(s->after), "%s", strempty(spec->after));
         free(s->unit);
         s->unit = strdup(spec->name);
         free(s->exec);
@@ -69,7 +71,10 @@ static inline int fake_start(void *backend, const UnitSpec *spec, UnitStartFunc 
 
 static inline int fake_stop(void *backend, const char *unit, void (*func)(int r, const Error *e, void *userdata),
                      void *userdata) {
-        ((FakeSystemd *) backend)->n_stop++;
+        FakeSystemd *s = backend;
+
+        s->n_stop++;
+        snprintf(s->service, sizeof(s->service), "%s", unit);
         func(0, NULL, userdata);
         return 0;
 }
@@ -105,6 +110,23 @@ static inline int fake_start_installed(void *backend, const char *unit, UnitStar
         return 0;
 }
 
+static inline int fake_start_service(void *backend, const char *unit,
+                                     void (*func)(int r, const Error *e, void *userdata), void *userdata) {
+        FakeSystemd *s = backend;
+
+        s->n_start_service++;
+        snprintf(s->service, sizeof(s->service), "%s", unit);
+        func(0, NULL, userdata);
+        return 0;
+}
+
+static inline int fake_restart_service(void *backend, const char *unit,
+                                       void (*func)(int r, const Error *e, void *userdata), void *userdata) {
+        ((FakeSystemd *) backend)->n_restart_service++;
+        func(0, NULL, userdata);
+        return 0;
+}
+
 static inline int fake_follow(void *backend, const char *unit) {
         assert_string_equal(unit, "moored@web.service");
         ((FakeSystemd *) backend)->n_follow++;
@@ -115,6 +137,8 @@ static const UnitBackend fake_backend = {
         .check_properties = fake_check,
         .start = fake_start,
         .start_installed = fake_start_installed,
+        .start_service = fake_start_service,
+        .restart_service = fake_restart_service,
         .follow = fake_follow,
         .stop = fake_stop,
         .kill = fake_kill,

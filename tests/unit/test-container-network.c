@@ -12,6 +12,7 @@
 #include <fcntl.h>
 
 #include "container-fixture.h"
+#include "container/names.h"
 
 #define L(...) ((char **) (const char *[]){ __VA_ARGS__, NULL })
 
@@ -174,6 +175,39 @@ static void test_shared(void **state) {
         assert_int_equal(interfaces, 1);
 }
 
+/* Where the program is there, its addresses stand in resolv.conf, unless others are asked for. */
+static void test_resolver(void **state) {
+        _cleanup_free_ char *resolv = NULL, *before = NULL, *unit = NULL;
+        NetworkTest *n = *state;
+        Container *c;
+
+        assert_int_equal(create(n, "a", L("default"), NULL, &c, NULL), 0);
+        before = bundle_file(n, "a", "resolv.conf");
+        assert_null(strstr(before, "moored.internal"));
+        container_manager_set_resolver(n->t->m, "/nonexistent");
+        assert_null(container_resolver(c));
+        container_manager_set_resolver(n->t->m, "/bin/sh");
+        assert_non_null(container_resolver(c));
+
+        assert_int_equal(create(n, "b", L("default"), NULL, &c, NULL), 0);
+        resolv = bundle_file(n, "b", "resolv.conf");
+        assert_non_null(startswith(resolv, "nameserver 10."));
+        assert_non_null(strstr(resolv, ".1\nsearch default.moored.internal"));
+        assert_int_equal(container_names_start(c, &unit), 0);
+        assert_non_null(startswith(unit, "moored-dns@moored"));
+        assert_string_equal(n->t->systemd.service, unit);
+        assert_int_equal(n->t->systemd.n_start_service, 1);
+        /* The next ones find it. */
+        assert_int_equal(container_names_start(c, NULL), 0);
+        assert_int_equal(n->t->systemd.n_start_service, 1);
+        /* Nobody is up: the next moored ends it, this one in a while. */
+        container_names_recovered(n->t->m);
+        assert_int_equal(n->t->systemd.n_stop, 1);
+        assert_string_equal(n->t->systemd.service, unit);
+        assert_int_equal(container_names_start(c, NULL), 0);
+        assert_int_equal(n->t->systemd.n_start_service, 2);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_from_creation_to_removal, setup_networks, teardown_networks),
@@ -181,6 +215,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_publish_all, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_defaults, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_shared, setup_networks, teardown_networks),
+                cmocka_unit_test_setup_teardown(test_resolver, setup_networks, teardown_networks),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

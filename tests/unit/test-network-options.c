@@ -156,11 +156,29 @@ static void test_hosts(void **state) {
 
 /* -- /etc/resolv.conf --------------------------------------------------------------------------- */
 
-static void check_resolv(const char *text, bool loopback, ContainerOptions o, const char *want) {
+static void check_own(const char *text, bool loopback, ContainerOptions o, ResolvOwn own, const char *want) {
         _cleanup_free_ char *got = NULL;
 
-        assert_int_equal(resolv_build(text, loopback, &o, &got), 0);
+        assert_int_equal(resolv_build(text, loopback, &o, &own, &got), 0);
         assert_string_equal(got, want);
+}
+
+static void check_resolv(const char *text, bool loopback, ContainerOptions o, const char *want) {
+        check_own(text, loopback, o, (ResolvOwn){}, want);
+}
+
+/* Of the network's: in place of the host's servers, but not of those that somebody has asked for. */
+static void test_resolv_own(void **state) {
+        static const char host[] = "nameserver 192.0.2.1\nsearch a.example\noptions edns0\n";
+        const ResolvOwn own = { .servers = L("10.1.0.1", "fd00::1"), .domains = L("lan.moored.internal") };
+
+        check_own(host, false, OPTIONS(), own,
+                  "nameserver 10.1.0.1\nnameserver fd00::1\nsearch lan.moored.internal a.example\noptions edns0\n");
+        check_own("", false, OPTIONS(), own, "nameserver 10.1.0.1\nnameserver fd00::1\nsearch lan.moored.internal\n");
+        check_own(host, false, OPTIONS(.dns_search = L("b.example"), .dns_options = L("rotate")), own,
+                  "nameserver 10.1.0.1\nnameserver fd00::1\nsearch lan.moored.internal b.example\noptions rotate\n");
+        check_own(host, false, OPTIONS(.dns_search = L(".")), own, "nameserver 10.1.0.1\nnameserver fd00::1\noptions edns0\n");
+        check_own(host, false, OPTIONS(.dns = L("192.0.2.9")), (ResolvOwn){}, "nameserver 192.0.2.9\nsearch a.example\noptions edns0\n");
 }
 
 static void test_resolv(void **state) {
@@ -185,6 +203,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_networks), cmocka_unit_test(test_mode),  cmocka_unit_test(test_ports),
                 cmocka_unit_test(test_resolver), cmocka_unit_test(test_hosts), cmocka_unit_test(test_resolv),
+                cmocka_unit_test(test_resolv_own),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* When a resolver runs. It is asked for right before the unit of the first container that needs it, and that unit is
+ * ordered behind it: a container's first instruction may be a question. For the next ones it is there already; nothing
+ * is asked of PID 1. After the last one it stays for a while, as containers come one after the other.
+ *
+ *   container_names_start()  a start: opens the files and starts the unit, if that has not been done
+ *   container_names_end()    an end: in LINGER_USEC somebody looks which resolvers nobody asks any more
+ *   sweep()                  … stops these, and removes what networks have left that are gone */
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "basic/fs-util.h"
+#include "basic/log.h"
+#include "basic/string-util.h"
+#include "basic/strv.h"
+#include "basic/time-util.h"
+#include "container/bundle.h"
+#include "container/container-private.h"
+#include "container/names.h"
+#include "container/network-options.h"
+#include "container/unit-name.h"
+#include "network/names.h"
+
+#define LINGER_USEC (10 * USEC_PER_SEC)
+
+void container_manager_set_resolver(ContainerManager *m, const char *path) {
+        m->resolver = path;
+        m->resolver_missed = false;
+}
+
+static const char *host_conf(void) {
+        _cleanup_free_ char *text = NULL;
+
+        if (read_file_at(AT_FDCWD, HOST_RESOLV_CONF, BUNDLE_HOST_FILE_SIZE_MAX, &text, NULL) >= 0 && resolv_is_loopback(text) &&
+            access(RESOLVED_RESOLV_CONF, R_OK) >= 0)
+                return RESOLVED_RESOLV_CONF;
+        return HOST_RESOLV_CONF;
+}
+
+static bool is_there(ContainerManager *m) {
+        if (!m->resolver || !m->networks)
+                return false;
+        if (access(m->resolver, X_OK) >= 0) {
+                m->resolver_missed = false;
+                return true;
+        }
+        if (!m->resolver_missed)
+                log_notice("There is no %s (Debian: package dnsmasq-base): containers do not find each other by name, and ask the host's servers.",
+                           m->resolver);
+        m->resolver_missed = true;
+        return false;
+}
+
+Network *container_resolver(const Container *c) {
+        const Container *owner = container_network_owner(c);
+        ContainerManager *m = c->manager;
+        Network *n = NULL;
+        int r;
+
+        if (strv_length(c->options.dns) > 0 || container_network_mode(&owner->options, NULL) != NETWORK_MODE_NAMED ||
+            !m->resolver || !m->networks)
+                return NULL;
+        r = network_manager_resolver(m->networks, owner->row.ns, owner->row.id, &n);
+        if (r < 0)
+                log_debug_errno(r, "Failed to find the resolver of container %s, ignoring: %m", c->row.id);
+        return n && is_there(m) ? n : NULL;
+}
+
+/* -- start -------------------------------------------------------------------------------------- */
+
+static void on_asked(int r, const Error *error, void *userdata) {
+        _cleanup_free_ char *unit = userdata;
+
+        if (r < 0 && r != -ECANCELED)
+                log_warning("Unit %s, by which containers find each other, cannot be started or stopped: %s", unit,
+                            error_message(error));
+}
+
+typedef int (*ResolverFunc)(void *backend, const char *unit, void (*func)(int r, const Error *error, void *userdata),
+                            void *userdata);
+
+static void ask(ContainerManager *m, ResolverFunc func, const char *device) {
+        _cleanup_free_ char *unit = resolver_unit_name(device), *copy = unit ? strdup(unit) : NULL;
+        int r;
+
+        if (!copy) {
+                (void) log_oom();
+                return;
+        }
+        r = func(m->backend_userdata, unit, on_asked, copy);
+        if (r < 0)
+                log_warning_errno(r, "Failed to ask systemd for unit %s: %m", unit);
+        else
+                (void) TAKE_PTR(copy);
+}
+
+static void start_resolver(ContainerManager *m, Network *n) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        int r;
+
+        if (!m->backend)
+                return;
+        r = network_names_open(n, host_conf(), &e);
+        if (r < 0)
+                log_warning("%s", error_message(&e));
+        else if (r > 0)
+                ask(m, r > 1 ? m->backend->restart_service : m->backend->start_service, n->row.device);
+}
+
+int container_names_start(Container *c, char **ret_unit) {
+        Network *n = container_resolver(c);
+        char *unit = NULL;
+
+        if (n) {
+                start_resolver(c->manager, n);
+                unit = resolver_unit_name(n->row.device);
+                if (!unit)
+                        return -ENOMEM;
+        }
+        if (ret_unit)
+                *ret_unit = unit;
+        else
+                free(unit);
+        return 0;
+}
+
+void container_service_failed(ContainerManager *m, const char *unit, const char *result) {
+        log_warning("Unit %s, by which containers find each other, has not started (%s); see journalctl -u '%s', then moorctl network reload.",
+                    unit, result, unit);
+}
+
+/* -- end ---------------------------------------------------------------------------------------- */
+
+typedef struct Sweep {
+        ContainerManager *manager;
+        bool all; /* an earlier moored may have started some */
+} Sweep;
+
+static void sweep_one(const char *device, Network *n, void *userdata) {
+        Sweep *s = userdata;
+        ContainerManager *m = s->manager;
+        int r;
+
+        if (!m->backend || (n && (network_names_are_used(n) || !(s->all || network_names_are_open(n)))))
+                return;
+        ask(m, m->backend->stop, device);
+        if (n) {
+                network_names_close(n);
+                return;
+        }
+        r = network_manager_drop_names(m->networks, device);
+        if (r < 0)
+                log_warning_errno(r, "Failed to remove the names of containers on %s, ignoring: %m", device);
+}
+
+static void sweep(ContainerManager *m, bool all) {
+        Sweep s = { .manager = m, .all = all };
+        int r;
+
+        r = network_manager_foreach_names(m->networks, sweep_one, &s);
+        if (r < 0)
+                log_warning_errno(r, "Failed to look for resolvers that nobody asks any more: %m");
+}
+
+static int on_sweep(sd_event_source *s, uint64_t usec, void *userdata) {
+        ContainerManager *m = userdata;
+
+        m->sweep_timer = sd_event_source_disable_unref(m->sweep_timer);
+        if (m->networks)
+                sweep(m, false);
+        return 0;
+}
+
+void container_names_end(ContainerManager *m) {
+        int r;
+
+        if (!m->resolver || m->sweep_timer)
+                return;
+        r = sd_event_add_time_relative(m->event, &m->sweep_timer, CLOCK_MONOTONIC, LINGER_USEC, 0, on_sweep, m);
+        if (r < 0)
+                log_warning_errno(r, "Failed to set a timer, resolvers that nobody asks any more stay: %m");
+}
+
+/* -- at the start of the daemon, and when somebody says that something is amiss ----------------- */
+
+void container_names_reload(ContainerManager *m) {
+        HashmapIterator i = 0;
+        Network *n;
+
+        if (!m->networks || !m->resolver || !m->backend)
+                return;
+        while (network_iterate(m->networks, &i, &n)) {
+                if (!network_names_are_used(n) || !is_there(m))
+                        continue;
+                if (network_names_are_open(n))
+                        ask(m, m->backend->start_service, n->row.device);
+                else
+                        start_resolver(m, n);
+        }
+}
+
+void container_names_recovered(ContainerManager *m) {
+        if (!m->networks || !m->resolver)
+                return;
+        container_names_reload(m);
+        sweep(m, true);
+}

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Containers find each other by name: the resolver of each network, when it runs, whom it answers."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+
+import lib
+from lib_container import BUSYBOX, daemon_away
+from lib_network import HOST4, NetworkTestCase
+
+DNSMASQ = "/usr/sbin/dnsmasq"
+LINGER = 10
+
+
+class NamesTestCase(NetworkTestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        if not os.access(DNSMASQ, os.X_OK):
+            raise AssertionError(f"the test host has no {DNSMASQ}")
+
+    def network(self, name, *options):
+        lib.moorctl("network", "create", *options, name)
+        self.addCleanup(self._remove_network, name)
+        device = json.loads(lib.moorctl("network", "inspect", name).stdout)[0]["Device"]
+        return f"moored-dns@{device}.service"
+
+    def _remove_network(self, name):
+        containers = lib.moorctl("ps", "-a", "-q").stdout.split()
+        if containers:
+            lib.moorctl("rm", "-f", *containers)
+        lib.moorctl("network", "rm", "--ignore", name)
+
+    def resolver_pid(self, unit):
+        return int(lib.run(["systemctl", "show", "--value", "-p", "MainPID", unit]).stdout)
+
+    def is_active(self, unit):
+        return lib.run(["systemctl", "is-active", unit], check=False).stdout.strip() == "active"
+
+    def lookup(self, container, name, kind="a"):
+        """What the container's own resolver answers: the addresses, or names, as a set."""
+
+        out = lib.moorctl("exec", container, "nslookup", f"-type={kind}", name, check=False).stdout
+        if kind == "ptr":
+            return set(re.findall(r"name = (\S+)", out))
+        return set(re.findall(r"(?m)^Address(?: \d+)?: (\S+)$", out.split("\n\n", 1)[-1]))
+
+
+class NamesTest(NamesTestCase):
+    hosts = "ab"
+
+    def test_by_name_and_alias(self):
+        unit = self.network("lan")
+        self.serve("web", "--network=lan:alias=shop")
+        # The first thing that it does.
+        self.assertEqual(self.sh("nc -w 5 web 80 </dev/null", "--network=lan").strip(), "web")
+        self.detach("b", "--network=lan")
+        for name in ("web", "shop", "web.lan.moored.internal", "WEB"):
+            self.assertEqual(self.ask("b", name), "web", name)
+        address = self.address("web")
+        self.assertEqual(self.lookup("b", "web.lan.moored.internal"), {address})
+        self.assertEqual(self.lookup("b", address, "ptr"), {"web.lan.moored.internal"})
+        text = lib.moorctl("exec", "b", "cat", "/etc/resolv.conf").stdout
+        self.assertRegex(text, r"\Anameserver 10\.\d+\.\d+\.1\nsearch lan\.moored\.internal( |\n)")
+        self.assertTrue(self.is_active(unit))
+
+        # Who ends is not found any more; who comes is.
+        lib.moorctl("stop", "-t", "0", "web")
+        lib.wait_until(lambda: not self.lookup("b", "shop.lan.moored.internal"), what="the alias is gone")
+        self.serve("other", "--network=lan:alias=shop")
+        self.assertEqual(self.ask("b", "shop"), "other")
+
+    def test_ipv6(self):
+        self.network("six", "--ipv6")
+        self.serve("web", "--network=six")
+        self.detach("b", "--network=six")
+        self.assertEqual(self.lookup("b", "web.six.moored.internal", "aaaa"), {self.address("web", 6)})
+        self.assertEqual(self.lookup("b", self.address("web", 6), "ptr"), {"web.six.moored.internal"})
+
+    def test_shared_alias(self):
+        self.network("lan")
+        for name in ("a", "b"):
+            self.detach(name, "--network=lan:alias=pool")
+        self.assertEqual(self.lookup("a", "pool.lan.moored.internal"), {self.address("a"), self.address("b")})
+
+    def test_two_networks(self):
+        self.network("front")
+        self.network("back", "--internal")
+        self.serve("db", "--network=back")
+        self.detach("proxy", "--network=back", "--network=front")
+        self.serve("web", "--network=front")
+        self.assertEqual(self.ask("proxy", "db"), "db")
+        self.assertEqual(self.ask("proxy", "web"), "web")
+        self.assertEqual(self.lookup("web", "db.front.moored.internal"), set())
+        self.assertEqual(self.ask("web", "db"), "")
+        # Each resolver answers its own network only, whatever the address.
+        gateway = re.search(r"nameserver (\S+)", lib.moorctl("exec", "web", "cat", "/etc/resolv.conf").stdout)[1]
+        result = lib.moorctl("exec", "db", "timeout", "5", "nslookup", "web.front.moored.internal", gateway, check=False)
+        self.assertNotEqual(result.returncode, 0)
+
+    def test_without(self):
+        self.network("plain", "--disable-dns")
+        self.detach("a", "--network=plain")
+        self.assertNotIn("moored.internal", lib.moorctl("exec", "a", "cat", "/etc/resolv.conf").stdout)
+        self.detach("b", "--network=default", "--dns=192.0.2.53")
+        self.assertIn("nameserver 192.0.2.53\n", lib.moorctl("exec", "b", "cat", "/etc/resolv.conf").stdout)
+
+    def test_port_53_of_the_host_is_free(self):
+        self.network("lan")
+        self.detach("a", "--network=lan")
+        sockets = lib.run(["ss", "-H", "-lntu", "sport = :53"]).stdout
+        addresses = {line.split()[4].rsplit(":", 1)[0].split("%")[0] for line in sockets.splitlines()}
+        for address in addresses:
+            self.assertRegex(address, r"^(10\.\d+\.\d+\.1|\[f[de].*\])$")
+
+    def test_other_names(self):
+        """Other servers than containers: of the host's resolv.conf, also when that changes; not from an internal network."""
+
+        self.network("lan")
+        self.network("inside", "--internal")
+        with upstream(HOST4, "far.example", "198.51.100.7"):
+            self.detach("a", "--network=lan")
+            self.detach("b", "--network=inside")
+            lib.wait_until(lambda: self.lookup("a", "far.example") == {"198.51.100.7"}, what="the host's server is asked")
+            self.assertEqual(self.lookup("b", "far.example"), set())
+            lib.moorctl("rm", "-f", "a", "b")
+
+
+class ResolverLifeTest(NamesTestCase):
+    hosts = "ab"
+
+    def test_sandbox(self):
+        unit = self.network("lan")
+        self.detach("a", "--network=lan")
+        with open(f"/proc/{self.resolver_pid(unit)}/status", encoding="utf-8") as f:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+        self.assertNotIn("0", status["Uid"].split())
+        for caps in ("CapPrm", "CapEff", "CapBnd"):
+            self.assertEqual(int(status[caps], 16), 1 << 10, caps)
+        self.assertEqual(status["NoNewPrivs"], "1")
+        self.assertEqual(status["Seccomp"], "2")
+
+    def test_ends_after_the_last(self):
+        unit = self.network("lan")
+        self.detach("a", "--network=lan")
+        pid = self.resolver_pid(unit)
+        self.detach("b", "--network=lan")
+        lib.moorctl("rm", "-f", "a")
+        self.assertEqual(self.resolver_pid(unit), pid)
+        lib.moorctl("rm", "-f", "b")
+        lib.wait_until(lambda: not self.is_active(unit), timeout=LINGER + 20, what="the resolver ends")
+        lib.moorctl("network", "rm", "lan")
+        self.assertFalse(os.path.exists(f"/run/moored/names/{unit.split('@')[1].removesuffix('.service')}"))
+
+    def test_network_goes_first(self):
+        unit = self.network("lan")
+        self.detach("a", "--network=lan")
+        lib.moorctl("rm", "-f", "a")
+        lib.moorctl("network", "rm", "lan")
+        # The next one has the same bridge, and not the old resolver.
+        self.assertEqual(self.network("other"), unit)
+        self.serve("b", "--network=other")
+        self.assertEqual(self.sh("nc -w 5 b 80 </dev/null", "--network=other").strip(), "b")
+
+    def test_crash(self):
+        unit = self.network("lan")
+        self.serve("a", "--network=lan")
+        pid = self.resolver_pid(unit)
+        os.kill(pid, signal.SIGKILL)
+        lib.wait_until(lambda: self.resolver_pid(unit) not in (0, pid) and self.is_active(unit), what="it is back")
+        self.detach("b", "--network=lan")
+        self.assertEqual(self.ask("b", "a"), "a")
+
+    def test_without_the_daemon(self):
+        unit = self.network("lan")
+        self.serve("a", "--network=lan")
+        self.serve("gone", "--network=lan")
+        self.detach("b", "--network=lan")
+        pid, b = self.resolver_pid(unit), self.inspect("b")["LeaderPID"]
+        with daemon_away():
+            ask = ["nsenter", f"--target={b}", "--all", "nc", "-w", "5", "a", "80"]
+            self.assertEqual(lib.run(ask, stdin=subprocess.DEVNULL).stdout.strip(), "a")
+            lib.run(["systemctl", "kill", "-s", "KILL", "moored-default-gone.service"])
+        self.assertEqual(self.resolver_pid(unit), pid)
+        lib.wait_until(lambda: not self.lookup("b", "gone.lan.moored.internal"), what="who ended meanwhile is not found")
+        self.assertEqual(self.ask("b", "a"), "a")
+        with daemon_away():
+            for name in ("a", "b"):
+                lib.run(["systemctl", "kill", "-s", "KILL", f"moored-default-{name}.service"])
+        lib.wait_until(lambda: not self.is_active(unit), timeout=LINGER + 20, what="the resolver ends")
+
+    def test_reload(self):
+        unit = self.network("lan")
+        self.serve("a", "--network=lan")
+        lib.run(["systemctl", "stop", unit])
+        lib.moorctl("network", "reload")
+        lib.wait_until(lambda: self.is_active(unit), what="it is back")
+        self.assertEqual(self.sh("nc -w 5 a 80 </dev/null", "--network=lan").strip(), "a")
+        # The bridge is made again under it.
+        lib.run(["ip", "link", "del", unit.split("@")[1].removesuffix(".service")])
+        lib.moorctl("network", "reload")
+        self.detach("b", "--network=lan")
+        lib.wait_until(lambda: self.ask("b", "a") == "a", what="the new bridge is listened on")
+
+    def test_not_installed(self):
+        self.network("lan")
+        with covered(DNSMASQ):
+            self.detach("a", "--network=lan")
+            self.detach("b", "--network=lan")
+            self.assertNotIn("moored.internal", lib.moorctl("exec", "a", "cat", "/etc/resolv.conf").stdout)
+
+    def test_installed_unit(self):
+        """A container whose unit somebody has written has a resolver as well."""
+
+        self.network("lan")
+        self.serve("web", "--network=lan")
+        path = "/etc/moored/containers/names.conf"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        self.addCleanup(lib.moorctl, "rm", "-f", "names", check=False)
+        self.addCleanup(lib.run, ["systemctl", "stop", "moored@names.service"], check=False)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(f"[Container]\nImage={BUSYBOX}\nNetwork=lan\nExec=sh -c \"trap exit TERM; while :; do sleep 1; done\"\n")
+        self.addCleanup(os.unlink, path)
+        lib.run(["systemctl", "start", "moored@names.service"])
+        self.assertEqual(self.ask("names", "web"), "web")
+        lib.run(["systemctl", "stop", "moored@names.service"])
+        lib.moorctl("rm", "-f", "names", "web", check=False)
+
+
+@contextlib.contextmanager
+def covered(path):
+    """A program that cannot be executed: without the right to, as where it is not installed."""
+
+    mode = os.stat(path).st_mode
+    os.chmod(path, mode & ~0o111)
+    try:
+        yield
+    finally:
+        os.chmod(path, mode)
+
+
+@contextlib.contextmanager
+def upstream(address, name, answer):
+    """The host's resolv.conf names a server on the host that knows one name."""
+
+    path = "/etc/resolv.conf"
+    with open(path, "a+", encoding="utf-8") as f:
+        f.seek(0)
+        saved = f.read()
+    try:
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(f"nameserver {address}\n")
+        server_process = subprocess.Popen([DNSMASQ, "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--bind-interfaces",
+                                           f"--listen-address={address}", f"--address=/{name}/{answer}", "--pid-file=", "--user=root"])
+        try:
+            yield
+        finally:
+            server_process.kill()
+            server_process.wait()
+    finally:
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(saved)
