@@ -6,6 +6,8 @@
 
 #include "network/network.h"
 
+#define HOST_DEVICE_PREFIX "mv" /* and ten hex digits: a bridge's end of a container's device */
+
 struct NetworkManager {
         Store *store; /* weak, as is the next */
         Events *events;
@@ -63,6 +65,20 @@ int subnet_choose(TakenSubnets *t, int family, const Prefix *wanted, Prefix *ret
 /* create.c: what the record of a new network is to be; nothing is made. */
 int network_row_new(NetworkManager *m, const char *ns, const char *name, const NetworkOptions *o, NetworkRow *ret,
                     Error *reterr_error);
+
+/* reserve.c: for a container that is there, in a transaction. ret_name: of the interface. */
+int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *container,
+                                 const char *attachment, char **ret_name, Error *reterr_error);
+
+/* set-up.c: what a container that is up has anew, in its namespace; nothing of it is left on failure. */
+int network_interface_set_up(NetworkManager *m, const char *ns, const char *container, const char *name,
+                             int netns, Error *reterr_error);
+/* What is not there is ignored. */
+int network_interface_set_down(NetworkManager *m, const NetworkInterface *i, int netns);
+/* After a change of the records: its ports lead to the address that it has now, */
+int network_ports_update(NetworkManager *m, const char *ns, const char *container, Error *reterr_error);
+/* and where its default route is gone another network takes over. */
+int network_routes_update(NetworkManager *m, const char *ns, const char *container, int netns);
 
 /* network-device.c */
 
