@@ -100,6 +100,97 @@ static void test_from_creation_to_removal(void **state) {
         assert_nothing_left(n->t);
 }
 
+static char *hosts_of(NetworkTest *n, const char *id) {
+        return bundle_file(n, id, "hosts");
+}
+
+static void take_name(Container *c, const char *name, const Error *error, void *userdata) {
+        assert_null(error);
+        *(char **) userdata = strdup(name);
+}
+
+/* Of one that does not run; a running one has a namespace, for which see test-network-set-up. */
+static void test_connect(void **state) {
+        _cleanup_free_ char *one = NULL, *two = NULL, *three = NULL, *name = NULL;
+        const NetworkOptions o = { .subnets = L("10.98.0.0/24") };
+        _cleanup_strv_free_ char **names = NULL;
+        _cleanup_error_ Error e = ERROR_NULL;
+        NetworkTest *n = *state;
+        unsigned rows = 0;
+        Network *other;
+        Container *c;
+        struct LinkStatistics l;
+
+        assert_int_equal(network_create(n->networks, "default", "other", &o, &other, NULL), 0);
+        assert_int_equal(create(n, "web", L("default"), NULL, &c, NULL), 0);
+        one = hosts_of(n, "web");
+        assert_int_equal(container_connect(c, "other:alias=shop,ip=10.98.0.9", take_name, &name, &e), 0);
+        assert_string_equal(name, "eth1");
+        two = hosts_of(n, "web");
+        assert_non_null(strstr(two, "10.98.0.9\t"));
+        assert_non_null(strstr(two, "shop"));
+        assert_int_equal(container_interface_names(c, &names), 0);
+        assert_int_equal(strv_length(names), 2);
+        assert_int_equal(container_interface_statistics(c, "eth1", &l, &e), -ESRCH);
+        assert_true(error_has_name(&e, "NotRunning"));
+        error_done(&e);
+        /* The record has it as well: a daemon without a database finds it there. */
+        {
+                _cleanup_free_ char *record = bundle_file(n, "web", "record.json");
+
+                assert_non_null(strstr(record, "10.98.0.9"));
+        }
+        assert_int_equal(container_connect(c, "other", NULL, NULL, &e), -EEXIST);
+        assert_true(error_has_name(&e, "AlreadyConnected"));
+        error_done(&e);
+        assert_int_equal(container_disconnect(c, other, NULL, NULL, &e), 0);
+        three = hosts_of(n, "web");
+        assert_string_equal(one, three);
+        assert_int_equal(container_disconnect(c, other, NULL, NULL, &e), -ENOTCONN);
+        error_done(&e);
+        assert_int_equal(container_remove_interface(c, "eth7", NULL, NULL, &e), -ENOENT);
+        assert_true(error_has_name(&e, "NoSuchInterface"));
+        error_done(&e);
+        assert_int_equal(network_remove(other, &e), 0);
+        assert_int_equal(container_remove(c, false, NULL, NULL, NULL), 0);
+        loop(n->t);
+        assert_int_equal(store_interface_foreach(n->t->f->store, "default", "web", count_row, &rows), 0);
+        assert_int_equal(rows, 0);
+        assert_nothing_left(n->t);
+}
+
+/* What somebody in the container has written stays. */
+static void test_connect_hosts(void **state) {
+        NetworkTest *n = *state;
+        _cleanup_free_ char *path = strjoin(n->t->runtime, "/containers/default/web/hosts"), *text = NULL;
+        Container *c;
+
+        assert_int_equal(network_create(n->networks, "default", "other", &(NetworkOptions){}, &(Network *){ NULL }, NULL), 0);
+        assert_int_equal(create(n, "web", L("default"), NULL, &c, NULL), 0);
+        assert_int_equal(write_file_atomic_at(AT_FDCWD, path, "mine", 4, 0644, false), 0);
+        assert_int_equal(container_connect(c, "other", NULL, NULL, NULL), 0);
+        text = hosts_of(n, "web");
+        assert_string_equal(text, "mine");
+        assert_int_equal(container_remove(c, false, NULL, NULL, NULL), 0);
+        loop(n->t);
+}
+
+static void test_connect_refused(void **state) {
+        static const char *const modes[] = { "none", "host", "ns:/run/netns/x", "container:other" };
+        NetworkTest *n = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(modes); i++) {
+                _cleanup_error_ Error e = ERROR_NULL;
+                Container *c;
+
+                assert_int_equal(create(n, "web", L((char *) modes[i]), NULL, &c, NULL), 0);
+                assert_int_equal(container_connect(c, "default", NULL, NULL, &e), -EOPNOTSUPP);
+                assert_true(error_has_name(&e, "NotSupported"));
+                assert_int_equal(container_remove(c, false, NULL, NULL, NULL), 0);
+                loop(n->t);
+        }
+}
+
 static void check_refused(NetworkTest *n, char **networks, char **publish, const char *name) {
         _cleanup_error_ Error e = ERROR_NULL;
         unsigned rows = 0;
@@ -178,6 +269,9 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_from_creation_to_removal, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_refused, setup_networks, teardown_networks),
+                cmocka_unit_test_setup_teardown(test_connect, setup_networks, teardown_networks),
+                cmocka_unit_test_setup_teardown(test_connect_hosts, setup_networks, teardown_networks),
+                cmocka_unit_test_setup_teardown(test_connect_refused, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_publish_all, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_defaults, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_shared, setup_networks, teardown_networks),
