@@ -33,9 +33,7 @@ static int record_error(const Change *c, int r, Error *reterr_error) {
 }
 
 typedef struct Found {
-        const char *name;       /* of the interface; or */
-        const Network *network; /* that it is on */
-        const Change *change;
+        const char *name; /* of the interface */
         char *found, *host_device;
         NetworkInterface interface; /* names, driver: of the strings above */
 } Found;
@@ -48,7 +46,7 @@ static void found_done(Found *f) {
 static int find_interface(const NetworkInterface *i, void *userdata) {
         Found *f = userdata;
 
-        if (f->found || (f->name ? !streq(f->name, i->name) : i->network != f->network))
+        if (f->found || !streq(f->name, i->name))
                 return 0;
         f->found = strdup(i->name);
         f->host_device = strdup(i->host_device);
@@ -160,24 +158,6 @@ static int leave(const Change *c, Found *f, Error *reterr_error) {
         if (c->netns >= 0)
                 clear_away(c, &f->interface);
         return 0;
-}
-
-int network_manager_disconnect(NetworkManager *m, const char *ns, const char *container, const char *network,
-                               int netns, Error *reterr_error) {
-        const Change c = { m, ns, container, netns };
-        _cleanup_(found_done) Found f = { .network = network_find(m, ns, network, reterr_error) };
-        int r;
-
-        if (!f.network)
-                return -ENOENT;
-        r = find(&c, &f);
-        if (r < 0)
-                return record_error(&c, r, reterr_error);
-        if (!f.found)
-                return error_set(reterr_error, -ENOTCONN, "NotConnected",
-                                 "The container “%s” is not on the network “%s”: “moorctl inspect %s” shows its networks.",
-                                 container, f.network->row.name, container);
-        return leave(&c, &f, reterr_error);
 }
 
 int network_manager_remove_interface(NetworkManager *m, const char *ns, const char *container, const char *name,

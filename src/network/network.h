@@ -125,11 +125,9 @@ int network_manager_foreach_port(NetworkManager *m, const char *ns, const char *
 int network_manager_set_up(NetworkManager *m, const char *ns, const char *container, int *ret_netns, Error *reterr_error);
 /* One that is there goes on another network, or leaves one. attachment: as above. netns: its namespace, if it is up, else
  * -EBADF: then it is so from its next start on. On failure nothing has changed. ret_interface: its name, or NULL.
- * "AlreadyConnected", "NotConnected", "InterfaceExists", "NoSuchInterface", and those of network_manager_reserve(). */
+ * "AlreadyConnected", "InterfaceExists", "NoSuchInterface", and those of network_manager_reserve(). */
 int network_manager_connect(NetworkManager *m, const char *ns, const char *container, const char *attachment, int netns,
                             char **ret_interface, Error *reterr_error);
-int network_manager_disconnect(NetworkManager *m, const char *ns, const char *container, const char *network, int netns,
-                               Error *reterr_error);
 int network_manager_remove_interface(NetworkManager *m, const char *ns, const char *container, const char *name, int netns,
                                      Error *reterr_error);
 /* Ports are closed; the namespace goes with its last user. Of one that is not up: nothing happens. */
