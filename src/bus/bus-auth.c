@@ -86,6 +86,7 @@ static const Rule rules[] = {
         { "org.freedesktop.DBus.Peer",           "Ping",               BUS_ACTION_OPEN              },
         { "org.freedesktop.DBus.Properties",     "Get",                BUS_ACTION_INSPECT           },
         { "org.freedesktop.DBus.Properties",     "GetAll",             BUS_ACTION_INSPECT           },
+        { BUS_INTERFACE_CONTAINER,               "AddInterface",       BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_CONTAINER,               "Attach",             BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_CONTAINER,               "CloseStandardInput", BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_CONTAINER,               "Exec",               BUS_ACTION_MANAGE_CONTAINERS },
@@ -110,6 +111,8 @@ static const Rule rules[] = {
         { BUS_INTERFACE_EXEC,                    "Wait",               BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_IMAGE,                   "Remove",             BUS_ACTION_MANAGE_IMAGES     },
         { BUS_INTERFACE_IMAGE,                   "Tag",                BUS_ACTION_MANAGE_IMAGES     },
+        { BUS_INTERFACE_INTERFACE,               "Remove",             BUS_ACTION_MANAGE_CONTAINERS },
+        { BUS_INTERFACE_INTERFACE,               "Statistics",         BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_JOB,                     "Cancel",             BUS_ACTION_MANAGE_IMAGES     },
         { BUS_INTERFACE_JOB,                     "Wait",               BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_MANAGER,                 "CollectGarbage",     BUS_ACTION_COLLECT_GARBAGE   },
@@ -138,6 +141,8 @@ static const Rule rules[] = {
         { BUS_INTERFACE_NAMESPACE,               "RunContainer",       BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_NAMESPACE,               "StopContainers",     BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_NAMESPACE,               "TagImage",           BUS_ACTION_MANAGE_IMAGES     },
+        { BUS_INTERFACE_NETWORK,                 "Connect",            BUS_ACTION_MANAGE_CONTAINERS },
+        { BUS_INTERFACE_NETWORK,                 "Disconnect",         BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_NETWORK,                 "Remove",             BUS_ACTION_MANAGE_NETWORKS   },
 };
 

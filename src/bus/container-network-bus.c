@@ -7,7 +7,11 @@
 #include "container/container.h"
 #include "container/options.h"
 
-/* Its word, or the names of its networks. */
+static int append_name(const NetworkInterface *i, void *userdata) {
+        return strv_extend(userdata, i->network->row.name);
+}
+
+/* Its word, or the names of the networks that it is on now. */
 int bus_container_property_get_network(sd_bus *bus, const char *path, const char *interface, const char *property,
                                        sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         _cleanup_strv_free_ char **names = NULL;
@@ -17,11 +21,9 @@ int bus_container_property_get_network(sd_bus *bus, const char *path, const char
 
         if (container_network_mode(&c->options, NULL) != NETWORK_MODE_NAMED)
                 return bus_append_string(reply, strv_length(c->options.networks) > 0 ? c->options.networks[0] : "none");
-        STRV_FOREACH(s, c->options.networks) {
-                r = strv_extendf(&names, "%.*s", (int) strcspn(s, ":"), s);
-                if (r < 0)
-                        return r;
-        }
+        r = container_foreach_interface(c, append_name, &names);
+        if (r < 0)
+                return r;
         joined = strv_join(names, ",");
         return joined ? bus_append_string(reply, joined) : -ENOMEM;
 }

@@ -7,6 +7,7 @@
 #include "bus/bus-error.h"
 #include "bus/bus-object.h"
 #include "bus/bus-options.h"
+#include "bus/interface-bus.h"
 
 /* org.moored1.Network. userdata of methods and getters is the Network. */
 
@@ -288,6 +289,11 @@ static const sd_bus_vtable network_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_remove,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Connect", SD_BUS_ARGS("s", container, "a{sv}", options),
+                                SD_BUS_RESULT("o", interface), bus_network_method_connect,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Disconnect", SD_BUS_ARGS("s", container, "a{sv}", options), SD_BUS_NO_RESULT,
+                                bus_network_method_disconnect, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Name", "s", NULL, offsetof(Network, row.name), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Namespace", "s", NULL, offsetof(Network, row.ns), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Driver", "s", NULL, offsetof(Network, row.driver), SD_BUS_VTABLE_PROPERTY_CONST),

@@ -143,6 +143,10 @@ const Container *container_network_owner(const Container *c) {
         return find_other(c) ?: c;
 }
 
+bool container_network_owner_is_self(const Container *c) {
+        return container_network_owner(c) == c;
+}
+
 typedef struct Hosts {
         Address *addresses;
         size_t n;

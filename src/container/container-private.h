@@ -69,6 +69,7 @@ struct ContainerManager {
 };
 
 typedef struct OomQuery OomQuery;
+typedef struct ContainerChange ContainerChange;
 
 typedef struct ContainerWork {
         ContainerProcess process;
@@ -89,6 +90,7 @@ typedef struct ContainerWork {
         char *scope_invocation;       /* of the scope that has been made */
         int netns;         /* made for the start that is under way, not asked for yet; -EBADF: none */
         Error network;     /* why there is none */
+        ContainerChange *change; /* of its interfaces, under way; NULL: none */
         sd_event_source *scope_watch; /* of the bundle's log */
         sd_event_source *stop_timer, *remove_source, *stable_timer, *settle_timer;
         ContainerHealth *health; /* NULL as long as nobody wanted to know */
@@ -143,6 +145,9 @@ char *exec_terminal_key(const Exec *e);
 /* Before the unit is started, if it is to have one. client: -EBADF or a socket. */
 int exec_open_terminal(Exec *e, int client, Error *reterr_error);
 void exec_close_terminal(Exec *e); /* it has ended, or was not started */
+
+/* container-connect.c */
+void container_change_free(Container *c); /* who waits for it is told -ECANCELED */
 
 /* container-network.c */
 /* What the options leave open: the networks, the ports of the image. Checks what they say together. */

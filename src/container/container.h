@@ -365,5 +365,18 @@ char *container_network_namespace(const Container *c);
 /* On the networks that it has, as network_manager_foreach_interface() and _port() tell. */
 int container_foreach_interface(const Container *c, int (*func)(const NetworkInterface *i, void *userdata), void *userdata);
 int container_foreach_port(const Container *c, int (*func)(const Port *p, void *userdata), void *userdata);
+/* It does not have them from another container, whose network it shares. */
+bool container_network_owner_is_self(const Container *c);
+/* One more network, as attachment_parse() has it, or one less: of one that runs at once, of one that does not run from its next
+ * start on; on failure nothing has changed. func is called once, perhaps before the call returns. "NotSupported" (it was made without
+ * networks), "Busy" (it is just starting or ending, or being changed), and those of network_manager_connect(). */
+typedef void (*ContainerInterfaceFunc)(Container *c, const char *name, const Error *error /* NULL: success */, void *userdata);
+int container_connect(Container *c, const char *attachment, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
+int container_disconnect(Container *c, const Network *network, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
+int container_remove_interface(Container *c, const char *name, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
+/* Of its own interfaces (strv; NULL: there are none). */
+int container_interface_names(const Container *c, char ***ret);
+/* What the device in the container has counted. "NotRunning", "NoSuchDevice" */
+int container_interface_statistics(const Container *c, const char *name, struct LinkStatistics *ret, Error *reterr_error);
 /* The specification, complete: config.json and the profile that it names. */
 int container_get_spec(Container *c, char **ret, Error *reterr_error);

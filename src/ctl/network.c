@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* network: create, ls, inspect, rm, reload. Options are called as podman and docker call them. */
+/* network: create, ls, inspect, rm, connect, disconnect, reload. Options are called as podman and docker call them. */
 
 #include <limits.h>
 
@@ -11,7 +11,9 @@
 
 typedef struct NetworkOptions {
         const char *driver, *device, *parent, *mode, *mtu;
+        const char *mac;
         char **subnets, **gateways, **ranges, **labels;
+        char **addresses, **aliases;
         bool ipv6, internal, disable_dns, ignore;
 } NetworkOptions;
 
@@ -20,6 +22,8 @@ static void network_options_done(NetworkOptions *o) {
         strv_free(o->gateways);
         strv_free(o->ranges);
         strv_free(o->labels);
+        strv_free(o->addresses);
+        strv_free(o->aliases);
 }
 
 /* -- create -- */
@@ -266,6 +270,55 @@ static int network_rm(Ctl *c, char **args, const NetworkOptions *o, Error *reter
         return error_is_set(&first) ? error_move(reterr_error, &first) : EXIT_SUCCESS;
 }
 
+/* -- connect, disconnect -- */
+
+static int network_connect(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error) {
+        _cleanup_free_ char *path = container_path(c->ns, args[1]);
+        _cleanup_message_ sd_bus_message *m = NULL;
+        int r;
+
+        if (!path)
+                return error_oom(reterr_error);
+        ctl_start_agent(c);
+        r = ctl_new_call(c, path, BUS_CONTAINER, "AddInterface", &m, reterr_error);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0)
+                r = bag_append_string(m, "Network", args[0]);
+        if (r >= 0)
+                r = bag_append_list(m, "Addresses", o->addresses);
+        if (r >= 0)
+                r = bag_append_string(m, "MAC", o->mac);
+        if (r >= 0)
+                r = bag_append_list(m, "Aliases", o->aliases);
+        if (r >= 0)
+                r = bag_append_string(m, "Name", o->device);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        return container_call_message(c, args[1], m, NULL, reterr_error);
+}
+
+static int network_disconnect(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        _cleanup_free_ char *ns = namespace_path(c->ns);
+        const char *path;
+        int r;
+
+        if (!ns)
+                return error_oom(reterr_error);
+        ctl_start_agent(c);
+        r = ctl_call(c, ns, BUS_NAMESPACE, "GetNetwork", &reply, reterr_error, "s", args[0]);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(reply, "o", &path);
+        if (r < 0)
+                return bus_error_to_error(NULL, r, reterr_error);
+        return ctl_call(c, path, BUS_NETWORK, "Disconnect", NULL, reterr_error, "sa{sv}", args[1], 0);
+}
+
 static int network_reload(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error) {
         ctl_start_agent(c);
         return ctl_call(c, BUS_PATH, BUS_MANAGER, "ReloadNetworks", NULL, reterr_error, NULL);
@@ -275,12 +328,15 @@ static const struct {
         const char *name;
         unsigned min_args, max_args;
         int (*run)(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error);
+        const char *usage; /* NULL: networks alone */
 } commands[] = {
-        { "ls", 0, 0, network_list },
-        { "create", 0, 1, network_create },
-        { "inspect", 1, UINT_MAX, network_inspect },
-        { "rm", 1, UINT_MAX, network_rm },
-        { "reload", 0, 0, network_reload },
+        { "ls", 0, 0, network_list, NULL },
+        { "create", 0, 1, network_create, NULL },
+        { "inspect", 1, UINT_MAX, network_inspect, NULL },
+        { "rm", 1, UINT_MAX, network_rm, NULL },
+        { "connect", 2, 2, network_connect, "NETWORK CONTAINER" },
+        { "disconnect", 2, 2, network_disconnect, "NETWORK CONTAINER" },
+        { "reload", 0, 0, network_reload, NULL },
 };
 
 static int network_main(Ctl *c, char **argv, Error *reterr_error) {
@@ -299,6 +355,10 @@ static int network_main(Ctl *c, char **argv, Error *reterr_error) {
 
                 if (!streq(commands[i].name, args[0] ?: "ls"))
                         continue;
+                if (n < commands[i].min_args && commands[i].usage)
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "Which network, and which container? moorctl network %s %s", commands[i].name,
+                                         commands[i].usage);
                 if (n < commands[i].min_args)
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                          "Which networks? Name them: moorctl network %s NAME…", commands[i].name);
@@ -310,7 +370,7 @@ static int network_main(Ctl *c, char **argv, Error *reterr_error) {
         }
 
         return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                         "moorctl network has ls, create [OPTION…] [NAME], inspect NAME…, rm NAME… and reload, not '%s'.",
+                         "moorctl network has ls, create [OPTION…] [NAME], inspect NAME…, rm NAME…, connect and disconnect NETWORK CONTAINER, and reload, not '%s'.",
                          args[0]);
 }
 
@@ -330,7 +390,15 @@ static const Option network_options[] = {
         { 0, "disable-dns", NULL, OPTION_FLAG, offsetof(NetworkOptions, disable_dns),
           .help = "create: containers do not find each other by name" },
         { 0, "interface-name", "NAME", OPTION_STRING, offsetof(NetworkOptions, device),
-          .help = "create: name of the bridge" },
+          .help = "create: name of the bridge\nconnect: of the device in the container (default: eth and a number)" },
+        { 0, "ip", "ADDRESS", OPTION_STRV, offsetof(NetworkOptions, addresses),
+          .help = "connect: an address of the network (default: one that is free)" },
+        { 0, "ip6", "ADDRESS", OPTION_STRV, offsetof(NetworkOptions, addresses),
+          .help = "connect: the same, of its IPv6 subnet" },
+        { 0, "alias", "NAME", OPTION_STRV, offsetof(NetworkOptions, aliases),
+          .help = "connect: another name on this network" },
+        { 0, "mac-address", "MAC", OPTION_STRING, offsetof(NetworkOptions, mac),
+          .help = "connect: the device's (default: a random one)" },
         { 0, "parent", "DEVICE", OPTION_STRING, offsetof(NetworkOptions, parent),
           .help = "create: the host's device (macvlan, ipvlan)" },
         { 'o', "opt", "NAME=VALUE", OPTION_CUSTOM, .apply = apply_opt,
@@ -345,16 +413,19 @@ static const Option network_options[] = {
 const Verb verb_network = {
         .name = "network",
         .group = VERB_GROUP_SYSTEM,
-        .arguments = "[ls | create [OPTION…] [NAME] | inspect NAME… | rm NAME… | reload]",
+        .arguments = "[ls | create [OPTION…] [NAME] | inspect NAME… | rm NAME… |\n"
+                     "         connect [OPTION…] NETWORK CONTAINER | disconnect NETWORK CONTAINER | reload]",
         .summary = "List, make, show and remove networks",
         .description = "Containers are on networks by run --network=NAME; \"default\" is made by whoever needs it first.\n"
                        "\"create\" prints the name, and chooses one if none is given. A network that has containers, running\n"
-                       "or not, cannot be removed. \"reload\" brings the rules back after nft flush ruleset.\n\n"
+                       "or not, cannot be removed. \"connect\" puts a container on one more network, \"disconnect\" takes it off one: at\n"
+                       "once if it runs, and for all starts to come. \"reload\" brings the rules back after nft flush ruleset.\n\n"
                        "Examples:\n"
                        "  moorctl network create --ipv6 lan\n"
                        "  moorctl network create --internal --subnet=10.90.0.0/24 back\n"
                        "  moorctl network create -d macvlan --parent=eth0 --subnet=192.0.2.0/24 --ip-range=192.0.2.128/28 street\n"
-                       "  moorctl run --rm --network=lan busybox ip address\n",
+                       "  moorctl run --rm --network=lan busybox ip address\n"
+                       "  moorctl network connect --alias=shop back web\n",
         .options = network_options,
         .max_args = UINT_MAX,
         .run = network_main,

@@ -51,6 +51,10 @@ static const EventTopic topics[] = {
           "MOORED_NETWORK", "Network ", " was made", LOG_INFO },
         { "network/removed", "f2ed944e431b43fc937f9fce1fcf633f",
           "MOORED_NETWORK", "Network ", " was removed", LOG_INFO },
+        { "network/connected", "918c67002d1145f3bfb7a86f5a9b63ad",
+          "MOORED_NETWORK", "Network ", " has another container", LOG_INFO },
+        { "network/disconnected", "98a7e6f57192423db482871312d75228",
+          "MOORED_NETWORK", "Network ", " has a container less", LOG_INFO },
         { "events/lost", "0c0fbdc700584a3cadc7d70fc73fac3b",
           NULL, "Events were lost", "", LOG_WARNING },
 };

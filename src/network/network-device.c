@@ -325,6 +325,7 @@ int network_device_remove(Network *n, Error *reterr_error) {
 typedef struct Survey {
         NetworkManager *manager;
         char **orphans;
+        const LinkInfo *bridge; /* in the second round: a bridge of ours */
 } Survey;
 
 static bool is_recorded(NetworkManager *m, const char *device) {
@@ -344,6 +345,26 @@ static int survey_link(const LinkInfo *l, void *userdata) {
             is_recorded(s->manager, l->name))
                 return 0;
         return strv_extend(&s->orphans, l->name);
+}
+
+/* A port of such a bridge that no container has: of a change that was interrupted. */
+static int survey_port(const LinkInfo *l, void *userdata) {
+        Survey *s = userdata;
+
+        if (!streq(l->kind, "veth") || l->master != s->bridge->index || !startswith(l->name, HOST_DEVICE_PREFIX) ||
+            store_host_device_is_known(s->manager->store, l->name))
+                return 0;
+        return strv_extend(&s->orphans, l->name);
+}
+
+static void remove_orphan_ports(NetworkManager *m, const LinkInfo *bridge) {
+        Survey s = { .manager = m, .bridge = bridge };
+
+        (void) netlink_foreach_link(m->netlink, survey_port, &s);
+        STRV_FOREACH (device, s.orphans)
+                if (netlink_delete_link(m->netlink, device) >= 0)
+                        log_info("Removed %s, which was nobody's, from %s.", device, bridge->name);
+        strv_free(s.orphans);
 }
 
 /* What stays of them is in nobody's way: those that run have to have their rules all the same. */
@@ -387,6 +408,8 @@ int network_devices_restore(NetworkManager *m, Error *reterr_error) {
                 n->up = false;
                 if (set_up_bridge(n, false, NULL, &e) < 0)
                         log_warning("Going on without a network: %s", error_message(&e));
+                else if (netlink_get_link(netlink, n->row.device, &l) >= 0)
+                        remove_orphan_ports(m, &l);
         }
         return any || m->firewall ? network_rules_load(m, reterr_error) : 0;
 }

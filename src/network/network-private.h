@@ -6,6 +6,8 @@
 
 #include "network/network.h"
 
+#define HOST_DEVICE_PREFIX "mv" /* and ten hex digits: a bridge's end of a container's device */
+
 struct NetworkManager {
         Store *store; /* weak, as is the next */
         Events *events;
@@ -78,6 +80,20 @@ int network_row_new(NetworkManager *m, const char *ns, const char *name, const N
 int user_names_plan(NetworkUser *u, const NetworkInterface *i, Network *n);
 void user_names_add(NetworkManager *m, const NetworkUser *u); /* it is among the users */
 void user_names_remove(NetworkManager *m, const NetworkUser *u); /* it is not, any more */
+
+/* reserve.c: for a container that is there, in a transaction. ret_name: of the interface. */
+int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *container,
+                                 const char *attachment, char **ret_name, Error *reterr_error);
+
+/* set-up.c: what a container that is up has anew, in its namespace; nothing of it is left on failure. */
+int network_interface_set_up(NetworkManager *m, const char *ns, const char *container, const char *name,
+                             int netns, Error *reterr_error);
+/* What is not there is ignored. */
+int network_interface_set_down(NetworkManager *m, const NetworkInterface *i, int netns);
+/* After a change of the records: its ports lead to the address that it has now, */
+int network_ports_update(NetworkManager *m, const char *ns, const char *container, Error *reterr_error);
+/* and where its default route is gone another network takes over. */
+int network_routes_update(NetworkManager *m, const char *ns, const char *container, int netns);
 
 /* network-device.c */
 

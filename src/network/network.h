@@ -124,6 +124,13 @@ int network_manager_foreach_port(NetworkManager *m, const char *ns, const char *
 /* A namespace with everything in it, as a descriptor; ports are open. What was left of an earlier run is replaced. "PortInUse" names
  * who has it. Nothing is left behind where it fails. */
 int network_manager_set_up(NetworkManager *m, const char *ns, const char *container, int *ret_netns, Error *reterr_error);
+/* One that is there goes on another network, or leaves one. attachment: as above. netns: its namespace, if it is up, else
+ * -EBADF: then it is so from its next start on. On failure nothing has changed. ret_interface: its name, or NULL.
+ * "AlreadyConnected", "InterfaceExists", "NoSuchInterface", and those of network_manager_reserve(). */
+int network_manager_connect(NetworkManager *m, const char *ns, const char *container, const char *attachment, int netns,
+                            char **ret_interface, Error *reterr_error);
+int network_manager_remove_interface(NetworkManager *m, const char *ns, const char *container, const char *name, int netns,
+                                     Error *reterr_error);
 /* Ports are closed; the namespace goes with its last user. Of one that is not up: nothing happens. */
 int network_manager_set_down(NetworkManager *m, const char *ns, const char *container);
 /* Recovery: this one runs, and has what the records say. Once all have been told: network_manager_recovered() makes the

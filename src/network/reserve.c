@@ -21,7 +21,6 @@
 #define DYNAMIC_PORT_FIRST 49152U /* RFC 6335: not assigned to any service */
 #define DYNAMIC_PORT_TRIES 128U
 #define MAC_TRIES 8U
-#define HOST_DEVICE_PREFIX "mv"
 #define HOST_DEVICE_RANDOM 5U
 
 typedef struct Reservation {
@@ -30,6 +29,7 @@ typedef struct Reservation {
         Attachment *attachments;
         Network **networks; /* weak; of each attachment */
         size_t n_attachments;
+        char **names; /* of interfaces that the container has already */
         Port *ports;
         size_t n_ports;
         bool has_family[2]; /* IPv4, IPv6: on a network that ports are published through */
@@ -40,6 +40,7 @@ static void reservation_done(Reservation *v) {
                 attachment_done(&v->attachments[i]);
         free(v->attachments);
         free(v->networks);
+        strv_free(v->names);
         free(v->ports);
 }
 
@@ -323,10 +324,11 @@ static int random_mac(char text[static ETHER_TEXT_MAX]) {
 static int interface_name(const Reservation *v, char **ret) {
         for (size_t number = 0;; number++) {
                 _cleanup_free_ char *name = strformat("eth%zu", number);
-                bool taken = false;
+                bool taken;
 
                 if (!name)
                         return -ENOMEM;
+                taken = strv_contains(v->names, name);
                 for (size_t k = 0; k < v->n_attachments; k++)
                         taken = taken || streq_ptr(v->attachments[k].interface, name);
                 if (taken)
@@ -589,6 +591,55 @@ int network_manager_reserve(NetworkManager *m, const char *ns, const char *conta
                 r = reserve_port(&v, &v.ports[i], reterr_error);
         for (size_t i = 0; r >= 0 && i < v.n_attachments; i++)
                 r = reserve_interface(&v, i, reterr_error);
+        return r;
+}
+
+/* -- one more -- */
+
+typedef struct Present {
+        Reservation *v;
+        Error *reterr_error;
+} Present;
+
+static int check_present(const NetworkInterface *i, void *userdata) {
+        Present *p = userdata;
+        const Attachment *a = &p->v->attachments[0];
+
+        if (i->network == p->v->networks[0])
+                return error_set(p->reterr_error, -EEXIST, "AlreadyConnected",
+                                 "The container “%s” is on the network “%s” already, by its interface “%s”.",
+                                 p->v->container, i->network->row.name, i->name);
+        if (streq_ptr(a->interface, i->name))
+                return error_set(p->reterr_error, -EEXIST, "InterfaceExists",
+                                 "The container “%s” has an interface “%s” already: choose another name.",
+                                 p->v->container, i->name);
+        return strv_extend(&p->v->names, i->name);
+}
+
+int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *container,
+                                 const char *attachment, char **ret_name, Error *reterr_error) {
+        _cleanup_(reservation_done) Reservation v = { .manager = m, .ns = ns, .container = container };
+        char *const attachments[] = { (char *) attachment, NULL };
+        Present p = { &v, reterr_error };
+        int r;
+
+        assert(store_in_transaction(m->store));
+
+        r = read_attachments(&v, attachments, reterr_error);
+        if (r < 0)
+                return r;
+        r = network_manager_foreach_interface(m, ns, container, check_present, &p);
+        if (r < 0)
+                return error_is_set(reterr_error) ? r
+                                                  : error_set_errno(reterr_error, r,
+                                                                    "The interfaces of the container “%s” cannot be read: %m",
+                                                                    container);
+        if (strv_length(v.names) >= INTERFACES_MAX)
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded",
+                                 "A container can be on %u networks at most.", INTERFACES_MAX);
+        r = reserve_interface(&v, 0, reterr_error);
+        if (r >= 0)
+                *ret_name = TAKE_PTR(v.attachments[0].interface);
         return r;
 }
 

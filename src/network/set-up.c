@@ -164,6 +164,7 @@ typedef struct SetUp {
         int netns;
         bool has_default[FAMILIES];
         bool hairpin;
+        bool live; /* the namespace is in use: it may have a default route that is none of ours */
         Error *reterr_error;
 } SetUp;
 
@@ -218,6 +219,8 @@ static int add_default_routes(SetUp *s, const NetworkInterface *i, int index) {
                 if (*has || !mine || !network_has_gateway(n, k))
                         continue;
                 r = netlink_add_route(s->inside, &all, &subnet->address, index, 0);
+                if (r == -EEXIST && s->live)
+                        r = 0;
                 *has = r >= 0;
         }
         return r;
@@ -323,6 +326,143 @@ int network_manager_set_down(NetworkManager *m, const char *ns, const char *cont
         r = firewall_remove_ports(m->firewall, u->ports, u->n_ports, &e);
         if (r < 0)
                 log_warning("Ports of container “%s” are still open: %s", container, error_message(&e));
+        return r;
+}
+
+/* -- while it is up -- */
+
+typedef struct Choice {
+        SetUp *s;
+        const char *name;
+        bool found;
+} Choice;
+
+static int add_chosen(const NetworkInterface *i, void *userdata) {
+        Choice *c = userdata;
+        LinkInfo l;
+        int r;
+
+        if (!streq(i->name, c->name))
+                return 0;
+        c->found = true;
+        r = netlink_get_link(c->s->inside, i->name, &l);
+        if (r >= 0)
+                return error_set(c->s->reterr_error, -EEXIST, "InterfaceExists",
+                                 "In the container “%s” is a device “%s” already: choose another name.",
+                                 c->s->container, i->name);
+        r = r == -ENODEV ? add_interface(i, c->s) : r;
+        if (r < 0)
+                (void) network_interface_set_down(c->s->manager, i, c->s->netns);
+        return r;
+}
+
+int network_interface_set_up(NetworkManager *m, const char *ns, const char *container, const char *name,
+                             int netns, Error *reterr_error) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        SetUp s = {
+                .manager = m,
+                .container = container,
+                .netns = netns,
+                .hairpin = bridges_call(),
+                .live = true,
+                .reterr_error = &e,
+        };
+        Choice c = { .s = &s, .name = name };
+        int r;
+
+        r = network_manager_netlink(m, &s.host, &e);
+        if (r >= 0)
+                r = netlink_new(netns, &s.inside);
+        if (r >= 0)
+                r = network_manager_foreach_interface(m, ns, container, add_chosen, &c);
+        if (r >= 0 && !c.found)
+                r = -ENOENT;
+        netlink_free(s.inside);
+        if (r >= 0)
+                return 0;
+        return error_is_set(&e) ? error_move(reterr_error, &e)
+                                : error_set_errno(reterr_error, r,
+                                                  "The interface “%s” of the container “%s” cannot be made: %m", name,
+                                                  container);
+}
+
+int network_interface_set_down(NetworkManager *m, const NetworkInterface *i, int netns) {
+        _cleanup_(netlink_freep) Netlink *inside = NULL;
+        Netlink *host;
+        LinkInfo l;
+        int r;
+
+        r = network_manager_netlink(m, &host, NULL);
+        if (r < 0)
+                return r;
+        if (i->network->driver == NETWORK_BRIDGE)
+                r = netlink_delete_link(host, i->host_device);
+        else {
+                r = netlink_new(netns, &inside);
+                if (r >= 0)
+                        r = netlink_get_link(inside, i->name, &l);
+                if (r >= 0)
+                        /* Another's that has got the name stays. */
+                        r = streq(l.kind, i->network->row.driver) ? netlink_delete_link(inside, i->name) : -ENODEV;
+        }
+        return r == -ENODEV ? 0 : r;
+}
+
+static bool ports_equal(const NetworkUser *a, const NetworkUser *b) {
+        if (a->n_ports != b->n_ports)
+                return false;
+        /* The ports themselves do not change, nor does their order. */
+        for (size_t i = 0; i < a->n_ports; i++)
+                if (address_compare(&a->ports[i].container, &b->ports[i].container) != 0)
+                        return false;
+        return true;
+}
+
+int network_ports_update(NetworkManager *m, const char *ns, const char *container, Error *reterr_error) {
+        _cleanup_(network_user_freep) NetworkUser *old = user_take(m, ns, container), *u = NULL;
+        const NetworkUser *now;
+        int r;
+
+        r = user_plan(m, ns, container, &u);
+        if (r < 0)
+                return error_set_errno(reterr_error, r, "The records of what the container “%s” has of networks cannot be read: %m",
+                                       container);
+        now = u;
+        if (old && ports_equal(old, now)) {
+                r = user_put(m, u);
+                if (r >= 0)
+                        TAKE_PTR(u);
+                return r;
+        }
+        if (old && old->n_ports > 0 && m->firewall) {
+                r = firewall_remove_ports(m->firewall, old->ports, old->n_ports, reterr_error);
+                if (r < 0)
+                        return r;
+        }
+        r = user_put(m, u);
+        if (r < 0)
+                return r;
+        TAKE_PTR(u);
+        return open_ports(m, now, reterr_error);
+}
+
+static int restore_default_routes(const NetworkInterface *i, void *userdata) {
+        SetUp *s = userdata;
+        LinkInfo l;
+
+        if (netlink_get_link(s->inside, i->name, &l) < 0)
+                return 0;
+        return add_default_routes(s, i, l.index);
+}
+
+int network_routes_update(NetworkManager *m, const char *ns, const char *container, int netns) {
+        SetUp s = { .manager = m, .container = container, .live = true };
+        int r;
+
+        r = netlink_new(netns, &s.inside);
+        if (r >= 0)
+                r = network_manager_foreach_interface(m, ns, container, restore_default_routes, &s);
+        netlink_free(s.inside);
         return r;
 }
 

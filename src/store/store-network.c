@@ -316,6 +316,21 @@ int store_interface_foreach_in(Store *s, uint64_t network, int (*cb)(const Inter
         return r < 0 ? r : interface_foreach(&q, cb, userdata);
 }
 
+int store_interface_remove(Store *s, const char *ns, const char *container, const char *name) {
+        int r;
+
+        r = store_write(s, true, "DELETE FROM interfaces WHERE ns = ?1 AND container = ?2 AND name = ?3", "sss",
+                        ns, container, name);
+        return r < 0 ? r : r == 0 ? -ENOENT : 0;
+}
+
+bool store_host_device_is_known(Store *s, const char *device) {
+        _cleanup_query_ Query q = {};
+
+        return query_begin(&q, s, "SELECT 1 FROM interfaces WHERE host_device = ?1", "s", device) < 0 ||
+               query_step(&q) != 0;
+}
+
 int store_address_add(Store *s, uint64_t subnet, uint64_t number, const char *address, uint64_t interface) {
         int r;
 

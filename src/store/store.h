@@ -223,6 +223,8 @@ int store_interface_foreach(Store *s, const char *ns, const char *container,
                             int (*cb)(const InterfaceRow *r, void *userdata), void *userdata);
 int store_interface_foreach_in(Store *s, uint64_t network, int (*cb)(const InterfaceRow *r, void *userdata),
                                void *userdata);
+int store_interface_remove(Store *s, const char *ns, const char *container, const char *name); /* -ENOENT */
+bool store_host_device_is_known(Store *s, const char *device); /* an interface has it, or that cannot be found out */
 /* number: which one of the subnet it is; what is above INT64_MAX counts as that. -EEXIST */
 int store_address_add(Store *s, uint64_t subnet, uint64_t number, const char *address, uint64_t interface);
 /* The lowest number from first to last that is free. -ENOENT */

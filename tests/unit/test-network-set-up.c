@@ -366,6 +366,181 @@ static void test_failure(void **state) {
         wait_for_no_veth(f);
 }
 
+static void join(Fixture *f, const Box *b, const char *attachment) {
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        if (network_manager_connect(f->manager, "default", b->name, attachment, b->node.netns, NULL, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        poll(NULL, 0, 20);
+}
+
+typedef struct On {
+        const Network *network;
+        char *name;
+} On;
+
+static int find_on(const NetworkInterface *i, void *userdata) {
+        On *on = userdata;
+
+        if (i->network == on->network)
+                on->name = strdup(i->name);
+        return 0;
+}
+
+static void leave(Fixture *f, const Box *b, const char *network) {
+        On on = { .network = network_find(f->manager, "default", network, NULL) };
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        assert_int_equal(network_manager_foreach_interface(f->manager, "default", b->name, find_on, &on), 0);
+        assert_non_null(on.name);
+        if (network_manager_remove_interface(f->manager, "default", b->name, on.name, b->node.netns, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        assert_int_equal(network_manager_remove_interface(f->manager, "default", b->name, on.name, b->node.netns, NULL), -ENOENT);
+        free(on.name);
+}
+
+static void test_connect(void **state) {
+        const NetworkOptions o = { .subnets = L((char *) "10.98.0.0/24", (char *) "fd00:8::/64") };
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b");
+        Fixture *f = *state;
+        Network *n;
+
+        FIREWALL_NEEDED();
+        assert_int_equal(network_create(f->manager, "default", "other", &o, &n, NULL), 0);
+        add(f, "a", L((char *) "default"), L((char *) "8080:80"));
+        add(f, "b", L((char *) "other"), NONE);
+        set_up(f, &a);
+        set_up(f, &b);
+        assert_unreached(b.node.netns, "10.98.0.3", 80, &a.node);
+        join(f, &a, "other:alias=web");
+        assert_reached(b.node.netns, "10.98.0.3", 80, &a.node, "10.98.0.2");
+        assert_reached(b.node.netns, "fd00:8::3", 80, &a.node, "fd00:8::2");
+        /* The first network is still what ports lead to. */
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
+        /* And when it is left, the other; the default route as well. */
+        leave(f, &a, "bridge");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.98.0.1");
+        assert_reached(a.node.netns, "10.86.0.1", 8080, &a.node, "10.98.0.1");
+        /* It comes back with what it has now. */
+        set_down(f, &a);
+        set_up(f, &a);
+        assert_reached(b.node.netns, "10.98.0.3", 80, &a.node, "10.98.0.2");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.98.0.1");
+        leave(f, &a, "other");
+        assert_unreached(HOST, "127.0.0.1", 8080, &a.node);
+        assert_unreached(b.node.netns, "10.98.0.3", 80, &a.node);
+        join(f, &a, "default");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
+        set_down(f, &a);
+        set_down(f, &b);
+        wait_for_no_veth(f);
+}
+
+/* Of one that does not run it is the records alone. */
+static void test_connect_stopped(void **state) {
+        _cleanup_(box_done) Box a = BOX("a");
+        Fixture *f = *state;
+        Network *n;
+
+        FIREWALL_NEEDED();
+        assert_int_equal(network_create(f->manager, "default", "other",
+                                        &(NetworkOptions) { .subnets = L((char *) "10.98.0.0/24") }, &n, NULL), 0);
+        add(f, "a", L((char *) "default"), L((char *) "8080:80"));
+        join(f, &a, "other:ip=10.98.0.9");
+        leave(f, &a, "default");
+        set_up(f, &a);
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.98.0.1");
+        assert_reached(HOST, "10.98.0.9", 80, &a.node, "10.98.0.1");
+        set_down(f, &a);
+        wait_for_no_veth(f);
+}
+
+static int count_interface(const NetworkInterface *i, void *userdata) {
+        (*(unsigned *) userdata)++;
+        return 0;
+}
+
+static void assert_refused(Fixture *f, const Box *b, const char *attachment, const char *name) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        unsigned before = 0, after = 0, devices = 0, then = 0;
+
+        (void) network_manager_foreach_interface(f->manager, "default", b->name, count_interface, &before);
+        (void) netlink_foreach_link(f->host, count_veth, &devices);
+        assert_true(network_manager_connect(f->manager, "default", b->name, attachment, b->node.netns, NULL, &e) < 0);
+        assert_true(error_has_name(&e, name));
+        (void) network_manager_foreach_interface(f->manager, "default", b->name, count_interface, &after);
+        (void) netlink_foreach_link(f->host, count_veth, &then);
+        assert_int_equal(before, after);
+        assert_int_equal(devices, then);
+}
+
+static void test_connect_failure(void **state) {
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b");
+        _cleanup_(netlink_freep) Netlink *inside = NULL;
+        Fixture *f = *state;
+        Network *n, *taken;
+
+        FIREWALL_NEEDED();
+        assert_int_equal(network_create(f->manager, "default", "other",
+                                        &(NetworkOptions) { .subnets = L((char *) "10.98.0.0/24") }, &n, NULL), 0);
+        assert_int_equal(network_create(f->manager, "default", "taken",
+                                        &(NetworkOptions) { .device = (char *) "br-other" }, &taken, NULL), 0);
+        add(f, "a", L((char *) "default"), L((char *) "8080:80"));
+        add(f, "b", L((char *) "other:ip=10.98.0.7"), NONE);
+        set_up(f, &a);
+        assert_refused(f, &a, "default", "AlreadyConnected");
+        assert_refused(f, &a, "bridge", "AlreadyConnected");
+        assert_refused(f, &a, "no", "NoSuchNetwork");
+        assert_refused(f, &a, "other:ip=10.98.0.7", "AddressInUse");
+        assert_refused(f, &a, "other:ip=10.99.0.7", "InvalidArgument");
+        assert_refused(f, &a, "other:interface_name=eth0", "InterfaceExists");
+        /* What the kernel refuses leaves no record: another's bridge of that name; a device that somebody has made inside. */
+        assert_int_equal(netlink_add_bridge(f->host, "br-other", 0, NULL), 0);
+        assert_refused(f, &a, "taken", "DeviceExists");
+        assert_int_equal(netlink_new(a.node.netns, &inside), 0);
+        assert_int_equal(netlink_add_bridge(inside, "eth1", 0, NULL), 0);
+        assert_refused(f, &a, "other", "InterfaceExists");
+        join(f, &a, "other:interface_name=eth2,ip=10.98.0.8");
+        assert_reached(HOST, "10.98.0.8", 80, &a.node, "10.98.0.1");
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
+        assert_int_equal(netlink_delete_link(f->host, "br-other"), 0);
+        /* A namespace that is none: nothing is recorded. */
+        leave(f, &a, "other");
+        b.node.netns = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        assert_true(network_manager_connect(f->manager, "default", "a", "other", b.node.netns, NULL, NULL) < 0);
+        join(f, &a, "other:interface_name=eth2,ip=10.98.0.8");
+        inside = netlink_free(inside);
+        set_down(f, &a);
+        wait_for_no_veth(f);
+}
+
+/* Died between device and record, or the other way round. */
+static void test_connect_interrupted(void **state) {
+        _cleanup_(box_done) Box a = BOX("a");
+        Fixture *f = *state;
+        LinkInfo l, bridge;
+        Network *n;
+
+        FIREWALL_NEEDED();
+        add(f, "a", L((char *) "default"), L((char *) "8080:80"));
+        set_up(f, &a);
+        n = network_find(f->manager, "default", "default", NULL);
+        assert_int_equal(netlink_get_link(f->host, n->row.device, &bridge), 0);
+        assert_int_equal(netlink_add_veth(f->host, "mv0123456789", bridge.index, 0, a.node.netns, "eth1", NULL), 0);
+        assert_int_equal(netlink_add_veth(f->host, "mv9876543210", 0, 0, a.node.netns, "eth2", NULL), 0);
+        assert_int_equal(netlink_add_veth(f->host, "another", bridge.index, 0, a.node.netns, "eth3", NULL), 0);
+        new_manager(f);
+        assert_int_equal(network_manager_adopt(f->manager, "default", "a"), 0);
+        assert_int_equal(network_manager_recovered(f->manager, NULL), 0);
+        assert_int_equal(netlink_get_link(f->host, "mv0123456789", &l), -ENODEV);
+        /* Others' are not touched. */
+        assert_int_equal(netlink_get_link(f->host, "mv9876543210", &l), 0);
+        assert_int_equal(netlink_get_link(f->host, "another", &l), 0);
+        assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.86.0.1");
+        set_down(f, &a);
+        wait_for_no_veth(f);
+}
+
 static void find_nft(void) {
         _cleanup_(firewall_freep) Firewall *w = NULL;
 
@@ -425,6 +600,10 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_failure, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_two_addresses, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_foreign_bridge, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_connect, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_connect_stopped, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_connect_failure, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_connect_interrupted, setup, teardown),
         };
 
         netns_enter();

@@ -48,6 +48,31 @@ static InterfaceRow interface_add(Store *s, const char *container, uint64_t netw
         return row;
 }
 
+static void test_remove(void **state) {
+        Store *s = *state;
+        NetworkRow lan = network_add(s, "lan", "10.1.0.0/24");
+        InterfaceRow one = interface_add(s, "a", lan.n, "eth0", "02:00:00:00:00:01");
+        InterfaceRow two = { .ns = C("default"), .container = C("a"), .network = lan.n, .name = C("eth1"), .mac = C("02:00:00:00:00:02"),
+                             .host_device = C("mv0123456789") };
+        uint64_t number;
+
+        assert_int_equal(store_interface_add(s, &two), 0);
+        assert_int_equal(store_address_add(s, lan.n_subnets, 2, "10.1.0.2", one.n), 0);
+        assert_true(store_host_device_is_known(s, "mv0123456789"));
+        assert_false(store_host_device_is_known(s, "mv9876543210"));
+        assert_int_equal(store_interface_remove(s, "default", "b", "eth0"), -ENOENT);
+        assert_int_equal(store_interface_remove(s, "other", "a", "eth0"), -ENOENT);
+        assert_int_equal(store_interface_remove(s, "default", "a", "eth0"), 0);
+        assert_int_equal(store_interface_remove(s, "default", "a", "eth0"), -ENOENT);
+        /* Its address is free, the other interface is still there. */
+        assert_int_equal(store_address_next(s, lan.n_subnets, 2, 9, &number), 0);
+        assert_int_equal(number, 2);
+        assert_true(store_host_device_is_known(s, "mv0123456789"));
+        assert_int_equal(store_network_remove(s, lan.n), -ENOTEMPTY);
+        assert_int_equal(store_interface_remove(s, "default", "a", "eth1"), 0);
+        assert_int_equal(store_network_remove(s, lan.n), 0);
+}
+
 static int take_network(NetworkRow *row, void *userdata) {
         NetworkRow *ret = userdata;
 
@@ -267,6 +292,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_network, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_interface, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_remove, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
         };
