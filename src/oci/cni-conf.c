@@ -51,6 +51,12 @@ void cni_conf_done(CniConf *c) {
 
 #define bad(e, ...) error_set((e), -EBADMSG, "BadNetworkConfiguration", __VA_ARGS__)
 
+static int parse_text(const char *text, size_t n, json_t **ret, Error *reterr_error) {
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        return json_parse(text, n, CNI_FILE_SIZE_MAX, ret, &e) < 0 ? bad(reterr_error, "%s", error_message(&e)) : 0;
+}
+
 static bool type_is_valid(const char *type) {
         return !isempty(type) && strlen(type) <= NAME_MAX && !strpbrk(type, "/\\") && type[0] != '.' && string_is_safe(type);
 }
@@ -160,7 +166,7 @@ int cni_conf_parse(const char *text, size_t n, CniConf *ret, Error *reterr_error
         _cleanup_json_ json_t *j = NULL;
         int r;
 
-        r = json_parse(text, n, CNI_FILE_SIZE_MAX, &j, reterr_error);
+        r = parse_text(text, n, &j, reterr_error);
         return r < 0 ? r : from_object(j, ret, reterr_error);
 }
 
@@ -168,7 +174,7 @@ int cni_conf_append(CniConf *c, const char *text, size_t n, Error *reterr_error)
         _cleanup_json_ json_t *j = NULL;
         int r;
 
-        r = json_parse(text, n, CNI_FILE_SIZE_MAX, &j, reterr_error);
+        r = parse_text(text, n, &j, reterr_error);
         return r < 0 ? r : take_plugin(c, j, reterr_error);
 }
 

@@ -14,6 +14,12 @@
 
 #define bad(e, ...) error_set((e), -EBADMSG, "BadPluginAnswer", __VA_ARGS__)
 
+static int parse_text(const char *text, size_t n, json_t **ret, Error *reterr_error) {
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        return json_parse(text, n, CNI_OUTPUT_SIZE_MAX, ret, &e) < 0 ? bad(reterr_error, "%s", error_message(&e)) : 0;
+}
+
 void cni_result_done(CniResult *r) {
         for (size_t i = 0; i < r->n_interfaces; i++) {
                 free(r->interfaces[i].name);
@@ -249,7 +255,7 @@ int cni_result_parse(const char *text, size_t n, const char *version, CniResult 
         _cleanup_json_ json_t *j = NULL;
         int k;
 
-        k = json_parse(text, n, CNI_OUTPUT_SIZE_MAX, &j, reterr_error);
+        k = parse_text(text, n, &j, reterr_error);
         return k < 0 ? k : cni_result_from_json(j, version, ret, reterr_error);
 }
 
