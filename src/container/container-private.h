@@ -39,6 +39,7 @@ struct ContainerManager {
         InputManager *inputs;
         NetworkManager *networks; /* weak, as is the next */
         NetworkSocket *network_socket;
+        CniManager *cni; /* weak; NULL: there are no networks of plug-ins */
         const UnitBackend *backend;
         void *backend_userdata;
         Hashmap *containers; /* "ns/id" → Container, owns them */
@@ -140,6 +141,14 @@ char *exec_terminal_key(const Exec *e);
 /* Before the unit is started, if it is to have one. client: -EBADF or a socket. */
 int exec_open_terminal(Exec *e, int client, Error *reterr_error);
 void exec_close_terminal(Exec *e); /* it has ended, or was not started */
+
+/* container-cni.c */
+/* The start of a run: what there may be of the last one is detached first. */
+void container_cni_set_up(Container *c);
+void container_cni_set_down(Container *c);
+/* The launcher asks; it may have to wait. */
+void container_cni_answer(Container *c, NetworkAnswer *ret);
+void container_cni_recovered(ContainerManager *m);
 
 /* container-network.c */
 /* What the options leave open: the networks, the ports of the image. Checks what they say together. */
