@@ -19,8 +19,8 @@ trap 'rm -rf "$dir"' EXIT
 # ExecStart= and manual pages need not be installed for this.
 sed -e 's|^ExecStart=.*|ExecStart=/bin/true|' -e '/^Documentation=/d' "$service" > "$dir/moored.service"
 for unit; do
-        # As an instance, and a socket with what its owner has to say.
-        name=$(basename "$unit" | sed 's/@/@check/')
+        # As an instance, the one that a socket with Accept=yes is checked with, and a socket with what its owner has to say.
+        name=$(basename "$unit" | sed 's/@/@internal/')
         sed -e 's|^\(Exec[A-Za-z]*\)=.*|\1=/bin/true|' -e '/^Documentation=/d' \
                 -e 's|^\[Socket\]|&\nListenStream=/run/check|' "$unit" > "$dir/$name"
 done

@@ -35,6 +35,10 @@ void container_manager_set_networks(ContainerManager *m, NetworkManager *network
         m->network_socket = sock;
 }
 
+static bool is_cni(const Container *c) {
+        return container_network_mode(&c->options, NULL) == NETWORK_MODE_CNI;
+}
+
 static bool is_named(const Container *c) {
         return container_network_mode(&c->options, NULL) == NETWORK_MODE_NAMED;
 }
@@ -93,7 +97,11 @@ int container_network_resolve(const ContainerManager *m, const ImageConfig *imag
 }
 
 int container_network_prepare(ContainerManager *m, const char *ns, const ContainerOptions *o, Error *reterr_error) {
-        if (container_network_mode(o, NULL) != NETWORK_MODE_NAMED)
+        NetworkMode mode = container_network_mode(o, NULL);
+
+        if (mode == NETWORK_MODE_CNI && !m->cni)
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "There are no networks of plug-ins here.");
+        if (mode != NETWORK_MODE_NAMED)
                 return 0;
         if (!m->networks)
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "There are no networks here.");
@@ -108,11 +116,16 @@ int container_network_reserve(Container *c, Error *reterr_error) {
 
 /* -- what is in the bundle ---------------------------------------------------------------------- */
 
+/* Its launcher gets it from here. */
+static bool is_asked_for(NetworkMode mode) {
+        return mode == NETWORK_MODE_NAMED || mode == NETWORK_MODE_CONTAINER || mode == NETWORK_MODE_CNI;
+}
+
 int container_network_key(const Container *c, char **ret) {
         NetworkMode mode = container_network_mode(&c->options, NULL);
         char *s = NULL;
 
-        if (mode == NETWORK_MODE_NAMED || mode == NETWORK_MODE_CONTAINER) {
+        if (is_asked_for(mode)) {
                 s = strjoin(c->row.ns, "/", c->row.id);
                 if (!s)
                         return -ENOMEM;
@@ -122,9 +135,7 @@ int container_network_key(const Container *c, char **ret) {
 }
 
 bool container_keeps_network(const Container *c) {
-        NetworkMode mode = container_network_mode(&c->options, NULL);
-
-        return container_repeats(c) && (mode == NETWORK_MODE_NAMED || mode == NETWORK_MODE_CONTAINER);
+        return container_repeats(c) && is_asked_for(container_network_mode(&c->options, NULL));
 }
 
 Container *container_find_by_key(ContainerManager *m, const char *key) {
@@ -294,6 +305,8 @@ void container_network_set_up(Container *c) {
         ContainerManager *m = c->manager;
         int r;
 
+        if (is_cni(c))
+                container_cni_set_up(c);
         if (!is_named(c))
                 return;
         forget(c);
@@ -312,6 +325,8 @@ void container_network_set_down(Container *c) {
         ContainerManager *m = c->manager;
         int r;
 
+        if (is_cni(c))
+                container_cni_set_down(c);
         if (!is_named(c))
                 return;
         forget(c);
@@ -381,6 +396,10 @@ static void on_question(const char *key, pid_t pid, NetworkAnswer *ret, void *us
                 answer_error(ret, &e);
                 return;
         }
+        if (is_cni(c)) {
+                container_cni_answer(c, ret);
+                return;
+        }
         if (!is_named(c)) {
                 answer_other(c, ret);
                 return;
@@ -416,6 +435,7 @@ void container_networks_recovered(ContainerManager *m) {
                                   error_is_set(&e) ? error_message(&e) : strerror(-r));
                 container_names_recovered(m);
         }
+        container_cni_recovered(m);
         r = m->network_socket ? network_socket_listen(m->network_socket, on_question, m) : 0;
         if (r < 0)
                 log_error_errno(r, "No container will have a network: %m");

@@ -42,6 +42,7 @@ struct ContainerManager {
         const char *resolver;         /* container/names.h */
         bool resolver_missed;         /* and said so */
         sd_event_source *sweep_timer; /* of names.c */
+        CniManager *cni; /* weak; NULL: there are no networks of plug-ins */
         const UnitBackend *backend;
         void *backend_userdata;
         Hashmap *containers; /* "ns/id" → Container, owns them */
@@ -148,6 +149,14 @@ void exec_close_terminal(Exec *e); /* it has ended, or was not started */
 
 /* container-connect.c */
 void container_change_free(Container *c); /* who waits for it is told -ECANCELED */
+
+/* container-cni.c */
+/* The start of a run: what there may be of the last one is detached first. */
+void container_cni_set_up(Container *c);
+void container_cni_set_down(Container *c);
+/* The launcher asks; it may have to wait. */
+void container_cni_answer(Container *c, NetworkAnswer *ret);
+void container_cni_recovered(ContainerManager *m);
 
 /* container-network.c */
 /* What the options leave open: the networks, the ports of the image. Checks what they say together. */

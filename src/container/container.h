@@ -19,6 +19,7 @@
 
 #include "basic/error.h"
 #include "basic/hashmap.h"
+#include "container/cni.h"
 #include "container/health-check.h"
 #include "events/events.h"
 #include "container/network-socket.h"
@@ -266,6 +267,8 @@ int container_restore_records(Store *store, const char *runtime_dir, const char 
                               Error *reterr_error);
 /* The same; NULL: there are no networks but "none", "host" and those of others. sock: where launchers ask for a namespace. */
 void container_manager_set_networks(ContainerManager *m, NetworkManager *networks, NetworkSocket *sock);
+/* Borrowed. NULL: there are none of plug-ins. */
+void container_manager_set_cni(ContainerManager *m, CniManager *cni);
 /* At start: load the records; the units that exist are given by unit/ through container_unit_changed() after
  * this, then container_manager_recovered(): containers without a unit that had been running are recorded as
  * ended ("lost" or by reboot), those that ended meanwhile get their exit code, auto-remove ones are removed,

@@ -34,7 +34,11 @@ NetworkMode container_network_mode(const ContainerOptions *o, const char **ret_t
                         return others[i].mode;
                 }
         }
-        return NETWORK_MODE_NAMED;
+        return network_option_cni(s) ? NETWORK_MODE_CNI : NETWORK_MODE_NAMED;
+}
+
+const char *network_option_cni(const char *network) {
+        return startswith(network, "cni:");
 }
 
 static bool is_word(const char *s) {
@@ -48,6 +52,7 @@ static int prefixed(const char *option, int r, Error *reterr_error) {
 
 static int check_networks(const ContainerOptions *o, Error *reterr_error) {
         const char *target = NULL;
+        NetworkMode mode = container_network_mode(o, &target);
 
         if (strv_length(o->networks) > INTERFACES_MAX)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument", "Networks: more than %u.", INTERFACES_MAX);
@@ -61,11 +66,14 @@ static int check_networks(const ContainerOptions *o, Error *reterr_error) {
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                          "Networks: \"%.100s\" stands alone, not beside others.", s);
                 }
-                r = attachment_parse(s, &a, reterr_error);
+                if (!network_option_cni(s) != (mode != NETWORK_MODE_CNI))
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "Networks: those of plug-ins (cni:) and others cannot be mixed.");
+                r = attachment_parse(network_option_cni(s) ?: s, &a, reterr_error);
                 if (r < 0)
                         return prefixed("Networks", r, reterr_error);
         }
-        switch (container_network_mode(o, &target)) {
+        switch (mode) {
 
         case NETWORK_MODE_CONTAINER:
                 return container_id_is_valid(target) ? 0
@@ -106,6 +114,22 @@ static int check_ports(const ContainerOptions *o, Error *reterr_error) {
                                           PORTS_MAX);
 }
 
+/* Plug-ins are told a port: none of them chooses one. */
+static int check_cni_ports(const ContainerOptions *o, Error *reterr_error) {
+        Port p;
+
+        if (o->publish_all)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Publish: for networks of plug-ins (Networks=cni:) each port is named, with the host's.");
+        STRV_FOREACH(s, o->publish)
+                if (port_parse(s, &p, NULL) >= 0 && p.host_port == 0)
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "Publish: %s: for networks of plug-ins (Networks=cni:) the host's port is to be named, "
+                                         "as in 8080:80.",
+                                         s);
+        return 0;
+}
+
 int network_options_check_ports(const ContainerOptions *o, Error *reterr_error) {
         static const char *const why[] = {
                 [NETWORK_MODE_NONE] = "without a network (Networks=none) there is nothing to publish",
@@ -115,6 +139,8 @@ int network_options_check_ports(const ContainerOptions *o, Error *reterr_error) 
         };
         NetworkMode mode = container_network_mode(o, NULL);
 
+        if (mode == NETWORK_MODE_CNI)
+                return check_cni_ports(o, reterr_error);
         return mode == NETWORK_MODE_NAMED || !(strv_length(o->publish) > 0 || o->publish_all)
                                ? 0
                                : error_set(reterr_error, -EINVAL, "InvalidArgument", "Publish: %s.", why[mode]);

@@ -20,6 +20,7 @@ typedef struct Client {
         sd_event_source *source;
         int fd;
         pid_t pid;
+        char *key; /* that it waits for; NULL: it has not asked */
 } Client;
 
 struct NetworkSocket {
@@ -54,6 +55,7 @@ static Client *client_free(Client *c) {
         c->socket->n_clients--;
         sd_event_source_disable_unref(c->source);
         safe_close(c->fd);
+        free(c->key);
         free(c);
         return NULL;
 }
@@ -102,13 +104,37 @@ int network_socket_adopt(NetworkSocket *s, const char *name, int fd) {
 
 /* -- who asks ----------------------------------------------------------------------------------- */
 
+static void send_answer(const Client *c, const char *key, const NetworkAnswer *a) {
+        int r;
+
+        r = send_with_fds(c->fd, a->text, strlen(a->text), &a->fd, a->fd >= 0 ? 1 : 0, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (r < 0)
+                log_debug_errno(r, "The launcher of %s did not wait for its network: %m", key);
+}
+
+void network_socket_answer(NetworkSocket *s, const char *key, const NetworkAnswer *a) {
+        for (Client *c = s->clients, *next; c; c = next) {
+                next = c->next;
+                if (!streq_ptr(c->key, key))
+                        continue;
+                send_answer(c, key, a);
+                client_free(c);
+        }
+}
+
+bool network_socket_waits(const NetworkSocket *s, const char *key) {
+        for (const Client *c = s->clients; c; c = c->next)
+                if (streq_ptr(c->key, key))
+                        return true;
+        return false;
+}
+
 static int on_client(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         _cleanup_(network_answer_done) NetworkAnswer a = NETWORK_ANSWER_NULL;
         _cleanup_(client_freep) Client *c = userdata;
         NetworkSocket *s = c->socket;
         char key[KEY_MAX];
         ssize_t n;
-        int r;
 
         n = recv(fd, key, sizeof(key) - 1, MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -119,11 +145,14 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *us
                 return 0;
         key[n] = 0;
         s->func(key, c->pid, &a, s->userdata);
-        if (!a.text)
+        if (a.later) {
+                /* It stays; if it goes away, that is the next thing that is read. */
+                if (free_and_strdup(&c->key, key) >= 0)
+                        (void) TAKE_PTR(c);
                 return 0;
-        r = send_with_fds(fd, a.text, strlen(a.text), &a.fd, a.fd >= 0 ? 1 : 0, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (r < 0)
-                log_debug_errno(r, "The launcher of %s did not wait for its network: %m", key);
+        }
+        if (a.text)
+                send_answer(c, key, &a);
         return 0;
 }
 

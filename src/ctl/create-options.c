@@ -247,7 +247,7 @@ const Option run_options[] = {
         { 0, "label", "NAME[=VALUE]", OPTION_CUSTOM, .apply = apply_label, .help = "Attach a label" },
         { 0, "network", "NETWORK[:KEY=VALUE,…]", OPTION_CUSTOM, .apply = apply_network,
           .help = "Network by name, with ip=, mac=, alias=,\ninterface_name=; several are possible; or none,\nhost, "
-                  "container:NAME, ns:PATH (default:\nmoored.conf's, none; with -p: default)" },
+                  "container:NAME, ns:PATH, cni:NAME (default:\nmoored.conf's, none; with -p: default)" },
         { 0, "ip", "ADDRESS", OPTION_CUSTOM, .apply = apply_ip,
           .help = "Its address on the network; again: of the other\nfamily" },
         { 0, "mac-address", "MAC", OPTION_CUSTOM, .apply = apply_mac_address, .help = "Its MAC on the network" },

@@ -54,6 +54,7 @@ struct Manager {
         TerminalManager *terminals;
         InputManager *inputs;
         NetworkSocket *network_socket;
+        CniManager *cni;
         NetworkManager *networks;
         ContainerManager *containers;
         NamespaceTable *namespaces;
@@ -71,6 +72,7 @@ Manager *manager_free(Manager *m) {
         terminal_manager_free(m->terminals);
         input_manager_free(m->inputs);
         network_socket_free(m->network_socket);
+        cni_manager_free(m->cni);
         network_manager_free(m->networks);
         /* Pulls that run belong to their jobs, and need what follows until their end. */
         job_manager_free(m->jobs);
@@ -189,7 +191,9 @@ static int adopt_descriptor(const char *name, int fd, void *userdata) {
         r = terminal_manager_adopt(m->terminals, name, fd);
         if (r == 0)
                 r = input_manager_adopt(m->inputs, name, fd);
-        return r == 0 ? network_socket_adopt(m->network_socket, name, fd) : r;
+        if (r == 0)
+                r = network_socket_adopt(m->network_socket, name, fd);
+        return r == 0 ? cni_manager_adopt(m->cni, name, fd) : r;
 }
 
 static int manager_adopt_descriptors(Manager *m, Error *reterr_error) {
@@ -201,6 +205,9 @@ static int manager_adopt_descriptors(Manager *m, Error *reterr_error) {
                 r = input_manager_new(&fd_store, NULL, &m->inputs);
         if (r >= 0)
                 r = network_socket_new(m->event, &fd_store, NULL, MOORED_RUNTIME_DIR "/network", &m->network_socket);
+        if (r >= 0)
+                r = cni_manager_new(m->event, &fd_store, NULL, MOORED_RUNTIME_DIR "/cni", MOORED_STATE_DIR "/cni",
+                                    cni_make_netns, &m->cni);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "The tables cannot be made: %m");
         r = fd_store_foreach(adopt_descriptor, m);
@@ -224,6 +231,7 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
                 return r;
         container_manager_set_networks(m->containers, m->networks, m->network_socket);
         container_manager_set_resolver(m->containers, DNSMASQ_PATH);
+        container_manager_set_cni(m->containers, m->cni);
         r = container_manager_set_defaults(m->containers, m->config->stop_timeout_usec, m->config->network);
         if (r >= 0)
                 r = container_manager_set_runtimes(m->containers, m->config->runtimes, m->config->runtime);

@@ -40,6 +40,13 @@ static void test_networks(void **state) {
         check_valid(OPTIONS(.networks = L("container:web")));
         check_valid(OPTIONS(.networks = L("ns:/run/netns/x")));
         check_valid(OPTIONS(.networks = L("default", "other:ip=10.1.2.3,alias=db")));
+        check_valid(OPTIONS(.networks = L("cni:a:ip=10.1.2.3,mac=02:00:5e:00:53:01", "cni:b"), .publish = L("8080:80")));
+        check_invalid(OPTIONS(.networks = L("cni:a"), .publish = L("80")), "Publish");
+        check_invalid(OPTIONS(.networks = L("cni:a"), .publish_all = true), "Publish");
+        check_invalid(OPTIONS(.networks = L("cni:a", "b")), "Networks");
+        check_invalid(OPTIONS(.networks = L("b", "cni:a")), "Networks");
+        check_invalid(OPTIONS(.networks = L("cni:../a")), "Networks");
+        check_invalid(OPTIONS(.networks = L("cni:")), "Networks");
         check_invalid(OPTIONS(.networks = L("")), "Networks");
         check_invalid(OPTIONS(.networks = L("none", "host")), "Networks");
         check_invalid(OPTIONS(.networks = L("a", "host")), "Networks");
@@ -67,6 +74,7 @@ static void test_mode(void **state) {
                 { "container:web", NETWORK_MODE_CONTAINER, "web" },
                 { "ns:/run/netns/x", NETWORK_MODE_PATH, "/run/netns/x" },
                 { "hosts", NETWORK_MODE_NAMED, NULL },
+                { "cni:web", NETWORK_MODE_CNI, NULL },
         };
 
         assert_int_equal(container_network_mode(&OPTIONS(), NULL), NETWORK_MODE_NONE);

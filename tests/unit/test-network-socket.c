@@ -53,6 +53,10 @@ static void on_question(const char *key, pid_t pid, NetworkAnswer *ret, void *us
         (void) snprintf(t->asked, sizeof(t->asked), "%s", key);
         if (streq(key, "ns/silent"))
                 return;
+        if (streq(key, "ns/slow")) {
+                ret->later = true;
+                return;
+        }
         if (streq(key, "ns/none")) {
                 ret->text = strdup("PortInUse: It is taken.");
                 return;
@@ -153,6 +157,37 @@ static void test_answers(void **state) {
         assert_string_equal(answer(fd, NULL), "");
 }
 
+/* What takes its time is answered when it is there, to all that wait for it. */
+static void test_later(void **state) {
+        NetworkAnswer a = NETWORK_ANSWER_NULL;
+        int first, second, gone;
+        Test *t = *state;
+        bool descriptor;
+
+        assert_int_equal(network_socket_listen(t->socket, on_question, t), 0);
+        assert_false(network_socket_waits(t->socket, "ns/slow"));
+        first = ask(t, "ns/slow");
+        second = ask(t, "ns/slow");
+        gone = ask(t, "ns/slow");
+        loop(t);
+        assert_int_equal(t->n_asked, 3);
+        assert_true(network_socket_waits(t->socket, "ns/slow"));
+        assert_false(network_socket_waits(t->socket, "ns/other"));
+        safe_close(gone);
+        loop(t);
+        a.fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        a.text = strdup("namespace");
+        network_socket_answer(t->socket, "ns/other", &a);
+        assert_true(network_socket_waits(t->socket, "ns/slow"));
+        network_socket_answer(t->socket, "ns/slow", &a);
+        network_answer_done(&a);
+        assert_false(network_socket_waits(t->socket, "ns/slow"));
+        assert_string_equal(answer(first, &descriptor), "namespace");
+        assert_true(descriptor);
+        assert_string_equal(answer(second, &descriptor), "namespace");
+        assert_true(descriptor);
+}
+
 static void test_who_waits(void **state) {
         int early, late, gone, mute;
         Test *t = *state;
@@ -211,6 +246,7 @@ static void test_long_questions(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_later, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_who_waits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_long_questions, setup, teardown),
