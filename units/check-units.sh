@@ -41,7 +41,7 @@ fi
 }
 tail -n 1 "$dir/report"
 
-"$analyze" security --offline=true --threshold="$resolver_threshold" --no-pager "$dir/moored-dns@check.service" \
+"$analyze" security --offline=true --threshold="$resolver_threshold" --no-pager "$dir/moored-dns@internal.service" \
         > "$dir/report" || {
         cat "$dir/report" >&2
         exit 1
