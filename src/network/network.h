@@ -45,6 +45,7 @@ typedef struct NetworkOptions {
         bool ipv6;
         bool internal;
         bool no_dns;     /* no names of other containers */
+        bool open;       /* bridge: other networks that are open are reached, and reach this one */
         uint32_t mtu;    /* 0: the kernel's */
         char *parent;    /* macvlan, ipvlan: device of the host */
         char *mode;      /* macvlan: "bridge", "private", "vepa", "passthru"; ipvlan: "l2", "l3", "l3s" */
