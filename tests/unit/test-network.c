@@ -384,7 +384,17 @@ static void test_reserve(void **state) {
         NETNS_NEEDED();
         /* The default network is made by that. */
         assert_null(network_find(f->manager, "default", "default", NULL));
+        assert_int_equal(network_manager_prepare(f->manager, "default", L((char *) "default", (char *) "missing"), NONE, &e), -ENOENT);
+        error_done(&e);
+        assert_null(network_find(f->manager, "default", "default", NULL));
+        assert_int_equal(network_manager_prepare(f->manager, "default", L((char *) "default"), NONE, &e), 0);
+        assert_non_null(network_find(f->manager, "default", "default", NULL));
+        network_manager_abandon(f->manager, "default");
+        assert_null(network_find(f->manager, "default", "default", NULL));
+        network_manager_abandon(f->manager, "default");
         check_reserve(f, "a", L((char *) "default"), NONE, "10.86.0.2/16");
+        network_manager_abandon(f->manager, "default");
+        assert_non_null(network_find(f->manager, "default", "default", NULL));
         check_reserve(f, "b", L((char *) "bridge"), NONE, "10.86.0.3/16");
         a = get(f, "a");
         assert_string_equal(a.names, "eth0");
