@@ -5,18 +5,27 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "bus/bus-error.h"
-#include "bus/bus-object.h"
 #include "bus/bus-options.h"
 #include "bus/interface-bus.h"
+#include "container/names.h"
 
 /* org.moored1.Network. userdata of methods and getters is the Network. */
+
+int bus_reload_networks(Bus *b, Error *reterr_error) {
+        int r;
+
+        r = network_manager_reload(b->context.networks, reterr_error);
+        if (r >= 0)
+                container_names_reload(b->context.containers);
+        return r;
+}
 
 /* -- of the namespace -- */
 
 typedef struct NetworkBag {
         NetworkOptions network;
         char *driver;
-        bool dns;
+        bool dns, isolated;
         uint64_t mtu;
 } NetworkBag;
 
