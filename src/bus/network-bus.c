@@ -5,18 +5,27 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "bus/bus-error.h"
-#include "bus/bus-object.h"
 #include "bus/bus-options.h"
 #include "bus/interface-bus.h"
+#include "container/names.h"
 
 /* org.moored1.Network. userdata of methods and getters is the Network. */
+
+int bus_reload_networks(Bus *b, Error *reterr_error) {
+        int r;
+
+        r = network_manager_reload(b->context.networks, reterr_error);
+        if (r >= 0)
+                container_names_reload(b->context.containers);
+        return r;
+}
 
 /* -- of the namespace -- */
 
 typedef struct NetworkBag {
         NetworkOptions network;
         char *driver;
-        bool dns;
+        bool dns, isolated;
         uint64_t mtu;
 } NetworkBag;
 
@@ -35,6 +44,7 @@ static const BusOption create_options[] = {
         NETWORK_OPTION("IPv6", "b", bus_option_bool, network.ipv6),
         NETWORK_OPTION("Internal", "b", bus_option_bool, network.internal),
         NETWORK_OPTION("DNS", "b", bus_option_bool, dns),
+        NETWORK_OPTION("Isolated", "b", bus_option_bool, isolated),
         NETWORK_OPTION("MTU", "t", bus_option_uint64, mtu),
         NETWORK_OPTION("Parent", "s", bus_option_string, network.parent),
         NETWORK_OPTION("Mode", "s", bus_option_string, network.mode),
@@ -64,6 +74,7 @@ static int bag_finish(NetworkBag *b, Error *reterr_error) {
 
         b->network.mtu = (uint32_t) b->mtu;
         b->network.no_dns = !b->dns;
+        b->network.open = !b->isolated;
         empty_is_null(&b->network.parent);
         empty_is_null(&b->network.mode);
         empty_is_null(&b->network.device);
@@ -97,7 +108,7 @@ static int read_network(sd_bus_message *m, const NamespaceRow *ns, Network **ret
 
 int bus_namespace_method_create_network(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         Bus *b = bus_current(sd_bus_message_get_bus(m));
-        _cleanup_(network_bag_done) NetworkBag bag = { .dns = true };
+        _cleanup_(network_bag_done) NetworkBag bag = { .dns = true, .isolated = true };
         _cleanup_error_ Error error = ERROR_NULL;
         const NamespaceRow *ns = userdata;
         const char *name;
@@ -187,9 +198,11 @@ static int property_get_mtu(sd_bus *bus, const char *path, const char *interface
 static int property_get_bool(sd_bus *bus, const char *path, const char *interface, const char *property,
                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Network *n = userdata;
+        bool b = streq(property, "Internal")   ? n->row.internal
+                 : streq(property, "Isolated") ? !n->row.open
+                                               : !n->row.no_dns;
 
-        return sd_bus_message_append(reply, "b",
-                                     (int) (streq(property, "Internal") ? n->row.internal : !n->row.no_dns));
+        return sd_bus_message_append(reply, "b", (int) b);
 }
 
 static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -302,6 +315,7 @@ static const sd_bus_vtable network_vtable[] = {
         SD_BUS_PROPERTY("Mode", "s", NULL, offsetof(Network, row.mode), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("MTU", "u", property_get_mtu, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Internal", "b", property_get_bool, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Isolated", "b", property_get_bool, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("DNS", "b", property_get_bool, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Subnets", "a(sss)", property_get_subnets, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -108,6 +108,11 @@ int container_network_prepare(ContainerManager *m, const char *ns, const Contain
         return network_manager_prepare(m->networks, ns, o->networks, o->publish, reterr_error);
 }
 
+void container_network_abandon(ContainerManager *m, const char *ns) {
+        if (m->networks)
+                network_manager_abandon(m->networks, ns);
+}
+
 int container_network_reserve(Container *c, Error *reterr_error) {
         return is_named(c) ? network_manager_reserve(c->manager->networks, c->row.ns, c->row.id, c->options.networks,
                                                      c->options.publish, reterr_error)

@@ -164,6 +164,8 @@ int container_network_resolve(const ContainerManager *m, const ImageConfig *imag
                               Error *reterr_error);
 /* Then, and before a transaction: the networks are there. */
 int container_network_prepare(ContainerManager *m, const char *ns, const ContainerOptions *o, Error *reterr_error);
+/* No container came of it. */
+void container_network_abandon(ContainerManager *m, const char *ns);
 /* In the transaction that adds the row. */
 int container_network_reserve(Container *c, Error *reterr_error);
 /* The annotation by which the launcher asks for it; NULL: it does not. */

@@ -176,6 +176,12 @@ typedef struct UnitSpec {
 } UnitSpec;
 void unit_spec_done(UnitSpec *u);
 
+/* IP packets of a unit's processes, whatever the interface (IPAccounting=). */
+#define TRAFFIC_UNKNOWN UINT64_MAX /* it is not counted */
+typedef struct UnitTraffic {
+        uint64_t received_bytes, received_packets, sent_bytes, sent_packets;
+} UnitTraffic;
+
 /* PID 1, as seen by containers; unit/ fills this. All calls are asynchronous; callbacks come from the loop,
  * once for each call that returned >= 0, with -ECANCELED when the backend goes away first. While a start is
  * under way, container_unit_changed() is not called for its unit. */
@@ -225,6 +231,8 @@ typedef struct UnitBackend {
         /* What PID 1 has as the limits of unit-limits.h: assignments, canonical. */
         int (*limits)(void *backend, const char *unit,
                       void (*func)(int r, char *const *limits, void *userdata), void *userdata);
+        int (*traffic)(void *backend, const char *unit,
+                       void (*func)(int r, const UnitTraffic *traffic, void *userdata), void *userdata);
 } UnitBackend;
 
 struct Container {

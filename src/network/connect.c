@@ -118,7 +118,9 @@ int network_manager_connect(NetworkManager *m, const char *ns, const char *conta
                 if (network_ports_update(m, ns, container, &e) < 0)
                         log_warning("Ports of the container “%s” are not open: %s", container, error_message(&e));
         }
-        if (r >= 0 && ret_interface)
+        if (r < 0)
+                network_manager_abandon(m, ns);
+        else if (ret_interface)
                 *ret_interface = TAKE_PTR(made.found);
         return r;
 }

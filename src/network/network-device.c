@@ -37,7 +37,7 @@ static FirewallNetwork firewall_network(const Network *n) {
                 .subnets = n->subnets,
                 .n_subnets = n->n_subnets,
                 .internal = n->row.internal,
-                .isolated = true,
+                .isolated = !n->row.open,
         };
 }
 

@@ -38,6 +38,7 @@ typedef void (*UnitDoneFunc)(int r, const Error *error, void *userdata);
 typedef void (*UnitProcessesFunc)(int r, const uint32_t *pids, char *const *commands, size_t n,
                                   void *userdata);
 typedef void (*UnitLimitsFunc)(int r, char *const *limits, void *userdata);
+typedef void (*UnitTrafficFunc)(int r, const UnitTraffic *traffic, void *userdata);
 struct UnitCall {
         UnitManager *manager; /* weak */
         UnitCall *prev, *next;
@@ -49,6 +50,7 @@ struct UnitCall {
         UnitDoneFunc done;
         UnitProcessesFunc processes;
         UnitLimitsFunc limits;
+        UnitTrafficFunc traffic;
         void *userdata;
 };
 
@@ -100,6 +102,7 @@ int unit_update(void *backend, const char *unit, char *const *properties, UnitDo
                 void *userdata);
 int unit_freeze(void *backend, const char *unit, bool freeze, UnitDoneFunc func, void *userdata);
 int unit_limits(void *backend, const char *unit, UnitLimitsFunc func, void *userdata);
+int unit_traffic(void *backend, const char *unit, UnitTrafficFunc func, void *userdata);
 
 /* unit-journal.c */
 /* How a run of a unit ended that PID 1 knows no more; blocks for as long as it takes to look that up in the

@@ -500,6 +500,7 @@ static const UnitBackend unit_backend = {
         .update = unit_update,
         .freeze = unit_freeze,
         .limits = unit_limits,
+        .traffic = unit_traffic,
 };
 
 /* -- signals ------------------------------------------------------------------------------------ */
