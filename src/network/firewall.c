@@ -7,7 +7,6 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <netlink/netlink.h>
-#include <nftables/libnftables.h>
 #include <sys/socket.h>
 
 #include "basic/fd-util.h"
@@ -15,6 +14,7 @@
 #include "basic/string-util.h"
 #include "network/conntrack.h"
 #include "network/firewall.h"
+#include "network/nftables-load.h"
 
 #define TABLE_NAME "moored"
 #define TABLE "inet " TABLE_NAME
@@ -85,8 +85,8 @@ static const char rules[] =
         "}\n";
 
 struct Firewall {
-        struct nft_ctx *nft;
-        NetlinkSocket *socket; /* for what libnftables does not do, or not quickly; NULL until that is needed */
+        struct nft_ctx *nft; /* NULL until rules are changed */
+        NetlinkSocket *socket; /* for what libnftables does not do, or not quickly */
 };
 
 /* A text of commands that are one transaction. */
@@ -111,28 +111,43 @@ Firewall *firewall_free(Firewall *f) {
         if (!f)
                 return NULL;
         if (f->nft)
-                nft_ctx_free(f->nft);
+                sym_nft_ctx_free(f->nft);
         netlink_socket_free(f->socket);
         free(f);
         return NULL;
 }
 
 int firewall_new(Firewall **ret, Error *reterr_error) {
-        _cleanup_(firewall_freep) Firewall *f = NULL;
-        _cleanup_close_ int fd = -EBADF;
+        _cleanup_(firewall_freep) Firewall *f = calloc(1, sizeof(*f));
+        int r;
 
-        /* libnftables ends the process if it cannot have this. */
-        fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-        if (fd < 0)
-                return error_set(reterr_error, -errno, "NotSupported",
-                                 "The kernel offers no nf_tables here: %m");
-        f = calloc(1, sizeof(*f));
         if (!f)
                 return -ENOMEM;
-        f->nft = nft_ctx_new(NFT_CTX_DEFAULT);
-        if (!f->nft || nft_ctx_buffer_error(f->nft) != 0 || nft_ctx_buffer_output(f->nft) != 0)
-                return -ENOMEM;
+        /* libnftables would end the process if it could not have one. */
+        r = netlink_socket_new(NETLINK_NETFILTER, &f->socket);
+        if (r < 0)
+                return error_set(reterr_error, r, "NotSupported", "The kernel offers no nf_tables here: %m");
         *ret = TAKE_PTR(f);
+        return 0;
+}
+
+static int open_nft(Firewall *f, Error *reterr_error) {
+        struct nft_ctx *nft;
+        int r;
+
+        if (f->nft)
+                return 0;
+        r = nftables_load(reterr_error);
+        if (r < 0)
+                return r;
+        nft = sym_nft_ctx_new(NFT_CTX_DEFAULT);
+        if (!nft)
+                return -ENOMEM;
+        if (sym_nft_ctx_buffer_error(nft) != 0 || sym_nft_ctx_buffer_output(nft) != 0) {
+                sym_nft_ctx_free(nft);
+                return -ENOMEM;
+        }
+        f->nft = nft;
         return 0;
 }
 
@@ -151,9 +166,12 @@ static int run_text(Firewall *f, const char *text, Error *reterr_error) {
         const char *said;
         int r;
 
-        if (nft_run_cmd_from_buffer(f->nft, text) == 0)
+        r = open_nft(f, reterr_error);
+        if (r < 0)
+                return r;
+        if (sym_nft_run_cmd_from_buffer(f->nft, text) == 0)
                 return 0;
-        said = strempty(nft_ctx_get_error_buffer(f->nft));
+        said = strempty(sym_nft_ctx_get_error_buffer(f->nft));
         r = text_to_errno(said);
         if (r == -ENOENT)
                 return error_set(reterr_error, r, "NoTable", "nf_tables has no table " TABLE " (any more)");
@@ -233,18 +251,11 @@ static void write_network(Commands *c, const char *verb, const FirewallNetwork *
 
 /* -- what others call -- */
 
-static int open_socket(Firewall *f) {
-        return f->socket ? 0 : netlink_socket_new(NETLINK_NETFILTER, &f->socket);
-}
-
 int firewall_is_loaded(Firewall *f) {
         const struct nfgenmsg m = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
         _cleanup_(netlink_message_freep) struct nl_msg *q = NULL;
         int r;
 
-        r = open_socket(f);
-        if (r < 0)
-                return r;
         q = nlmsg_alloc_simple((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, 0);
         if (!q || nlmsg_append(q, (void *) &m, sizeof(m), NLMSG_ALIGNTO) < 0 ||
             nla_put_string(q, NFTA_TABLE_NAME, TABLE_NAME) < 0)
@@ -318,9 +329,7 @@ static void forget_flows(Firewall *f, int (*forget)(NetlinkSocket *, const Firew
                 any |= ports[i].port.protocol == PORT_UDP;
         if (!any)
                 return;
-        r = open_socket(f);
-        if (r >= 0)
-                r = forget(f->socket, ports, n);
+        r = forget(f->socket, ports, n);
         if (r < 0)
                 log_debug_errno(r, "Failed to forget flows of published ports, ignoring: %m");
 }

@@ -31,8 +31,8 @@ typedef struct FirewallPort {
         Address container;
 } FirewallPort;
 
-/* In the network namespace that the caller is in, and stays in it. "NotSupported": no nf_tables here, or no
- * right to it. */
+/* In the network namespace that the caller is in; the first who changes something must be in the same.
+ * "NotSupported": no nf_tables here, or no right to it; later as well: libnftables is not installed. */
 int firewall_new(Firewall **ret, Error *reterr_error);
 Firewall *firewall_free(Firewall *f);
 DEFINE_CLEANUP_FUNC(Firewall *, firewall_free)
