@@ -19,6 +19,7 @@ int network_manager_firewall(NetworkManager *m, Firewall **ret, Error *reterr_er
                 r = firewall_new(&m->firewall, reterr_error);
                 if (r < 0)
                         return r;
+                firewall_set_event(m->firewall, m->event);
         }
         *ret = m->firewall;
         return 0;

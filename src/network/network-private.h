@@ -15,6 +15,7 @@ struct NetworkManager {
         Hashmap *networks; /* "ns/name" → Network, owns them */
         Netlink *netlink;  /* the host's; NULL until network_manager_netlink() */
         Firewall *firewall; /* NULL until network_manager_firewall() */
+        sd_event *event;    /* weak; or NULL */
         Hashmap *users;     /* "ns/container" → NetworkUser, owns them */
 };
 

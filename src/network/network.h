@@ -83,6 +83,8 @@ void attachment_done(Attachment *a);
 int attachment_parse(const char *text, Attachment *ret, Error *reterr_error);
 
 int network_manager_new(Store *store, Events *events, const char *runtime_dir, NetworkManager **ret, Error *reterr_error);
+/* Weak: work that is long goes on in its turns. Without, all is done within the calls. */
+void network_manager_set_event(NetworkManager *m, sd_event *event);
 NetworkManager *network_manager_free(NetworkManager *m);
 DEFINE_CLEANUP_FUNC(NetworkManager *, network_manager_free)
 /* At start: reads the records; touches the kernel only if there are networks with containers. */
