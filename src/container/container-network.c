@@ -339,6 +339,30 @@ void container_network_set_down(Container *c) {
         container_names_end(m);
 }
 
+static bool is_shared_by_any(const Container *c) {
+        const Container *other;
+
+        HASHMAP_FOREACH(other, c->manager->containers)
+                if (other != c && other->state != CONTAINER_CREATED && other->state != CONTAINER_EXITED &&
+                    streq(other->row.ns, c->row.ns) &&
+                    container_network_mode(&other->options, NULL) == NETWORK_MODE_CONTAINER)
+                        return true;
+        return false;
+}
+
+/* Usually its namespace is gone, or is about to go; nobody waits for that. But who has joined it, or him, may be in there still.
+ * (While moored recovers this is not known; then devices without a record go at its end.) */
+void container_network_drop(Container *c) {
+        ContainerManager *m = c->manager;
+        int r;
+
+        if (!is_named(c) || !m->networks || m->recovering || !is_shared_by_any(c))
+                return;
+        r = network_manager_drop_devices(m->networks, c->row.ns, c->row.id);
+        if (r < 0)
+                log_warning_errno(r, "Who shares the network of container %s may still have its addresses: %m", c->row.id);
+}
+
 /* Whether the process is in the unit: what is below that is the container's to name. */
 static bool unit_has_process(const char *unit, pid_t pid) {
         _cleanup_free_ char *path = strformat("/proc/%i/cgroup", pid), *text = NULL;

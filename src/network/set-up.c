@@ -329,6 +329,20 @@ int network_manager_set_down(NetworkManager *m, const char *ns, const char *cont
         return r;
 }
 
+static int drop_device(const NetworkInterface *i, void *userdata) {
+        int r = i->network->driver == NETWORK_BRIDGE ? netlink_delete_link(userdata, i->host_device) : 0;
+
+        return r == -ENODEV ? 0 : r;
+}
+
+int network_manager_drop_devices(NetworkManager *m, const char *ns, const char *container) {
+        Netlink *host;
+        int r;
+
+        r = network_manager_netlink(m, &host, NULL);
+        return r < 0 ? r : network_manager_foreach_interface(m, ns, container, drop_device, host);
+}
+
 /* -- while it is up -- */
 
 typedef struct Choice {
