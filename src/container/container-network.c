@@ -29,6 +29,7 @@
 #include "network/names.h"
 
 #define PROC_CGROUP_MAX 65536U
+#define SHARERS_MAX 64U /* that are followed from one to the next; names may go round in a circle */
 
 void container_manager_set_networks(ContainerManager *m, NetworkManager *networks, NetworkSocket *sock) {
         m->networks = networks;
@@ -151,7 +152,14 @@ static Container *find_other(const Container *c) {
 }
 
 const Container *container_network_owner(const Container *c) {
-        return find_other(c) ?: c;
+        for (unsigned i = 0; i < SHARERS_MAX; i++) {
+                const Container *other = find_other(c);
+
+                if (!other)
+                        break;
+                c = other;
+        }
+        return c;
 }
 
 bool container_network_owner_is_self(const Container *c) {

@@ -46,10 +46,8 @@ class PodTest(NetworkTestCase):
             self.assertEqual((now["Networks"], now["Ports"]), (a["Networks"], []), name)
             for address in (self.address("a"), self.address("a", 6)):
                 self.assertIn(address, lib.moorctl("exec", name, "ip", "addr").stdout)
-            # It is found by its own name in there, and finds who is on the network.
-            hosts = lib.moorctl("exec", name, "cat", "/etc/hosts").stdout
-            self.assertRegex(hosts, rf"(?m)^{self.address('a')}\t.*\b{name}\b")
-            self.assertEqual(lib.moorctl("exec", name, "cat", "/etc/resolv.conf").stdout, lib.moorctl("exec", "a", "cat", "/etc/resolv.conf").stdout)
+            for path in ("/etc/hosts", "/etc/resolv.conf"):
+                self.assertEqual(lib.moorctl("exec", name, "cat", path).stdout, lib.moorctl("exec", "a", "cat", path).stdout)
             self.assertEqual(self.ask(name, "127.0.0.1"), "a")
             self.assertEqual(self.ask(name, "pod"), "a")
         for port, word in ((80, "a"), (81, "b"), (82, "c")):
