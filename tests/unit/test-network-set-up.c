@@ -222,6 +222,35 @@ static void test_ipv6(void **state) {
         assert_true(SYSCTL_IS("0", "ipv6", "conf", n->row.device, "accept_ra"));
 }
 
+/* Nobody remembers who had it before: its MAC may be another. */
+static void test_address_again(void **state) {
+        NetworkOptions o = { .subnets = L((char *) "fd00:5::/64", (char *) "10.95.0.0/24") };
+        static char attachment[] = "six:ip=10.95.0.9,ip=fd00:5::9";
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b"), c = BOX("c");
+        Fixture *f = *state;
+        Network *n;
+
+        FIREWALL_NEEDED();
+        assert_int_equal(network_create(f->manager, "default", "six", &o, &n, NULL), 0);
+        add(f, "a", L(attachment), NONE);
+        add(f, "b", L((char *) "six"), NONE);
+        set_up(f, &a);
+        set_up(f, &b);
+        assert_reached(HOST, "10.95.0.9", 80, &a.node, "10.95.0.1");
+        assert_reached(HOST, "fd00:5::9", 80, &a.node, "fd00:5::1");
+        assert_reached(b.node.netns, "10.95.0.9", 80, &a.node, "10.95.0.2");
+        assert_reached(b.node.netns, "fd00:5::9", 80, &a.node, "fd00:5::2");
+        set_down(f, &a);
+        assert_int_equal(store_container_remove(f->store, "default", "a"), 0);
+        add(f, "c", L(attachment), L((char *) "8080:80"));
+        set_up(f, &c);
+        assert_reached(HOST, "127.0.0.1", 8080, &c.node, "10.95.0.1");
+        assert_reached(HOST, "10.95.0.9", 80, &c.node, "10.95.0.1");
+        assert_reached(HOST, "fd00:5::9", 80, &c.node, "fd00:5::1");
+        assert_reached(b.node.netns, "10.95.0.9", 80, &c.node, "10.95.0.2");
+        assert_reached(b.node.netns, "fd00:5::9", 80, &c.node, "fd00:5::2");
+}
+
 /* Its record goes while somebody else is in its namespace: what is left there has no way to anybody. */
 static void test_drop_devices(void **state) {
         _cleanup_(box_done) Box a = BOX("a"), b = BOX("b");
@@ -615,6 +644,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_set_up, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ipv6, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_address_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_drop_devices, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_several, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
