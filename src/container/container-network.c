@@ -29,6 +29,7 @@
 #include "network/names.h"
 
 #define PROC_CGROUP_MAX 65536U
+#define SHARERS_MAX 64U /* that are followed from one to the next; names may go round in a circle */
 
 void container_manager_set_networks(ContainerManager *m, NetworkManager *networks, NetworkSocket *sock) {
         m->networks = networks;
@@ -156,7 +157,14 @@ static Container *find_other(const Container *c) {
 }
 
 const Container *container_network_owner(const Container *c) {
-        return find_other(c) ?: c;
+        for (unsigned i = 0; i < SHARERS_MAX; i++) {
+                const Container *other = find_other(c);
+
+                if (!other)
+                        break;
+                c = other;
+        }
+        return c;
 }
 
 bool container_network_owner_is_self(const Container *c) {
@@ -342,6 +350,30 @@ void container_network_set_down(Container *c) {
         if (r < 0)
                 log_warning_errno(r, "Failed to close the ports of container %s: %m", c->row.id);
         container_names_end(m);
+}
+
+static bool is_shared_by_any(const Container *c) {
+        const Container *other;
+
+        HASHMAP_FOREACH(other, c->manager->containers)
+                if (other != c && other->state != CONTAINER_CREATED && other->state != CONTAINER_EXITED &&
+                    streq(other->row.ns, c->row.ns) &&
+                    container_network_mode(&other->options, NULL) == NETWORK_MODE_CONTAINER)
+                        return true;
+        return false;
+}
+
+/* Usually its namespace is gone, or is about to go; nobody waits for that. But who has joined it, or him, may be in there still.
+ * (While moored recovers this is not known; then devices without a record go at its end.) */
+void container_network_drop(Container *c) {
+        ContainerManager *m = c->manager;
+        int r;
+
+        if (!is_named(c) || !m->networks || m->recovering || !is_shared_by_any(c))
+                return;
+        r = network_manager_drop_devices(m->networks, c->row.ns, c->row.id);
+        if (r < 0)
+                log_warning_errno(r, "Who shares the network of container %s may still have its addresses: %m", c->row.id);
 }
 
 /* Whether the process is in the unit: what is below that is the container's to name. */

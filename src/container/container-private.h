@@ -179,6 +179,7 @@ const Container *container_network_owner(const Container *c);
 /* While PID 1 makes the unit's process, which will ask for it; what goes wrong is told then. */
 void container_network_set_up(Container *c);
 void container_network_set_down(Container *c); /* it has ended, or was not started */
+void container_network_drop(Container *c); /* its record is about to go, and its addresses will be another's */
 void container_networks_recovered(ContainerManager *m);
 
 /* names.c */

@@ -147,6 +147,9 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *us
         if (n <= 0)
                 return 0;
         key[n] = 0;
+        /* func may answer all that wait for this key: who asks is answered here, even if he waits already. */
+        free(c->key);
+        c->key = NULL;
         s->func(key, c->pid, &a, s->userdata);
         if (a.later) {
                 /* It stays; if it goes away, that is the next thing that is read. */

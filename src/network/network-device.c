@@ -139,16 +139,9 @@ static int forward(Network *n, int family, Error *reterr_error) {
 
 /* -- bridges -- */
 
-/* The same whenever it is made again: who has asked for it before still knows it. (FNV-1a.) */
+/* The same whenever it is made again: who has asked for it before still knows it. */
 static void bridge_ether(const Network *n, uint8_t ret[static ETHER_SIZE]) {
-        uint64_t hash = 0xcbf29ce484222325U;
-
-        for (const char *p = n->row.device; *p; p++)
-                hash = (hash ^ (uint8_t) *p) * 0x100000001b3U;
-        hash = (hash ^ n->row.n) * 0x100000001b3U;
-        ret[0] = 0x02; /* locally administered, one device's */
-        for (size_t i = 1; i < ETHER_SIZE; i++)
-                ret[i] = (uint8_t) (hash >> (8 * i));
+        ether_derive(n->row.device, strlen(n->row.device), n->row.n, ret);
 }
 
 static void set_option(const Network *n, const char *version, const char *option, const char *value) {

@@ -139,6 +139,9 @@ int network_manager_remove_interface(NetworkManager *m, const char *ns, const ch
                                      Error *reterr_error);
 /* Ports are closed; the namespace goes with its last user. Of one that is not up: nothing happens. */
 int network_manager_set_down(NetworkManager *m, const char *ns, const char *container);
+/* Of one that is not up: devices that its namespace has kept, as others are in it, leave their bridges. (Those of a parent's cannot be
+ * found from outside.) */
+int network_manager_drop_devices(NetworkManager *m, const char *ns, const char *container);
 /* Recovery: this one runs, and has what the records say. Once all have been told: network_manager_recovered() makes the
  * rules anew, in one transaction, and removes devices that are nobody's. */
 int network_manager_adopt(NetworkManager *m, const char *ns, const char *container);

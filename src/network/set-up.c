@@ -196,8 +196,13 @@ static int add_bridge_port(SetUp *s, const NetworkInterface *i, int bridge) {
                         r = netlink_add_veth(s->host, i->host_device, bridge, n->row.mtu, s->netns, i->name,
                                              i->mac);
         }
-        if (r < 0 || !s->hairpin)
+        if (r < 0)
                 return r;
+        /* Somebody with another MAC may have had them before, to whom the host would go on talking for half a minute. */
+        for (size_t k = 0; k < i->n_addresses; k++)
+                (void) netlink_delete_neighbor(s->host, bridge, &i->addresses[k].address);
+        if (!s->hairpin)
+                return 0;
         r = netlink_get_link(s->host, i->host_device, &l);
         return r < 0 ? r
                      : netlink_change_link(s->host, l.index,
@@ -327,6 +332,20 @@ int network_manager_set_down(NetworkManager *m, const char *ns, const char *cont
         if (r < 0)
                 log_warning("Ports of container “%s” are still open: %s", container, error_message(&e));
         return r;
+}
+
+static int drop_device(const NetworkInterface *i, void *userdata) {
+        int r = i->network->driver == NETWORK_BRIDGE ? netlink_delete_link(userdata, i->host_device) : 0;
+
+        return r == -ENODEV ? 0 : r;
+}
+
+int network_manager_drop_devices(NetworkManager *m, const char *ns, const char *container) {
+        Netlink *host;
+        int r;
+
+        r = network_manager_netlink(m, &host, NULL);
+        return r < 0 ? r : network_manager_foreach_interface(m, ns, container, drop_device, host);
 }
 
 /* -- while it is up -- */

@@ -58,6 +58,13 @@ static void on_question(const char *key, pid_t pid, NetworkAnswer *ret, void *us
                 ret->later = true;
                 return;
         }
+        if (streq(key, "ns/again")) {
+                /* As where it is ready just when somebody asks. */
+                if (t->n_asked > 1)
+                        network_socket_answer(t->socket, key, &(NetworkAnswer){ .fd = -EBADF, .text = (char *) "namespace" });
+                ret->later = true;
+                return;
+        }
         if (streq(key, "ns/none")) {
                 ret->text = strdup("PortInUse: It is taken.");
                 return;
@@ -189,6 +196,27 @@ static void test_later(void **state) {
         assert_true(descriptor);
 }
 
+static void test_asks_again(void **state) {
+        Test *t = *state;
+        int first, second;
+
+        assert_int_equal(network_socket_listen(t->socket, on_question, t), 0);
+        first = ask(t, "ns/again");
+        loop(t);
+        assert_true(network_socket_waits(t->socket, "ns/again"));
+        assert_int_equal(send(first, "ns/again", 8, 0), 8);
+        loop(t);
+        assert_int_equal(t->n_asked, 2);
+        assert_true(network_socket_waits(t->socket, "ns/again"));
+        second = ask(t, "ns/again");
+        loop(t);
+        assert_string_equal(answer(first, NULL), "namespace");
+        assert_true(network_socket_waits(t->socket, "ns/again"));
+        safe_close(second);
+        loop(t);
+        assert_false(network_socket_waits(t->socket, "ns/again"));
+}
+
 static void test_who_waits(void **state) {
         int early, late, gone, mute;
         Test *t = *state;
@@ -280,6 +308,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_later, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_asks_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_who_waits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_long_questions, setup, teardown),
