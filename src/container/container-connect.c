@@ -168,6 +168,7 @@ static void follow(Container *c, const Files *before) {
                 r = container_write_record(c);
         if (r < 0)
                 log_warning_errno(r, "Failed to write the bundle of container %s, ignoring: %m", c->row.id);
+        container_names_up(c->manager);
         container_names_end(c->manager);
         events_notify(c->manager->events, NOTIFY_CONTAINER_NETWORKS, c->row.ns, c->row.id, c);
 }

@@ -415,6 +415,27 @@ bool network_names_are_used(const Network *n) {
         return false;
 }
 
+/* -- the host -- */
+
+void names_link_done(NamesLink *l) {
+        free(l->domain);
+}
+
+int network_names_link(const Network *n, NamesLink *ret) {
+        NamesLink l = { .index = (int) if_nametoindex(n->row.device) };
+
+        if (l.index == 0)
+                return -errno;
+        l.domain = network_names_domain(n);
+        if (!l.domain)
+                return -ENOMEM;
+        for (size_t i = 0; i < n->n_subnets && l.n_servers < ELEMENTSOF(l.servers); i++)
+                if (network_has_gateway(n, i))
+                        l.servers[l.n_servers++] = n->subnets[i].address;
+        *ret = l;
+        return 0;
+}
+
 /* -- what is left of others -- */
 
 static Network *find_by_device(NetworkManager *m, const char *device) {
