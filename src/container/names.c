@@ -50,10 +50,14 @@ static bool is_there(ContainerManager *m) {
                 return true;
         }
         if (!m->resolver_missed)
-                log_notice("There is no %s (Debian: package dnsmasq-base): containers do not find each other by name, and ask the host's servers.",
-                           m->resolver);
+                log_warning("There is no %s (Debian: package dnsmasq-base): containers do not find each other by name, and ask the host's servers.",
+                            m->resolver);
         m->resolver_missed = true;
         return false;
+}
+
+bool container_names_are_served(ContainerManager *m, const Network *n) {
+        return network_has_names(n) && is_there(m);
 }
 
 /* The network whose resolver is to run while this container does: it, or the host, may ask; others find it there. */
