@@ -115,15 +115,19 @@ void container_names_host_came(ContainerManager *m) {
         container_names_up(m);
 }
 
+static void revert(ContainerManager *m, Network *n, int index) {
+        if (m->backend->revert_names_link)
+                m->backend->revert_names_link(m->backend_userdata, index);
+        n->names_link = 0;
+}
+
 static void untell_host(ContainerManager *m) {
         HashmapIterator i = 0;
         Network *n;
 
         while (m->networks && network_iterate(m->networks, &i, &n))
-                if (n->names_link > 0 && !network_names_are_used(n)) {
-                        m->backend->revert_names_link(m->backend_userdata, n->names_link);
-                        n->names_link = 0;
-                }
+                if (n->names_link > 0 && !network_names_are_used(n))
+                        revert(m, n, n->names_link);
 }
 
 /* -- start -------------------------------------------------------------------------------------- */
@@ -200,11 +204,16 @@ typedef struct Sweep {
 static void sweep_one(const char *device, Network *n, void *userdata) {
         Sweep *s = userdata;
         ContainerManager *m = s->manager;
+        NamesLink l;
         int r;
 
         if (!m->backend || (n && (network_names_are_used(n) || !(s->all || network_names_are_open(n)))))
                 return;
         ask(m, m->backend->stop, device);
+        if (n && network_names_link(n, &l) >= 0) {
+                revert(m, n, l.index);
+                names_link_done(&l);
+        }
         if (n) {
                 network_names_close(n);
                 return;
