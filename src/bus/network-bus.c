@@ -227,6 +227,18 @@ static int property_get_subnets(sd_bus *bus, const char *path, const char *inter
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+static int property_get_domain(sd_bus *bus, const char *path, const char *interface, const char *property,
+                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        const Bus *b = bus_current(bus);
+        _cleanup_free_ char *domain = NULL;
+        const Network *n = userdata;
+
+        if (!container_names_are_served(b->context.containers, n))
+                return sd_bus_message_append(reply, "s", "");
+        domain = network_names_domain(n);
+        return domain ? sd_bus_message_append(reply, "s", domain) : -ENOMEM;
+}
+
 static int append_user(const char *container, const NetworkInterface *i, void *userdata) {
         sd_bus_message *reply = userdata;
         _cleanup_free_ char *path = bus_container_path(i->network->row.ns, container);
@@ -236,15 +248,17 @@ static int append_user(const char *container, const NetworkInterface *i, void *u
         if (!path)
                 return -ENOMEM;
 
-        r = sd_bus_message_open_container(reply, 'r', "soas");
+        r = sd_bus_message_open_container(reply, 'r', "sosasas");
         if (r >= 0)
-                r = sd_bus_message_append(reply, "so", container, path);
+                r = sd_bus_message_append(reply, "sos", container, path, i->name);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "s");
         for (size_t k = 0; r >= 0 && k < i->n_addresses; k++)
                 r = sd_bus_message_append(reply, "s", address_format(&i->addresses[k].address, text));
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_append_strv(reply, (char **) i->aliases);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -254,7 +268,7 @@ static int property_get_containers(sd_bus *bus, const char *path, const char *in
         Network *n = userdata;
         int r;
 
-        r = sd_bus_message_open_container(reply, 'a', "(soas)");
+        r = sd_bus_message_open_container(reply, 'a', "(sosasas)");
         if (r >= 0)
                 r = network_foreach_user(n, append_user, reply);
         return r < 0 ? r : sd_bus_message_close_container(reply);
@@ -321,7 +335,8 @@ static const sd_bus_vtable network_vtable[] = {
         SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(Network, row.created_usec),
                         SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Containers", "a(soas)", property_get_containers, 0, 0),
+        SD_BUS_PROPERTY("Domain", "s", property_get_domain, 0, 0),
+        SD_BUS_PROPERTY("Containers", "a(sosasas)", property_get_containers, 0, 0),
         SD_BUS_VTABLE_END,
 };
 

@@ -187,9 +187,10 @@ void container_networks_recovered(ContainerManager *m);
 #define RESOLVED_RESOLV_CONF "/run/systemd/resolve/resolv.conf" /* where resolv.conf(5) itself names the stub */
 /* The network whose resolver it asks; NULL: it has none, or the host's servers. */
 Network *container_resolver(const Container *c);
-/* Right before its unit is started: its resolver runs, or is about to, as the unit *ret_unit (NULL: it has none). */
+/* Right before its unit is started: its resolver runs, or is about to, as the unit *ret_unit (NULL: it asks none). */
 int container_names_start(Container *c, char **ret_unit);
-void container_names_end(ContainerManager *m); /* somebody's network is down */
+void container_names_up(ContainerManager *m);  /* somebody's network is up, */
+void container_names_end(ContainerManager *m); /* or down */
 void container_names_recovered(ContainerManager *m);
 /* "NAMESPACE/ID" → container; NULL. */
 Container *container_find_by_key(ContainerManager *m, const char *key);

@@ -24,7 +24,7 @@
 #include "events/events.h"
 #include "container/network-socket.h"
 #include "image/image.h"
-#include "network/network.h"
+#include "network/names.h"
 #include "snapshot/snapshot.h"
 #include "store/store.h"
 #include "terminal/input.h"
@@ -233,6 +233,10 @@ typedef struct UnitBackend {
                       void (*func)(int r, char *const *limits, void *userdata), void *userdata);
         int (*traffic)(void *backend, const char *unit,
                        void (*func)(int r, const UnitTraffic *traffic, void *userdata), void *userdata);
+        /* The host's own resolver, where it is one that can be told (systemd-resolved): names in the link's domain, and no
+         * others, are asked of its servers; and no more. NULL: there is no such thing. */
+        void (*set_names_link)(void *backend, const NamesLink *link);
+        void (*revert_names_link)(void *backend, int index);
 } UnitBackend;
 
 struct Container {
@@ -293,6 +297,8 @@ void container_unit_waits(ContainerManager *m, const char *unit, const UnitStatu
 void container_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *status);
 /* … and when a resolver's could not be started; result: of the job. */
 void container_service_failed(ContainerManager *m, const char *unit, const char *result);
+/* … and when the host's resolver is there (anew), and knows nothing of networks. */
+void container_names_host_came(ContainerManager *m);
 /* … and when one could not be released. */
 void container_unit_kept(ContainerManager *m, const char *unit);
 

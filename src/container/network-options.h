@@ -32,6 +32,7 @@ bool resolv_is_loopback(const char *text);
 /* A resolver of the container's network: servers (none: there is no such), and the domains that its names are in. */
 typedef struct ResolvOwn {
         char **servers, **domains;
+        char **others; /* resolvers of networks: where the host's file names them they are left out */
 } ResolvOwn;
 /* text: the host's. What the options say takes the place of its servers, domains, options; servers at a loopback
  * address are left out, unless loopback. own's servers come in place of the host's, its domains before all others. */

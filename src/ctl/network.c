@@ -105,6 +105,17 @@ static int append_options(sd_bus_message *m, const NetworkOptions *o, bool isola
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+/* A program that others have to install. */
+static void warn_of_names(json_t *network) {
+        const char *domain = json_get_string(network, "Domain");
+
+        if (streq_ptr(json_get_string(network, "Driver"), "bridge") && json_is_true(json_object_get(network, "DNS")) &&
+            domain && isempty(domain))
+                fprintf(stderr,
+                        "moorctl: Containers on “%s” will not find each other by name: dnsmasq is not installed (Debian: package dnsmasq-base).\n",
+                        strempty(json_get_string(network, "Name")));
+}
+
 static int print_name(Ctl *c, const char *path, Error *reterr_error) {
         _cleanup_json_ json_t *network = NULL;
         int r;
@@ -112,6 +123,7 @@ static int print_name(Ctl *c, const char *path, Error *reterr_error) {
         r = ctl_get_all(c, path, BUS_NETWORK, &network, reterr_error);
         if (r < 0)
                 return r;
+        warn_of_names(network);
         if (c->json != OUTPUT_OFF)
                 return ctl_output(c, NULL, network, reterr_error);
         printf("%s\n", strempty(json_get_string(network, "Name")));

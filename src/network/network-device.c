@@ -212,6 +212,7 @@ static int find_or_make_bridge(Network *n, LinkInfo *ret, Error *reterr_error) {
         r = netlink_get_link(netlink, n->row.device, ret);
         if (r == -ENODEV) {
                 n->up = false;
+                n->names_link = 0;
                 bridge_ether(n, ether);
                 r = netlink_add_bridge(netlink, n->row.device, n->row.mtu, ether);
                 if (r >= 0)

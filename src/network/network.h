@@ -66,6 +66,7 @@ typedef struct Network {
         bool made_on_demand; /* by network_manager_prepare(), in this process */
         bool up;   /* its device is there and has been looked at since this process began */
         int names_fd; /* the files of its resolver, while these are kept: names.h; -EBADF */
+        int names_link; /* the bridge by which the host has been told to ask its resolver: network_names_link(); 0: none */
 } Network;
 
 bool network_name_is_valid(const char *name);        /* [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most NETWORK_NAME_MAX */

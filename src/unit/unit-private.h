@@ -67,6 +67,7 @@ struct UnitManager {
         sd_event_source *reconnect_timer;
         uint64_t reconnect_usec; /* the next delay */
         bool back_off;           /* PID 1 knows RestartSteps= */
+        bool resolved;           /* there is a resolver that can be told of links */
         bool reloading;          /* PID 1 takes all units away and makes them anew: that says nothing */
         uint64_t generation;     /* of the last enumeration that was begun */
         char **sync_queue;       /* names of the units to ask for */
@@ -103,6 +104,12 @@ int unit_update(void *backend, const char *unit, char *const *properties, UnitDo
 int unit_freeze(void *backend, const char *unit, bool freeze, UnitDoneFunc func, void *userdata);
 int unit_limits(void *backend, const char *unit, UnitLimitsFunc func, void *userdata);
 int unit_traffic(void *backend, const char *unit, UnitTrafficFunc func, void *userdata);
+
+/* unit-resolved.c: of the backend */
+void unit_set_names_link(void *backend, const NamesLink *link);
+void unit_revert_names_link(void *backend, int index);
+/* With each new connection. */
+int unit_resolved_connect(UnitManager *m);
 
 /* unit-journal.c */
 /* How a run of a unit ended that PID 1 knows no more; blocks for as long as it takes to look that up in the
