@@ -160,6 +160,7 @@ static int method_reload_networks(sd_bus_message *m, void *userdata, sd_bus_erro
         if (r < 0)
                 return bus_error_set(ret_error, &error);
         container_names_reload(b->context.containers);
+        container_cni_tend(b->context.containers);
 
         return sd_bus_reply_method_return(m, NULL);
 }
