@@ -15,9 +15,11 @@ int bus_reload_networks(Bus *b, Error *reterr_error) {
         int r;
 
         r = network_manager_reload(b->context.networks, reterr_error);
-        if (r >= 0)
-                container_names_reload(b->context.containers);
-        return r;
+        if (r < 0)
+                return r;
+        container_names_reload(b->context.containers);
+        container_cni_tend(b->context.containers);
+        return 0;
 }
 
 /* -- of the namespace -- */

@@ -102,6 +102,8 @@ int container_network_prepare(ContainerManager *m, const char *ns, const Contain
 
         if (mode == NETWORK_MODE_CNI && !m->cni)
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "There are no networks of plug-ins here.");
+        if (mode == NETWORK_MODE_CNI)
+                return container_cni_prepare(o, reterr_error);
         if (mode != NETWORK_MODE_NAMED)
                 return 0;
         if (!m->networks)
@@ -518,8 +520,14 @@ int container_foreach_interface(const Container *c, int (*func)(const NetworkInt
 
 int container_foreach_port(const Container *c, int (*func)(const Port *p, void *userdata), void *userdata) {
         ContainerManager *m = c->manager;
+        int r = 0;
+        Port p;
 
-        return is_named(c) && m->networks
-                               ? network_manager_foreach_port(m->networks, c->row.ns, c->row.id, func, userdata)
-                               : 0;
+        if (is_named(c) && m->networks)
+                return network_manager_foreach_port(m->networks, c->row.ns, c->row.id, func, userdata);
+        /* Plug-ins publish what they are told. */
+        STRV_FOREACH(s, is_cni(c) ? c->options.publish : NULL)
+                if (r >= 0 && port_parse(s, &p, NULL) >= 0)
+                        r = func(&p, userdata);
+        return r;
 }

@@ -151,6 +151,8 @@ void exec_close_terminal(Exec *e); /* it has ended, or was not started */
 void container_change_free(Container *c); /* who waits for it is told -ECANCELED */
 
 /* container-cni.c */
+/* Before a transaction: are configurations and plug-ins there? */
+int container_cni_prepare(const ContainerOptions *o, Error *reterr_error);
 /* The start of a run: what there may be of the last one is detached first. */
 void container_cni_set_up(Container *c);
 void container_cni_set_down(Container *c);

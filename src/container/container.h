@@ -382,6 +382,10 @@ char *container_network_namespace(const Container *c);
 /* On the networks that it has, as network_manager_foreach_interface() and _port() tell. */
 int container_foreach_interface(const Container *c, int (*func)(const NetworkInterface *i, void *userdata), void *userdata);
 int container_foreach_port(const Container *c, int (*func)(const Port *p, void *userdata), void *userdata);
+/* The same on networks of plug-ins (cni.h). */
+int container_foreach_cni(const Container *c, CniShownFunc func, void *userdata);
+bool container_is_on_cni(const Container *c, const char *network); /* running or not */
+void container_cni_tend(ContainerManager *m);
 /* It does not have them from another container, whose network it shares. */
 bool container_network_owner_is_self(const Container *c);
 /* One more network, as attachment_parse() has it, or one less: of one that runs at once, of one that does not run from its next

@@ -38,7 +38,7 @@ NetworkMode container_network_mode(const ContainerOptions *o, const char **ret_t
 }
 
 const char *network_option_cni(const char *network) {
-        return startswith(network, "cni:");
+        return startswith(network, NETWORK_CNI_PREFIX);
 }
 
 static bool is_word(const char *s) {

@@ -14,7 +14,8 @@ int network_options_validate(const ContainerOptions *o, Error *reterr_error);
 /* The same for what is known once the options are complete: who publishes ports needs a network. */
 int network_options_check_ports(const ContainerOptions *o, Error *reterr_error);
 
-/* What is behind "cni:": an attachment; NULL: it is another network. */
+#define NETWORK_CNI_PREFIX "cni:"
+/* What is behind that: an attachment; NULL: it is another network. */
 const char *network_option_cni(const char *network);
 
 typedef struct HostsInput {

@@ -9,6 +9,7 @@
 #include "ctl/bus-util.h"
 #include "ctl/container-calls.h"
 #include "ctl/create-bag.h"
+#include "ctl/plugin-networks.h"
 
 typedef struct NetworkOptions {
         const char *driver, *device, *parent, *mode, *mtu, *isolate;
@@ -203,7 +204,7 @@ static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *ret
         _cleanup_free_ char *ns = namespace_path(c->ns);
         _cleanup_message_ sd_bus_message *reply = NULL;
         _cleanup_strv_free_ char **paths = NULL;
-        _cleanup_json_ json_t *networks = NULL;
+        _cleanup_json_ json_t *networks = NULL, *plugins = NULL;
         const char *name, *path, *driver;
         json_t *network;
         size_t i;
@@ -223,8 +224,15 @@ static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *ret
         }
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
-        if (c->quiet)
+        r = plugin_networks_read(c, ns, &plugins, reterr_error);
+        if (r < 0)
+                return r;
+        if (c->quiet) {
+                json_array_foreach (plugins, i, network)
+                        if (json_get_string(network, "Name"))
+                                printf("%s\n", json_get_string(network, "Name"));
                 return EXIT_SUCCESS;
+        }
 
         r = ctl_get_all_many(c, paths, BUS_NETWORK, &networks, reterr_error);
         if (r < 0)
@@ -232,6 +240,8 @@ static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *ret
         json_array_foreach (networks, i, network)
                 if (add_row(t, network) < 0)
                         return error_oom(reterr_error);
+        if ((c->json == OUTPUT_OFF ? plugin_networks_add_rows(plugins, t) : json_array_extend(networks, plugins)) < 0)
+                return error_oom(reterr_error);
         return ctl_output(c, t, networks, reterr_error);
 }
 
@@ -243,6 +253,10 @@ static int inspect_one(Ctl *c, const char *ns, const char *name, json_t *all, Er
         const char *path;
         int r;
 
+        if (startswith(name, PLUGIN_NETWORK_PREFIX)) {
+                r = plugin_networks_find(c, ns, name, &network, reterr_error);
+                return r < 0 ? r : json_array_append_new(all, network) < 0 ? error_oom(reterr_error) : 0;
+        }
         r = ctl_call(c, ns, BUS_NAMESPACE, "GetNetwork", &reply, reterr_error, "s", name);
         if (r < 0)
                 return r;
@@ -511,7 +525,8 @@ const Verb verb_network = {
                        "\"create\" prints the name, and chooses one if none is given. A network that has containers, running\n"
                        "or not, is removed with --force only, and they with it. \"prune\" removes all that have none, but for\n"
                        "\"default\". \"connect\" puts a container on one more network, \"disconnect\" takes it off one: at\n"
-                       "once if it runs, and for all starts to come. \"reload\" brings the rules back after nft flush ruleset.\n\n"
+                       "once if it runs, and for all starts to come. \"reload\" brings the rules back after nft flush ruleset.\n"
+                       "\"ls\" and \"inspect\" also show networks of CNI plug-ins (cni:NAME), which are files in /etc/cni/net.d.\n\n"
                        "Examples:\n"
                        "  moorctl network create --ipv6 lan\n"
                        "  moorctl network create --internal --subnet=10.90.0.0/24 back\n"
