@@ -577,7 +577,7 @@ static int run_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
                 return resync_later(f, START_DELAY_USEC);
         }
         (void) (f->kind == &exec_kind ? container_error(f->c, f->id, e, &f->error)
-                                      : bus_error_to_error(e, 0, &f->error));
+                                      : namespace_error(f->c->ns, e, 0, &f->error));
         f->over = true;
         return 1;
 }

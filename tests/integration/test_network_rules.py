@@ -48,6 +48,9 @@ def has_rules():
 
 
 class IsolationTest(NetworkTestCase):
+    def unreached(self, name, address):
+        self.assertNotEqual(lib.moorctl("exec", name, "nc", "-w", "1", address, "80", check=False).returncode, 0)
+
     def create(self, *args, check=True):
         result = lib.moorctl("network", "create", *args, check=check)
         if result.stdout:
@@ -64,15 +67,15 @@ class IsolationTest(NetworkTestCase):
             self.serve(f"on-{name}", f"--network={name}")
         for address in (self.address("on-two"), self.address("on-two", family=6)):
             self.assertEqual(self.ask("on-one", address), "on-two")
-            self.assertEqual(self.ask("on-apart", address), "")
+            self.unreached("on-apart", address)
         for name in ("on-apart", "on-strict"):
-            self.assertEqual(self.ask("on-one", self.address(name)), "")
-            self.assertEqual(self.ask("on-two", self.address(name, family=6)), "")
+            self.unreached("on-one", self.address(name))
+            self.unreached("on-two", self.address(name, family=6))
         # It is so after a daemon that was killed, and after rules that were made anew.
         lib.kill9_moored()
         lib.moorctl("network", "reload")
         self.assertEqual(self.ask("on-two", self.address("on-one")), "on-one")
-        self.assertEqual(self.ask("on-apart", self.address("on-one")), "")
+        self.unreached("on-apart", self.address("on-one"))
         lib.moorctl("rm", "-f", "on-one", "on-two", "on-apart", "on-strict")
 
     def test_what_is_refused(self):
@@ -241,14 +244,20 @@ class NetworkdTest(NetworkTestCase):
     units = ("systemd-networkd.service", "systemd-networkd.socket")
     # An administrator's file for everything.
     catch_all = "/run/systemd/network/50-everything.network"
+    drop_in = "/run/systemd/system/systemd-networkd.service.d/50-test.conf"
 
     def networkd(self):
         os.makedirs(os.path.dirname(self.catch_all), exist_ok=True)
         with open(self.catch_all, "w", encoding="ascii") as f:
             f.write("[Match]\nName=moored* mv* probe0\n[Network]\nLinkLocalAddressing=no\nAddress=198.51.100.1/24\n")
         self.addCleanup(os.unlink, self.catch_all)
-        lib.run(["ip", "link", "add", "probe0", "type", "dummy"])
+        lib.run(["ip", "link", "add", "probe0", "type", "bridge"])
         self.addCleanup(lib.run, ["ip", "link", "del", "probe0"])
+        # The test host has no systemd-udevd. With /sys read-only, as in other containers, systemd-networkd does not wait for it.
+        os.makedirs(os.path.dirname(self.drop_in), exist_ok=True)
+        with open(self.drop_in, "w", encoding="ascii") as f:
+            f.write("[Service]\nReadOnlyPaths=/sys\n")
+        self.addCleanup(os.unlink, self.drop_in)
         lib.run(["systemctl", "unmask", *self.units])
         self.addCleanup(lib.run, ["systemctl", "mask", *self.units])
         self.addCleanup(lib.run, ["systemctl", "stop", *self.units])
