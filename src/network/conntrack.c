@@ -39,7 +39,7 @@ typedef struct Search {
 
 /* One search at a time: the first. */
 struct Conntrack {
-        NetlinkSocket *dump, *calls; /* NULL until they are needed */
+        NetlinkSocket *dump, *calls; /* while there are any */
         Search *searches;
         bool dumping;
         sd_event *event; /* weak */
@@ -177,6 +177,10 @@ static void end_search(Conntrack *c) {
         c->searches = s->next;
         c->dumping = false;
         free(s);
+        if (!c->searches) {
+                c->dump = netlink_socket_free(c->dump);
+                c->calls = netlink_socket_free(c->calls);
+        }
 }
 
 /* One datagram of the first search. What goes wrong costs somebody a flow that he has to begin anew. */
@@ -261,9 +265,8 @@ static int search(Conntrack *c, Matches matches, bool reply, const FirewallPort 
         r = add_search(c, matches, reply, ports, n);
         if (r <= 0 || busy)
                 return r;
-        if (!c->dump)
-                r = netlink_socket_new(NETLINK_NETFILTER, &c->dump);
-        if (r >= 0 && !c->calls)
+        r = netlink_socket_new(NETLINK_NETFILTER, &c->dump);
+        if (r >= 0)
                 r = netlink_socket_new(NETLINK_NETFILTER, &c->calls);
         if (r < 0) {
                 end_search(c);
@@ -300,8 +303,6 @@ Conntrack *conntrack_free(Conntrack *c) {
         while (c->searches)
                 end_search(c);
         sd_event_source_disable_unref(c->source);
-        netlink_socket_free(c->dump);
-        netlink_socket_free(c->calls);
         free(c);
         return NULL;
 }
