@@ -6,8 +6,9 @@
  * (ranges, and addresses of which one includes another): they are compared with those that are there, by the
  * only process that adds any.
  *
- * A port may also be another program's. Whether it is, bind() says; nothing is held afterwards, as a
- * published port has no socket: who takes it later gets no connections from elsewhere. */
+ * A port may also be another program's. Whether it is, bind() says (of a large range, for those ports that some
+ * socket has: listeners.c); nothing is held afterwards, as a published port has no socket: who takes it later gets
+ * no connections from elsewhere. */
 
 #include <netinet/in.h>
 #include <sys/random.h>
@@ -16,10 +17,12 @@
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
+#include "network/listeners.h"
 #include "network/network-private.h"
 
 #define DYNAMIC_PORT_FIRST 49152U /* RFC 6335: not assigned to any service */
 #define DYNAMIC_PORT_TRIES 128U
+#define PORTS_TRIED 16U /* of a range: more are looked for first */
 #define MAC_TRIES 8U
 #define HOST_DEVICE_RANDOM 5U
 
@@ -530,12 +533,31 @@ static int try_bind(int family, const Port *p, uint16_t number) {
         return 0;
 }
 
+/* Of a range, ports that no socket has are not tried; NULL: all are. */
+static bool *find_taken(const Port *p) {
+        bool *taken;
+
+        if (p->count <= PORTS_TRIED)
+                return NULL;
+        taken = calloc(p->count, sizeof(bool));
+        if (taken && listeners_find(p, taken) < 0) {
+                free(taken);
+                taken = NULL;
+        }
+        return taken;
+}
+
 /* ret_number: the first that cannot be had. */
 static int try_ports(const Port *p, uint16_t *ret_number) {
+        _cleanup_free_ bool *taken = find_taken(p);
+
         for (uint32_t i = 0; i < p->count; i++) {
                 uint16_t number = (uint16_t) (p->host_port + i);
                 int r = 0;
 
+                /* The first one tells whether there is such an address. */
+                if (taken && !taken[i] && i > 0)
+                        continue;
                 if (p->host.family != AF_INET6)
                         r = try_bind(AF_INET, p, number);
                 if (r >= 0 && p->host.family != AF_INET)
