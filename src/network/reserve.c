@@ -6,9 +6,10 @@
  * (ranges, and addresses of which one includes another): they are compared with those that are there, by the
  * only process that adds any.
  *
- * A port may also be another program's. Whether it is, bind() says; nothing is held afterwards, as a
- * published port has no socket: who takes it later gets no connections from elsewhere. */
+ * A port may also be another program's. Whether it is, bind() says, and at each start the list of who listens; nothing is
+ * held afterwards, as a published port has no socket: who takes it later gets no connections from elsewhere. */
 
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -16,11 +17,13 @@
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
+#include "network/listeners.h"
 #include "network/network-private.h"
 
 #define DYNAMIC_PORT_FIRST 49152U /* RFC 6335: not assigned to any service */
 #define DYNAMIC_PORT_TRIES 128U
 #define MAC_TRIES 8U
+#define DNS_PORT 53U
 #define HOST_DEVICE_RANDOM 5U
 
 typedef struct Reservation {
@@ -514,8 +517,47 @@ static int try_bind(int family, const Port *p, uint16_t number) {
         return 0;
 }
 
-/* ret_number: the first that cannot be had. */
-static int try_ports(const Port *p, uint16_t *ret_number) {
+typedef struct ListenerSearch {
+        NetworkManager *manager;
+        const Port *port;
+        uint16_t number; /* 0: nobody has it */
+} ListenerSearch;
+
+/* The resolver of a network of ours has that port of its gateway only, and keeps it (firewall.c). */
+static bool is_resolver(NetworkManager *m, const Listener *l) {
+        Network *n;
+
+        if (l->port != DNS_PORT)
+                return false;
+        HASHMAP_FOREACH (n, m->networks)
+                for (size_t i = 0; i < n->n_subnets; i++)
+                        if (network_has_gateway(n, i) && address_compare(&n->subnets[i].address, &l->address) == 0)
+                                return true;
+        return false;
+}
+
+static int find_listener(const Listener *l, void *userdata) {
+        ListenerSearch *s = userdata;
+
+        return !is_resolver(s->manager, l) && listener_has_port(l, s->port, &s->number);
+}
+
+/* 1: somebody listens there, 0: nobody does. only: of this port's numbers the one; 0: all. */
+static int is_listened(NetworkManager *m, const Port *p, uint16_t only, uint16_t *ret_number) {
+        ListenerSearch s = { .manager = m, .port = p };
+        int r;
+
+        r = m->sockets ? 0 : netlink_socket_new(NETLINK_SOCK_DIAG, &m->sockets);
+        if (r >= 0)
+                r = listeners_foreach(m->sockets, p->protocol, only, find_listener, &s);
+        if (r > 0)
+                *ret_number = s.number;
+        return r;
+}
+
+/* ret_number: the first that cannot be had. bind() refuses as well what is no hindrance: a port from which somebody has called
+ * others, and one of a resolver of ours. */
+static int try_ports(NetworkManager *m, const Port *p, uint16_t *ret_number) {
         for (uint32_t i = 0; i < p->count; i++) {
                 uint16_t number = (uint16_t) (p->host_port + i);
                 int r = 0;
@@ -524,6 +566,8 @@ static int try_ports(const Port *p, uint16_t *ret_number) {
                         r = try_bind(AF_INET, p, number);
                 if (r >= 0 && p->host.family != AF_INET)
                         r = try_bind(AF_INET6, p, number);
+                if (r == -EADDRINUSE && is_listened(m, p, number, &number) == 0)
+                        r = 0;
                 if (r < 0) {
                         *ret_number = number;
                         return r;
@@ -531,6 +575,12 @@ static int try_ports(const Port *p, uint16_t *ret_number) {
         }
 
         return 0;
+}
+
+static int others_port(const Port *p, const char *text, uint16_t number, Error *reterr_error) {
+        return error_set(reterr_error, -EADDRINUSE, "PortInUse",
+                         "“%s” cannot be published: another program of this host has the port %u/%s (“ss -lnp” shows which).",
+                         text, (unsigned) number, port_protocol_to_string(p->protocol));
 }
 
 static int check_port_free(Reservation *v, const Port *p, Error *reterr_error) {
@@ -550,17 +600,12 @@ static int check_port_free(Reservation *v, const Port *p, Error *reterr_error) {
                                  "“%s” cannot be published: the port is that of the container %s.", text,
                                  owner);
 
-        r = try_ports(p, &number);
+        r = try_ports(v->manager, p, &number);
         if (r == -EADDRNOTAVAIL)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "“%s” cannot be published: this host has no address %s.", text,
                                  address_format(&p->host, address));
-        if (r < 0)
-                return error_set(
-                                reterr_error, -EADDRINUSE, "PortInUse",
-                                "“%s” cannot be published: another program of this host has the port %u/%s (“ss -lnp” shows which).",
-                                text, (unsigned) number, port_protocol_to_string(p->protocol));
-        return 0;
+        return r < 0 ? others_port(p, text, number, reterr_error) : 0;
 }
 
 /* The host's port is one that nobody has. */
@@ -587,7 +632,7 @@ static int choose_port(Reservation *v, Port *p, Error *reterr_error) {
                         return error_set_errno(reterr_error, r, "The published ports cannot be read: %m");
                 if (owner)
                         continue;
-                r = try_ports(p, &number);
+                r = try_ports(v->manager, p, &number);
                 if (r >= 0)
                         return 0;
                 /* No other port will do. */
@@ -775,4 +820,30 @@ int network_manager_foreach_port(NetworkManager *m, const char *ns, const char *
         PortCall c = { func, userdata };
 
         return store_port_foreach(m->store, ns, container, call_port, &c);
+}
+
+/* -- at a start -- */
+
+typedef struct PortCheck {
+        NetworkManager *manager;
+        Error *reterr_error;
+} PortCheck;
+
+static int check_listened(const Port *p, void *userdata) {
+        _cleanup_free_ char *text = NULL;
+        const PortCheck *c = userdata;
+        uint16_t number;
+        int r;
+
+        r = is_listened(c->manager, p, p->count == 1 ? p->host_port : 0, &number);
+        if (r <= 0)
+                return 0; /* what cannot be found out counts as free */
+        text = port_format(p);
+        return text ? others_port(p, text, number, c->reterr_error) : -ENOMEM;
+}
+
+int network_manager_check_ports(NetworkManager *m, const char *ns, const char *container, Error *reterr_error) {
+        PortCheck c = { m, reterr_error };
+
+        return network_manager_foreach_port(m, ns, container, check_listened, &c);
 }
