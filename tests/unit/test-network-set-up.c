@@ -225,8 +225,8 @@ static void test_ipv6(void **state) {
 /* Nobody remembers who had it before: its MAC may be another. */
 static void test_address_again(void **state) {
         NetworkOptions o = { .subnets = L((char *) "fd00:5::/64", (char *) "10.95.0.0/24") };
-        static char attachment[] = "six:ip=10.95.0.9,ip=fd00:5::9";
-        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b"), c = BOX("c");
+        static char attachment[] = "six:ip=10.95.0.9,ip=fd00:5::9", other[] = "six:ip=10.95.0.9,ip=fd00:5::9,mac=02:00:5e:00:53:01";
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b"), c = BOX("c"), d = BOX("d");
         Fixture *f = *state;
         Network *n;
 
@@ -249,6 +249,13 @@ static void test_address_again(void **state) {
         assert_reached(HOST, "fd00:5::9", 80, &c.node, "fd00:5::1");
         assert_reached(b.node.netns, "10.95.0.9", 80, &c.node, "10.95.0.2");
         assert_reached(b.node.netns, "fd00:5::9", 80, &c.node, "fd00:5::2");
+        /* If somebody wants another MAC the host at least does not go on talking to the first. */
+        set_down(f, &c);
+        assert_int_equal(store_container_remove(f->store, "default", "c"), 0);
+        add(f, "d", L(other), NONE);
+        set_up(f, &d);
+        assert_reached(HOST, "10.95.0.9", 80, &d.node, "10.95.0.1");
+        assert_reached(HOST, "fd00:5::9", 80, &d.node, "fd00:5::1");
 }
 
 static int host_socket(int family, const char *address, uint16_t port, bool listens) {
