@@ -68,6 +68,24 @@ int listeners_foreach(NetlinkSocket *socket, PortProtocol protocol, uint16_t por
         return r == 0 ? foreach_of(socket, AF_INET6, protocol, &v) : r;
 }
 
+typedef struct Range {
+        const Port *port;
+        bool *taken;
+} Range;
+
+static int mark(const Listener *l, void *userdata) {
+        const Range *range = userdata;
+
+        if (l->port >= range->port->host_port && l->port - range->port->host_port < range->port->count)
+                range->taken[l->port - range->port->host_port] = true;
+        return 0;
+}
+
+int listeners_find(NetlinkSocket *socket, const Port *p, bool *ret) {
+        memset(ret, 0, p->count * sizeof(*ret));
+        return listeners_foreach(socket, p->protocol, p->count == 1 ? p->host_port : 0, mark, &(Range) { p, ret });
+}
+
 bool listener_has_port(const Listener *l, const Port *p, uint16_t *ret) {
         if (l->port < p->host_port || l->port - p->host_port >= p->count)
                 return false;

@@ -18,5 +18,7 @@ typedef struct Listener {
  * NETLINK_SOCK_DIAG. -EOPNOTSUPP, -ENOENT: this kernel does not tell. */
 int listeners_foreach(NetlinkSocket *socket, PortProtocol protocol, uint16_t port,
                       int (*func)(const Listener *l, void *userdata), void *userdata);
+/* ret: p->count of them; true: somebody listens there, on whatever address. */
+int listeners_find(NetlinkSocket *socket, const Port *p, bool *ret);
 /* Would connections to the port, published, have been the listener's? ret: which number. */
 bool listener_has_port(const Listener *l, const Port *p, uint16_t *ret);

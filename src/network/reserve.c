@@ -22,6 +22,7 @@
 
 #define DYNAMIC_PORT_FIRST 49152U /* RFC 6335: not assigned to any service */
 #define DYNAMIC_PORT_TRIES 128U
+#define PORTS_TRIED 16U /* of a range: more are looked for first */
 #define MAC_TRIES 8U
 #define DNS_PORT 53U
 #define HOST_DEVICE_RANDOM 5U
@@ -542,12 +543,16 @@ static int find_listener(const Listener *l, void *userdata) {
         return !is_resolver(s->manager, l) && listener_has_port(l, s->port, &s->number);
 }
 
+static int open_sockets(NetworkManager *m) {
+        return m->sockets ? 0 : netlink_socket_new(NETLINK_SOCK_DIAG, &m->sockets);
+}
+
 /* 1: somebody listens there, 0: nobody does. only: of this port's numbers the one; 0: all. */
 static int is_listened(NetworkManager *m, const Port *p, uint16_t only, uint16_t *ret_number) {
         ListenerSearch s = { .manager = m, .port = p };
         int r;
 
-        r = m->sockets ? 0 : netlink_socket_new(NETLINK_SOCK_DIAG, &m->sockets);
+        r = open_sockets(m);
         if (r >= 0)
                 r = listeners_foreach(m->sockets, p->protocol, only, find_listener, &s);
         if (r > 0)
@@ -555,13 +560,32 @@ static int is_listened(NetworkManager *m, const Port *p, uint16_t only, uint16_t
         return r;
 }
 
+/* Of a range, ports that nobody listens on are not tried; NULL: all are. */
+static bool *find_taken(NetworkManager *m, const Port *p) {
+        bool *taken;
+
+        if (p->count <= PORTS_TRIED)
+                return NULL;
+        taken = calloc(p->count, sizeof(bool));
+        if (taken && (open_sockets(m) < 0 || listeners_find(m->sockets, p, taken) < 0)) {
+                free(taken);
+                taken = NULL;
+        }
+        return taken;
+}
+
 /* ret_number: the first that cannot be had. bind() refuses as well what is no hindrance: a port from which somebody has called
  * others, and one of a resolver of ours. */
 static int try_ports(NetworkManager *m, const Port *p, uint16_t *ret_number) {
+        _cleanup_free_ bool *taken = find_taken(m, p);
+
         for (uint32_t i = 0; i < p->count; i++) {
                 uint16_t number = (uint16_t) (p->host_port + i);
                 int r = 0;
 
+                /* The first one tells whether there is such an address. */
+                if (taken && !taken[i] && i > 0)
+                        continue;
                 if (p->host.family != AF_INET6)
                         r = try_bind(AF_INET, p, number);
                 if (r >= 0 && p->host.family != AF_INET)
