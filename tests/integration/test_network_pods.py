@@ -175,11 +175,11 @@ class PodTest(NetworkTestCase):
 
     def test_bad_paths(self):
         for option, text in (("ns:/run/netns/nosuch", "/run/netns/nosuch"), ("ns:relative", "relative"), ("ns:/etc/passwd", "/etc/passwd"),
-                             ("ns:/proc/1/ns/mnt", "/proc/1/ns/mnt"), ("ns:", "ns:"), ("container:", "container:"), ("container:nosuch", "nosuch")):
+                             ("ns:/proc/1/ns/mnt", "/proc/1/ns/mnt"), ("ns:", "Networks"), ("container:", "Networks"), ("container:nosuch", "nosuch")):
             with self.subTest(option):
                 self.fails("--rm", f"--network={option}", BUSYBOX, "true", text=text)
         self.detach("a", "--network=pod")
-        for options in (("-p", "80"), ("--ip=192.0.2.77",), ("--network=pod",), ("--mac-address=02:00:5e:00:53:01",)):
+        for options in (("-p", "80"), ("-P",), ("--ip=192.0.2.77",), ("--mac-address=02:00:5e:00:53:01",)):
             for mode in ("container:a", f"ns:/run/netns/{NEAR.netns}"):
                 result = lib.moorctl("run", "--rm", f"--network={mode}", *options, BUSYBOX, "true", check=False)
                 self.assertEqual(result.returncode, 125, (mode, options))
