@@ -40,6 +40,7 @@ static int visit(struct nlmsghdr *h, void *userdata) {
         only = nlmsg_find_attr(h, sizeof(*m), INET_DIAG_SKV6ONLY);
         get_address(m, &l.address);
         l.port = be16toh(m->id.idiag_sport);
+        l.device = (int) m->id.idiag_if;
         l.both = l.address.family == AF_INET6 && address_is_unspecified(&l.address) && !(only && nla_get_u8(only));
         return l.port == 0 || (v->port > 0 && l.port != v->port) ? 0 : v->func(&l, v->userdata);
 }

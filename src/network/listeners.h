@@ -12,6 +12,7 @@ typedef struct Listener {
         Address address;
         bool both;
         uint16_t port;
+        int device; /* that it is bound to, as a link-local address always is; 0: none */
 } Listener;
 
 /* Those of a protocol; ends with the first result of func that is not 0, and returns it. port 0: all. socket: of

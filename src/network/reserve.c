@@ -524,16 +524,22 @@ typedef struct ListenerSearch {
         uint16_t number; /* 0: nobody has it */
 } ListenerSearch;
 
-/* The resolver of a network of ours has that port of its gateway only, and keeps it (firewall.c). */
+/* The resolver of a network of ours has that port of its bridge's addresses only, and keeps it (firewall.c). */
 static bool is_resolver(NetworkManager *m, const Listener *l) {
+        char device[IF_NAMESIZE] = "";
         Network *n;
 
         if (l->port != DNS_PORT)
                 return false;
-        HASHMAP_FOREACH (n, m->networks)
+        if (l->device > 0)
+                (void) if_indextoname((unsigned) l->device, device);
+        HASHMAP_FOREACH (n, m->networks) {
+                if (streq_ptr(n->row.device, device))
+                        return true;
                 for (size_t i = 0; i < n->n_subnets; i++)
                         if (network_has_gateway(n, i) && address_compare(&n->subnets[i].address, &l->address) == 0)
                                 return true;
+        }
         return false;
 }
 
