@@ -90,6 +90,7 @@ static int check_mode(const Container *c, Error *reterr_error) {
                 [NETWORK_MODE_HOST] = "has the host's network (Networks=host)",
                 [NETWORK_MODE_CONTAINER] = "shares the network of another (Networks=container:), which is the one to connect",
                 [NETWORK_MODE_PATH] = "is in a namespace that moored does not manage (Networks=ns:)",
+                [NETWORK_MODE_CNI] = "is on networks of plug-ins (Networks=cni:), which attach it at its start only",
         };
         NetworkMode mode = container_network_mode(&c->options, NULL);
 

@@ -27,6 +27,7 @@
  *   must not let containers at what listens on the host's loopback.
  * - incoming: a neighbour could send packets for 127.0.0.1 to this host, which translated would no longer be
  *   martians.
+ * - incoming, port 53: what containers ask their own gateway is for their network's resolver, whoever publishes that port.
  * - published: the kernel cannot route from ::1 to another device; untranslated, a client is refused at once
  *   and goes on to 127.0.0.1.
  * - outgoing: a container that reaches itself or a sibling by a published port would be answered directly, from
@@ -60,6 +61,7 @@ static const char rules[] =
         "chain incoming {\n"
         " type nat hook prerouting priority -100; policy accept\n"
         " ip daddr 127.0.0.0/8 return\n"
+        " iifname @bridges meta l4proto { 6, 17 } th dport 53 fib daddr . iif type local return\n"
         " jump published\n"
         "}\n"
         "chain local {\n"

@@ -4,6 +4,7 @@
 /* Shared by the files of network/ only. network.c has the objects and their records, subnet.c finds subnets that are free, reserve.c
  * hands out what containers get; what is done to the kernel is network-device.c's. */
 
+#include "network/netlink-socket.h"
 #include "network/network.h"
 
 #define HOST_DEVICE_PREFIX "mv" /* and ten hex digits: a bridge's end of a container's device */
@@ -16,6 +17,7 @@ struct NetworkManager {
         Netlink *netlink;  /* the host's; NULL until network_manager_netlink() */
         Firewall *firewall; /* NULL until network_manager_firewall() */
         sd_event *event;    /* weak; or NULL */
+        NetlinkSocket *sockets; /* that tells of the host's; NULL until somebody asks */
         Hashmap *users;     /* "ns/container" → NetworkUser, owns them */
 };
 
@@ -86,6 +88,8 @@ void user_names_change(NetworkManager *m, const NetworkUser *before, const Netwo
 /* reserve.c: for a container that is there, in a transaction. ret_name: of the interface. */
 int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *container,
                                  const char *attachment, char **ret_name, Error *reterr_error);
+/* At a start: does another program have a port that the container publishes? "PortInUse" */
+int network_manager_check_ports(NetworkManager *m, const char *ns, const char *container, Error *reterr_error);
 
 /* set-up.c: what a container that is up has anew, in its namespace; nothing of it is left on failure. */
 int network_interface_set_up(NetworkManager *m, const char *ns, const char *container, const char *name,

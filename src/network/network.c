@@ -155,6 +155,7 @@ NetworkManager *network_manager_free(NetworkManager *m) {
         hashmap_free(m->users);
         netlink_free(m->netlink);
         firewall_free(m->firewall);
+        netlink_socket_free(m->sockets);
         free(m->runtime_dir);
         free(m);
         return NULL;

@@ -6,10 +6,10 @@
  * (ranges, and addresses of which one includes another): they are compared with those that are there, by the
  * only process that adds any.
  *
- * A port may also be another program's. Whether it is, bind() says (of a large range, for those ports that some
- * socket has: listeners.c); nothing is held afterwards, as a published port has no socket: who takes it later gets
- * no connections from elsewhere. */
+ * A port may also be another program's. Whether it is, bind() says, and at each start the list of who listens; nothing is
+ * held afterwards, as a published port has no socket: who takes it later gets no connections from elsewhere. */
 
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -24,6 +24,7 @@
 #define DYNAMIC_PORT_TRIES 128U
 #define PORTS_TRIED 16U /* of a range: more are looked for first */
 #define MAC_TRIES 8U
+#define DNS_PORT 53U
 #define HOST_DEVICE_RANDOM 5U
 
 typedef struct Reservation {
@@ -413,7 +414,7 @@ static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
         _cleanup_free_ PlannedAddress *addresses = NULL;
         Attachment *a = &v->attachments[i];
         Network *n = v->networks[i];
-        size_t n_addresses;
+        size_t n_addresses = 0;
         InterfaceRow row;
         int r;
 
@@ -533,23 +534,72 @@ static int try_bind(int family, const Port *p, uint16_t number) {
         return 0;
 }
 
-/* Of a range, ports that no socket has are not tried; NULL: all are. */
-static bool *find_taken(const Port *p) {
+typedef struct ListenerSearch {
+        NetworkManager *manager;
+        const Port *port;
+        uint16_t number; /* 0: nobody has it */
+} ListenerSearch;
+
+/* The resolver of a network of ours has that port of its bridge's addresses only, and keeps it (firewall.c). */
+static bool is_resolver(NetworkManager *m, const Listener *l) {
+        char device[IF_NAMESIZE] = "";
+        Network *n;
+
+        if (l->port != DNS_PORT)
+                return false;
+        if (l->device > 0)
+                (void) if_indextoname((unsigned) l->device, device);
+        HASHMAP_FOREACH (n, m->networks) {
+                if (streq_ptr(n->row.device, device))
+                        return true;
+                for (size_t i = 0; i < n->n_subnets; i++)
+                        if (network_has_gateway(n, i) && address_compare(&n->subnets[i].address, &l->address) == 0)
+                                return true;
+        }
+        return false;
+}
+
+static int find_listener(const Listener *l, void *userdata) {
+        ListenerSearch *s = userdata;
+
+        return !is_resolver(s->manager, l) && listener_has_port(l, s->port, &s->number);
+}
+
+static int open_sockets(NetworkManager *m) {
+        return m->sockets ? 0 : netlink_socket_new(NETLINK_SOCK_DIAG, &m->sockets);
+}
+
+/* 1: somebody listens there, 0: nobody does. only: of this port's numbers the one; 0: all. */
+static int is_listened(NetworkManager *m, const Port *p, uint16_t only, uint16_t *ret_number) {
+        ListenerSearch s = { .manager = m, .port = p };
+        int r;
+
+        r = open_sockets(m);
+        if (r >= 0)
+                r = listeners_foreach(m->sockets, p->protocol, only, find_listener, &s);
+        if (r > 0)
+                *ret_number = s.number;
+        return r;
+}
+
+/* Of a range, ports that nobody listens on are not tried; NULL: all are. */
+static bool *find_taken(NetworkManager *m, const Port *p) {
         bool *taken;
 
         if (p->count <= PORTS_TRIED)
                 return NULL;
         taken = calloc(p->count, sizeof(bool));
-        if (taken && listeners_find(p, taken) < 0) {
+        if (taken && (open_sockets(m) < 0 || listeners_find(m->sockets, p, taken) < 0)) {
                 free(taken);
                 taken = NULL;
         }
         return taken;
 }
 
-/* ret_number: the first that cannot be had. */
-static int try_ports(const Port *p, uint16_t *ret_number) {
-        _cleanup_free_ bool *taken = find_taken(p);
+/* ret_number: the first that cannot be had. bind() refuses as well what is no hindrance: a port from which somebody has called
+ * others, and one of a resolver of ours. */
+static int try_ports(NetworkManager *m, const Port *p, uint16_t *ret_number) {
+        _cleanup_free_ bool *taken = find_taken(m, p);
 
         for (uint32_t i = 0; i < p->count; i++) {
                 uint16_t number = (uint16_t) (p->host_port + i);
@@ -562,6 +612,8 @@ static int try_ports(const Port *p, uint16_t *ret_number) {
                         r = try_bind(AF_INET, p, number);
                 if (r >= 0 && p->host.family != AF_INET)
                         r = try_bind(AF_INET6, p, number);
+                if (r == -EADDRINUSE && is_listened(m, p, number, &number) == 0)
+                        r = 0;
                 if (r < 0) {
                         *ret_number = number;
                         return r;
@@ -569,6 +621,12 @@ static int try_ports(const Port *p, uint16_t *ret_number) {
         }
 
         return 0;
+}
+
+static int others_port(const Port *p, const char *text, uint16_t number, Error *reterr_error) {
+        return error_set(reterr_error, -EADDRINUSE, "PortInUse",
+                         "“%s” cannot be published: another program of this host has the port %u/%s (“ss -lnp” shows which).",
+                         text, (unsigned) number, port_protocol_to_string(p->protocol));
 }
 
 static int check_port_free(Reservation *v, const Port *p, Error *reterr_error) {
@@ -588,17 +646,12 @@ static int check_port_free(Reservation *v, const Port *p, Error *reterr_error) {
                                  "“%s” cannot be published: the port is that of the container %s.", text,
                                  owner);
 
-        r = try_ports(p, &number);
+        r = try_ports(v->manager, p, &number);
         if (r == -EADDRNOTAVAIL)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "“%s” cannot be published: this host has no address %s.", text,
                                  address_format(&p->host, address));
-        if (r < 0)
-                return error_set(
-                                reterr_error, -EADDRINUSE, "PortInUse",
-                                "“%s” cannot be published: another program of this host has the port %u/%s (“ss -lnp” shows which).",
-                                text, (unsigned) number, port_protocol_to_string(p->protocol));
-        return 0;
+        return r < 0 ? others_port(p, text, number, reterr_error) : 0;
 }
 
 /* The host's port is one that nobody has. */
@@ -625,7 +678,7 @@ static int choose_port(Reservation *v, Port *p, Error *reterr_error) {
                         return error_set_errno(reterr_error, r, "The published ports cannot be read: %m");
                 if (owner)
                         continue;
-                r = try_ports(p, &number);
+                r = try_ports(v->manager, p, &number);
                 if (r >= 0)
                         return 0;
                 /* No other port will do. */
@@ -813,4 +866,30 @@ int network_manager_foreach_port(NetworkManager *m, const char *ns, const char *
         PortCall c = { func, userdata };
 
         return store_port_foreach(m->store, ns, container, call_port, &c);
+}
+
+/* -- at a start -- */
+
+typedef struct PortCheck {
+        NetworkManager *manager;
+        Error *reterr_error;
+} PortCheck;
+
+static int check_listened(const Port *p, void *userdata) {
+        _cleanup_free_ char *text = NULL;
+        const PortCheck *c = userdata;
+        uint16_t number;
+        int r;
+
+        r = is_listened(c->manager, p, p->count == 1 ? p->host_port : 0, &number);
+        if (r <= 0)
+                return 0; /* what cannot be found out counts as free */
+        text = port_format(p);
+        return text ? others_port(p, text, number, c->reterr_error) : -ENOMEM;
+}
+
+int network_manager_check_ports(NetworkManager *m, const char *ns, const char *container, Error *reterr_error) {
+        PortCheck c = { m, reterr_error };
+
+        return network_manager_foreach_port(m, ns, container, check_listened, &c);
 }

@@ -306,7 +306,10 @@ int network_manager_set_up(NetworkManager *m, const char *ns, const char *contai
                 network_user_free(u);
                 return r;
         }
-        r = make_namespace(&s, ns);
+        /* They were free when it was made. */
+        r = network_manager_check_ports(m, ns, container, &e);
+        if (r >= 0)
+                r = make_namespace(&s, ns);
         if (r >= 0)
                 r = open_ports(m, u, &e);
         if (r < 0) {

@@ -78,10 +78,10 @@ class PodTest(NetworkTestCase):
     def test_owner_is_started_anew(self):
         """By hand: its addresses go with it into a new namespace, the others stay in what is left until they are started as well."""
 
-        self.serve("a", "--network=pod", "-p", "8080-8081:80-81")
-        self.serve("b", "--network=container:a", port=81)
+        self.serve("a", "--network=pod", "--stop-timeout=0", "-p", "8080-8081:80-81")
+        self.serve("b", "--network=container:a", "--stop-timeout=0", port=81)
         networks = self.inspect("a")["Networks"]
-        lib.moorctl("restart", "-t", "0", "a")
+        lib.moorctl("restart", "a")
         self.listens("a")
         self.assertEqual(self.inspect("a")["Networks"], networks)
         self.assertNotEqual(self.netns("a"), self.netns("b"))
@@ -89,7 +89,7 @@ class PodTest(NetworkTestCase):
         self.assertEqual(talk(HOST6, 8080, outside=True), "a")
         self.assertIsNone(talk(HOST4, 8081, outside=True, timeout=1))
         self.assertEqual(self.devices("b"), 1)
-        lib.moorctl("restart", "-t", "0", "b")
+        lib.moorctl("restart", "b")
         self.listens("b", 81)
         self.assertEqual(self.netns("a"), self.netns("b"))
         self.assertEqual(talk(HOST4, 8081, outside=True), "b")
@@ -175,11 +175,11 @@ class PodTest(NetworkTestCase):
 
     def test_bad_paths(self):
         for option, text in (("ns:/run/netns/nosuch", "/run/netns/nosuch"), ("ns:relative", "relative"), ("ns:/etc/passwd", "/etc/passwd"),
-                             ("ns:/proc/1/ns/mnt", "/proc/1/ns/mnt"), ("ns:", "ns:"), ("container:", "container:"), ("container:nosuch", "nosuch")):
+                             ("ns:/proc/1/ns/mnt", "/proc/1/ns/mnt"), ("ns:", "Networks"), ("container:", "Networks"), ("container:nosuch", "nosuch")):
             with self.subTest(option):
                 self.fails("--rm", f"--network={option}", BUSYBOX, "true", text=text)
         self.detach("a", "--network=pod")
-        for options in (("-p", "80"), ("--ip=192.0.2.77",), ("--network=pod",), ("--mac-address=02:00:5e:00:53:01",)):
+        for options in (("-p", "80"), ("-P",), ("--ip=192.0.2.77",), ("--mac-address=02:00:5e:00:53:01",)):
             for mode in ("container:a", f"ns:/run/netns/{NEAR.netns}"):
                 result = lib.moorctl("run", "--rm", f"--network={mode}", *options, BUSYBOX, "true", check=False)
                 self.assertEqual(result.returncode, 125, (mode, options))

@@ -244,6 +244,20 @@ class ReachTest(ReachTestCase):
             lib.run([*a, "ip", "route", "replace", address, "via", gateway])
         self.assert_silent((a, two, 80))
 
+    def test_port_of_resolvers(self):
+        """Whoever publishes port 53 gets what comes for it from elsewhere, and no container's questions."""
+
+        self.serve("web", "--network=lan")
+        self.place("dns", "--network=lan", "--stop-timeout=0", "-p", "53:53", "-p", "53:53/udp", port=53)
+        self.detach("sibling", "--network=lan")
+        self.assert_answered("dns", NEAR, (HOST4, HOST6), 53)
+        self.assert_answered("dns", (), ("127.0.0.1",), 53)
+        for who in ("sibling", "dns"):
+            self.assertEqual(self.ask(who, "web"), "web")
+        # Once more, with the resolver running already.
+        lib.moorctl("restart", "dns")
+        self.assertEqual(self.ask("sibling", "web"), "web")
+
     def test_the_way_out(self):
         for host in (NEAR, FAR):
             self.answers(host, host.netns, 90)
@@ -318,7 +332,7 @@ class ReachTest(ReachTestCase):
             self.assert_answered("old", where, addresses, 80)
         self.end(answers)
         lib.moorctl("rm", "-f", "old")
-        self.place("new", f"--network=lan:ip={four},ip={six}", "-p", "8080:80", port=80)
+        self.place("new", f"--network=lan:ip={four},ip={six}", "-p", "8080:80", "-p", "8080:80/udp", port=80)
         self.assertEqual(self.both("new"), addresses)
         begin = time.monotonic()
         for where in ((), sibling):

@@ -197,6 +197,18 @@ static void test_connect_refused(void **state) {
         }
 }
 
+static void test_connect_plugins(void **state) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        NetworkTest *n = *state;
+        Container *c;
+
+        assert_int_equal(create(n, "web", L("none"), NULL, &c, NULL), 0);
+        /* As if there were plug-ins here. */
+        assert_true(free_and_strdup(&c->options.networks[0], "cni:lan") >= 0);
+        assert_int_equal(container_connect(c, "default", NULL, NULL, &e), -EOPNOTSUPP);
+        assert_non_null(strstr(error_message(&e), "plug-ins"));
+}
+
 /* -- of one that runs: the test is PID 1 and moored-probe.service -- */
 
 typedef struct Asked {
@@ -468,6 +480,20 @@ static void test_shared(void **state) {
         assert_non_null(strstr(config, "/containers/default/b/hostname"));
         assert_int_equal(container_foreach_interface(c, count, &interfaces), 0);
         assert_int_equal(interfaces, 1);
+        free(config);
+
+        /* In a row. */
+        assert_int_equal(create(n, "c", L("container:b"), NULL, &c, NULL), 0);
+        config = bundle_file(n, "c", "config.json");
+        assert_non_null(strstr(config, "/containers/default/web/resolv.conf"));
+        assert_int_equal(container_foreach_interface(c, count, &interfaces), 0);
+        assert_int_equal(interfaces, 2);
+        /* In a circle. */
+        assert_int_equal(container_remove(container_find(n->t->m, "default", "web", NULL), false, NULL, NULL, NULL), 0);
+        loop(n->t);
+        assert_int_equal(create(n, "web", L("container:c"), NULL, &c, NULL), 0);
+        assert_int_equal(container_foreach_interface(c, count, &interfaces), 0);
+        assert_int_equal(interfaces, 2);
 }
 
 /* Where the program is there, its addresses stand in resolv.conf, unless others are asked for. */
@@ -530,6 +556,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_refused, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_connect, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_connect_hosts, setup_networks, teardown_networks),
+                cmocka_unit_test_setup_teardown(test_connect_plugins, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_connect_refused, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_running_refused, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_running_removed, setup_networks, teardown_networks),

@@ -232,6 +232,11 @@ static void test_addresses(void **state) {
         index = link_index(n, "br");
         check_address(n, index, "10.88.0.1/16", "10.88.0.0/16");
         check_address(n, index, "fd00:1::1/64", "fd00:1::/64");
+        for (unsigned i = 0; i < 2; i++) {
+                Address neighbor = address(i == 0 ? "10.88.0.9" : "fd00:1::9");
+
+                assert_int_equal(netlink_delete_neighbor(n, index, &neighbor), -ENOENT);
+        }
         assert_int_equal(netlink_add_address(n, index + 100, &(Prefix) { address("10.88.0.1"), 16 }), -ENODEV);
 }
 

@@ -225,8 +225,8 @@ static void test_ipv6(void **state) {
 /* Nobody remembers who had it before: its MAC may be another. */
 static void test_address_again(void **state) {
         NetworkOptions o = { .subnets = L((char *) "fd00:5::/64", (char *) "10.95.0.0/24") };
-        static char attachment[] = "six:ip=10.95.0.9,ip=fd00:5::9";
-        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b"), c = BOX("c");
+        static char attachment[] = "six:ip=10.95.0.9,ip=fd00:5::9", other[] = "six:ip=10.95.0.9,ip=fd00:5::9,mac=02:00:5e:00:53:01";
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b"), c = BOX("c"), d = BOX("d");
         Fixture *f = *state;
         Network *n;
 
@@ -249,6 +249,89 @@ static void test_address_again(void **state) {
         assert_reached(HOST, "fd00:5::9", 80, &c.node, "fd00:5::1");
         assert_reached(b.node.netns, "10.95.0.9", 80, &c.node, "10.95.0.2");
         assert_reached(b.node.netns, "fd00:5::9", 80, &c.node, "fd00:5::2");
+        /* If somebody wants another MAC the host at least does not go on talking to the first. */
+        set_down(f, &c);
+        assert_int_equal(store_container_remove(f->store, "default", "c"), 0);
+        add(f, "d", L(other), NONE);
+        set_up(f, &d);
+        assert_reached(HOST, "10.95.0.9", 80, &d.node, "10.95.0.1");
+        assert_reached(HOST, "fd00:5::9", 80, &d.node, "fd00:5::1");
+}
+
+static int host_socket(int family, const char *address, uint16_t port, bool listens) {
+        Call c = { .host = address, .port = port };
+        struct sockaddr_storage s = sockaddr_of(&c);
+        int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_int_equal(bind(fd, (struct sockaddr *) &s, sizeof(s)), 0);
+        if (listens)
+                assert_int_equal(listen(fd, 8), 0);
+        return fd;
+}
+
+static void assert_taken(Fixture *f, Box *b, const char *port) {
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        assert_int_equal(network_manager_set_up(f->manager, "default", b->name, &b->node.netns, &e), -EADDRINUSE);
+        assert_true(error_has_name(&e, "PortInUse"));
+        assert_non_null(strstr(error_message(&e), port));
+        assert_int_equal(port_of(f, b).index, 0);
+        assert_int_equal(hashmap_size(f->manager->users), 0);
+}
+
+/* Another program has begun to listen since it was made. */
+static void test_taken(void **state) {
+        const struct {
+                int family;
+                const char *address;
+                uint16_t port;
+        } takers[] = { { AF_INET, "0.0.0.0", 8080 },   { AF_INET, "127.0.0.1", 8080 }, { AF_INET6, "::", 8080 },
+                       { AF_INET6, "::1", 8080 },      { AF_INET, "0.0.0.0", 8092 },   { AF_INET6, "::", 8092 } };
+        Call other = { .host = "127.0.0.1", .port = 8080 };
+        _cleanup_close_ int server = -EBADF, client = -EBADF, loopback = -EBADF;
+        struct sockaddr_storage s;
+        _cleanup_(box_done) Box a = BOX("a");
+        Fixture *f = *state;
+
+        FIREWALL_NEEDED();
+        add(f, "a", L((char *) "default"), L((char *) "8080:80", (char *) "127.0.0.1:8090-8095:80-85", (char *) "8080:80/udp"));
+        for (size_t i = 0; i < ELEMENTSOF(takers); i++) {
+                _cleanup_close_ int fd = host_socket(takers[i].family, takers[i].address, takers[i].port, true);
+
+                assert_taken(f, &a, takers[i].port == 8080 ? "8080/tcp" : "8092/tcp");
+        }
+        /* Another address' listener is not in the way, nor who has only called somebody from there. */
+        loopback = host_socket(AF_INET, "127.0.0.2", 8092, true);
+        server = host_socket(AF_INET, "127.0.0.1", 7000, true);
+        client = host_socket(AF_INET, "127.0.0.1", 8080, false);
+        other.port = 7000;
+        s = sockaddr_of(&other);
+        assert_int_equal(connect(client, (struct sockaddr *) &s, sizeof(s)), 0);
+        set_up(f, &a);
+        assert_reached(HOST, "127.0.0.1", 8090, &a.node, "10.86.0.1");
+        set_down(f, &a);
+        wait_for_no_veth(f);
+}
+
+/* A network's resolver is there for who asks it, whoever publishes its port. */
+static void test_port_of_resolvers(void **state) {
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b");
+        _cleanup_close_ int resolver = -EBADF;
+        Fixture *f = *state;
+
+        FIREWALL_NEEDED();
+        add(f, "b", L((char *) "default"), NONE);
+        set_up(f, &b);
+        resolver = host_socket(AF_INET, "10.86.0.1", 53, true);
+        add(f, "a", L((char *) "default"), L((char *) "53:80"));
+        set_up(f, &a);
+        assert_reached(HOST, "127.0.0.1", 53, &a.node, "10.86.0.1");
+        assert_unreached(b.node.netns, "10.86.0.1", 53, &a.node);
+        assert_int_equal(fcntl(resolver, F_SETFL, O_NONBLOCK), 0);
+        assert_true(accept4(resolver, NULL, NULL, SOCK_CLOEXEC) >= 0);
+        set_down(f, &a);
+        set_down(f, &b);
+        wait_for_no_veth(f);
 }
 
 /* Its record goes while somebody else is in its namespace: what is left there has no way to anybody. */
@@ -645,6 +728,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ipv6, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_address_again, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_taken, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_port_of_resolvers, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_drop_devices, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_several, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_reload, setup, teardown),

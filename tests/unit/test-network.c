@@ -527,6 +527,8 @@ static void test_ports(void **state) {
         /* Another program's. */
         fd = listen_on(AF_INET, SOCK_STREAM, 7000);
         check_reserve_fails(f, d, L((char *) "6999-7001:1-3"), "PortInUse", "7000/tcp");
+        check_reserve_fails(f, d, L((char *) "6990-7020:1-31"), "PortInUse", "7000/tcp");
+        check_reserve_fails(f, d, L((char *) "192.0.2.9:6990-7020:1-31"), "InvalidArgument", "no address 192.0.2.9");
         check_reserve_fails(f, d, L((char *) "127.0.0.1:7000:1"), "PortInUse", "7000/tcp");
         check_reserve(f, "e", d, L((char *) "7000:1/udp"), "10.86.0.4/16");
         safe_close(fd);
