@@ -407,12 +407,7 @@ void network_names_close(Network *n) {
 }
 
 bool network_names_are_used(const Network *n) {
-        NetworkUser *u;
-
-        HASHMAP_FOREACH (u, n->manager->users)
-                if (u->resolver == n)
-                        return true;
-        return false;
+        return n->n_asking > 0;
 }
 
 /* -- the host -- */
