@@ -46,7 +46,8 @@ class NamesTestCase(NetworkTestCase):
     def lookup(self, container, name, kind="a"):
         """What the container's own resolver answers: the addresses, or names, as a set."""
 
-        out = lib.moorctl("exec", container, "nslookup", f"-type={kind}", name, check=False).stdout
+        options = [] if kind == "ptr" else [f"-type={kind}"]
+        out = lib.moorctl("exec", container, "nslookup", *options, name, check=False).stdout
         if kind == "ptr":
             return set(re.findall(r"name = (\S+)", out))
         return set(re.findall(r"(?m)^Address(?: \d+)?: (\S+)$", out.split("\n\n", 1)[-1]))
@@ -288,7 +289,8 @@ class ConnectedTest(NamesTestCase):
 
         old, new = self.network("old"), self.network("new")
         self.detach("a", "--network=old")
-        self.assertFalse(self.is_active(new))
+        # That of another test's bridge may take its time.
+        lib.wait_until(lambda: not self.is_active(new), timeout=LINGER + 20, what="nobody is there")
         lib.moorctl("network", "connect", "new", "a")
         lib.moorctl("network", "disconnect", "old", "a")
         lib.wait_until(lambda: self.is_active(new), what="the other one's resolver")
@@ -320,7 +322,7 @@ class ConnectedTest(NamesTestCase):
         self.network("lan")
         self.detach("a", "--network=default")
         self.detach("b", "--network=lan")
-        lib.run([*netns_of(self.inspect("a")), "ip", "link", "add", "eth1", "type", "dummy"])
+        lib.run([*netns_of(self.inspect("a")), "ip", "link", "add", "eth1", "type", "bridge"])
         self.assertEqual(lib.moorctl("network", "connect", "--alias=shop", "lan", "a", check=False).returncode, 1)
         self.assertEqual(self.lookup("b", "shop.lan.moored.internal"), set())
         self.assertNotIn("lan.moored", self.resolv("a"))
@@ -363,8 +365,9 @@ class HostTest(NamesTestCase):
         self.assertIn("-DefaultRoute", status)
         self.assertIn("~lan.moored.internal", status)
         # Nobody else is to ask it for anything else.
+        gateways = [s[1] for name in ("lan", "inside") for s in lib.moorctl_json("network", "inspect", name)[0]["Subnets"]]
         with open("/run/systemd/resolve/resolv.conf", encoding="utf-8") as f:
-            self.assertNotIn("nameserver 10.", f.read())
+            self.assertEqual({line.split()[1] for line in f if line.startswith("nameserver")} & set(gateways), set())
         # It goes on when it is asked by others, or by nobody for a while; and the next moored knows.
         lib.run(["systemctl", "kill", "-s", "KILL", "systemd-resolved.service"])
         self.finds("web.lan.moored.internal", self.address("web"), self.address("web", 6))
@@ -401,7 +404,7 @@ class HostTest(NamesTestCase):
         self.network("lan")
         self.detach("web", "--network=lan", "--machine")
         lib.wait_until(lambda: "web" in lib.run(["machinectl", "list", "--no-legend"]).stdout, what="a machine")
-        found = lib.run(["getent", "-s", "mymachines", "ahostsv4", "web"]).stdout
+        found = lib.run(["getent", "ahostsv4", "web"]).stdout
         self.assertEqual({line.split()[0] for line in found.splitlines()}, {self.address("web")})
 
 
