@@ -271,7 +271,8 @@ static int network_rm(Ctl *c, char **args, const NetworkOptions *o, Error *reter
         STRV_FOREACH (name, args) {
                 _cleanup_error_ Error error = ERROR_NULL;
 
-                if (ctl_call(c, ns, BUS_NAMESPACE, "RemoveNetwork", NULL, &error, "sa{sv}", name, 0) >= 0)
+                if (plugin_networks_refuse(name, "remove its file in /etc/cni/net.d", &error) >= 0 &&
+                    ctl_call(c, ns, BUS_NAMESPACE, "RemoveNetwork", NULL, &error, "sa{sv}", name, 0) >= 0)
                         printf("%s\n", name);
                 else if (o->ignore && error_has_name(&error, "NoSuchNetwork"))
                         continue;
@@ -293,6 +294,9 @@ static int network_connect(Ctl *c, char **args, const NetworkOptions *o, Error *
 
         if (!path)
                 return error_oom(reterr_error);
+        r = plugin_networks_refuse(args[0], "a container is on it from its creation on (run --network=)", reterr_error);
+        if (r < 0)
+                return r;
         ctl_start_agent(c);
         r = ctl_new_call(c, path, BUS_CONTAINER, "AddInterface", &m, reterr_error);
         if (r < 0)
