@@ -249,6 +249,7 @@ static void on_added(const char *key, int netns, const Error *error, void *userd
         if (error_is_set(error))
                 (void) error_copy(&c->work->network, error);
         else {
+                container_refresh_hosts(c);
                 c->work->netns = fd_dup(netns);
                 if (c->work->netns < 0)
                         (void) error_set_errno(&c->work->network, c->work->netns, "Failed to pass the network of %s on: %m",

@@ -121,7 +121,7 @@ static int check(const Container *c, Error *reterr_error) {
 
 /* -- what follows ------------------------------------------------------------------------------- */
 
-/* In place, as it is mounted into the container; what somebody in there has changed stays as it is. */
+/* In place, as it is mounted into the container; what somebody in there has changed stays as it is, unless before is NULL. */
 static int rewrite_hosts(const Container *c, const char *before, const char *now) {
         _cleanup_close_ int dir = bundle_open(c->manager->containers_fd, c->row.ns, c->row.id), fd = -EBADF;
         _cleanup_free_ char *text = NULL;
@@ -132,7 +132,7 @@ static int rewrite_hosts(const Container *c, const char *before, const char *now
         if (dir < 0)
                 return dir;
         r = read_file_at(dir, "hosts", BUNDLE_HOST_FILE_SIZE_MAX, &text, NULL);
-        if (r < 0 || !streq(text, before) || streq(before, now))
+        if (r < 0 || (before && !streq(text, before)) || streq(text, now))
                 return r;
         fd = openat(dir, "hosts", O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
@@ -145,6 +145,15 @@ static char *hosts_of(const Container *c) {
         _cleanup_free_ char *hosts = NULL, *resolv = NULL;
 
         return container_network_files(c, &hosts, &resolv) < 0 ? NULL : TAKE_PTR(hosts);
+}
+
+void container_refresh_hosts(const Container *c) {
+        _cleanup_free_ char *now = hosts_of(c);
+        int r;
+
+        r = now ? rewrite_hosts(c, NULL, now) : -ENOMEM;
+        if (r < 0)
+                log_warning_errno(r, "Failed to write the addresses of container %s into its /etc/hosts, ignoring: %m", c->row.id);
 }
 
 /* Both are made again at the next start, and by what is recorded: a failure is no reason to undo anything. */

@@ -116,6 +116,7 @@ class FakeTest(CniTestCase):
         self.assertEqual(records(), [f"{KEY}web.json"])
         self.assertEqual(stored(), self.stored_before + 1)
         self.assertIn("LOOPBACK,UP", lib.moorctl("exec", "web", "ip", "link").stdout)
+        self.assertRegex(lib.moorctl("exec", "web", "cat", "/etc/hosts").stdout, r"(?m)^10\.9\.0\.2\tweb$")
 
         # It is shown, also by the next moored.
         for _ in range(2):
