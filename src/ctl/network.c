@@ -197,16 +197,12 @@ static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *ret
         }
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
+        if (c->quiet)
+                return EXIT_SUCCESS;
+
         r = plugin_networks_read(c, ns, &plugins, reterr_error);
         if (r < 0)
                 return r;
-        if (c->quiet) {
-                json_array_foreach (plugins, i, network)
-                        if (json_get_string(network, "Name"))
-                                printf("%s\n", json_get_string(network, "Name"));
-                return EXIT_SUCCESS;
-        }
-
         r = ctl_get_all_many(c, paths, BUS_NETWORK, &networks, reterr_error);
         if (r < 0)
                 return r;
@@ -438,7 +434,7 @@ const Verb verb_network = {
                        "\"create\" prints the name, and chooses one if none is given. A network that has containers, running\n"
                        "or not, cannot be removed. \"connect\" puts a container on one more network, \"disconnect\" takes it off one: at\n"
                        "once if it runs, and for all starts to come. \"reload\" brings the rules back after nft flush ruleset.\n"
-                       "\"ls\" and \"inspect\" also show networks of CNI plug-ins (cni:NAME), which are files in /etc/cni/net.d.\n\n"
+                       "\"ls\" (without -q) and \"inspect\" also show networks of CNI plug-ins (cni:NAME), which are files in /etc/cni/net.d.\n\n"
                        "Examples:\n"
                        "  moorctl network create --ipv6 lan\n"
                        "  moorctl network create --internal --subnet=10.90.0.0/24 back\n"
