@@ -208,8 +208,10 @@ void container_cni_set_down(Container *c) {
 
         c->work->netns = safe_close(c->work->netns);
         error_done(&c->work->network);
-        if (c->manager->cni && key)
-                cni_manager_del(c->manager->cni, key);
+        if (!c->manager->cni || !key)
+                return;
+        cni_manager_del(c->manager->cni, key);
+        events_notify(c->manager->events, NOTIFY_CONTAINER_NETWORKS, c->row.ns, c->row.id, c);
 }
 
 static Container *find_by_cni_key(ContainerManager *m, const char *wanted) {
