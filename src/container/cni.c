@@ -47,6 +47,7 @@ typedef struct Entry {
         bool added, wants_add, wants_del, wants_check, wants_gc;
         bool recorded; /* mooring may have something to undo */
         CniRecord record; /* what is attached, as far as is known */
+        bool ended;       /* that is of a run that has ended */
         unsigned n_tries; /* of DEL, that have failed */
         const char *command; /* under way; NULL: nothing is */
         int sock;
@@ -219,6 +220,7 @@ static void finish_add(Entry *e, bool answered, const Error *error) {
         if (e->wants_del)
                 return;
         e->added = !error_is_set(error);
+        e->ended = !e->added;
         if (!e->added && answered)
                 drop_netns(e);
         e->wants_del = !e->added && !answered;
@@ -448,6 +450,7 @@ void cni_manager_del(CniManager *m, const char *key) {
         if (!e)
                 return;
         e->wants_add = false;
+        e->ended = true;
         if (streq_ptr(e->command, "DEL") || e->retry)
                 return;
         if (!e->command && !e->recorded && e->netns < 0) {
@@ -580,7 +583,7 @@ int cni_manager_foreach(const CniManager *m, const char *key, CniShownFunc func,
         const Entry *e = hashmap_get(m->entries, key);
         int r = 0;
 
-        for (size_t i = 0; r >= 0 && e && i < e->record.n_attachments; i++)
+        for (size_t i = 0; r >= 0 && e && !e->ended && i < e->record.n_attachments; i++)
                 r = cni_attachment_foreach(&e->record.attachments[i], func, userdata);
         return r;
 }
@@ -601,7 +604,7 @@ int cni_manager_recovered(CniManager *m, CniFunc func, bool (*wanted)(const char
                 log_warning_errno(r, "What plug-ins have attached cannot be read in %s: %m", m->state_dir);
         HASHMAP_FOREACH(e, m->entries)
                 if (!e->wants_add && !e->wants_gc)
-                        e->wants_del = !wanted(e->key, userdata);
+                        e->wants_del = e->ended = !wanted(e->key, userdata);
         /* Of those that are wanted mooring knows whether they are attached: it is asked when their launcher asks. */
         work(m);
         return 0;

@@ -48,7 +48,7 @@ char *cni_key(const char *ns, const char *id);
 int cni_manager_add(CniManager *m, const char *key, json_t *attachments);
 void cni_manager_del(CniManager *m, const char *key); /* nothing happens if it is not known */
 
-/* What it has, as plug-ins have answered. func's negative result ends it and is returned. */
+/* What it has, as plug-ins have answered, until cni_manager_del(). func's negative result ends it and is returned. */
 int cni_manager_foreach(const CniManager *m, const char *key, CniShownFunc func, void *userdata);
 
 /* make_netns, as it is. */

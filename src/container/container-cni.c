@@ -208,8 +208,10 @@ void container_cni_set_down(Container *c) {
 
         c->work->netns = safe_close(c->work->netns);
         error_done(&c->work->network);
-        if (c->manager->cni && key)
-                cni_manager_del(c->manager->cni, key);
+        if (!c->manager->cni || !key)
+                return;
+        cni_manager_del(c->manager->cni, key);
+        events_notify(c->manager->events, NOTIFY_CONTAINER_NETWORKS, c->row.ns, c->row.id, c);
 }
 
 static Container *find_by_cni_key(ContainerManager *m, const char *wanted) {
@@ -249,6 +251,7 @@ static void on_added(const char *key, int netns, const Error *error, void *userd
         if (error_is_set(error))
                 (void) error_copy(&c->work->network, error);
         else {
+                container_refresh_hosts(c);
                 c->work->netns = fd_dup(netns);
                 if (c->work->netns < 0)
                         (void) error_set_errno(&c->work->network, c->work->netns, "Failed to pass the network of %s on: %m",

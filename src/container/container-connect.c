@@ -132,7 +132,7 @@ static void files_done(Files *f) {
         free(f->resolv);
 }
 
-/* In place, as it is mounted into the container; what somebody in there has changed stays as it is. */
+/* In place, as it is mounted into the container; what somebody in there has changed stays as it is, unless before is NULL. */
 static int rewrite(const Container *c, const char *name, const char *before, const char *now) {
         _cleanup_close_ int dir = bundle_open(c->manager->containers_fd, c->row.ns, c->row.id), fd = -EBADF;
         _cleanup_free_ char *text = NULL;
@@ -143,13 +143,24 @@ static int rewrite(const Container *c, const char *name, const char *before, con
         if (dir < 0)
                 return dir;
         r = read_file_at(dir, name, BUNDLE_HOST_FILE_SIZE_MAX, &text, NULL);
-        if (r < 0 || !streq(text, before) || streq(before, now))
+        if (r < 0 || (before && !streq(text, before)) || streq(text, now))
                 return r;
         fd = openat(dir, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
         written = write(fd, now, n);
         return written < 0 ? -errno : (size_t) written == n ? 0 : -EIO;
+}
+
+void container_refresh_hosts(const Container *c) {
+        _cleanup_(files_done) Files now = {};
+        int r;
+
+        r = container_network_files(c, &now.hosts, &now.resolv);
+        if (r >= 0)
+                r = rewrite(c, "hosts", NULL, now.hosts);
+        if (r < 0)
+                log_warning_errno(r, "Failed to write the addresses of container %s into its /etc/hosts, ignoring: %m", c->row.id);
 }
 
 /* All are made again at the next start, and by what is recorded: a failure is no reason to undo anything. Who the container

@@ -185,16 +185,24 @@ static void hosts_done(Hosts *h) {
         strv_free(h->names);
 }
 
-static int collect_hosts(const NetworkInterface *i, void *userdata) {
-        Hosts *h = userdata;
-        Address *more = reallocarray(h->addresses, h->n + i->n_addresses + 1, sizeof(Address));
-        int r;
+static int add_host_address(Hosts *h, const Address *a) {
+        Address *more = reallocarray(h->addresses, h->n + 1, sizeof(Address));
 
         if (!more)
                 return -ENOMEM;
         h->addresses = more;
-        for (size_t k = 0; k < i->n_addresses; k++)
-                h->addresses[h->n++] = i->addresses[k].address;
+        h->addresses[h->n++] = *a;
+        return 0;
+}
+
+static int collect_hosts(const NetworkInterface *i, void *userdata) {
+        Hosts *h = userdata;
+        int r = 0;
+
+        for (size_t k = 0; r >= 0 && k < i->n_addresses; k++)
+                r = add_host_address(h, &i->addresses[k].address);
+        if (r < 0)
+                return r;
         if (h->gateway.family == AF_UNSPEC && i->network->n_subnets > 0)
                 h->gateway = i->network->subnets[0].address;
         STRV_FOREACH(s, i->aliases) {
@@ -203,6 +211,18 @@ static int collect_hosts(const NetworkInterface *i, void *userdata) {
                         return r;
         }
         return 0;
+}
+
+static int collect_cni_hosts(const CniShown *s, void *userdata) {
+        int r = 0;
+
+        STRV_FOREACH(text, s->addresses) {
+                Prefix p;
+
+                if (r >= 0 && prefix_parse(text, &p) >= 0)
+                        r = add_host_address(userdata, &p.address);
+        }
+        return r;
 }
 
 /* The host's own file, or nothing. */
@@ -305,6 +325,8 @@ int container_network_files(const Container *c, char **ret_hosts, char **ret_res
                 r = strv_extend(&h.names, c->row.id);
         if (r >= 0 && mode == NETWORK_MODE_NAMED)
                 r = container_foreach_interface(c, collect_hosts, &h);
+        if (r >= 0 && mode == NETWORK_MODE_CNI)
+                r = container_foreach_cni(c, collect_cni_hosts, &h);
         if (r < 0)
                 return r;
         if (mode == NETWORK_MODE_HOST) {

@@ -150,6 +150,8 @@ void exec_close_terminal(Exec *e); /* it has ended, or was not started */
 
 /* container-connect.c */
 void container_change_free(Container *c); /* who waits for it is told -ECANCELED */
+/* What its /etc/hosts is to have now: nobody is in there yet. */
+void container_refresh_hosts(const Container *c);
 
 /* container-cni.c */
 /* Before a transaction: are configurations and plug-ins there? */

@@ -439,6 +439,9 @@ static int resync_on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_
                 return resync_remove_created(f);
         if (!f->running && f->attach && !streq(state, "exited"))
                 return attach_send(f);
+        /* It may not come to that, and then nothing is told of it: made anew, it fails with the reason. */
+        if (!f->running && streq(state, "starting"))
+                return resync_later(f, START_DELAY_USEC);
         foreground_set_leader(f, json_integer_value(json_object_get(properties, f->kind->pid)));
         foreground_set_unit(f, json_get_string(properties, "Unit"));
         if (streq(state, "exited")) {

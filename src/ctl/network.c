@@ -224,16 +224,12 @@ static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *ret
         }
         if (r < 0)
                 return bus_error_to_error(NULL, r, reterr_error);
+        if (c->quiet)
+                return EXIT_SUCCESS;
+
         r = plugin_networks_read(c, ns, &plugins, reterr_error);
         if (r < 0)
                 return r;
-        if (c->quiet) {
-                json_array_foreach (plugins, i, network)
-                        if (json_get_string(network, "Name"))
-                                printf("%s\n", json_get_string(network, "Name"));
-                return EXIT_SUCCESS;
-        }
-
         r = ctl_get_all_many(c, paths, BUS_NETWORK, &networks, reterr_error);
         if (r < 0)
                 return r;
@@ -331,7 +327,8 @@ static int network_rm(Ctl *c, char **args, const NetworkOptions *o, Error *reter
         STRV_FOREACH (name, args) {
                 _cleanup_error_ Error error = ERROR_NULL;
 
-                if (remove_one(c, ns, name, o->force, &error) >= 0)
+                if (plugin_networks_refuse(name, "remove its file in /etc/cni/net.d", &error) >= 0 &&
+                    remove_one(c, ns, name, o->force, &error) >= 0)
                         printf("%s\n", name);
                 else if (o->ignore && error_has_name(&error, "NoSuchNetwork"))
                         continue;
@@ -380,6 +377,9 @@ static int network_connect(Ctl *c, char **args, const NetworkOptions *o, Error *
 
         if (!path)
                 return error_oom(reterr_error);
+        r = plugin_networks_refuse(args[0], "a container is on it from its creation on (run --network=)", reterr_error);
+        if (r < 0)
+                return r;
         ctl_start_agent(c);
         r = ctl_new_call(c, path, BUS_CONTAINER, "AddInterface", &m, reterr_error);
         if (r < 0)
@@ -526,7 +526,7 @@ const Verb verb_network = {
                        "or not, is removed with --force only, and they with it. \"prune\" removes all that have none, but for\n"
                        "\"default\". \"connect\" puts a container on one more network, \"disconnect\" takes it off one: at\n"
                        "once if it runs, and for all starts to come. \"reload\" brings the rules back after nft flush ruleset.\n"
-                       "\"ls\" and \"inspect\" also show networks of CNI plug-ins (cni:NAME), which are files in /etc/cni/net.d.\n\n"
+                       "\"ls\" (without -q) and \"inspect\" also show networks of CNI plug-ins (cni:NAME), which are files in /etc/cni/net.d.\n\n"
                        "Examples:\n"
                        "  moorctl network create --ipv6 lan\n"
                        "  moorctl network create --internal --subnet=10.90.0.0/24 back\n"

@@ -59,6 +59,12 @@ int plugin_networks_find(Ctl *c, const char *ns, const char *name, json_t **ret,
                          "There is no network \"%s\" of plug-ins; moorctl network ls lists them.", name);
 }
 
+int plugin_networks_refuse(const char *name, const char *instead, Error *reterr_error) {
+        return startswith(name, PLUGIN_NETWORK_PREFIX)
+                               ? error_set(reterr_error, -EINVAL, "InvalidArgument", "'%s' is a network of CNI plug-ins: %s.", name, instead)
+                               : 0;
+}
+
 int plugin_networks_add_rows(json_t *networks, Table *t) {
         json_t *network;
         size_t i;

@@ -12,6 +12,7 @@ static void attachment_clear(CniAttachment *a) {
         free(a->interface);
         json_decref(a->capabilities);
         json_decref(a->result);
+        json_decref(a->partial);
         *a = (CniAttachment){};
 }
 
@@ -45,12 +46,14 @@ int cni_record_add(CniRecord *r, CniConf *conf, const char *interface, json_t *c
 /* -- reading ------------------------------------------------------------------------------------ */
 
 static int parse_attachment(CniRecord *r, json_t *j, Error *reterr_error) {
-        json_t *capabilities = json_object_get(j, "capabilities"), *result = json_object_get(j, "result");
+        json_t *capabilities = json_object_get(j, "capabilities"), *result = json_object_get(j, "result"),
+               *partial = json_object_get(j, "partial");
         const char *interface = json_get_string(j, "interface");
         _cleanup_(cni_conf_done) CniConf conf = {};
         int k;
 
-        if (isempty(interface) || !string_is_safe(interface) || (capabilities && !json_is_object(capabilities)) || (result && !json_is_object(result)))
+        if (isempty(interface) || !string_is_safe(interface) || (capabilities && !json_is_object(capabilities)) || (result && !json_is_object(result)) ||
+            (partial && !json_is_object(partial)))
                 return error_set(reterr_error, -EBADMSG, "Failed", "An attachment makes no sense.");
         k = cni_conf_from_json(json_object_get(j, "config"), &conf, reterr_error);
         if (k < 0)
@@ -61,6 +64,7 @@ static int parse_attachment(CniRecord *r, json_t *j, Error *reterr_error) {
                 return error_set_errno(reterr_error, k, "An attachment cannot be taken: %m");
         }
         r->attachments[r->n_attachments - 1].result = json_incref(result);
+        r->attachments[r->n_attachments - 1].partial = json_incref(partial);
         return 0;
 }
 
@@ -112,7 +116,7 @@ static int format_attachment(const CniAttachment *a, json_t *list) {
                 return r;
         j = json_pack("{s:s, s:O}", "interface", a->interface, "config", config);
         return !j || add_optional(j, "capabilities", a->capabilities) < 0 || add_optional(j, "result", a->result) < 0 ||
-                                       json_array_append(list, j) < 0
+                                       add_optional(j, "partial", a->partial) < 0 || json_array_append(list, j) < 0
                                ? -ENOMEM
                                : 0;
 }

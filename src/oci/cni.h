@@ -104,6 +104,7 @@ typedef struct CniAttachment {
         char *interface;
         json_t *capabilities; /* NULL: none */
         json_t *result;       /* NULL: ADD was begun, and not seen to end well */
+        json_t *partial;      /* then, what its first plug-ins had given; NULL: nothing */
 } CniAttachment;
 
 typedef struct CniRecord {

@@ -4,6 +4,7 @@
  *
  *   ADD  (what an earlier run left: DEL) ─▶ STATUS ─▶ record without results ─▶ plug-ins ─▶ record with results
  *                                                                                └ failed ─▶ DEL
+ *   (and after each plug-in, not durably: what they have given so far. "firewall" undoes nothing that it is not told of)
  *   DEL  plug-ins, the last first ─▶ record without what was undone; it goes with the last
  *
  * One thing at a time is done for a container, and nothing else while there is GC: locks on bytes of one file, a container's byte or
@@ -122,7 +123,7 @@ static CniCall call_new(const Work *w, CniCommand command) {
 static void call_attachment(const Work *w, const CniRecord *record, const CniAttachment *a, CniCall *c) {
         c->interface = a->interface;
         c->capabilities = a->capabilities;
-        c->previous = a->result;
+        c->previous = a->result ?: c->command == CNI_DEL ? a->partial : NULL;
         c->netns = streq(record->netns_id, w->netns_id) ? w->link : NULL;
 }
 
@@ -153,7 +154,7 @@ static int undo(Work *w, CniRecord *record, Error *reterr_error) {
                 kept[CNI_ATTACHMENTS_MAX - left.n_attachments] = *a; /* borrowed, in their order */
         }
         left.attachments = kept + CNI_ATTACHMENTS_MAX - left.n_attachments;
-        k = cni_record_write(w->dir_fd, &left, r < 0 ? NULL : reterr_error);
+        k = cni_record_write(w->dir_fd, &left, true, r < 0 ? NULL : reterr_error);
         return r < 0 ? r : k;
 }
 
@@ -226,18 +227,41 @@ static int check_ready(const Work *w, const CniRecord *record, Error *reterr_err
         return r;
 }
 
+typedef struct Progress {
+        const Work *work;
+        const CniRecord *record;
+        CniAttachment *attachment;
+} Progress;
+
+/* For who undoes it, should this be killed now; a host that goes down forgets all that plug-ins did. */
+static void on_progress(json_t *result, void *userdata) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        Progress *p = userdata;
+
+        json_decref(p->attachment->partial);
+        p->attachment->partial = json_incref(result);
+        if (cni_record_write(p->work->dir_fd, p->record, false, &e) < 0)
+                report_warning("%s", error_message(&e));
+}
+
 static int attach_all(Work *w, CniRecord *record, Error *reterr_error) {
         CniCall call = call_new(w, CNI_ADD);
         int r;
 
-        r = cni_record_write(w->dir_fd, record, reterr_error);
+        r = cni_record_write(w->dir_fd, record, true, reterr_error);
         for (size_t i = 0; r >= 0 && i < record->n_attachments; i++) {
                 CniAttachment *a = &record->attachments[i];
+                Progress p = { w, record, a };
 
+                call.progress = on_progress;
+                call.userdata = &p;
                 call_attachment(w, record, a, &call);
                 r = cni_chain(&a->conf, &call, &a->result, reterr_error);
-                if (r >= 0)
-                        r = cni_record_write(w->dir_fd, record, reterr_error);
+                if (r < 0)
+                        break;
+                json_decref(a->partial);
+                a->partial = NULL;
+                r = cni_record_write(w->dir_fd, record, true, reterr_error);
         }
         return r;
 }

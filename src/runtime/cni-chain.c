@@ -298,6 +298,8 @@ int cni_chain(const CniConf *conf, const CniCall *call, json_t **ret_result, Err
                 _cleanup_error_ Error e = ERROR_NULL;
                 int k = run_plugin(conf, call->command == CNI_DEL ? n - 1 - i : i, call, &result, &e);
 
+                if (k >= 0 && call->progress && i + 1 < n)
+                        call->progress(result, call->userdata);
                 if (k >= 0)
                         continue;
                 if (r >= 0) {

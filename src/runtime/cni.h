@@ -30,6 +30,9 @@ typedef struct CniCall {
         json_t *capabilities;   /* borrowed, as are the next: see cni_request() */
         json_t *previous;       /* what the last ADD gave; NULL */
         json_t *attachments;
+        /* Of ADD: what plug-ins have given, when there is another to come. */
+        void (*progress)(json_t *result, void *userdata);
+        void *userdata;
 } CniCall;
 /* The plug-ins of a network, one after the other; ret_result for ADD only. What it does not know, or does not want, is not
  * done. "PluginFailed", "PluginTimeout", "NoSuchPlugin", "BadPluginAnswer": each names the plug-in and what it said. */
@@ -38,8 +41,8 @@ int cni_chain(const CniConf *conf, const CniCall *call, json_t **ret_result, Err
 /* -- cni-record.c -- */
 /* -ENOENT: there is none. */
 int cni_record_read(int dir_fd, const char *container, CniRecord *ret, Error *reterr_error);
-/* On disk when it returns. Without attachments: the file goes. */
-int cni_record_write(int dir_fd, const CniRecord *r, Error *reterr_error);
+/* sync: on disk when it returns; else when the kernel thinks so. Without attachments: the file goes. */
+int cni_record_write(int dir_fd, const CniRecord *r, bool sync, Error *reterr_error);
 
 /* -- cni-attach.c -- */
 /* request: {"command", "container", "attachments": [{"network", "interface", "capabilities"}]}; no attachments for DEL and CHECK, which

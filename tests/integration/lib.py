@@ -198,7 +198,7 @@ def _list_below(root, depth):
 def _runtime_files():
     """What is below /run/moored, but for what belongs to the daemon and not to a container or a transfer."""
 
-    own = re.compile(r"/run/moored/(rootfs|containers|containers/[^/]+|seccomp(/.*)?|names(/[^/]+(/(hosts|dnsmasq\.conf))?)?)")
+    own = re.compile(r"/run/moored/(rootfs|cni-netns|containers|containers/[^/]+|seccomp(/.*)?|names(/[^/]+(/(hosts|dnsmasq\.conf))?)?)")
     return {path for path in _list_below("/run/moored", 4) if not own.fullmatch(path)}
 
 

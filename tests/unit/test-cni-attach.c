@@ -296,6 +296,35 @@ static void test_crash(void **state) {
         fails(t, "DEL", "a", "InvalidArgument", "c1");
 }
 
+/* Of a chain that has not come to its end DEL is told what there was: "firewall" knows its rules by the addresses. */
+static void test_partial(void **state) {
+        _cleanup_free_ char *told = NULL, *text = NULL, *log = NULL, *part = NULL, *gone = NULL;
+        Test *t = *state;
+
+        add_conf(t, "a.conflist", "a", "1.0.0", P("ok") "," P("fails"));
+        fails(t, "ADD", "a", "PluginFailed", "no addresses left");
+        told = read_file(t->plugins, "fails.DEL");
+        assert_non_null(strstr(told, "\"by\":\"ok\""));
+        assert_false(is_there(t->state, "c1.json"));
+        free(told);
+
+        /* It was killed then. */
+        add_conf(t, "a.conflist", "a", "1.0.0", P("ok") "," P("ok2"));
+        done(t, "ADD", "a", t->netns);
+        text = read_file(t->state, "c1.json");
+        part = strstr(text, "\"result\":") ? strdup(text) : NULL;
+        assert_non_null(part);
+        gone = strstr(part, "\"result\":");
+        *gone = 0;
+        gone = strjoin(part, "\"partial\":", strstr(text, "\"result\":") + strlen("\"result\":"));
+        write_file(t->state, "c1.json", gone);
+        fails(t, "CHECK", "a", "NotRunning", "not attached");
+        done(t, "DEL", "a", t->netns);
+        told = read_file(t->plugins, "ok.DEL");
+        assert_non_null(strstr(told, "\"prevResult\":"));
+        assert_false(is_there(t->state, "c1.json"));
+}
+
 static void test_order(void **state) {
         Test *t = *state;
         _cleanup_(cni_conf_done) CniConf c = {}, d = {}, e = {};
@@ -435,7 +464,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
                 T(test_add_del), T(test_failures), T(test_hangs),   T(test_leaves), T(test_missing), T(test_undo_again),
-                T(test_crash),   T(test_order),    T(test_limit),   T(test_network), T(test_list), T(test_size_limit),
+                T(test_crash),   T(test_partial), T(test_order),    T(test_limit),   T(test_network), T(test_list), T(test_size_limit),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -229,6 +229,7 @@ static void test_add_del(void **state) {
         assert_int_equal(t->n_told, 2);
 
         cni_manager_del(t->manager, "moored.1.a.b");
+        assert_int_equal(n_shown(t, "moored.1.a.b"), 0);
         cni_manager_del(t->manager, "moored.1.a.b");
         add(t, "moored.1.a.b"); /* started again at once */
         assert_int_equal(t->n_stored, 1);

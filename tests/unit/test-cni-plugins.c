@@ -149,8 +149,32 @@ static void test_filters(void **state) {
         run("1.0.0", filters);
 }
 
+/* The last of a chain fails: "firewall" removes its rules by the addresses that "bridge" has given. */
+static void test_filters_undone(void **state) {
+        static const char *const failing = ",{\"type\":\"firewall\"},{\"type\":\"tuning\",\"sysctl\":{\"net.ipv4.no_such\":\"1\"}}";
+        _cleanup_free_ char *list = strformat(plugins, dir, failing), *conf_dir = path_join(dir, "net.d"), *records = path_join(dir, "state"),
+                            *names = path_join(dir, "netns"), *file = path_join(dir, "net.d/a.conflist"),
+                            *text = strformat("{\"cniVersion\":\"1.0.0\",\"name\":\"a\",\"plugins\":[%s]}", list);
+        const CniPlaces places = { conf_dir, "/usr/lib/cni", records, names, 20 * USEC_PER_SEC };
+        _cleanup_close_ int netns = -EBADF;
+
+        NETNS_NEEDED();
+        if (system("iptables -t nat -L -n >/dev/null 2>&1") != 0) {
+                print_message("%s: iptables does not work here\n", __func__);
+                skip();
+        }
+        netns = netns_new(NULL, NULL);
+        assert_true(netns >= 0);
+        (void) mkdir(conf_dir, 0700);
+        assert_int_equal(write_file_atomic_at(AT_FDCWD, file, text, strlen(text), 0600, false), 0);
+        assert_false(ask(&places, "ADD", netns, NULL));
+        assert_int_equal(n_addresses(), 0);
+        assert_int_not_equal(system("iptables-save | grep -q '10\\.99\\.7\\.[0-9]*/32'"), 0);
+        assert_int_not_equal(system("ip6tables-save | grep -q fd99:7::"), 0);
+}
+
 int main(void) {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_versions), cmocka_unit_test(test_filters) };
+        const struct CMUnitTest tests[] = { cmocka_unit_test(test_versions), cmocka_unit_test(test_filters), cmocka_unit_test(test_filters_undone) };
         int r;
 
         if (access("/usr/lib/cni/bridge", X_OK) < 0)
