@@ -310,8 +310,7 @@ static int reserve_addresses(Reservation *v, size_t i, uint64_t interface, Error
 
 /* -- interfaces -- */
 
-/* Of those that nobody was given by a manufacturer, and one device's. */
-static int random_mac(char text[static ETHER_TEXT_MAX]) {
+int network_random_mac(char text[static ETHER_TEXT_MAX]) {
         uint8_t ether[ETHER_SIZE];
 
         if (getrandom(ether, sizeof(ether), 0) != (ssize_t) sizeof(ether))
@@ -321,25 +320,33 @@ static int random_mac(char text[static ETHER_TEXT_MAX]) {
         return 0;
 }
 
-static int interface_name(const Reservation *v, char **ret) {
+char *network_free_name(char *const *taken) {
         for (size_t number = 0;; number++) {
                 _cleanup_free_ char *name = strformat("eth%zu", number);
-                bool taken;
 
-                if (!name)
-                        return -ENOMEM;
-                taken = strv_contains(v->names, name);
-                for (size_t k = 0; k < v->n_attachments; k++)
-                        taken = taken || streq_ptr(v->attachments[k].interface, name);
-                if (taken)
-                        continue;
-                *ret = TAKE_PTR(name);
-                return 0;
+                if (!name || !strv_contains(taken, name))
+                        return TAKE_PTR(name);
         }
 }
 
+char *network_random_device(void) {
+        _cleanup_free_ char *random = random_hex(HOST_DEVICE_RANDOM);
+
+        return random ? strjoin(HOST_DEVICE_PREFIX, random) : NULL;
+}
+
+static int interface_name(const Reservation *v, char **ret) {
+        _cleanup_strv_free_ char **taken = strv_copy(v->names);
+
+        for (size_t k = 0; k < v->n_attachments; k++)
+                if (v->attachments[k].interface && strv_extend(&taken, v->attachments[k].interface) < 0)
+                        return -ENOMEM;
+        *ret = network_free_name(taken);
+        return *ret ? 0 : -ENOMEM;
+}
+
 static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
-        _cleanup_free_ char *device = NULL, *random = NULL;
+        _cleanup_free_ char *device = NULL;
         Attachment *a = &v->attachments[i];
         char mac[ETHER_TEXT_MAX];
         Network *n = v->networks[i];
@@ -349,8 +356,7 @@ static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
         if (!a->interface && interface_name(v, &a->interface) < 0)
                 return oom(reterr_error);
         if (n->driver == NETWORK_BRIDGE) {
-                random = random_hex(HOST_DEVICE_RANDOM);
-                device = random ? strjoin(HOST_DEVICE_PREFIX, random) : NULL;
+                device = network_random_device();
                 if (!device)
                         return oom(reterr_error);
         }
@@ -366,7 +372,7 @@ static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
         };
         for (unsigned try = 0; try < MAC_TRIES; try++) {
                 if (!a->mac) {
-                        r = random_mac(mac);
+                        r = network_random_mac(mac);
                         if (r < 0)
                                 return error_set_errno(reterr_error, r,
                                                        "The kernel has no random bytes: %m");
@@ -616,6 +622,18 @@ static int check_present(const NetworkInterface *i, void *userdata) {
         return strv_extend(&p->v->names, i->name);
 }
 
+static int check_device(const NetworkDevice *d, void *userdata) {
+        Present *p = userdata;
+
+        if (d->spec->type == INTERFACE_NETWORK)
+                return 0;
+        if (streq_ptr(p->v->attachments[0].interface, d->name))
+                return error_set(p->reterr_error, -EEXIST, "InterfaceExists",
+                                 "The container “%s” has an interface “%s” already: choose another name.",
+                                 p->v->container, d->name);
+        return strv_extend(&p->v->names, d->name);
+}
+
 int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *container,
                                  const char *attachment, char **ret_name, Error *reterr_error) {
         _cleanup_(reservation_done) Reservation v = { .manager = m, .ns = ns, .container = container };
@@ -629,6 +647,8 @@ int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *
         if (r < 0)
                 return r;
         r = network_manager_foreach_interface(m, ns, container, check_present, &p);
+        if (r >= 0)
+                r = network_manager_foreach_device(m, ns, container, check_device, &p);
         if (r < 0)
                 return error_is_set(reterr_error) ? r
                                                   : error_set_errno(reterr_error, r,
@@ -636,7 +656,7 @@ int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *
                                                                     container);
         if (strv_length(v.names) >= INTERFACES_MAX)
                 return error_set(reterr_error, -E2BIG, "LimitsExceeded",
-                                 "A container can be on %u networks at most.", INTERFACES_MAX);
+                                 "A container can have %u interfaces at most.", INTERFACES_MAX);
         r = reserve_interface(&v, 0, reterr_error);
         if (r >= 0)
                 *ret_name = TAKE_PTR(v.attachments[0].interface);

@@ -257,6 +257,25 @@ static int add_interface(const NetworkInterface *i, void *userdata) {
         return r < 0 ? network_error(s->reterr_error, r, s->container, netlink_get_message(s->inside)) : 0;
 }
 
+static int add_device(const NetworkDevice *d, void *userdata) {
+        return device_set_up(userdata, d);
+}
+
+/* Behind the networks', whose interfaces some of it changes. */
+static int add_devices(SetUp *s, const char *ns) {
+        DevicePlace p = {
+                .manager = s->manager,
+                .ns = ns,
+                .container = s->container,
+                .host = s->host,
+                .inside = s->inside,
+                .netns = s->netns,
+                .reterr_error = s->reterr_error,
+        };
+
+        return network_manager_foreach_device(s->manager, ns, s->container, add_device, &p);
+}
+
 /* Where bridges call on nf_tables, a packet for a published port of its own sender stays in the bridge. */
 static bool bridges_call(void) {
         return SYSCTL_IS("1", "bridge", "bridge-nf-call-iptables") ||
@@ -277,6 +296,8 @@ static int make_namespace(SetUp *s, const char *ns) {
         r = netlink_change_link(s->inside, LOOPBACK_INDEX, &(LinkChange) { .up = true, .netns = -EBADF });
         if (r >= 0)
                 r = network_manager_foreach_interface(s->manager, ns, s->container, add_interface, s);
+        if (r >= 0)
+                r = add_devices(s, ns);
         return r < 0 ? network_error(e, r, s->container, "records") : 0;
 }
 
@@ -318,6 +339,7 @@ int network_manager_set_down(NetworkManager *m, const char *ns, const char *cont
         _cleanup_error_ Error e = ERROR_NULL;
         int r;
 
+        network_manager_fetch_lent(m, ns, container);
         if (!u)
                 return 0;
         user_names_remove(m, u);
@@ -463,6 +485,36 @@ int network_routes_update(NetworkManager *m, const char *ns, const char *contain
         if (r >= 0)
                 r = network_manager_foreach_interface(m, ns, container, restore_default_routes, &s);
         netlink_free(s.inside);
+        return r;
+}
+
+typedef struct Restore {
+        Netlink *inside;
+        const char *name;
+} Restore;
+
+static int restore_addresses(const NetworkInterface *i, void *userdata) {
+        const Restore *s = userdata;
+        LinkInfo l;
+        int r;
+
+        if (!streq(i->name, s->name))
+                return 0;
+        r = netlink_get_link(s->inside, i->name, &l);
+        for (size_t k = 0; r >= 0 && k < i->n_addresses; k++) {
+                r = netlink_add_address(s->inside, l.index, i->addresses + k);
+                r = r == -EEXIST ? 0 : r;
+        }
+        return r;
+}
+
+int network_addresses_restore(NetworkManager *m, const char *ns, const char *container, const char *name, int netns) {
+        _cleanup_(netlink_freep) Netlink *inside = NULL;
+        int r;
+
+        r = netlink_new(netns, &inside);
+        if (r >= 0)
+                r = network_manager_foreach_interface(m, ns, container, restore_addresses, &(Restore) { inside, name });
         return r;
 }
 
