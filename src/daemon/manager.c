@@ -193,7 +193,16 @@ static int adopt_descriptor(const char *name, int fd, void *userdata) {
                 r = input_manager_adopt(m->inputs, name, fd);
         if (r == 0)
                 r = network_socket_adopt(m->network_socket, name, fd);
-        return r == 0 ? cni_manager_adopt(m->cni, name, fd) : r;
+        if (r == 0)
+                r = cni_manager_adopt(m->cni, name, fd);
+        return r == 0 ? network_manager_adopt_netns(m->networks, name, fd) : r;
+}
+
+static int keep_netns(const char *name, int fd, void *userdata) {
+        if (fd >= 0)
+                return fd_store.add(NULL, name, fd, false);
+        fd_store.remove(NULL, name);
+        return 0;
 }
 
 static int manager_adopt_descriptors(Manager *m, Error *reterr_error) {
@@ -208,8 +217,11 @@ static int manager_adopt_descriptors(Manager *m, Error *reterr_error) {
         if (r >= 0)
                 r = cni_manager_new(m->event, &fd_store, NULL, MOORED_RUNTIME_DIR "/cni", MOORED_STATE_DIR "/cni",
                                     cni_make_netns, &m->cni);
+        if (r >= 0)
+                r = network_manager_new(m->store, m->events, MOORED_RUNTIME_DIR, &m->networks, reterr_error);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "The tables cannot be made: %m");
+        network_manager_set_keep(m->networks, keep_netns, NULL);
         r = fd_store_foreach(adopt_descriptor, m);
         if (r < 0)
                 log_warning_errno(r, "Not all descriptors of the last moored can be used: %m");
@@ -224,9 +236,7 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
         if (r < 0)
                 return r;
         container_manager_set_terminals(m->containers, m->terminals, m->inputs);
-        r = network_manager_new(m->store, m->events, MOORED_RUNTIME_DIR, &m->networks, reterr_error);
-        if (r >= 0)
-                r = network_manager_load(m->networks, reterr_error);
+        r = network_manager_load(m->networks, reterr_error);
         if (r < 0)
                 return r;
         container_manager_set_networks(m->containers, m->networks, m->network_socket);

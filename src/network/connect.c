@@ -157,6 +157,8 @@ static int leave(const Change *c, Found *f, Error *reterr_error) {
                 return record_error(c, r, reterr_error);
         if (c->netns >= 0)
                 clear_away(c, &f->interface);
+        if (network_kept_count(c->manager, c->ns, c->container) == 0)
+                network_kept_forget(c->manager, c->ns, c->container);
         return 0;
 }
 

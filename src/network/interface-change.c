@@ -2,7 +2,7 @@
 
 /* Interfaces of a container that somebody adds, changes and removes, other than by networks. As with these (connect.c), records and kernel
  * change in one transaction on the way in, and the records come first on the way out. With devices of the host's it is the other way round: the record
- * is there as long as the container may have the device, so that it is found (interface-lent.c). */
+ * is there as long as the container may have the device, so that it is found (interface-keep.c). */
 
 #include "basic/log.h"
 #include "basic/string-util.h"
@@ -426,13 +426,7 @@ int network_manager_change_interface(NetworkManager *m, const char *ns, const ch
 
 /* -- remove -- */
 
-static int count_lent(const NetworkDevice *d, void *userdata) {
-        *(unsigned *) userdata += d->spec->type == INTERFACE_DEVICE;
-        return 0;
-}
-
 static int remove_lent(const Change *c, const NetworkDevice *d, Error *reterr_error) {
-        unsigned n = 0;
         int r;
 
         r = c->netns >= 0 ? device_fetch(&c->place, d) : 0;
@@ -440,8 +434,8 @@ static int remove_lent(const Change *c, const NetworkDevice *d, Error *reterr_er
                 return error_set_errno(reterr_error, r, "The device “%s” cannot be fetched from the container “%s”: %m", d->spec->link,
                                        c->container);
         r = forget(c, d, reterr_error);
-        if (r >= 0 && network_manager_foreach_device(c->manager, c->ns, c->container, count_lent, &n) >= 0 && n == 0)
-                network_lent_forget(c->manager, c->ns, c->container);
+        if (r >= 0 && network_kept_count(c->manager, c->ns, c->container) == 0)
+                network_kept_forget(c->manager, c->ns, c->container);
         return r;
 }
 
@@ -467,6 +461,8 @@ int network_manager_remove_device(NetworkManager *m, const char *ns, const char 
         if (r < 0 || netns < 0)
                 return r;
         r = device_set_down(&c.place, &d);
+        if (network_kept_count(m, ns, container) == 0)
+                network_kept_forget(m, ns, container);
         if (r < 0)
                 log_warning_errno(r, "The interface “%s” of the container “%s” is still there, ignoring: %m", name, container);
         return 0;

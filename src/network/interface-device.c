@@ -87,6 +87,8 @@ static int make_sub_link(const DevicePlace *p, const NetworkDevice *d, const uin
         r = netlink_add_sub_link(p->host, kind, d->spec->link, d->spec->mode, (uint32_t) d->spec->mtu, p->netns, d->name, ether);
         if (r == -EOPNOTSUPP)
                 return error_set(p->reterr_error, r, "NotSupported", "The kernel of this host has no %s.", kind);
+        if (r >= 0)
+                r = network_manager_keep_netns(p->manager, p->ns, p->container, p->netns);
         return r < 0 ? device_error(p, d, r, kind, p->host) : 0;
 }
 

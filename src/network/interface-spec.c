@@ -27,6 +27,10 @@ static int oom(Error *e) {
 static int parse_destination(const char *text, const char *via, Route *r) {
         Address a;
 
+        if (address_parse(text, &a) >= 0) {
+                r->destination = (Prefix) { a, a.family == AF_INET6 ? 128 : 32 };
+                return 0;
+        }
         if (!streq(text, "default"))
                 return prefix_parse(text, &r->destination) < 0 || !prefix_is_subnet(&r->destination) ? -EINVAL : 0;
         if (!via || address_parse(via, &a) < 0)

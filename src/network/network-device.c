@@ -369,7 +369,7 @@ static void remove_orphan_ports(NetworkManager *m, const LinkInfo *bridge) {
 static int survey_end(const LinkInfo *l, void *userdata) {
         Survey *s = userdata;
 
-        if (!streq(l->kind, "veth") || !startswith(l->alias, ALIAS_PREFIX) || store_host_device_is_known(s->manager->store, l->name))
+        if (!streq(l->kind, "veth") || !startswith(l->alias, ALIAS_PREFIX) || startswith(l->alias, LENT_PREFIX) || store_host_device_is_known(s->manager->store, l->name))
                 return 0;
         return strv_extend(&s->orphans, l->name);
 }

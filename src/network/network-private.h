@@ -18,7 +18,7 @@ struct NetworkManager {
         Netlink *netlink;  /* the host's; NULL until network_manager_netlink() */
         Firewall *firewall; /* NULL until network_manager_firewall() */
         Hashmap *users;     /* "ns/container" → NetworkUser, owns them */
-        Hashmap *lent;      /* "ns/container" → Lent, owns them: interface-lent.c */
+        Hashmap *kept;      /* "ns/container" → Kept, owns them: interface-keep.c */
         NetworkKeepFunc keep; /* or NULL */
         void *keep_userdata;
 };
@@ -122,13 +122,15 @@ int device_set_down(const DevicePlace *p, const NetworkDevice *d);
 /* old: what it is now. -ENODEV "NoSuchDevice" */
 int device_change(const DevicePlace *p, const NetworkDevice *d, const InterfaceSpec *old);
 
-/* interface-lent.c: devices of the host's, in a container. */
-struct Lent *lent_free(struct Lent *l);
+/* interface-keep.c: what is cleared away before a container's namespace ends. */
+struct Kept *kept_free(struct Kept *l);
+unsigned network_kept_count(NetworkManager *m, const char *ns, const char *container);
+/* Nothing is in there any more. */
+void network_kept_forget(NetworkManager *m, const char *ns, const char *container);
+void network_kept_recovered(NetworkManager *m); /* all that run are among the users */
 int device_lend(const DevicePlace *p, const NetworkDevice *d);
 /* 0: it is at home again, or is not in the container. */
 int device_fetch(const DevicePlace *p, const NetworkDevice *d);
-/* None is in there any more. */
-void network_lent_forget(NetworkManager *m, const char *ns, const char *container);
 
 /* interface-change.c */
 int network_manager_remove_device(NetworkManager *m, const char *ns, const char *container, const char *name, int netns,

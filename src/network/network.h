@@ -151,14 +151,17 @@ int network_manager_add_interface(NetworkManager *m, const char *ns, const char 
 /* On failure nothing has changed. "NoSuchInterface", "NoSuchDevice": the container has lost it; and those of interface_spec_apply(). */
 int network_manager_change_interface(NetworkManager *m, const char *ns, const char *container, const char *name,
                                      const InterfaceChange *change, int netns, Error *reterr_error);
-/* Namespaces in which there are devices of the host's are kept, so that these can be fetched when the container has ended: name is for a store
- * of descriptors that outlives this process. fd -EBADF: not any more. */
+/* Namespaces in which there is what has to be cleared away when the container has ended (interface-keep.c) are kept: name is for a store of
+ * descriptors that outlives this process. fd -EBADF: not any more. */
 typedef int (*NetworkKeepFunc)(const char *name, int fd, void *userdata);
 void network_manager_set_keep(NetworkManager *m, NetworkKeepFunc func, void *userdata);
 /* Takes fd if name is one of these (1). */
 int network_manager_adopt_netns(NetworkManager *m, const char *name, int fd);
-/* What is lent to a container comes back. Nothing happens if there is nothing. */
-void network_manager_fetch_lent(NetworkManager *m, const char *ns, const char *container);
+/* Recovery, of one that runs: is that so, and its namespace not kept (the store was emptied)? And here it is. */
+bool network_manager_misses_netns(NetworkManager *m, const char *ns, const char *container);
+int network_manager_keep_netns(NetworkManager *m, const char *ns, const char *container, int netns);
+/* Devices of the host's come back, and so on. Nothing happens if the namespace is not kept. */
+void network_manager_clear_kept(NetworkManager *m, const char *ns, const char *container);
 
 /* Ports are closed, and the host's devices are back; the namespace goes with its last user. Of one that is not up: nothing happens. */
 int network_manager_set_down(NetworkManager *m, const char *ns, const char *container);

@@ -158,7 +158,7 @@ static int open_ports(NetworkManager *m, const NetworkUser *u, Error *reterr_err
 
 typedef struct SetUp {
         NetworkManager *manager;
-        const char *container;
+        const char *ns, *container;
         Netlink *host; /* borrowed */
         Netlink *inside;
         int netns;
@@ -253,6 +253,8 @@ static int add_interface(const NetworkInterface *i, void *userdata) {
                                          s->netns, i->name, n->driver == NETWORK_MACVLAN ? i->mac : NULL);
         if (r < 0)
                 return network_error(s->reterr_error, r, s->container, netlink_get_message(s->host));
+        if (n->driver != NETWORK_BRIDGE)
+                (void) network_manager_keep_netns(s->manager, s->ns, s->container, s->netns);
         r = configure_inside(s, i);
         return r < 0 ? network_error(s->reterr_error, r, s->container, netlink_get_message(s->inside)) : 0;
 }
@@ -262,10 +264,10 @@ static int add_device(const NetworkDevice *d, void *userdata) {
 }
 
 /* Behind the networks', whose interfaces some of it changes. */
-static int add_devices(SetUp *s, const char *ns) {
+static int add_devices(SetUp *s) {
         DevicePlace p = {
                 .manager = s->manager,
-                .ns = ns,
+                .ns = s->ns,
                 .container = s->container,
                 .host = s->host,
                 .inside = s->inside,
@@ -273,7 +275,7 @@ static int add_devices(SetUp *s, const char *ns) {
                 .reterr_error = s->reterr_error,
         };
 
-        return network_manager_foreach_device(s->manager, ns, s->container, add_device, &p);
+        return network_manager_foreach_device(s->manager, s->ns, s->container, add_device, &p);
 }
 
 /* Where bridges call on nf_tables, a packet for a published port of its own sender stays in the bridge. */
@@ -282,7 +284,7 @@ static bool bridges_call(void) {
                SYSCTL_IS("1", "bridge", "bridge-nf-call-ip6tables");
 }
 
-static int make_namespace(SetUp *s, const char *ns) {
+static int make_namespace(SetUp *s) {
         Error *e = s->reterr_error;
         int r;
 
@@ -295,9 +297,9 @@ static int make_namespace(SetUp *s, const char *ns) {
                 return network_error(e, s->netns, s->container, "namespace");
         r = netlink_change_link(s->inside, LOOPBACK_INDEX, &(LinkChange) { .up = true, .netns = -EBADF });
         if (r >= 0)
-                r = network_manager_foreach_interface(s->manager, ns, s->container, add_interface, s);
+                r = network_manager_foreach_interface(s->manager, s->ns, s->container, add_interface, s);
         if (r >= 0)
-                r = add_devices(s, ns);
+                r = add_devices(s);
         return r < 0 ? network_error(e, r, s->container, "records") : 0;
 }
 
@@ -305,7 +307,7 @@ int network_manager_set_up(NetworkManager *m, const char *ns, const char *contai
                            Error *reterr_error) {
         _cleanup_error_ Error e = ERROR_NULL;
         _cleanup_(set_up_done) SetUp s = {
-                .manager = m, .container = container, .netns = -EBADF, .reterr_error = &e
+                .manager = m, .ns = ns, .container = container, .netns = -EBADF, .reterr_error = &e
         };
         NetworkUser *u = NULL;
         int r;
@@ -322,7 +324,7 @@ int network_manager_set_up(NetworkManager *m, const char *ns, const char *contai
                 network_user_free(u);
                 return r;
         }
-        r = make_namespace(&s, ns);
+        r = make_namespace(&s);
         if (r >= 0)
                 r = open_ports(m, u, &e);
         if (r < 0) {
@@ -339,7 +341,7 @@ int network_manager_set_down(NetworkManager *m, const char *ns, const char *cont
         _cleanup_error_ Error e = ERROR_NULL;
         int r;
 
-        network_manager_fetch_lent(m, ns, container);
+        network_manager_clear_kept(m, ns, container);
         if (!u)
                 return 0;
         user_names_remove(m, u);
@@ -383,6 +385,7 @@ int network_interface_set_up(NetworkManager *m, const char *ns, const char *cont
         _cleanup_error_ Error e = ERROR_NULL;
         SetUp s = {
                 .manager = m,
+                .ns = ns,
                 .container = container,
                 .netns = netns,
                 .hairpin = bridges_call(),
@@ -478,7 +481,7 @@ static int restore_default_routes(const NetworkInterface *i, void *userdata) {
 }
 
 int network_routes_update(NetworkManager *m, const char *ns, const char *container, int netns) {
-        SetUp s = { .manager = m, .container = container, .live = true };
+        SetUp s = { .manager = m, .ns = ns, .container = container, .live = true };
         int r;
 
         r = netlink_new(netns, &s.inside);
@@ -568,5 +571,6 @@ int network_manager_reload(NetworkManager *m, Error *reterr_error) {
 }
 
 int network_manager_recovered(NetworkManager *m, Error *reterr_error) {
+        network_kept_recovered(m);
         return network_manager_reload(m, reterr_error);
 }

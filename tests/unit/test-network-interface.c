@@ -159,17 +159,44 @@ static void add_fails(Fixture *f, InterfaceSpec spec, const char *name, const ch
                 fail_msg("not %s, but %s: %s", error, error_name(&e), error_message(&e));
 }
 
-static int change(Fixture *f, const char *name, InterfaceChange c, Error *e) {
+/* What is not said stays. */
+typedef struct Wish {
+        uint64_t mtu, sent_rate, received_rate;
+        int up;
+        char *mac;
+        char **add_addresses, **remove_addresses, **add_routes, **remove_routes;
+} Wish;
+#define CHANGE(...) ((Wish) { __VA_ARGS__ })
+#define DOWN (-1)
+#define UP 1
+#define NO_RATE 1
+
+static uint64_t rate_of(uint64_t wish) {
+        return wish == NO_RATE ? 0 : wish == 0 ? INTERFACE_KEEP : wish;
+}
+
+static int change(Fixture *f, const char *name, Wish w, Error *e) {
+        const InterfaceChange c = {
+                .mtu = w.mtu == 0 ? INTERFACE_KEEP : w.mtu,
+                .sent_rate = rate_of(w.sent_rate),
+                .received_rate = rate_of(w.received_rate),
+                .up = w.up == 0 ? -1 : w.up == UP,
+                .mac = w.mac,
+                .add_addresses = w.add_addresses,
+                .remove_addresses = w.remove_addresses,
+                .add_routes = w.add_routes,
+                .remove_routes = w.remove_routes,
+        };
+
         return network_manager_change_interface(f->manager, "default", "a", name, &c, f->netns, e);
 }
 
-static void change_ok(Fixture *f, const char *name, InterfaceChange c) {
+static void change_ok(Fixture *f, const char *name, Wish c) {
         _cleanup_error_ Error e = ERROR_NULL;
 
         if (change(f, name, c, &e) < 0)
                 fail_msg("%s", error_message(&e));
 }
-#define CHANGE(...) ((InterfaceChange) { .mtu = INTERFACE_KEEP, .sent_rate = INTERFACE_KEEP, .received_rate = INTERFACE_KEEP, .up = -1, __VA_ARGS__ })
 
 typedef struct Search {
         int index;
@@ -208,6 +235,13 @@ static bool has_route(Fixture *f, const char *name, const char *destination) {
 
         assert_int_equal(netlink_foreach_route(f->inside, match_route, &s), 0);
         return s.found;
+}
+
+static int find_alias(const LinkInfo *l, void *userdata) {
+        if (!streq(l->alias, "the owner's"))
+                return 0;
+        *(LinkInfo *) userdata = *l;
+        return 1;
 }
 
 static bool at_home(Fixture *f, const char *name) {
@@ -292,14 +326,14 @@ static void test_change(void **state) {
         assert_int_equal(inside(f, "net0").mtu, 1300);
         assert_true(has_address(f, "net0", "10.1.0.2/24") && has_address(f, "net0", "fd00::2/64"));
         assert_true(has_route(f, "net0", "10.9.0.0/16"));
-        change_ok(f, "net0", CHANGE(.up = 0));
+        change_ok(f, "net0", CHANGE(.up = DOWN));
         assert_false(inside(f, "net0").up);
         assert_false(has_route(f, "net0", "10.9.0.0/16"));
-        change_ok(f, "net0", CHANGE(.up = 1, .mac = (char *) "02:00:5e:00:53:02"));
+        change_ok(f, "net0", CHANGE(.up = UP, .mac = (char *) "02:00:5e:00:53:02"));
         assert_true(inside(f, "net0").up && has_address(f, "net0", "fd00::2/64") && has_route(f, "net0", "10.9.0.0/16"));
         assert_memory_equal(inside(f, "net0").ether, "\x02\x00\x5e\x00\x53\x02", ETHER_SIZE);
         change_ok(f, "net0", CHANGE(.sent_rate = 1000000, .received_rate = UINT64_C(40000000000)));
-        change_ok(f, "net0", CHANGE(.sent_rate = 0, .received_rate = 0, .remove_addresses = L((char *) "fd00::2/64"),
+        change_ok(f, "net0", CHANGE(.sent_rate = NO_RATE, .received_rate = NO_RATE, .remove_addresses = L((char *) "fd00::2/64"),
                                     .remove_routes = L((char *) "fd00:9::/64 via fd00::1")));
         assert_false(has_address(f, "net0", "fd00::2/64"));
         assert_true(has_route(f, "net0", "10.9.0.0/16"));
@@ -311,11 +345,11 @@ static void test_change(void **state) {
         assert_memory_equal(inside(f, "net0").ether, "\x02\x00\x5e\x00\x53\x02", ETHER_SIZE);
         assert_false(has_address(f, "net0", "10.2.0.2/24"));
         error_done(&e);
-        assert_int_equal(change(f, "nosuch", CHANGE(.up = 0), &e), -ENOENT);
+        assert_int_equal(change(f, "nosuch", CHANGE(.up = DOWN), &e), -ENOENT);
         assert_true(error_has_name(&e, "NoSuchInterface"));
         error_done(&e);
         assert_int_equal(netlink_delete_link(f->inside, "net0"), 0);
-        assert_int_equal(change(f, "net0", CHANGE(.up = 0), &e), -ENODEV);
+        assert_int_equal(change(f, "net0", CHANGE(.up = DOWN), &e), -ENODEV);
         assert_true(error_has_name(&e, "NoSuchDevice"));
         /* It comes back with all of it. */
         end(f);
@@ -364,7 +398,7 @@ static void test_lent(void **state) {
         assert_null(f->kept);
         add_ok(f, (InterfaceSpec) { .type = INTERFACE_DEVICE, .link = (char *) "mine0", .mtu = 1400, .mac = (char *) "02:00:5e:00:53:01",
                                     .addresses = L((char *) "10.1.0.2/24") }, "eth0");
-        assert_string_equal(f->kept, "lent.7.default.a");
+        assert_string_equal(f->kept, "netns.7.default.a");
         assert_false(at_home(f, "mine0"));
         assert_int_equal(inside(f, "eth0").mtu, 1400);
         assert_true(has_address(f, "eth0", "10.1.0.2/24"));
@@ -381,7 +415,7 @@ static void test_lent(void **state) {
         int stored = fd_dup(f->netns);
         f->netns = safe_close(f->netns);
         new_manager(f);
-        assert_int_equal(network_manager_adopt_netns(f->manager, "lent.7.default.a", stored), 1);
+        assert_int_equal(network_manager_adopt_netns(f->manager, "netns.7.default.a", stored), 1);
         end(f);
         assert_null(f->kept);
         assert_int_equal(netlink_get_link(f->host, "mine0", &l), 0);
@@ -409,12 +443,56 @@ static void test_lent(void **state) {
         assert_int_equal(netlink_add_bridge(f->host, "mine0", 0, NULL), 0);
         assert_int_equal(network_manager_remove_interface(f->manager, "default", "a", "eth0", f->netns, NULL), 0);
         assert_null(f->kept);
-        assert_true(at_home(f, "lent0"));
+        LinkInfo other;
+        int found = netlink_foreach_link(f->host, find_alias, &other);
+        assert_int_equal(found, 1);
+        assert_string_equal(other.kind, "veth");
+        assert_true(startswith(other.name, HOST_DEVICE_PREFIX));
+}
+
+/* Who lends, or fetches, dies between two steps: the next start, or end, brings it in order. */
+static void test_lent_interrupted(void **state) {
+        Fixture *f = *state;
+        LinkInfo l;
+
+        NETNS_NEEDED();
+        (void) make_device(f, "mine0", "mine1");
+        begin(f);
+        add_ok(f, (InterfaceSpec) { .type = INTERFACE_DEVICE, .link = (char *) "mine0" }, "eth0");
+        end(f);
+        /* It is marked, but not gone. */
+        assert_int_equal(netlink_get_link(f->host, "mine0", &l), 0);
+        assert_int_equal(netlink_change_link(f->host, l.index, &(LinkChange) { .alias = "moored: lent mine0", .netns = -EBADF }), 0);
+        new_manager(f);
+        (void) network_manager_reload(f->manager, NULL);
+        begin(f);
+        assert_true(inside(f, "eth0").index > 0);
+        /* It is back, but not what it was. */
+        int home = netns_open();
+        l = inside(f, "eth0");
+        assert_int_equal(netlink_change_link(f->inside, l.index, &(LinkChange) { .down = true, .netns = -EBADF }), 0);
+        assert_int_equal(netlink_change_link(f->inside, l.index, &(LinkChange) { .name = "mv0123456789", .netns = -EBADF }), 0);
+        assert_int_equal(netlink_change_link(f->inside, l.index, &(LinkChange) { .netns = home }), 0);
+        (void) safe_close(home);
+        (void) network_manager_reload(f->manager, NULL);
+        assert_true(at_home(f, "mv0123456789"));
+        end(f);
+        assert_int_equal(netlink_get_link(f->host, "mine0", &l), 0);
+        assert_string_equal(l.alias, "");
+        assert_true(l.up);
+        /* A namespace in the store that no container has that runs. */
+        begin(f);
+        int stored = fd_dup(f->netns);
+        new_manager(f);
+        assert_int_equal(network_manager_adopt_netns(f->manager, "netns.7.default.a", stored), 1);
+        (void) network_manager_recovered(f->manager, NULL);
+        assert_true(at_home(f, "mine0"));
+        assert_null(f->kept);
 }
 
 static void test_adopt_names(void **state) {
-        static const char *const foreign[] = { "lent", "lent.", "lent.7", "lent.7.", "lent.7.default", "lent.8.default.a", "lent.x.default.a",
-                                               "lent.99999999999999999999.a", "cni.7.default.a", "terminal" };
+        static const char *const foreign[] = { "netns", "netns.", "netns.7", "netns.7.", "netns.7.default", "netns.8.default.a", "netns.x.default.a",
+                                               "netns.99999999999999999999.a", "cni.7.default.a", "terminal" };
         Fixture *f = *state;
 
         NETNS_NEEDED();
@@ -474,6 +552,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_change, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_macvlan, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lent, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_lent_interrupted, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_adopt_names, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_tap, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_orphans, setup, teardown),

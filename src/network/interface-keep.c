@@ -1,29 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Devices of the host's that a container has for as long as it runs. The kernel takes those that are made in software away with the namespace
- * that they are in, so each comes back before that ends: a namespace with such a device is kept here, and in a store of descriptors that
- * outlives this process, until they have been fetched.
+/* What has to be cleared away in a container's namespace before that ends: the namespace is kept here, and in a store of descriptors that
+ * outlives this process, until it is done.
  *
- *   recorded, with what the device was ─▶ namespace kept ─▶ moved ─▶ … ─▶ moved back, as it was ─▶ namespace given up
+ *  - Devices of the host's. The kernel takes those that are made in software away with the namespace that they are in.
  *
- * Whoever dies at any of the arrows leaves a record by which the device is found: by its alias, which names its home, as somebody in the
- * container may have given it another name. */
+ *      recorded, with what the device was ─▶ namespace kept ─▶ named by its alias, moved ─▶ … ─▶ moved back, as it was ─▶ given up
+ *
+ *    Whoever dies at any of the arrows leaves a record and an alias by which the device is found, whatever it is called there.
+ *  - macvlan and ipvlan. Their MAC, or their addresses, are in use until the kernel has got round to clearing away the namespace, some time after
+ *    its end: a container that is started again at once could not have them. */
 
 #include "basic/fd-util.h"
 #include "basic/log.h"
 #include "basic/string-util.h"
+#include "basic/strv.h"
 #include "network/netns.h"
 #include "network/network-private.h"
 
-#define KEEP_PREFIX "lent."
-#define NAME_TAKEN "lent%d" /* the kernel puts a number there */
+#define KEEP_PREFIX "netns."
 
-typedef struct Lent {
+typedef struct Kept {
         char *ns, *container;
         int netns;
-} Lent;
+} Kept;
 
-Lent *lent_free(Lent *l) {
+Kept *kept_free(Kept *l) {
         if (!l)
                 return NULL;
         safe_close(l->netns);
@@ -32,7 +34,7 @@ Lent *lent_free(Lent *l) {
         free(l);
         return NULL;
 }
-DEFINE_CLEANUP_FUNC(Lent *, lent_free)
+DEFINE_CLEANUP_FUNC(Kept *, kept_free)
 
 void network_manager_set_keep(NetworkManager *m, NetworkKeepFunc func, void *userdata) {
         m->keep = func;
@@ -44,17 +46,17 @@ void network_manager_set_keep(NetworkManager *m, NetworkKeepFunc func, void *use
 /* Takes netns in any case. */
 static int put(NetworkManager *m, const char *ns, const char *container, int netns) {
         _cleanup_free_ char *key = strjoin(ns, "/", container);
-        _cleanup_(lent_freep) Lent *l = calloc(1, sizeof(Lent));
+        _cleanup_(kept_freep) Kept *l = calloc(1, sizeof(Kept));
         int r;
 
         if (!l)
                 safe_close(netns);
         else
-                *l = (Lent) { .ns = strdup(ns), .container = strdup(container), .netns = netns };
+                *l = (Kept) { .ns = strdup(ns), .container = strdup(container), .netns = netns };
         if (!key || !l || !l->ns || !l->container)
                 return -ENOMEM;
-        lent_free(hashmap_remove(m->lent, key));
-        r = hashmap_put(m->lent, key, l);
+        kept_free(hashmap_remove(m->kept, key));
+        r = hashmap_put(m->kept, key, l);
         if (r < 0)
                 return r;
         TAKE_PTR(l);
@@ -65,13 +67,13 @@ static char *keep_name(const char *ns, const char *container) {
         return strformat(KEEP_PREFIX "%zu.%s.%s", strlen(ns), ns, container);
 }
 
-static Lent *get(const NetworkManager *m, const char *ns, const char *container) {
+static Kept *get(const NetworkManager *m, const char *ns, const char *container) {
         _cleanup_free_ char *key = strjoin(ns, "/", container);
 
-        return key ? hashmap_get(m->lent, key) : NULL;
+        return key ? hashmap_get(m->kept, key) : NULL;
 }
 
-static int keep(NetworkManager *m, const char *ns, const char *container, int netns) {
+int network_manager_keep_netns(NetworkManager *m, const char *ns, const char *container, int netns) {
         _cleanup_free_ char *name = keep_name(ns, container);
         int fd, r;
 
@@ -91,13 +93,41 @@ static int keep(NetworkManager *m, const char *ns, const char *container, int ne
         return 0;
 }
 
-void network_lent_forget(NetworkManager *m, const char *ns, const char *container) {
+static bool is_sub_link(const NetworkDevice *d) {
+        return d->spec->type == INTERFACE_MACVLAN || d->spec->type == INTERFACE_IPVLAN;
+}
+
+static int count(const NetworkDevice *d, void *userdata) {
+        *(unsigned *) userdata += d->spec->type == INTERFACE_DEVICE || is_sub_link(d);
+        return 0;
+}
+
+static int count_interface(const NetworkInterface *i, void *userdata) {
+        *(unsigned *) userdata += i->network->driver != NETWORK_BRIDGE;
+        return 0;
+}
+
+unsigned network_kept_count(NetworkManager *m, const char *ns, const char *container) {
+        unsigned n = 0;
+
+        /* In doubt there are some. */
+        return network_manager_foreach_device(m, ns, container, count, &n) < 0 ||
+                               network_manager_foreach_interface(m, ns, container, count_interface, &n) < 0
+                       ? 1
+                       : n;
+}
+
+bool network_manager_misses_netns(NetworkManager *m, const char *ns, const char *container) {
+        return !get(m, ns, container) && network_kept_count(m, ns, container) > 0;
+}
+
+void network_kept_forget(NetworkManager *m, const char *ns, const char *container) {
         _cleanup_free_ char *key = strjoin(ns, "/", container), *name = keep_name(ns, container);
-        Lent *l = key ? hashmap_remove(m->lent, key) : NULL;
+        Kept *l = key ? hashmap_remove(m->kept, key) : NULL;
 
         if (l && m->keep && name)
                 (void) m->keep(name, -EBADF, m->keep_userdata);
-        lent_free(l);
+        kept_free(l);
 }
 
 int network_manager_adopt_netns(NetworkManager *m, const char *name, int fd) {
@@ -125,8 +155,9 @@ static char *lent_alias(const NetworkDevice *d) {
         return strjoin(LENT_PREFIX, d->spec->link);
 }
 
-static int check(const DevicePlace *p, const LinkInfo *l) {
-        if (!startswith(l->alias, ALIAS_PREFIX))
+/* One with that alias already is on its way: somebody died. */
+static int check(const DevicePlace *p, const LinkInfo *l, const char *alias) {
+        if (!startswith(l->alias, ALIAS_PREFIX) || streq(l->alias, alias))
                 return 0;
         return error_set(p->reterr_error, -EBUSY, "DeviceInUse", "The device “%s” is moored's own: it cannot be lent.", l->name);
 }
@@ -177,14 +208,17 @@ int device_lend(const DevicePlace *p, const NetworkDevice *d) {
                 return error_set(p->reterr_error, r, "NoSuchDevice",
                                  "This host has no device “%s” to be lent to the container “%s”: “ip link” shows them.", d->spec->link,
                                  p->container);
-        r = check(p, &l);
-        if (r >= 0)
+        r = check(p, &l, alias);
+        if (r >= 0 && !streq(l.alias, alias))
                 r = record_home(p, d, &l);
         if (r >= 0)
-                r = keep(p->manager, p->ns, p->container, p->netns);
+                r = network_manager_keep_netns(p->manager, p->ns, p->container, p->netns);
         if (r >= 0)
-                r = netlink_change_link(p->host, l.index,
-                                        &(LinkChange) { .name = d->name, .alias = alias, .netns = p->netns });
+                r = netlink_change_link(p->host, l.index, &(LinkChange) { .alias = alias, .netns = -EBADF });
+        if (r >= 0)
+                r = netlink_change_link(p->host, l.index, &(LinkChange) { .name = d->name, .netns = p->netns });
+        if (r < 0 && !streq(l.alias, alias))
+                (void) netlink_change_link(p->host, l.index, &(LinkChange) { .alias = l.alias, .netns = -EBADF });
         if (r == -EINVAL)
                 return error_set(p->reterr_error, r, "NotSupported",
                                  "The device “%s” cannot be lent: the kernel lets none of its kind (%s) leave the host.", l.name,
@@ -212,57 +246,75 @@ static int match(const LinkInfo *l, void *userdata) {
 }
 
 /* At home again: what it was. What fails is no reason to stop. */
-static int become_again(const DevicePlace *p, const NetworkDevice *d, const char *name) {
-        LinkChange c = { .netns = -EBADF, .mtu = (uint32_t) d->spec->was_mtu, .up = d->spec->was_up };
+static int become_again(const DevicePlace *p, const NetworkDevice *d, const LinkInfo *l) {
+        LinkChange c = { .netns = -EBADF, .mtu = (uint32_t) d->spec->was_mtu, .up = d->spec->was_up,
+                         .alias = strempty(d->spec->was_alias) };
         uint8_t ether[ETHER_SIZE];
-        LinkInfo l, master;
+        LinkInfo master;
         int r;
 
-        r = netlink_get_link(p->host, name, &l);
-        if (r < 0)
-                return r;
-        if (d->spec->was_mac && ether_parse(d->spec->was_mac, ether) >= 0 && memcmp(ether, l.ether, ETHER_SIZE) != 0)
-                (void) netlink_change_link(p->host, l.index, &(LinkChange) { .ether = ether, .netns = -EBADF });
+        r = netlink_change_link(p->host, l->index, &(LinkChange) { .name = d->spec->link, .netns = -EBADF });
+        if (r == -EEXIST)
+                log_warning("The device “%s” is back from container %s; its name is another's now, so it is called %s.", d->spec->link,
+                            p->container, l->name);
+        if (d->spec->was_mac && ether_parse(d->spec->was_mac, ether) >= 0 && memcmp(ether, l->ether, ETHER_SIZE) != 0)
+                (void) netlink_change_link(p->host, l->index, &(LinkChange) { .ether = ether, .netns = -EBADF });
         if (d->spec->was_master && netlink_get_link(p->host, d->spec->was_master, &master) >= 0)
-                (void) netlink_change_link(p->host, l.index, &(LinkChange) { .master = master.index, .netns = -EBADF });
-        return netlink_change_link(p->host, l.index, &c);
+                (void) netlink_change_link(p->host, l->index, &(LinkChange) { .master = master.index, .netns = -EBADF });
+        return netlink_change_link(p->host, l->index, &c);
+}
+
+/* Under a name that nobody has: the one that it has there may be in use at home. */
+static int move_back(const DevicePlace *p, const Search *s, char **ret_name) {
+        _cleanup_free_ char *name = network_random_device();
+        _cleanup_close_ int home = netns_open();
+        int r;
+
+        if (!name || home < 0)
+                return home < 0 ? home : -ENOMEM;
+        r = netlink_change_link(p->inside, s->link.index, &(LinkChange) { .down = true, .netns = -EBADF });
+        if (r >= 0)
+                r = netlink_change_link(p->inside, s->link.index, &(LinkChange) { .name = name, .netns = -EBADF });
+        if (r >= 0)
+                r = netlink_change_link(p->inside, s->link.index, &(LinkChange) { .netns = home });
+        if (r >= 0)
+                *ret_name = TAKE_PTR(name);
+        return r;
 }
 
 int device_fetch(const DevicePlace *p, const NetworkDevice *d) {
-        _cleanup_free_ char *alias = lent_alias(d);
+        _cleanup_free_ char *alias = lent_alias(d), *name = NULL;
         Search s = { .alias = alias };
-        _cleanup_close_ int home = netns_open();
-        const char *name = d->spec->link;
-        LinkChange c = { .name = name, .alias = strempty(d->spec->was_alias), .netns = home };
-        LinkInfo l;
         int r;
 
-        if (!alias || home < 0)
-                return home < 0 ? home : -ENOMEM;
+        if (!alias)
+                return -ENOMEM;
         r = netlink_foreach_link(p->inside, match, &s);
-        if (r <= 0)
-                return r;
-        r = netlink_change_link(p->inside, s.link.index, &c);
-        if (r == -EEXIST) {
-                c.name = NAME_TAKEN;
-                r = netlink_change_link(p->inside, s.link.index, &c);
-                log_warning("The device “%s” is back from container %s; its name is another's now, so it is called %s and a number.",
-                            name, p->container, "lent");
-                return r;
+        if (r > 0) {
+                r = move_back(p, &s, &name);
+                if (r >= 0)
+                        r = netlink_get_link(p->host, name, &s.link);
+        } else if (r == 0) {
+                /* Or somebody died on the way. */
+                r = netlink_foreach_link(p->host, match, &s);
+                if (r == 0)
+                        return 0;
         }
-        if (r >= 0)
-                r = become_again(p, d, name);
-        if (r < 0 && netlink_get_link(p->host, name, &l) >= 0) {
-                log_warning_errno(r, "The device “%s” is back from container %s, but not as it was, ignoring: %m", name, p->container);
-                r = 0;
-        }
-        return r;
+        if (r < 0)
+                return r;
+        r = become_again(p, d, &s.link);
+        if (r < 0)
+                log_warning_errno(r, "The device “%s” is back from container %s, but not as it was, ignoring: %m", d->spec->link,
+                                  p->container);
+        return 0;
 }
 
 static int fetch(const NetworkDevice *d, void *userdata) {
         const DevicePlace *p = userdata;
         int r;
 
+        if (is_sub_link(d))
+                (void) device_set_down(p, d);
         if (d->spec->type != INTERFACE_DEVICE)
                 return 0;
         r = device_fetch(p, d);
@@ -271,9 +323,17 @@ static int fetch(const NetworkDevice *d, void *userdata) {
         return 0;
 }
 
-void network_manager_fetch_lent(NetworkManager *m, const char *ns, const char *container) {
+static int clear_interface(const NetworkInterface *i, void *userdata) {
+        const DevicePlace *p = userdata;
+
+        if (i->network->driver != NETWORK_BRIDGE)
+                (void) network_interface_set_down(p->manager, i, p->netns);
+        return 0;
+}
+
+void network_manager_clear_kept(NetworkManager *m, const char *ns, const char *container) {
         DevicePlace p = { .manager = m, .ns = ns, .container = container };
-        const Lent *l = get(m, ns, container);
+        const Kept *l = get(m, ns, container);
         _cleanup_(netlink_freep) Netlink *inside = NULL;
         int r;
 
@@ -286,7 +346,25 @@ void network_manager_fetch_lent(NetworkManager *m, const char *ns, const char *c
         p.inside = inside;
         if (r >= 0)
                 r = network_manager_foreach_device(m, ns, container, fetch, &p);
+        if (r >= 0)
+                r = network_manager_foreach_interface(m, ns, container, clear_interface, &p);
         if (r < 0)
                 log_error_errno(r, "Devices of the host that container %s had cannot be fetched: %m", container);
-        network_lent_forget(m, ns, container);
+        network_kept_forget(m, ns, container);
+}
+
+void network_kept_recovered(NetworkManager *m) {
+        _cleanup_strv_free_ char **keys = NULL;
+        HashmapIterator it = 0;
+        const char *key;
+
+        while (hashmap_iterate(m->kept, &it, &key, NULL))
+                if (!hashmap_get(m->users, key) && strv_extend(&keys, key) < 0)
+                        return;
+        STRV_FOREACH (k, keys) {
+                _cleanup_free_ char *ns = strndup(k, strcspn(k, "/"));
+
+                if (ns)
+                        network_manager_clear_kept(m, ns, strchr(k, '/') + 1);
+        }
 }
