@@ -14,6 +14,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "network/network-private.h"
+#include "network/network-record.h"
 #include "netns-fixture.h"
 
 #define L(...) ((char *[]) { __VA_ARGS__ __VA_OPT__(,) NULL })
@@ -382,6 +383,30 @@ static void test_macvlan(void **state) {
         assert_true(inside(f, "eth1").index > 0);
 }
 
+/* Its MAC is in use for as long as the kernel takes to clear the last namespace away, unless somebody sees to that. */
+static void test_network_at_once(void **state) {
+        NetworkOptions o = { .driver = NETWORK_MACVLAN, .parent = (char *) "wire0", .subnets = L((char *) "10.1.0.0/24") };
+        _cleanup_error_ Error e = ERROR_NULL;
+        Fixture *f = *state;
+        Network *n;
+
+        NETNS_NEEDED();
+        (void) make_device(f, "wire0", "wire1");
+        if (network_create(f->manager, "default", "street", &o, &n, &e) < 0 ||
+            network_manager_connect(f->manager, "default", "a", "street", -EBADF, NULL, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        for (unsigned i = 0; i < 10; i++) {
+                begin(f);
+                assert_non_null(f->kept);
+                assert_true(inside(f, "eth0").up);
+                end(f);
+                assert_null(f->kept);
+        }
+        begin(f);
+        assert_int_equal(network_manager_remove_interface(f->manager, "default", "a", "eth0", f->netns, &e), 0);
+        assert_null(f->kept);
+}
+
 static void test_lent(void **state) {
         _cleanup_error_ Error e = ERROR_NULL;
         Fixture *f = *state;
@@ -520,6 +545,28 @@ static void test_tap(void **state) {
         assert_int_equal(inside(f, "tap0").index, 0);
 }
 
+/* The database was lost, and is filled from what lies in the bundle. */
+static void test_record(void **state) {
+        _cleanup_error_ Error e = ERROR_NULL;
+        _cleanup_json_ json_t *record = NULL;
+        Fixture *f = *state;
+
+        NETNS_NEEDED();
+        add_ok(f, (InterfaceSpec) { .type = INTERFACE_VETH, .peer = (char *) "end0", .mtu = 1400, .addresses = L((char *) "10.1.0.2/24") }, NULL);
+        assert_int_equal(network_record_build(f->store, "default", "a", &record), 0);
+        assert_non_null(record);
+        assert_int_equal(store_device_remove(f->store, "default", "a", "eth0"), 0);
+        if (network_record_restore(f->store, "default", "a", record, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        begin(f);
+        assert_int_equal(inside(f, "eth0").mtu, 1400);
+        assert_true(has_address(f, "eth0", "10.1.0.2/24") && at_home(f, "end0"));
+        assert_int_equal(json_object_set_new(json_object_get(json_array_get(json_object_get(record, "devices"), 0), "spec"), "mtu",
+                                             json_integer(1)), 0);
+        assert_true(network_record_restore(f->store, "default", "a", record, &e) < 0);
+        assert_true(error_has_name(&e, "InvalidRecord"));
+}
+
 /* A record that has gone takes the host's end with it, at the next start. */
 static void test_orphans(void **state) {
         Fixture *f = *state;
@@ -551,10 +598,12 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_veth, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_change, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_macvlan, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_network_at_once, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lent, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lent_interrupted, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_adopt_names, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_tap, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_orphans, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_limit, setup, teardown),
         };
