@@ -100,7 +100,7 @@ class ConnectTest(NetworkTestCase):
         self.assertEqual(after["Networks"], before["Networks"])
         self.assertIn(self.address("a", network=1), lib.run([*netns_of(after), "ip", "addr"]).stdout)
         lib.moorctl("network", "disconnect", "blue", "a")
-        lib.moorctl("restart", "-t", "0", "a")
+        lib.moorctl("restart", "a")
         self.assertEqual(self.networks("a"), {"default": "eth0"})
 
     def test_refused(self):

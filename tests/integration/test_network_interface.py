@@ -68,7 +68,7 @@ class InterfaceTest(NetworkTestCase):
         return [i["Name"] for i in lib.moorctl_json("interface", "ls", container)]
 
     def test_change(self):
-        self.serve("web", "--network=default", "-p", "8080:80")
+        self.serve("web", "--network=default", "--stop-timeout=1s", "-p", "8080:80")
         self.interface("set", "--mtu=1400", "--ip=10.78.0.2/24", "--ip=fd00:78::2/64", "--route=10.79.0.0/16 via 10.78.0.1", "web", "eth0")
         c = self.inspect("web")
         self.assertEqual(link("eth0", c)["mtu"], 1400)
@@ -85,7 +85,7 @@ class InterfaceTest(NetworkTestCase):
         self.assertIn("default via", ip("route", container=c))
         lib.wait_until(lambda: talk(HOST4, 8080, outside=True) == "web", what="it is reached again")
         self.interface("set", "--remove-ip=fd00:78::2/64", "web", "eth0")
-        lib.moorctl("restart", "-t", "0", "web")
+        lib.moorctl("restart", "web")
         self.listens("web")
         c = self.inspect("web")
         self.assertEqual(link("eth0", c)["mtu"], 1400)
@@ -118,7 +118,7 @@ class InterfaceTest(NetworkTestCase):
         self.assertEqual(interface("a", "eth0")["ReceivedRate"], 0)
 
     def test_veth(self):
-        self.serve("web", "--network=default")
+        self.serve("web", "--network=default", "--stop-timeout=1s")
         name = self.interface("add", "--type=veth", f"--master={BRIDGE}", "--peer=web-end", "--mtu=1450", "--ip=10.77.0.2/24", "web").stdout.strip()
         self.assertEqual(name, "eth1")
         self.assertEqual(link("web-end")["master"], BRIDGE)
@@ -131,7 +131,7 @@ class InterfaceTest(NetworkTestCase):
         self.assertRegex(table, r"eth1 +veth +host-br +up .*10\.77\.0\.2/24")
         lib.kill9_moored()
         self.assertEqual(talk("10.77.0.2", 80), "web")
-        lib.moorctl("restart", "-t", "0", "web")
+        lib.moorctl("restart", "web")
         self.listens("web")
         lib.wait_until(lambda: talk("10.77.0.2", 80, timeout=1) == "web", what="it is reached again")
         self.assertEqual(interface("web", "eth1")["MAC"], i["MAC"])
@@ -152,7 +152,7 @@ class InterfaceTest(NetworkTestCase):
         ip("addr", "add", "10.76.0.1/24", "dev", "wire1")
         lib.moorctl("exec", "a", "ping", "-c", "1", "-W", "5", "10.76.0.1")
         self.assertEqual(link("street0", self.inspect("a"))["linkinfo"]["info_kind"], "macvlan")
-        lib.moorctl("restart", "-t", "0", "a")
+        lib.moorctl("restart", "a")
         lib.moorctl("exec", "a", "ping", "-c", "1", "-W", "5", "10.76.0.1")
         self.assertEqual(link("street0", self.inspect("a"))["address"], "02:00:5e:00:53:01")
         self.interface("rm", "a", "street0")
@@ -160,7 +160,7 @@ class InterfaceTest(NetworkTestCase):
         # What is below it has gone: the start says so.
         self.interface("add", "--type=macvlan", f"--link={WIRE}", "a")
         ip("link", "del", WIRE)
-        result = lib.moorctl("restart", "-t", "0", "a", check=False)
+        result = lib.moorctl("restart", "a", check=False)
         self.assertRegex(result.stderr, f"no device “{WIRE}”")
         self.interface("rm", "a", "eth1")
         lib.moorctl("start", "a")
@@ -190,7 +190,7 @@ class InterfaceTest(NetworkTestCase):
         self.at_home()
         lib.moorctl("start", "a")
         self.assertFalse(exists(WIRE))
-        lib.moorctl("restart", "-t", "0", "a")
+        lib.moorctl("restart", "a")
         self.assertFalse(exists(WIRE))
         # And while moored is away.
         with daemon_killed_later():
