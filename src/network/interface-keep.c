@@ -130,6 +130,10 @@ void network_kept_forget(NetworkManager *m, const char *ns, const char *containe
         kept_free(l);
 }
 
+bool network_netns_is_kept(const char *name) {
+        return startswith(name, KEEP_PREFIX);
+}
+
 int network_manager_adopt_netns(NetworkManager *m, const char *name, int fd) {
         const char *rest = startswith(name, KEEP_PREFIX), *dot = rest ? strchr(rest, '.') : NULL;
         _cleanup_free_ char *number = NULL, *ns = NULL, *container = NULL;

@@ -155,6 +155,7 @@ int network_manager_change_interface(NetworkManager *m, const char *ns, const ch
  * descriptors that outlives this process. fd -EBADF: not any more. */
 typedef int (*NetworkKeepFunc)(const char *name, int fd, void *userdata);
 void network_manager_set_keep(NetworkManager *m, NetworkKeepFunc func, void *userdata);
+bool network_netns_is_kept(const char *name); /* it may be one of these */
 /* Takes fd if name is one of these (1). */
 int network_manager_adopt_netns(NetworkManager *m, const char *name, int fd);
 /* Recovery, of one that runs: is that so, and its namespace not kept (the store was emptied)? And here it is. */
