@@ -440,6 +440,7 @@ int container_drop(Container *c, Error *reterr_error) {
         assert(!c->work->start_pending);
 
         (void) container_interface_names(c, &interfaces);
+        container_network_drop(c);
         r = store_transaction_begin(&t, m->store, !c->row.auto_remove);
         if (r >= 0)
                 r = store_container_remove(m->store, c->row.ns, c->row.id);

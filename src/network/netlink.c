@@ -386,6 +386,14 @@ int netlink_delete_address(Netlink *n, int index, const Prefix *p) {
         return change_address(n, RTM_DELADDR, 0, index, p);
 }
 
+int netlink_delete_neighbor(Netlink *n, int index, const Address *address) {
+        struct ndmsg m = { .ndm_family = (uint8_t) address->family, .ndm_ifindex = index };
+        _cleanup_request_ Request q = request_new(RTM_DELNEIGH, 0, &m, sizeof(m));
+
+        put_address(&q, NDA_DST, address);
+        return call(n, &q);
+}
+
 typedef struct PrefixVisit {
         int family; /* AF_UNSPEC: any */
         int (*func)(int index, const Prefix *p, void *userdata);

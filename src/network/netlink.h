@@ -67,6 +67,8 @@ int netlink_change_link(Netlink *n, int index, const LinkChange *change);
 /* Without duplicate address detection: our addresses are unique. -EEXIST. */
 int netlink_add_address(Netlink *n, int index, const Prefix *p);
 int netlink_delete_address(Netlink *n, int index, const Prefix *p); /* -EADDRNOTAVAIL */
+/* What is remembered of who has this address. -ENOENT: nothing. */
+int netlink_delete_neighbor(Netlink *n, int index, const Address *address);
 int netlink_foreach_address(Netlink *n, int (*func)(int index, const Prefix *p, void *userdata),
                             void *userdata);
 /* destination length 0: the default route; index 0: as the gateway says; metric 0: the kernel's. */

@@ -17,6 +17,7 @@ int network_manager_firewall(NetworkManager *m, Firewall **ret, Error *reterr_er
                 r = firewall_new(&m->firewall, reterr_error);
                 if (r < 0)
                         return r;
+                firewall_set_event(m->firewall, m->event);
         }
         *ret = m->firewall;
         return 0;
@@ -35,7 +36,7 @@ static FirewallNetwork firewall_network(const Network *n) {
                 .subnets = n->subnets,
                 .n_subnets = n->n_subnets,
                 .internal = n->row.internal,
-                .isolated = true,
+                .isolated = !n->row.open,
         };
 }
 
@@ -136,16 +137,9 @@ static int forward(Network *n, int family, Error *reterr_error) {
 
 /* -- bridges -- */
 
-/* The same whenever it is made again: who has asked for it before still knows it. (FNV-1a.) */
+/* The same whenever it is made again: who has asked for it before still knows it. */
 static void bridge_ether(const Network *n, uint8_t ret[static ETHER_SIZE]) {
-        uint64_t hash = 0xcbf29ce484222325U;
-
-        for (const char *p = n->row.device; *p; p++)
-                hash = (hash ^ (uint8_t) *p) * 0x100000001b3U;
-        hash = (hash ^ n->row.n) * 0x100000001b3U;
-        ret[0] = 0x02; /* locally administered, one device's */
-        for (size_t i = 1; i < ETHER_SIZE; i++)
-                ret[i] = (uint8_t) (hash >> (8 * i));
+        ether_derive(n->row.device, strlen(n->row.device), n->row.n, ret);
 }
 
 static void set_option(const Network *n, const char *version, const char *option, const char *value) {
@@ -216,6 +210,7 @@ static int find_or_make_bridge(Network *n, LinkInfo *ret, Error *reterr_error) {
         r = netlink_get_link(netlink, n->row.device, ret);
         if (r == -ENODEV) {
                 n->up = false;
+                n->names_link = 0;
                 bridge_ether(n, ether);
                 r = netlink_add_bridge(netlink, n->row.device, n->row.mtu, ether);
                 if (r >= 0)

@@ -57,10 +57,14 @@ static bool names_default(const Attachment *a) {
 static int make_default(NetworkManager *m, const char *ns, Error *reterr_error) {
         const NetworkOptions options = { .driver = NETWORK_BRIDGE };
         Network *n;
+        int r;
 
         if (network_find(m, ns, NETWORK_DEFAULT, NULL))
                 return 0;
-        return network_create(m, ns, NETWORK_DEFAULT, &options, &n, reterr_error);
+        r = network_create(m, ns, NETWORK_DEFAULT, &options, &n, reterr_error);
+        if (r >= 0)
+                n->made_on_demand = true;
+        return r;
 }
 
 static bool network_publishes(const Network *n) {
@@ -206,7 +210,19 @@ int network_manager_prepare(NetworkManager *m, const char *ns, char *const *atta
         int r;
 
         r = read_attachments(&v, attachments, reterr_error);
-        return r < 0 ? r : read_ports(&v, publish, reterr_error);
+        if (r >= 0)
+                r = read_ports(&v, publish, reterr_error);
+        if (r < 0)
+                network_manager_abandon(m, ns);
+        return r;
+}
+
+void network_manager_abandon(NetworkManager *m, const char *ns) {
+        Network *n = network_find(m, ns, NETWORK_DEFAULT, NULL);
+
+        /* Whether somebody is on it, the records say. */
+        if (n && n->made_on_demand && !n->used)
+                (void) network_remove(n, NULL);
 }
 
 /* -- addresses -- */
@@ -250,8 +266,15 @@ static int search_address(Reservation *v, const NetworkPool *pool, const Prefix 
         }
 }
 
+/* What an interface is to have, before there is a row for it. */
+typedef struct PlannedAddress {
+        NetworkPool *pool;
+        Address address;
+        uint64_t number; /* 0: it was asked for */
+} PlannedAddress;
+
 /* The one behind the last that was given away, and after the end from the beginning. */
-static int choose_address(Reservation *v, Network *n, size_t i, uint64_t interface, Error *reterr_error) {
+static int choose_address(Reservation *v, Network *n, size_t i, PlannedAddress *ret, Error *reterr_error) {
         NetworkPool *pool = &n->pools[i];
         const Prefix *base = &pool->subnet_prefix;
         Address end = prefix_last(&pool->range), a;
@@ -273,38 +296,52 @@ static int choose_address(Reservation *v, Network *n, size_t i, uint64_t interfa
                 return error_set_errno(reterr_error, r,
                                        "The addresses of the network “%s” cannot be read: %m", n->row.name);
 
-        r = take_address(v, pool, n, &a, interface, reterr_error);
-        if (r >= 0)
-                pool->last = number;
-        return r;
+        *ret = (PlannedAddress) { pool, a, number };
+        return 0;
 }
 
-static int reserve_addresses(Reservation *v, size_t i, uint64_t interface, Error *reterr_error) {
+/* In the order of the subnets; of each what was asked for, or one that is free. */
+static int plan_addresses(Reservation *v, size_t i, PlannedAddress **ret, size_t *ret_n, Error *reterr_error) {
         const Attachment *a = &v->attachments[i];
         Network *n = v->networks[i];
+        _cleanup_free_ PlannedAddress *list = calloc(strv_length(a->addresses) + n->n_subnets + 1, sizeof(PlannedAddress));
+        size_t count = 0;
         int r;
 
+        if (!list)
+                return oom(reterr_error);
         for (size_t k = 0; k < n->n_subnets; k++) {
-                bool given = false;
+                size_t before = count;
 
                 STRV_FOREACH (text, a->addresses) {
                         Address address;
 
-                        if (address_parse(text, &address) < 0 ||
-                            !prefix_contains(&n->pools[k].subnet_prefix, &address))
-                                continue;
-                        r = take_address(v, &n->pools[k], n, &address, interface, reterr_error);
-                        if (r < 0)
-                                return r;
-                        given = true;
+                        if (address_parse(text, &address) >= 0 && prefix_contains(&n->pools[k].subnet_prefix, &address))
+                                list[count++] = (PlannedAddress) { .pool = &n->pools[k], .address = address };
                 }
-                if (given)
+                if (count > before)
                         continue;
-                r = choose_address(v, n, k, interface, reterr_error);
+                r = choose_address(v, n, k, list + count, reterr_error);
                 if (r < 0)
                         return r;
+                count++;
         }
 
+        *ret = TAKE_PTR(list);
+        *ret_n = count;
+        return 0;
+}
+
+static int take_addresses(Reservation *v, const Network *n, const PlannedAddress *list, size_t count, uint64_t interface,
+                          Error *reterr_error) {
+        for (size_t i = 0; i < count; i++) {
+                int r = take_address(v, list[i].pool, n, &list[i].address, interface, reterr_error);
+
+                if (r < 0)
+                        return r;
+                if (list[i].number > 0)
+                        list[i].pool->last = list[i].number;
+        }
         return 0;
 }
 
@@ -318,6 +355,15 @@ int network_random_mac(char text[static ETHER_TEXT_MAX]) {
         ether[0] = (uint8_t) ((ether[0] & 0xfc) | 0x02);
         (void) ether_format(ether, text);
         return 0;
+}
+
+/* The same for the same address: who has talked to the one that had it before, and remembers his MAC for half a minute, is
+ * understood by the one that has it now. */
+static void address_mac(const Network *n, const Address *a, char text[static ETHER_TEXT_MAX]) {
+        uint8_t ether[ETHER_SIZE];
+
+        ether_derive(a->bytes, sizeof(a->bytes), n->row.n, ether);
+        (void) ether_format(ether, text);
 }
 
 char *network_free_name(char *const *taken) {
@@ -345,16 +391,41 @@ static int interface_name(const Reservation *v, char **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
+/* With a MAC, if it has none. */
+static int add_interface_row(Reservation *v, const Network *n, const Address *address, InterfaceRow *row) {
+        char mac[ETHER_TEXT_MAX];
+        int r = -EEXIST;
+
+        if (row->mac)
+                return store_interface_add(v->manager->store, row);
+        row->mac = mac;
+        for (unsigned try = 0; r == -EEXIST && try < MAC_TRIES; try++) {
+                r = 0;
+                if (try == 0 && address)
+                        address_mac(n, address, mac);
+                else
+                        r = network_random_mac(mac);
+                if (r >= 0)
+                        r = store_interface_add(v->manager->store, row);
+        }
+        row->mac = NULL;
+        return r;
+}
+
 static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
+        _cleanup_free_ PlannedAddress *addresses = NULL;
         _cleanup_free_ char *device = NULL;
         Attachment *a = &v->attachments[i];
-        char mac[ETHER_TEXT_MAX];
         Network *n = v->networks[i];
+        size_t n_addresses;
         InterfaceRow row;
         int r;
 
         if (!a->interface && interface_name(v, &a->interface) < 0)
                 return oom(reterr_error);
+        r = plan_addresses(v, i, &addresses, &n_addresses, reterr_error);
+        if (r < 0)
+                return r;
         if (n->driver == NETWORK_BRIDGE) {
                 device = network_random_device();
                 if (!device)
@@ -370,18 +441,7 @@ static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
                 .mac = a->mac,
                 .aliases = a->aliases,
         };
-        for (unsigned try = 0; try < MAC_TRIES; try++) {
-                if (!a->mac) {
-                        r = network_random_mac(mac);
-                        if (r < 0)
-                                return error_set_errno(reterr_error, r,
-                                                       "The kernel has no random bytes: %m");
-                        row.mac = mac;
-                }
-                r = store_interface_add(v->manager->store, &row);
-                if (r != -EEXIST || a->mac)
-                        break;
-        }
+        r = add_interface_row(v, n, n_addresses > 0 ? &addresses[0].address : NULL, &row);
         if (r == -EEXIST && a->mac)
                 return error_set(reterr_error, -EADDRINUSE, "AddressInUse",
                                  "The MAC %s is another container's on the network “%s”.", a->mac,
@@ -389,7 +449,7 @@ static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
         if (r < 0)
                 return error_set_errno(reterr_error, r, "An interface cannot be recorded: %m");
 
-        return reserve_addresses(v, i, row.n, reterr_error);
+        return take_addresses(v, n, addresses, n_addresses, row.n, reterr_error);
 }
 
 /* -- ports -- */

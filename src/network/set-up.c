@@ -196,8 +196,13 @@ static int add_bridge_port(SetUp *s, const NetworkInterface *i, int bridge) {
                         r = netlink_add_veth(s->host, i->host_device, bridge, n->row.mtu, s->netns, i->name,
                                              i->mac);
         }
-        if (r < 0 || !s->hairpin)
+        if (r < 0)
                 return r;
+        /* Somebody with another MAC may have had them before, to whom the host would go on talking for half a minute. */
+        for (size_t k = 0; k < i->n_addresses; k++)
+                (void) netlink_delete_neighbor(s->host, bridge, &i->addresses[k].address);
+        if (!s->hairpin)
+                return 0;
         r = netlink_get_link(s->host, i->host_device, &l);
         return r < 0 ? r
                      : netlink_change_link(s->host, l.index,
@@ -353,6 +358,20 @@ int network_manager_set_down(NetworkManager *m, const char *ns, const char *cont
         return r;
 }
 
+static int drop_device(const NetworkInterface *i, void *userdata) {
+        int r = i->network->driver == NETWORK_BRIDGE ? netlink_delete_link(userdata, i->host_device) : 0;
+
+        return r == -ENODEV ? 0 : r;
+}
+
+int network_manager_drop_devices(NetworkManager *m, const char *ns, const char *container) {
+        Netlink *host;
+        int r;
+
+        r = network_manager_netlink(m, &host, NULL);
+        return r < 0 ? r : network_manager_foreach_interface(m, ns, container, drop_device, host);
+}
+
 /* -- while it is up -- */
 
 typedef struct Choice {
@@ -443,9 +462,10 @@ static bool ports_equal(const NetworkUser *a, const NetworkUser *b) {
         return true;
 }
 
-int network_ports_update(NetworkManager *m, const char *ns, const char *container, Error *reterr_error) {
+int network_user_update(NetworkManager *m, const char *ns, const char *container, Error *reterr_error) {
         _cleanup_(network_user_freep) NetworkUser *old = user_take(m, ns, container), *u = NULL;
         const NetworkUser *now;
+        bool moved;
         int r;
 
         r = user_plan(m, ns, container, &u);
@@ -453,13 +473,8 @@ int network_ports_update(NetworkManager *m, const char *ns, const char *containe
                 return error_set_errno(reterr_error, r, "The records of what the container “%s” has of networks cannot be read: %m",
                                        container);
         now = u;
-        if (old && ports_equal(old, now)) {
-                r = user_put(m, u);
-                if (r >= 0)
-                        TAKE_PTR(u);
-                return r;
-        }
-        if (old && old->n_ports > 0 && m->firewall) {
+        moved = !old || !ports_equal(old, now);
+        if (moved && old && old->n_ports > 0 && m->firewall) {
                 r = firewall_remove_ports(m->firewall, old->ports, old->n_ports, reterr_error);
                 if (r < 0)
                         return r;
@@ -468,7 +483,11 @@ int network_ports_update(NetworkManager *m, const char *ns, const char *containe
         if (r < 0)
                 return r;
         TAKE_PTR(u);
-        return open_ports(m, now, reterr_error);
+        if (old)
+                user_names_change(m, old, now);
+        else
+                user_names_add(m, now);
+        return moved ? open_ports(m, now, reterr_error) : 0;
 }
 
 static int restore_default_routes(const NetworkInterface *i, void *userdata) {

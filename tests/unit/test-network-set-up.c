@@ -222,6 +222,56 @@ static void test_ipv6(void **state) {
         assert_true(SYSCTL_IS("0", "ipv6", "conf", n->row.device, "accept_ra"));
 }
 
+/* Nobody remembers who had it before: its MAC may be another. */
+static void test_address_again(void **state) {
+        NetworkOptions o = { .subnets = L((char *) "fd00:5::/64", (char *) "10.95.0.0/24") };
+        static char attachment[] = "six:ip=10.95.0.9,ip=fd00:5::9";
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b"), c = BOX("c");
+        Fixture *f = *state;
+        Network *n;
+
+        FIREWALL_NEEDED();
+        assert_int_equal(network_create(f->manager, "default", "six", &o, &n, NULL), 0);
+        add(f, "a", L(attachment), NONE);
+        add(f, "b", L((char *) "six"), NONE);
+        set_up(f, &a);
+        set_up(f, &b);
+        assert_reached(HOST, "10.95.0.9", 80, &a.node, "10.95.0.1");
+        assert_reached(HOST, "fd00:5::9", 80, &a.node, "fd00:5::1");
+        assert_reached(b.node.netns, "10.95.0.9", 80, &a.node, "10.95.0.2");
+        assert_reached(b.node.netns, "fd00:5::9", 80, &a.node, "fd00:5::2");
+        set_down(f, &a);
+        assert_int_equal(store_container_remove(f->store, "default", "a"), 0);
+        add(f, "c", L(attachment), L((char *) "8080:80"));
+        set_up(f, &c);
+        assert_reached(HOST, "127.0.0.1", 8080, &c.node, "10.95.0.1");
+        assert_reached(HOST, "10.95.0.9", 80, &c.node, "10.95.0.1");
+        assert_reached(HOST, "fd00:5::9", 80, &c.node, "fd00:5::1");
+        assert_reached(b.node.netns, "10.95.0.9", 80, &c.node, "10.95.0.2");
+        assert_reached(b.node.netns, "fd00:5::9", 80, &c.node, "fd00:5::2");
+}
+
+/* Its record goes while somebody else is in its namespace: what is left there has no way to anybody. */
+static void test_drop_devices(void **state) {
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b");
+        Fixture *f = *state;
+
+        FIREWALL_NEEDED();
+        add(f, "a", L((char *) "default"), L((char *) "8080:80"));
+        add(f, "b", L((char *) "default"), NONE);
+        set_up(f, &a);
+        set_up(f, &b);
+        assert_int_equal(network_manager_set_down(f->manager, "default", "a"), 0);
+        assert_reached(b.node.netns, "10.86.0.2", 80, &a.node, "10.86.0.3");
+        assert_int_equal(network_manager_drop_devices(f->manager, "default", "a"), 0);
+        assert_int_equal(network_manager_drop_devices(f->manager, "default", "a"), 0);
+        assert_int_equal(port_of(f, &a).index, 0);
+        assert_unreached(b.node.netns, "10.86.0.2", 80, &a.node);
+        assert_reached(HOST, "10.86.0.3", 80, &b.node, "10.86.0.1");
+        set_down(f, &b);
+        wait_for_no_veth(f);
+}
+
 static void test_several(void **state) {
         NetworkOptions in = { .internal = true, .subnets = L((char *) "10.96.0.0/24") };
         _cleanup_(box_done) Box a = BOX("a"), b = BOX("b"), c = BOX("c");
@@ -594,6 +644,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_set_up, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ipv6, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_address_again, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_drop_devices, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_several, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_recovery, setup, teardown),
