@@ -209,7 +209,9 @@ class InterfaceTest(NetworkTestCase):
     def test_lent_removed_meanwhile(self):
         """--rm, and it ends while moored is away: the record goes, the device comes."""
 
-        self.detach("a", "--rm", "--network=default")
+        lib.moorctl("network", "create", "--disable-dns", "plain")
+        self.addCleanup(lib.moorctl, "network", "rm", "--ignore", "plain", check=False)
+        self.detach("a", "--rm", "--network=plain")
         self.interface("add", "--type=device", f"--link={WIRE}", "a")
         self.assertFalse(exists(WIRE))
         with daemon_killed_later():
