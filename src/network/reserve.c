@@ -417,7 +417,7 @@ static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
         _cleanup_free_ char *device = NULL;
         Attachment *a = &v->attachments[i];
         Network *n = v->networks[i];
-        size_t n_addresses;
+        size_t n_addresses = 0;
         InterfaceRow row;
         int r;
 
