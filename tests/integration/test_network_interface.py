@@ -165,6 +165,27 @@ class InterfaceTest(NetworkTestCase):
         self.interface("rm", "a", "eth1")
         lib.moorctl("start", "a")
 
+    def test_ipvlan(self):
+        self.detach("a", "--network=default")
+        before = self.names("a"), links()
+        args = ("add", "--type=ipvlan", f"--link={WIRE}", "--mode=l2", "--ip=10.76.0.2/24", "a")
+        self.refused("has that of its parent", *args, "--mac-address=02:00:5e:00:53:01")
+        if lib.run(["ip", "link", "add", "link", WIRE, "name", "try0", "type", "ipvlan"], check=False).returncode != 0:
+            self.refused("no ipvlan", *args)
+            self.assertEqual((self.names("a"), links()), before)
+            return
+        ip("link", "del", "try0")
+        self.interface(*args)
+        ip("addr", "add", "10.76.0.1/24", "dev", "wire1")
+        for _ in range(3):
+            lib.moorctl("exec", "a", "ping", "-c", "1", "-W", "5", "10.76.0.1")
+            self.assertEqual(link("eth1", self.inspect("a"))["linkinfo"]["info_kind"], "ipvlan")
+            # At once, with an address that the kernel gives out once on each device.
+            lib.moorctl("kill", "a")
+            self.wait_state("a", "exited")
+            lib.moorctl("start", "a")
+        self.interface("rm", "a", "eth1")
+
     def at_home(self):
         lib.wait_until(lambda: exists(WIRE), what="the device is back")
         l = link(WIRE)
