@@ -111,6 +111,7 @@ static const Rule rules[] = {
         { BUS_INTERFACE_EXEC,                    "Wait",               BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_IMAGE,                   "Remove",             BUS_ACTION_MANAGE_IMAGES     },
         { BUS_INTERFACE_IMAGE,                   "Tag",                BUS_ACTION_MANAGE_IMAGES     },
+        { BUS_INTERFACE_INTERFACE,               "Change",             BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_INTERFACE,               "Remove",             BUS_ACTION_MANAGE_CONTAINERS },
         { BUS_INTERFACE_INTERFACE,               "Statistics",         BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_JOB,                     "Cancel",             BUS_ACTION_MANAGE_IMAGES     },

@@ -98,7 +98,7 @@ static int emit_container(Bus *b, NotifyType type, const char *ns, const char *i
                                                       "HealthFailingStreak", NULL);
         if (type == NOTIFY_CONTAINER_NETWORKS)
                 return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "Network", "Networks",
-                                                      NULL);
+                                                      "Interfaces", NULL);
         return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "State", "LeaderPID",
                                               "ExitCode", "ExitSignal", "Result", "StartedUSec",
                                               "FinishedUSec", "RestartCount", NULL);
@@ -124,6 +124,9 @@ static int emit_interface(Bus *b, NotifyType type, const char *ns, const char *i
                 return -ENOMEM;
         if (type == NOTIFY_INTERFACE_ADDED)
                 return sd_bus_emit_interfaces_added(b->bus, path, BUS_INTERFACE_INTERFACE, NULL);
+        if (type == NOTIFY_INTERFACE_CHANGED)
+                return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_INTERFACE, "MAC", "Addresses", "MTU", "Up",
+                                                      "Routes", "SentRate", "ReceivedRate", NULL);
         return sd_bus_emit_interfaces_removed(b->bus, path, BUS_INTERFACE_INTERFACE, NULL);
 }
 
@@ -203,6 +206,7 @@ static void signals_on_notify(NotifyType type, const char *ns, const char *name,
                 r = emit_exec(b, type, object);
                 break;
         case NOTIFY_INTERFACE_ADDED:
+        case NOTIFY_INTERFACE_CHANGED:
         case NOTIFY_INTERFACE_REMOVED:
                 r = emit_interface(b, type, ns, name, object);
                 break;

@@ -473,6 +473,8 @@ static const sd_bus_vtable container_vtable[] = {
         SD_BUS_PROPERTY("Network", "s", bus_container_property_get_network, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Networks", "a(sssasas)", bus_container_property_get_networks, 0,
                         SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Interfaces", "ao", bus_container_property_get_interfaces, 0,
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Ports", "a(ssqqq)", bus_container_property_get_ports, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("NetworkNamespace", "s", bus_container_property_get_network_namespace, 0, 0),
         SD_BUS_PROPERTY("Log", "s", property_get_log, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -89,6 +89,24 @@ int bus_container_property_get_networks(sd_bus *bus, const char *path, const cha
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+int bus_container_property_get_interfaces(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                          sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_strv_free_ char **names = NULL;
+        const Container *c = userdata;
+        int r;
+
+        r = container_interface_names(c, &names);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "o");
+        STRV_FOREACH (name, names) {
+                _cleanup_free_ char *object = bus_interface_path(c->row.ns, c->row.id, name);
+
+                if (r >= 0)
+                        r = object ? sd_bus_message_append_basic(reply, 'o', object) : -ENOMEM;
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int append_port(const Port *p, void *userdata) {
         char text[ADDRESS_TEXT_MAX];
 

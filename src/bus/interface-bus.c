@@ -14,16 +14,21 @@
 /* -- adding one -- */
 
 typedef struct InterfaceBag {
-        char *network, *mac, *name;
+        char *network, *mac, *name, *type;
         char **addresses, **aliases;
+        InterfaceSpec spec; /* of one without a network, but for what is above */
+        bool up;
 } InterfaceBag;
+#define INTERFACE_BAG_NULL ((InterfaceBag) { .up = true })
 
 static void interface_bag_done(InterfaceBag *b) {
         free(b->network);
         free(b->mac);
         free(b->name);
+        free(b->type);
         strv_free(b->addresses);
         strv_free(b->aliases);
+        interface_spec_done(&b->spec);
 }
 
 #define INTERFACE_OPTIONS                                                                                   \
@@ -35,6 +40,39 @@ static const BusOption connect_options[] = { INTERFACE_OPTIONS, {} };
 static const BusOption add_options[] = {
         { "Network", "s", bus_option_string, offsetof(InterfaceBag, network) },
         INTERFACE_OPTIONS,
+        { "Type", "s", bus_option_string, offsetof(InterfaceBag, type) },
+        { "Link", "s", bus_option_string, offsetof(InterfaceBag, spec.link) },
+        { "Mode", "s", bus_option_string, offsetof(InterfaceBag, spec.mode) },
+        { "Peer", "s", bus_option_string, offsetof(InterfaceBag, spec.peer) },
+        { "Master", "s", bus_option_string, offsetof(InterfaceBag, spec.master) },
+        { "User", "t", bus_option_uint64, offsetof(InterfaceBag, spec.user) },
+        { "MTU", "t", bus_option_uint64, offsetof(InterfaceBag, spec.mtu) },
+        { "Up", "b", bus_option_bool, offsetof(InterfaceBag, up) },
+        { "Routes", "as", bus_option_strv, offsetof(InterfaceBag, spec.routes) },
+        { "SentRate", "t", bus_option_uint64, offsetof(InterfaceBag, spec.sent_rate) },
+        { "ReceivedRate", "t", bus_option_uint64, offsetof(InterfaceBag, spec.received_rate) },
+        {},
+};
+static int option_up(sd_bus_message *m, const BusOption *o, void *target, Error *reterr_error) {
+        bool up;
+        int r;
+
+        r = bus_option_bool(m, o, &up, reterr_error);
+        if (r >= 0)
+                *(int *) target = up;
+        return r;
+}
+
+static const BusOption change_options[] = {
+        { "MTU", "t", bus_option_uint64, offsetof(InterfaceChange, mtu) },
+        { "Up", "b", option_up, offsetof(InterfaceChange, up) },
+        { "MAC", "s", bus_option_string, offsetof(InterfaceChange, mac) },
+        { "AddAddresses", "as", bus_option_strv, offsetof(InterfaceChange, add_addresses) },
+        { "RemoveAddresses", "as", bus_option_strv, offsetof(InterfaceChange, remove_addresses) },
+        { "AddRoutes", "as", bus_option_strv, offsetof(InterfaceChange, add_routes) },
+        { "RemoveRoutes", "as", bus_option_strv, offsetof(InterfaceChange, remove_routes) },
+        { "SentRate", "t", bus_option_uint64, offsetof(InterfaceChange, sent_rate) },
+        { "ReceivedRate", "t", bus_option_uint64, offsetof(InterfaceChange, received_rate) },
         {},
 };
 /* There are none yet. */
@@ -86,7 +124,7 @@ static void reply_interface(Container *c, const char *name, const Error *error, 
         bus_call_finish(call, bus_reply_path(call->message, path));
 }
 
-static void reply_removed(Container *c, const char *name, const Error *error, void *userdata) {
+static void reply_done(Container *c, const char *name, const Error *error, void *userdata) {
         bus_call_finish_empty(userdata, error);
 }
 
@@ -106,14 +144,49 @@ static int add_interface(sd_bus_message *m, Bus *b, Container *c, const Interfac
         return bus_call_pending(call, r, &error, ret_error);
 }
 
+/* Which of both it is, and whether the rest fits. */
+static int check_bag(InterfaceBag *b, Error *reterr_error) {
+        if (!b->type) {
+                b->spec.down = !b->up;
+                return interface_spec_is_empty(&b->spec) && !b->spec.link && !b->spec.mode && !b->spec.peer && !b->spec.master && b->spec.user == 0
+                                       ? 0
+                                       : error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                                   "What an interface on a network is, the network says: only Addresses, MAC, Aliases and Name can be "
+                                                   "given, and Change() can be called afterwards. One without a network needs a Type.");
+        }
+        b->spec.type = interface_type_from_string(b->type);
+        if (b->spec.type <= INTERFACE_NETWORK)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Type: “%.100s” is none; there are veth, macvlan, ipvlan, device and tap.", b->type);
+        if (b->network || strv_length(b->aliases) > 0)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "An interface has a Network, and Aliases there, or a Type, but not both.");
+        return 0;
+}
+
+static int add_device(sd_bus_message *m, Bus *b, Container *c, InterfaceBag *bag, sd_bus_error *ret_error) {
+        _cleanup_error_ Error error = ERROR_NULL;
+        BusCall *call;
+        int r;
+
+        bag->spec.down = !bag->up;
+        bag->spec.mac = TAKE_PTR(bag->mac);
+        bag->spec.addresses = TAKE_PTR(bag->addresses);
+        call = bus_call_new(b, m);
+        if (!call)
+                return -ENOMEM;
+        r = container_add_interface(c, isempty(bag->name) ? NULL : bag->name, &bag->spec, reply_interface, call, &error);
+        return bus_call_pending(call, r, &error, ret_error);
+}
+
 int bus_container_method_add_interface(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        _cleanup_(interface_bag_done) InterfaceBag bag = {};
+        _cleanup_(interface_bag_done) InterfaceBag bag = INTERFACE_BAG_NULL;
         Bus *b = bus_current(sd_bus_message_get_bus(m));
         _cleanup_error_ Error error = ERROR_NULL;
 
-        if (bus_options_parse(m, add_options, &bag, &error) < 0)
+        if (bus_options_parse(m, add_options, &bag, &error) < 0 || check_bag(&bag, &error) < 0)
                 return bus_error_set(ret_error, &error);
-        return add_interface(m, b, userdata, &bag, ret_error);
+        return bag.type ? add_device(m, b, userdata, &bag, ret_error) : add_interface(m, b, userdata, &bag, ret_error);
 }
 
 /* The container that a method of a network names; of the same namespace. */
@@ -130,7 +203,7 @@ static int read_container(sd_bus_message *m, Bus *b, const Network *n, Container
 }
 
 int bus_network_method_connect(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        _cleanup_(interface_bag_done) InterfaceBag bag = {};
+        _cleanup_(interface_bag_done) InterfaceBag bag = INTERFACE_BAG_NULL;
         Bus *b = bus_current(sd_bus_message_get_bus(m));
         _cleanup_error_ Error error = ERROR_NULL;
         const Network *n = userdata;
@@ -162,7 +235,7 @@ int bus_network_method_disconnect(sd_bus_message *m, void *userdata, sd_bus_erro
         call = bus_call_new(b, m);
         if (!call)
                 return -ENOMEM;
-        r = container_disconnect(c, n, reply_removed, call, &error);
+        r = container_disconnect(c, n, reply_done, call, &error);
         return bus_call_pending(call, r, &error, ret_error);
 }
 
@@ -180,48 +253,88 @@ typedef struct Lookup {
         bool found;
 } Lookup;
 
-static int append_text(sd_bus_message *reply, const char *property, const NetworkInterface *i, const char *path) {
-        char mac[ETHER_TEXT_MAX];
+/* What of an interface is recorded: i, of one on a network; d, what somebody has said of it. One of both may be NULL. */
+typedef struct View {
+        const NetworkInterface *i;
+        const NetworkDevice *d;
+        const InterfaceSpec *spec; /* never NULL */
+        const char *path;
+} View;
 
-        if (streq(property, "Name"))
-                return bus_append_string(reply, i->name);
-        if (streq(property, "Network"))
-                return bus_append_string(reply, i->network->row.name);
-        if (streq(property, "Driver"))
-                return bus_append_string(reply, i->network->row.driver);
-        if (streq(property, "HostDevice"))
-                return bus_append_string(reply, i->host_device);
-        if (streq(property, "MAC"))
-                return bus_append_string(reply, ether_format(i->mac, mac));
+static const char *view_type(const View *v) {
+        if (!v->i)
+                return interface_type_to_string(v->spec->type);
+        return v->i->network->driver == NETWORK_BRIDGE ? "veth" : v->i->network->row.driver;
+}
+
+static int append_text(sd_bus_message *reply, const char *property, const View *v) {
+        const NetworkRow *network = v->i ? &v->i->network->row : NULL;
+        char mac[ETHER_TEXT_MAX];
+        const struct {
+                const char *property, *value;
+        } texts[] = {
+                { "Name", v->i ? v->i->name : v->d->name },
+                { "Network", network ? network->name : "" },
+                { "Driver", network ? network->driver : "" },
+                { "HostDevice", v->i ? v->i->host_device : v->d->host_device },
+                { "MAC", v->i ? ether_format(v->i->mac, mac) : v->spec->mac },
+                { "Type", view_type(v) },
+                { "Link", network ? network->parent : v->spec->link },
+                { "Master", network ? network->device : v->spec->master },
+                { "Mode", network ? network->mode : v->spec->mode },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+                if (streq(texts[i].property, property))
+                        return bus_append_string(reply, strempty(texts[i].value));
         if (streq(property, "Container")) {
-                _cleanup_free_ char *container = strndup(path, (size_t) (strstr(path, "/interface/") - path));
+                _cleanup_free_ char *container = strndup(v->path, (size_t) (strstr(v->path, "/interface/") - v->path));
 
                 return container ? sd_bus_message_append_basic(reply, 'o', container) : -ENOMEM;
         }
         return -ENXIO;
 }
 
-static int append_property(const NetworkInterface *i, Lookup *l) {
+static int append_addresses(sd_bus_message *reply, const View *v) {
         char text[ADDRESS_TEXT_MAX];
         int r;
 
-        if (streq(l->property, "Aliases"))
-                return sd_bus_message_append_strv(l->reply, (char **) i->aliases);
-        if (!streq(l->property, "Addresses"))
-                return append_text(l->reply, l->property, i, l->path);
-        r = sd_bus_message_open_container(l->reply, 'a', "s");
-        for (size_t k = 0; r >= 0 && k < i->n_addresses; k++)
-                r = sd_bus_message_append_basic(l->reply, 's', prefix_format(&i->addresses[k], text));
-        return r < 0 ? r : sd_bus_message_close_container(l->reply);
+        r = sd_bus_message_open_container(reply, 'a', "s");
+        for (size_t k = 0; r >= 0 && v->i && k < v->i->n_addresses; k++)
+                r = sd_bus_message_append_basic(reply, 's', prefix_format(&v->i->addresses[k], text));
+        STRV_FOREACH (a, v->spec->addresses)
+                if (r >= 0)
+                        r = sd_bus_message_append_basic(reply, 's', a);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int look_up_one(const NetworkInterface *i, void *userdata) {
-        Lookup *l = userdata;
+static int append_property(sd_bus_message *reply, const char *property, const View *v) {
+        uint64_t network_mtu = v->i ? v->i->network->row.mtu : 0;
 
-        if (l->found || !streq(i->name, l->name))
-                return 0;
+        if (streq(property, "Aliases"))
+                return sd_bus_message_append_strv(reply, v->i ? (char **) v->i->aliases : NULL);
+        if (streq(property, "Addresses"))
+                return append_addresses(reply, v);
+        if (streq(property, "Routes"))
+                return sd_bus_message_append_strv(reply, v->spec->routes);
+        if (streq(property, "MTU"))
+                return sd_bus_message_append(reply, "t", v->spec->mtu > 0 ? v->spec->mtu : network_mtu);
+        if (streq(property, "Up"))
+                return sd_bus_message_append(reply, "b", (int) !v->spec->down);
+        if (streq(property, "SentRate"))
+                return sd_bus_message_append(reply, "t", v->spec->sent_rate);
+        if (streq(property, "ReceivedRate"))
+                return sd_bus_message_append(reply, "t", v->spec->received_rate);
+        return append_text(reply, property, v);
+}
+
+static int look_up_one(const NetworkInterface *i, const NetworkDevice *d, void *userdata) {
+        static const InterfaceSpec nothing = { .type = INTERFACE_NETWORK };
+        Lookup *l = userdata;
+        View v = { .i = i, .d = d, .spec = d ? d->spec : &nothing, .path = l->path };
+
         l->found = true;
-        return l->property ? append_property(i, l) : 0;
+        return l->property ? append_property(l->reply, l->property, &v) : 0;
 }
 
 /* 1: it is there. */
@@ -231,7 +344,7 @@ static int look_up(const Container *c, Lookup *l) {
 
         r = decode_path(l->path, &ns, &id, &l->name);
         if (r > 0 && container_network_owner_is_self(c))
-                r = container_foreach_interface(c, look_up_one, l);
+                r = container_get_interface(c, l->name, look_up_one, l);
         free(l->name);
         return r < 0 ? r : l->found;
 }
@@ -303,7 +416,27 @@ static int method_remove(sd_bus_message *m, void *userdata, sd_bus_error *ret_er
         call = bus_call_new(b, m);
         if (!call)
                 return -ENOMEM;
-        r = container_remove_interface(userdata, name, reply_removed, call, &error);
+        r = container_remove_interface(userdata, name, reply_done, call, &error);
+        return bus_call_pending(call, r, &error, ret_error);
+}
+
+static int method_change(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_(interface_change_done) InterfaceChange change = INTERFACE_CHANGE_NULL;
+        _cleanup_free_ char *ns = NULL, *id = NULL, *name = NULL;
+        Bus *b = bus_current(sd_bus_message_get_bus(m));
+        _cleanup_error_ Error error = ERROR_NULL;
+        BusCall *call;
+        int r;
+
+        r = decode_path(sd_bus_message_get_path(m), &ns, &id, &name);
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        if (bus_options_parse(m, change_options, &change, &error) < 0)
+                return bus_error_set(ret_error, &error);
+        call = bus_call_new(b, m);
+        if (!call)
+                return -ENOMEM;
+        r = container_change_interface(userdata, name, &change, reply_done, call, &error);
         return bus_call_pending(call, r, &error, ret_error);
 }
 
@@ -332,6 +465,8 @@ static int method_statistics(sd_bus_message *m, void *userdata, sd_bus_error *re
 
 static const sd_bus_vtable interface_vtable[] = {
         SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("Change", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_change,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_remove,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Statistics", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", statistics), method_statistics,
@@ -341,8 +476,17 @@ static const sd_bus_vtable interface_vtable[] = {
         SD_BUS_PROPERTY("Network", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Driver", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("HostDevice", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("MAC", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Addresses", "as", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Type", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Link", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Master", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Mode", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("MAC", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("MTU", "t", property_get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Up", "b", property_get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Addresses", "as", property_get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Routes", "as", property_get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("SentRate", "t", property_get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("ReceivedRate", "t", property_get, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Aliases", "as", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_VTABLE_END,
 };

@@ -31,13 +31,32 @@
 #define PROC_NET_DEV_MAX (64U * 1024)
 #define COUNTERS 16U /* of a line of it: 8 received, 8 sent */
 
+typedef enum ChangeKind {
+        CHANGE_CONNECT,
+        CHANGE_ADD,
+        CHANGE_SET,
+        CHANGE_REMOVE,
+        CHANGE_KEEP, /* nothing: its namespace is wanted, see container_keep_netns() */
+} ChangeKind;
+
+/* What is wanted. Borrowed; of spec and change the contents are taken. */
+typedef struct Wanted {
+        ChangeKind kind;
+        const char *attachment; /* connect */
+        const char *name;       /* of the interface; of one to be added or NULL */
+        InterfaceSpec *spec;
+        InterfaceChange *change;
+} Wanted;
+
 /* One at a time; c->work->change. */
 struct ContainerChange {
         Container *container; /* weak */
         Probe *probe;
-        uint32_t pid;     /* whose namespace has been asked for */
-        char *attachment; /* to be added; or */
-        char *name;       /* the interface to be removed */
+        uint32_t pid; /* whose namespace has been asked for */
+        ChangeKind kind;
+        char *attachment, *name;
+        InterfaceSpec spec;
+        InterfaceChange change;
         ContainerInterfaceFunc func;
         void *userdata;
 };
@@ -49,23 +68,31 @@ static ContainerChange *change_free(ContainerChange *h) {
         probe_free(h->probe);
         free(h->attachment);
         free(h->name);
+        interface_spec_done(&h->spec);
+        interface_change_done(&h->change);
         free(h);
         return NULL;
 }
 DEFINE_CLEANUP_FUNC(ContainerChange *, change_free)
 
-static ContainerChange *change_new(Container *c, const char *attachment, const char *name, ContainerInterfaceFunc func,
-                                   void *userdata) {
+static ContainerChange *change_new(Container *c, const Wanted *w, ContainerInterfaceFunc func, void *userdata) {
         _cleanup_(change_freep) ContainerChange *h = calloc(1, sizeof(*h));
 
         if (!h)
                 return NULL;
-        *h = (ContainerChange){ .container = c, .pid = c->leader_pid, .func = func, .userdata = userdata };
-        if (attachment)
-                h->attachment = strdup(attachment);
-        if (name)
-                h->name = strdup(name);
-        return h->attachment || h->name ? TAKE_PTR(h) : NULL;
+        *h = (ContainerChange){ .container = c, .pid = c->leader_pid, .kind = w->kind, .change = INTERFACE_CHANGE_NULL,
+                                .func = func, .userdata = userdata };
+        if ((w->attachment && !(h->attachment = strdup(w->attachment))) || (w->name && !(h->name = strdup(w->name))))
+                return NULL;
+        if (w->spec) {
+                h->spec = *w->spec;
+                *w->spec = (InterfaceSpec){};
+        }
+        if (w->change) {
+                h->change = *w->change;
+                *w->change = INTERFACE_CHANGE_NULL;
+        }
+        return TAKE_PTR(h);
 }
 
 /* Of a process that has gone there by itself. */
@@ -187,22 +214,49 @@ static void follow(Container *c, const Files *before) {
 
 /* -- the change --------------------------------------------------------------------------------- */
 
+static int apply_one(ContainerChange *h, int netns, char **name, Error *reterr_error) {
+        NetworkManager *m = h->container->manager->networks;
+        const char *ns = h->container->row.ns, *id = h->container->row.id;
+        _cleanup_free_ char *wanted = *name;
+
+        switch (h->kind) {
+        case CHANGE_KEEP:
+                return network_manager_keep_netns(m, ns, id, netns);
+        case CHANGE_CONNECT:
+                *name = NULL;
+                return network_manager_connect(m, ns, id, h->attachment, netns, name, reterr_error);
+        case CHANGE_ADD:
+                *name = NULL;
+                return network_manager_add_interface(m, ns, id, wanted, &h->spec, netns, name, reterr_error);
+        case CHANGE_SET:
+                TAKE_PTR(wanted);
+                return network_manager_change_interface(m, ns, id, *name, &h->change, netns, reterr_error);
+        case CHANGE_REMOVE:
+        default:
+                TAKE_PTR(wanted);
+                return network_manager_remove_interface(m, ns, id, *name, netns, reterr_error);
+        }
+}
+
 static int apply(ContainerChange *h, int netns, char **ret_name, Error *reterr_error) {
+        static const NotifyType told[] = {
+                [CHANGE_CONNECT] = NOTIFY_INTERFACE_ADDED,
+                [CHANGE_ADD] = NOTIFY_INTERFACE_ADDED,
+                [CHANGE_SET] = NOTIFY_INTERFACE_CHANGED,
+                [CHANGE_REMOVE] = NOTIFY_INTERFACE_REMOVED,
+        };
         Container *c = h->container;
-        NetworkManager *networks = c->manager->networks;
         _cleanup_free_ char *name = h->name ? strdup(h->name) : NULL;
         _cleanup_(files_done) Files before = {};
         int r;
 
         (void) container_network_files(c, &before.hosts, &before.resolv);
-        r = h->name ? network_manager_remove_interface(networks, c->row.ns, c->row.id, h->name, netns, reterr_error)
-                    : network_manager_connect(networks, c->row.ns, c->row.id, h->attachment, netns, &name, reterr_error);
-        if (r < 0)
+        r = h->name && !name ? -ENOMEM : apply_one(h, netns, &name, reterr_error);
+        if (r < 0 || h->kind == CHANGE_KEEP)
                 return r;
         follow(c, &before);
         if (name)
-                events_notify(c->manager->events, h->name ? NOTIFY_INTERFACE_REMOVED : NOTIFY_INTERFACE_ADDED, c->row.ns,
-                              c->row.id, name);
+                events_notify(c->manager->events, told[h->kind], c->row.ns, c->row.id, name);
         *ret_name = TAKE_PTR(name);
         return 0;
 }
@@ -256,9 +310,7 @@ static int ask_for_namespace(ContainerChange *h, Error *reterr_error) {
         return probe_new(c->manager->event, path, &request, on_namespace, h, &h->probe, reterr_error);
 }
 
-/* attachment or name. */
-static int change(Container *c, const char *attachment, const char *interface, ContainerInterfaceFunc func, void *userdata,
-                  Error *reterr_error) {
+static int change(Container *c, const Wanted *w, ContainerInterfaceFunc func, void *userdata, Error *reterr_error) {
         _cleanup_(change_freep) ContainerChange *h = NULL;
         _cleanup_free_ char *name = NULL;
         int r;
@@ -266,7 +318,7 @@ static int change(Container *c, const char *attachment, const char *interface, C
         r = check(c, reterr_error);
         if (r < 0)
                 return r;
-        h = change_new(c, attachment, interface, func, userdata);
+        h = change_new(c, w, func, userdata);
         if (!h)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");
         if (is_up(c)) {
@@ -292,12 +344,43 @@ void container_change_free(Container *c) {
 
 int container_connect(Container *c, const char *attachment, ContainerInterfaceFunc func, void *userdata,
                       Error *reterr_error) {
-        return change(c, attachment, NULL, func, userdata, reterr_error);
+        return change(c, &(Wanted){ .kind = CHANGE_CONNECT, .attachment = attachment }, func, userdata, reterr_error);
 }
 
 int container_remove_interface(Container *c, const char *name, ContainerInterfaceFunc func, void *userdata,
                                Error *reterr_error) {
-        return change(c, NULL, name, func, userdata, reterr_error);
+        return change(c, &(Wanted){ .kind = CHANGE_REMOVE, .name = name }, func, userdata, reterr_error);
+}
+
+int container_add_interface(Container *c, const char *name, InterfaceSpec *spec, ContainerInterfaceFunc func, void *userdata,
+                            Error *reterr_error) {
+        return change(c, &(Wanted){ .kind = CHANGE_ADD, .name = name, .spec = spec }, func, userdata, reterr_error);
+}
+
+int container_change_interface(Container *c, const char *name, InterfaceChange *changed, ContainerInterfaceFunc func,
+                               void *userdata, Error *reterr_error) {
+        return change(c, &(Wanted){ .kind = CHANGE_SET, .name = name, .change = changed }, func, userdata, reterr_error);
+}
+
+static void on_kept(Container *c, const char *name, const Error *error, void *userdata) {
+        if (error)
+                log_warning("A device of the host that container %s has may be lost when it ends: %s", c->row.id, error_message(error));
+}
+
+void container_keep_netns(Container *c) {
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        if (!is_up(c) || check_mode(c, NULL) < 0 || !network_manager_misses_netns(c->manager->networks, c->row.ns, c->row.id))
+                return;
+        if (change(c, &(Wanted){ .kind = CHANGE_KEEP }, on_kept, NULL, &e) < 0)
+                on_kept(c, NULL, &e, NULL);
+}
+
+int container_get_interface(const Container *c, const char *name,
+                            int (*func)(const NetworkInterface *i, const NetworkDevice *d, void *userdata), void *userdata) {
+        if (!c->manager->networks || container_network_mode(&c->options, NULL) != NETWORK_MODE_NAMED)
+                return 0;
+        return network_manager_get_interface(c->manager->networks, c->row.ns, c->row.id, name, func, userdata);
 }
 
 typedef struct Names {
@@ -311,13 +394,20 @@ static int add_name(const NetworkInterface *i, void *userdata) {
         return n->network && n->network != i->network ? 0 : strv_extend(&n->names, i->name);
 }
 
+static int add_device_name(const NetworkDevice *d, void *userdata) {
+        return d->spec->type == INTERFACE_NETWORK ? 0 : strv_extend(userdata, d->name);
+}
+
 int container_interface_names(const Container *c, char ***ret) {
         ContainerManager *m = c->manager;
         Names n = {};
         int r = 0;
 
-        if (m->networks && container_network_mode(&c->options, NULL) == NETWORK_MODE_NAMED)
+        if (m->networks && container_network_mode(&c->options, NULL) == NETWORK_MODE_NAMED) {
                 r = network_manager_foreach_interface(m->networks, c->row.ns, c->row.id, add_name, &n);
+                if (r >= 0)
+                        r = network_manager_foreach_device(m->networks, c->row.ns, c->row.id, add_device_name, &n.names);
+        }
         if (r < 0) {
                 strv_free(n.names);
                 return r;

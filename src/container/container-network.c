@@ -389,7 +389,9 @@ void container_network_set_down(Container *c) {
         if (!is_named(c))
                 return;
         forget(c);
-        /* Until then, all that is not adopted is gone anyway. */
+        /* Until then, all that is not adopted is gone anyway; but for what the host wants back. */
+        if (m->networks && m->recovering)
+                network_manager_clear_kept(m->networks, c->row.ns, c->row.id);
         if (!m->networks || m->recovering)
                 return;
         r = network_manager_set_down(m->networks, c->row.ns, c->row.id);
@@ -517,6 +519,8 @@ void container_networks_recovered(ContainerManager *m) {
                         log_error("The networks of containers that run cannot be brought in order: %s",
                                   error_is_set(&e) ? error_message(&e) : strerror(-r));
                 container_names_recovered(m);
+                HASHMAP_FOREACH(c, m->containers)
+                        container_keep_netns(c);
         }
         container_cni_recovered(m);
         r = m->network_socket ? network_socket_listen(m->network_socket, on_question, m) : 0;

@@ -149,6 +149,7 @@ int exec_open_terminal(Exec *e, int client, Error *reterr_error);
 void exec_close_terminal(Exec *e); /* it has ended, or was not started */
 
 /* container-connect.c */
+void container_keep_netns(Container *c); /* recovery: a device of the host's that it has is to come back */
 void container_change_free(Container *c); /* who waits for it is told -ECANCELED */
 /* What its /etc/hosts is to have now: nobody is in there yet. */
 void container_refresh_hosts(const Container *c);

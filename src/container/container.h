@@ -395,6 +395,13 @@ typedef void (*ContainerInterfaceFunc)(Container *c, const char *name, const Err
 int container_connect(Container *c, const char *attachment, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
 int container_disconnect(Container *c, const Network *network, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
 int container_remove_interface(Container *c, const char *name, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
+/* The same of an interface that is on no network, and of what one is; contents of spec and change are taken. Errors: those of
+ * network_manager_add_interface(), network_manager_change_interface(). name of the first: or NULL. */
+int container_add_interface(Container *c, const char *name, InterfaceSpec *spec, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
+int container_change_interface(Container *c, const char *name, InterfaceChange *change, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
+/* As network_manager_get_interface(). */
+int container_get_interface(const Container *c, const char *name,
+                            int (*func)(const NetworkInterface *i, const NetworkDevice *d, void *userdata), void *userdata);
 /* Of its own interfaces (strv; NULL: there are none). */
 int container_interface_names(const Container *c, char ***ret);
 /* What the device in the container has counted. "NotRunning", "NoSuchDevice" */

@@ -17,6 +17,7 @@
 #define BUS_IMAGE "org.moored1.Image"
 #define BUS_CONTAINER "org.moored1.Container"
 #define BUS_EXEC "org.moored1.Exec"
+#define BUS_INTERFACE "org.moored1.Interface"
 #define BUS_NETWORK "org.moored1.Network"
 #define BUS_JOB "org.moored1.Job"
 #define BUS_PROPERTIES "org.freedesktop.DBus.Properties"

@@ -55,6 +55,11 @@ struct Manager {
         InputManager *inputs;
         NetworkSocket *network_socket;
         CniManager *cni;
+        struct KeptNetns {
+                char *name;
+                int fd; /* -EBADF: it is the networks' */
+        } *netns; /* from the store of descriptors: network_manager_adopt_netns() */
+        size_t n_netns;
         NetworkManager *networks;
         ContainerManager *containers;
         NamespaceTable *namespaces;
@@ -74,6 +79,11 @@ Manager *manager_free(Manager *m) {
         network_socket_free(m->network_socket);
         cni_manager_free(m->cni);
         network_manager_free(m->networks);
+        for (size_t i = 0; i < m->n_netns; i++) {
+                safe_close(m->netns[i].fd);
+                free(m->netns[i].name);
+        }
+        free(m->netns);
         /* Pulls that run belong to their jobs, and need what follows until their end. */
         job_manager_free(m->jobs);
         image_manager_free(m->images);
@@ -184,6 +194,19 @@ static int manager_open_store(Manager *m, Error *reterr_error) {
         return r;
 }
 
+/* Networks are read later. */
+static int put_off_netns(Manager *m, const char *name, int fd) {
+        struct KeptNetns *more = reallocarray(m->netns, m->n_netns + 1, sizeof(*more));
+        char *copy = more ? strdup(name) : NULL;
+
+        if (more)
+                m->netns = more;
+        if (!copy)
+                return -ENOMEM;
+        m->netns[m->n_netns++] = (struct KeptNetns) { copy, fd };
+        return 1;
+}
+
 static int adopt_descriptor(const char *name, int fd, void *userdata) {
         Manager *m = userdata;
         int r;
@@ -193,7 +216,28 @@ static int adopt_descriptor(const char *name, int fd, void *userdata) {
                 r = input_manager_adopt(m->inputs, name, fd);
         if (r == 0)
                 r = network_socket_adopt(m->network_socket, name, fd);
-        return r == 0 ? cni_manager_adopt(m->cni, name, fd) : r;
+        if (r == 0)
+                r = cni_manager_adopt(m->cni, name, fd);
+        return r == 0 && network_netns_is_kept(name) ? put_off_netns(m, name, fd) : r;
+}
+
+static void adopt_netns(Manager *m) {
+        for (size_t i = 0; i < m->n_netns; i++) {
+                struct KeptNetns *n = &m->netns[i];
+
+                if (network_manager_adopt_netns(m->networks, n->name, n->fd) > 0)
+                        n->fd = -EBADF;
+                else
+                        fd_store.remove(NULL, n->name);
+                n->fd = safe_close(n->fd);
+        }
+}
+
+static int keep_netns(const char *name, int fd, void *userdata) {
+        if (fd >= 0)
+                return fd_store.add(NULL, name, fd, false);
+        fd_store.remove(NULL, name);
+        return 0;
 }
 
 static int manager_adopt_descriptors(Manager *m, Error *reterr_error) {
@@ -231,6 +275,8 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
         }
         if (r < 0)
                 return r;
+        network_manager_set_keep(m->networks, keep_netns, NULL);
+        adopt_netns(m);
         container_manager_set_networks(m->containers, m->networks, m->network_socket);
         container_manager_set_resolver(m->containers, DNSMASQ_PATH);
         container_manager_set_cni(m->containers, m->cni);

@@ -20,6 +20,7 @@ typedef enum NotifyType {
         NOTIFY_CONTAINER_NETWORKS, /* it has others */
         NOTIFY_CONTAINER_REMOVED,
         NOTIFY_INTERFACE_ADDED, /* object: its name, a char*, here and below */
+        NOTIFY_INTERFACE_CHANGED,
         NOTIFY_INTERFACE_REMOVED,
         NOTIFY_EXEC_ADDED, /* it runs */
         NOTIFY_EXEC_CHANGED,

@@ -159,6 +159,8 @@ static int leave(const Change *c, Found *f, Error *reterr_error) {
                 return record_error(c, r, reterr_error);
         if (c->netns >= 0)
                 clear_away(c, &f->interface);
+        if (network_kept_count(c->manager, c->ns, c->container) == 0)
+                network_kept_forget(c->manager, c->ns, c->container);
         return 0;
 }
 
@@ -172,8 +174,6 @@ int network_manager_remove_interface(NetworkManager *m, const char *ns, const ch
         if (r < 0)
                 return record_error(&c, r, reterr_error);
         if (!f.found)
-                return error_set(reterr_error, -ENOENT, "NoSuchInterface",
-                                 "The container “%s” has no interface “%s”: “moorctl inspect %s” shows them.", container,
-                                 name, container);
+                return network_manager_remove_device(m, ns, container, name, netns, reterr_error);
         return leave(&c, &f, reterr_error);
 }

@@ -47,6 +47,10 @@ const char *netlink_get_message(const Netlink *n) {
         return netlink_socket_get_message(n->socket);
 }
 
+NetlinkSocket *netlink_get_socket(Netlink *n) {
+        return n->socket;
+}
+
 /* -- requests -- */
 
 /* A message is a page at most; what is put into one here is some hundred bytes, so a failure is memory's.
@@ -345,7 +349,7 @@ int netlink_change_link(Netlink *n, int index, const LinkChange *change) {
         if (change->name)
                 put_string(&q, IFLA_IFNAME, change->name);
         if (change->alias)
-                put_string(&q, IFLA_IFALIAS, change->alias);
+                put(&q, IFLA_IFALIAS, change->alias, strlen(change->alias));
         if (change->mtu > 0)
                 put_uint32(&q, IFLA_MTU, change->mtu);
         if (change->ether)

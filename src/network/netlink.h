@@ -18,6 +18,8 @@ Netlink *netlink_free(Netlink *n);
 DEFINE_CLEANUP_FUNC(Netlink *, netlink_free)
 /* What the kernel said about the last call's error, or "". */
 const char *netlink_get_message(const Netlink *n);
+/* For what is said by other files than netlink.c. */
+struct NetlinkSocket *netlink_get_socket(Netlink *n);
 
 #define LINK_ALIAS_MAX 255U /* IFALIASZ */
 typedef struct LinkInfo {
@@ -53,7 +55,7 @@ int netlink_delete_link(Netlink *n, const char *name); /* -ENODEV */
 /* What is not to change: NULL, 0. netns -EBADF: it stays here. */
 typedef struct LinkChange {
         const char *name;
-        const char *alias;
+        const char *alias; /* "": none any more */
         uint32_t mtu;
         const uint8_t *ether;
         bool up, down;

@@ -10,8 +10,6 @@
 #include "network/network-private.h"
 #include "network/sysctl.h"
 
-#define ALIAS_PREFIX "moored: " /* and "NAMESPACE/NAME" */
-
 int network_manager_firewall(NetworkManager *m, Firewall **ret, Error *reterr_error) {
         int r;
 
@@ -362,6 +360,25 @@ static void remove_orphan_ports(NetworkManager *m, const LinkInfo *bridge) {
         strv_free(s.orphans);
 }
 
+/* The host's end of an interface without a network, of which there is no record: likewise. */
+static int survey_end(const LinkInfo *l, void *userdata) {
+        Survey *s = userdata;
+
+        if (!streq(l->kind, "veth") || !startswith(l->alias, ALIAS_PREFIX) || startswith(l->alias, LENT_PREFIX) || store_host_device_is_known(s->manager->store, l->name))
+                return 0;
+        return strv_extend(&s->orphans, l->name);
+}
+
+static void remove_orphan_ends(NetworkManager *m) {
+        Survey s = { .manager = m };
+
+        (void) netlink_foreach_link(m->netlink, survey_end, &s);
+        STRV_FOREACH (device, s.orphans)
+                if (netlink_delete_link(m->netlink, device) >= 0)
+                        log_info("Removed %s, which was nobody's.", device);
+        strv_free(s.orphans);
+}
+
 /* What stays of them is in nobody's way: those that run have to have their rules all the same. */
 static void remove_orphans(NetworkManager *m) {
         Survey s = { .manager = m };
@@ -392,6 +409,7 @@ int network_devices_restore(NetworkManager *m, Error *reterr_error) {
         if (r < 0)
                 return r;
         remove_orphans(m);
+        remove_orphan_ends(m);
         HASHMAP_FOREACH (n, m->networks) {
                 _cleanup_error_ Error e = ERROR_NULL;
                 LinkInfo l;

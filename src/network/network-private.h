@@ -7,7 +7,9 @@
 #include "network/netlink-socket.h"
 #include "network/network.h"
 
-#define HOST_DEVICE_PREFIX "mv" /* and ten hex digits: a bridge's end of a container's device */
+#define HOST_DEVICE_PREFIX "mv" /* and ten hex digits: the host's end of a container's device */
+#define ALIAS_PREFIX "moored: " /* of what is ours: a bridge's and "NAMESPACE/NAME", a host's end and "NAMESPACE/CONTAINER" */
+#define LENT_PREFIX "moored: lent " /* of a device of the host's, while it is a container's; and its name at home */
 
 struct NetworkManager {
         Store *store; /* weak, as is the next */
@@ -19,6 +21,9 @@ struct NetworkManager {
         sd_event *event;    /* weak; or NULL */
         NetlinkSocket *sockets; /* that tells of the host's; NULL until somebody asks */
         Hashmap *users;     /* "ns/container" → NetworkUser, owns them */
+        Hashmap *kept;      /* "ns/container" → Kept, owns them: interface-keep.c */
+        NetworkKeepFunc keep; /* or NULL */
+        void *keep_userdata;
 };
 
 /* A container's names on one network, as hosts(5) has them: for that network's resolver, and for another's. */
@@ -101,6 +106,44 @@ int network_interface_set_down(NetworkManager *m, const NetworkInterface *i, int
 int network_user_update(NetworkManager *m, const char *ns, const char *container, Error *reterr_error);
 /* and where its default route is gone another network takes over. */
 int network_routes_update(NetworkManager *m, const char *ns, const char *container, int netns);
+/* Of an interface that has been down: the network's addresses. */
+int network_addresses_restore(NetworkManager *m, const char *ns, const char *container, const char *name, int netns);
+
+/* reserve.c: of those that nobody was given by a manufacturer, and one device's. */
+int network_random_mac(char text[static ETHER_TEXT_MAX]);
+/* The first that is not in the list: "eth0", "eth1", … */
+char *network_free_name(char *const *taken);
+char *network_random_device(void); /* HOST_DEVICE_PREFIX and more; NULL on OOM */
+
+/* interface-device.c: what somebody has said of interfaces, in the kernel. */
+typedef struct DevicePlace {
+        NetworkManager *manager;
+        const char *ns, *container;
+        Netlink *host, *inside; /* borrowed */
+        int netns;
+        Error *reterr_error; /* or NULL */
+} DevicePlace;
+int device_set_up(const DevicePlace *p, const NetworkDevice *d);
+/* What is not there is ignored. */
+int device_set_down(const DevicePlace *p, const NetworkDevice *d);
+/* old: what it is now. -ENODEV "NoSuchDevice" */
+int device_change(const DevicePlace *p, const NetworkDevice *d, const InterfaceSpec *old);
+
+/* interface-keep.c: what is cleared away before a container's namespace ends. */
+struct Kept *kept_free(struct Kept *l);
+unsigned network_kept_count(NetworkManager *m, const char *ns, const char *container);
+/* Nothing is in there any more. */
+void network_kept_forget(NetworkManager *m, const char *ns, const char *container);
+void network_kept_recovered(NetworkManager *m); /* all that run are among the users */
+int device_lend(const DevicePlace *p, const NetworkDevice *d);
+/* 0: it is at home again, or is not in the container. */
+int device_fetch(const DevicePlace *p, const NetworkDevice *d);
+
+/* interface-change.c */
+int network_manager_remove_device(NetworkManager *m, const char *ns, const char *container, const char *name, int netns,
+                                  Error *reterr_error);
+/* Names of all that it has, of both kinds; *ret is extended. */
+int network_interface_names(NetworkManager *m, const char *ns, const char *container, char ***ret);
 
 /* network-device.c */
 

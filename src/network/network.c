@@ -141,6 +141,7 @@ static int load_network(NetworkRow *row, void *userdata) {
 /* -- the table -- */
 
 NetworkManager *network_manager_free(NetworkManager *m) {
+        struct Kept *l;
         NetworkUser *u;
         Network *n;
 
@@ -153,6 +154,9 @@ NetworkManager *network_manager_free(NetworkManager *m) {
         HASHMAP_FOREACH (u, m->users)
                 network_user_free(u);
         hashmap_free(m->users);
+        HASHMAP_FOREACH (l, m->kept)
+                kept_free(l);
+        hashmap_free(m->kept);
         netlink_free(m->netlink);
         firewall_free(m->firewall);
         netlink_socket_free(m->sockets);
@@ -173,7 +177,8 @@ int network_manager_new(Store *store, Events *events, const char *runtime_dir, N
         m->runtime_dir = strdup(runtime_dir);
         m->networks = hashmap_new();
         m->users = hashmap_new();
-        if (!m->runtime_dir || !m->networks || !m->users)
+        m->kept = hashmap_new();
+        if (!m->runtime_dir || !m->networks || !m->users || !m->kept)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
 
         *ret = TAKE_PTR(m);

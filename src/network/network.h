@@ -15,6 +15,7 @@
 #include "basic/hashmap.h"
 #include "events/events.h"
 #include "network/firewall.h"
+#include "network/interface-spec.h"
 #include "network/netlink.h"
 #include "store/store.h"
 
@@ -140,7 +141,39 @@ int network_manager_connect(NetworkManager *m, const char *ns, const char *conta
                             char **ret_interface, Error *reterr_error);
 int network_manager_remove_interface(NetworkManager *m, const char *ns, const char *container, const char *name, int netns,
                                      Error *reterr_error);
-/* Ports are closed; the namespace goes with its last user. Of one that is not up: nothing happens. */
+/* Interfaces without a network, and what has been said of those on one. Of one on a network: type INTERFACE_NETWORK, host_device "". */
+typedef struct NetworkDevice {
+        const char *name;
+        const char *host_device; /* veth: the host's end; device: its name at home; "": none */
+        const InterfaceSpec *spec;
+} NetworkDevice;
+/* In the order of their addition. Borrowed; func's negative result ends it and is returned. */
+int network_manager_foreach_device(NetworkManager *m, const char *ns, const char *container,
+                                   int (*func)(const NetworkDevice *d, void *userdata), void *userdata);
+/* 1: func has been called, with what there is of an interface: i, d, or both. 0: there is no such interface. */
+int network_manager_get_interface(NetworkManager *m, const char *ns, const char *container, const char *name,
+                                  int (*func)(const NetworkInterface *i, const NetworkDevice *d, void *userdata), void *userdata);
+/* As network_manager_connect(). name: or NULL. spec: as for interface_spec_check(). "InterfaceExists", "NoSuchDevice", "DeviceInUse",
+ * "LimitsExceeded", "InvalidArgument". */
+int network_manager_add_interface(NetworkManager *m, const char *ns, const char *container, const char *name, InterfaceSpec *spec,
+                                  int netns, char **ret_name, Error *reterr_error);
+/* On failure nothing has changed. "NoSuchInterface", "NoSuchDevice": the container has lost it; and those of interface_spec_apply(). */
+int network_manager_change_interface(NetworkManager *m, const char *ns, const char *container, const char *name,
+                                     const InterfaceChange *change, int netns, Error *reterr_error);
+/* Namespaces in which there is what has to be cleared away when the container has ended (interface-keep.c) are kept: name is for a store of
+ * descriptors that outlives this process. fd -EBADF: not any more. */
+typedef int (*NetworkKeepFunc)(const char *name, int fd, void *userdata);
+void network_manager_set_keep(NetworkManager *m, NetworkKeepFunc func, void *userdata);
+bool network_netns_is_kept(const char *name); /* it may be one of these */
+/* Takes fd if name is one of these (1). */
+int network_manager_adopt_netns(NetworkManager *m, const char *name, int fd);
+/* Recovery, of one that runs: is that so, and its namespace not kept (the store was emptied)? And here it is. */
+bool network_manager_misses_netns(NetworkManager *m, const char *ns, const char *container);
+int network_manager_keep_netns(NetworkManager *m, const char *ns, const char *container, int netns);
+/* Devices of the host's come back, and so on. Nothing happens if the namespace is not kept. */
+void network_manager_clear_kept(NetworkManager *m, const char *ns, const char *container);
+
+/* Ports are closed, and the host's devices are back; the namespace goes with its last user. Of one that is not up: nothing happens. */
 int network_manager_set_down(NetworkManager *m, const char *ns, const char *container);
 /* Of one that is not up: devices that its namespace has kept, as others are in it, leave their bridges. (Those of a parent's cannot be
  * found from outside.) */

@@ -351,8 +351,7 @@ static int take_addresses(Reservation *v, const Network *n, const PlannedAddress
 
 /* -- interfaces -- */
 
-/* Of those that nobody was given by a manufacturer, and one device's. */
-static int random_mac(char text[static ETHER_TEXT_MAX]) {
+int network_random_mac(char text[static ETHER_TEXT_MAX]) {
         uint8_t ether[ETHER_SIZE];
 
         if (getrandom(ether, sizeof(ether), 0) != (ssize_t) sizeof(ether))
@@ -371,21 +370,29 @@ static void address_mac(const Network *n, const Address *a, char text[static ETH
         (void) ether_format(ether, text);
 }
 
-static int interface_name(const Reservation *v, char **ret) {
+char *network_free_name(char *const *taken) {
         for (size_t number = 0;; number++) {
                 _cleanup_free_ char *name = strformat("eth%zu", number);
-                bool taken;
 
-                if (!name)
-                        return -ENOMEM;
-                taken = strv_contains(v->names, name);
-                for (size_t k = 0; k < v->n_attachments; k++)
-                        taken = taken || streq_ptr(v->attachments[k].interface, name);
-                if (taken)
-                        continue;
-                *ret = TAKE_PTR(name);
-                return 0;
+                if (!name || !strv_contains(taken, name))
+                        return TAKE_PTR(name);
         }
+}
+
+char *network_random_device(void) {
+        _cleanup_free_ char *random = random_hex(HOST_DEVICE_RANDOM);
+
+        return random ? strjoin(HOST_DEVICE_PREFIX, random) : NULL;
+}
+
+static int interface_name(const Reservation *v, char **ret) {
+        _cleanup_strv_free_ char **taken = strv_copy(v->names);
+
+        for (size_t k = 0; k < v->n_attachments; k++)
+                if (v->attachments[k].interface && strv_extend(&taken, v->attachments[k].interface) < 0)
+                        return -ENOMEM;
+        *ret = network_free_name(taken);
+        return *ret ? 0 : -ENOMEM;
 }
 
 /* With a MAC, if it has none. */
@@ -401,7 +408,7 @@ static int add_interface_row(Reservation *v, const Network *n, const Address *ad
                 if (try == 0 && address)
                         address_mac(n, address, mac);
                 else
-                        r = random_mac(mac);
+                        r = network_random_mac(mac);
                 if (r >= 0)
                         r = store_interface_add(v->manager->store, row);
         }
@@ -410,8 +417,8 @@ static int add_interface_row(Reservation *v, const Network *n, const Address *ad
 }
 
 static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
-        _cleanup_free_ char *device = NULL, *random = NULL;
         _cleanup_free_ PlannedAddress *addresses = NULL;
+        _cleanup_free_ char *device = NULL;
         Attachment *a = &v->attachments[i];
         Network *n = v->networks[i];
         size_t n_addresses = 0;
@@ -424,8 +431,7 @@ static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (n->driver == NETWORK_BRIDGE) {
-                random = random_hex(HOST_DEVICE_RANDOM);
-                device = random ? strjoin(HOST_DEVICE_PREFIX, random) : NULL;
+                device = network_random_device();
                 if (!device)
                         return oom(reterr_error);
         }
@@ -751,6 +757,18 @@ static int check_present(const NetworkInterface *i, void *userdata) {
         return strv_extend(&p->v->names, i->name);
 }
 
+static int check_device(const NetworkDevice *d, void *userdata) {
+        Present *p = userdata;
+
+        if (d->spec->type == INTERFACE_NETWORK)
+                return 0;
+        if (streq_ptr(p->v->attachments[0].interface, d->name))
+                return error_set(p->reterr_error, -EEXIST, "InterfaceExists",
+                                 "The container “%s” has an interface “%s” already: choose another name.",
+                                 p->v->container, d->name);
+        return strv_extend(&p->v->names, d->name);
+}
+
 int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *container,
                                  const char *attachment, char **ret_name, Error *reterr_error) {
         _cleanup_(reservation_done) Reservation v = { .manager = m, .ns = ns, .container = container };
@@ -764,6 +782,8 @@ int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *
         if (r < 0)
                 return r;
         r = network_manager_foreach_interface(m, ns, container, check_present, &p);
+        if (r >= 0)
+                r = network_manager_foreach_device(m, ns, container, check_device, &p);
         if (r < 0)
                 return error_is_set(reterr_error) ? r
                                                   : error_set_errno(reterr_error, r,
@@ -771,7 +791,7 @@ int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *
                                                                     container);
         if (strv_length(v.names) >= INTERFACES_MAX)
                 return error_set(reterr_error, -E2BIG, "LimitsExceeded",
-                                 "A container can be on %u networks at most.", INTERFACES_MAX);
+                                 "A container can have %u interfaces at most.", INTERFACES_MAX);
         r = reserve_interface(&v, 0, reterr_error);
         if (r >= 0)
                 *ret_name = TAKE_PTR(v.attachments[0].interface);

@@ -165,7 +165,7 @@ static int open_ports(NetworkManager *m, const NetworkUser *u, Error *reterr_err
 
 typedef struct SetUp {
         NetworkManager *manager;
-        const char *container;
+        const char *ns, *container;
         Netlink *host; /* borrowed */
         Netlink *inside;
         int netns;
@@ -265,8 +265,29 @@ static int add_interface(const NetworkInterface *i, void *userdata) {
                                          s->netns, i->name, n->driver == NETWORK_MACVLAN ? i->mac : NULL);
         if (r < 0)
                 return network_error(s->reterr_error, r, s->container, netlink_get_message(s->host));
+        if (n->driver != NETWORK_BRIDGE)
+                (void) network_manager_keep_netns(s->manager, s->ns, s->container, s->netns);
         r = configure_inside(s, i);
         return r < 0 ? network_error(s->reterr_error, r, s->container, netlink_get_message(s->inside)) : 0;
+}
+
+static int add_device(const NetworkDevice *d, void *userdata) {
+        return device_set_up(userdata, d);
+}
+
+/* Behind the networks', whose interfaces some of it changes. */
+static int add_devices(SetUp *s) {
+        DevicePlace p = {
+                .manager = s->manager,
+                .ns = s->ns,
+                .container = s->container,
+                .host = s->host,
+                .inside = s->inside,
+                .netns = s->netns,
+                .reterr_error = s->reterr_error,
+        };
+
+        return network_manager_foreach_device(s->manager, s->ns, s->container, add_device, &p);
 }
 
 /* Where bridges call on nf_tables, a packet for a published port of its own sender stays in the bridge. */
@@ -275,7 +296,7 @@ static bool bridges_call(void) {
                SYSCTL_IS("1", "bridge", "bridge-nf-call-ip6tables");
 }
 
-static int make_namespace(SetUp *s, const char *ns) {
+static int make_namespace(SetUp *s) {
         Error *e = s->reterr_error;
         int r;
 
@@ -288,7 +309,9 @@ static int make_namespace(SetUp *s, const char *ns) {
                 return network_error(e, s->netns, s->container, "namespace");
         r = netlink_change_link(s->inside, LOOPBACK_INDEX, &(LinkChange) { .up = true, .netns = -EBADF });
         if (r >= 0)
-                r = network_manager_foreach_interface(s->manager, ns, s->container, add_interface, s);
+                r = network_manager_foreach_interface(s->manager, s->ns, s->container, add_interface, s);
+        if (r >= 0)
+                r = add_devices(s);
         return r < 0 ? network_error(e, r, s->container, "records") : 0;
 }
 
@@ -296,7 +319,7 @@ int network_manager_set_up(NetworkManager *m, const char *ns, const char *contai
                            Error *reterr_error) {
         _cleanup_error_ Error e = ERROR_NULL;
         _cleanup_(set_up_done) SetUp s = {
-                .manager = m, .container = container, .netns = -EBADF, .reterr_error = &e
+                .manager = m, .ns = ns, .container = container, .netns = -EBADF, .reterr_error = &e
         };
         NetworkUser *u = NULL;
         int r;
@@ -316,7 +339,7 @@ int network_manager_set_up(NetworkManager *m, const char *ns, const char *contai
         /* They were free when it was made. */
         r = network_manager_check_ports(m, ns, container, &e);
         if (r >= 0)
-                r = make_namespace(&s, ns);
+                r = make_namespace(&s);
         if (r >= 0)
                 r = open_ports(m, u, &e);
         if (r < 0) {
@@ -333,6 +356,7 @@ int network_manager_set_down(NetworkManager *m, const char *ns, const char *cont
         _cleanup_error_ Error e = ERROR_NULL;
         int r;
 
+        network_manager_clear_kept(m, ns, container);
         if (!u)
                 return 0;
         user_names_remove(m, u);
@@ -390,6 +414,7 @@ int network_interface_set_up(NetworkManager *m, const char *ns, const char *cont
         _cleanup_error_ Error e = ERROR_NULL;
         SetUp s = {
                 .manager = m,
+                .ns = ns,
                 .container = container,
                 .netns = netns,
                 .hairpin = bridges_call(),
@@ -485,13 +510,43 @@ static int restore_default_routes(const NetworkInterface *i, void *userdata) {
 }
 
 int network_routes_update(NetworkManager *m, const char *ns, const char *container, int netns) {
-        SetUp s = { .manager = m, .container = container, .live = true };
+        SetUp s = { .manager = m, .ns = ns, .container = container, .live = true };
         int r;
 
         r = netlink_new(netns, &s.inside);
         if (r >= 0)
                 r = network_manager_foreach_interface(m, ns, container, restore_default_routes, &s);
         netlink_free(s.inside);
+        return r;
+}
+
+typedef struct Restore {
+        Netlink *inside;
+        const char *name;
+} Restore;
+
+static int restore_addresses(const NetworkInterface *i, void *userdata) {
+        const Restore *s = userdata;
+        LinkInfo l;
+        int r;
+
+        if (!streq(i->name, s->name))
+                return 0;
+        r = netlink_get_link(s->inside, i->name, &l);
+        for (size_t k = 0; r >= 0 && k < i->n_addresses; k++) {
+                r = netlink_add_address(s->inside, l.index, i->addresses + k);
+                r = r == -EEXIST ? 0 : r;
+        }
+        return r;
+}
+
+int network_addresses_restore(NetworkManager *m, const char *ns, const char *container, const char *name, int netns) {
+        _cleanup_(netlink_freep) Netlink *inside = NULL;
+        int r;
+
+        r = netlink_new(netns, &inside);
+        if (r >= 0)
+                r = network_manager_foreach_interface(m, ns, container, restore_addresses, &(Restore) { inside, name });
         return r;
 }
 
@@ -545,5 +600,6 @@ int network_manager_reload(NetworkManager *m, Error *reterr_error) {
 }
 
 int network_manager_recovered(NetworkManager *m, Error *reterr_error) {
+        network_kept_recovered(m);
         return network_manager_reload(m, reterr_error);
 }

@@ -100,7 +100,7 @@ class ConnectTest(NetworkTestCase):
         self.assertEqual(after["Networks"], before["Networks"])
         self.assertIn(self.address("a", network=1), lib.run([*netns_of(after), "ip", "addr"]).stdout)
         lib.moorctl("network", "disconnect", "blue", "a")
-        lib.moorctl("restart", "-t", "0", "a")
+        lib.moorctl("restart", "a")
         self.assertEqual(self.networks("a"), {"default": "eth0"})
 
     def test_refused(self):
@@ -114,7 +114,7 @@ class ConnectTest(NetworkTestCase):
         self.refused("eth0", "--interface-name=eth0", "blue", "a")
         self.refused("made without a network", "default", "alone")
         # Somebody in there has a device of that name: the kernel's no undoes the records.
-        lib.run([*netns_of(self.inspect("a")), "ip", "link", "add", "eth1", "type", "dummy"])
+        lib.run([*netns_of(self.inspect("a")), "ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth9"])
         self.refused("eth1", "blue", "a")
         self.connect("--interface-name=eth2", "blue", "a")
         for args in (["red", "a"], ["blue", "nosuch"], ["nosuch", "a"]):

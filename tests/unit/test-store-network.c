@@ -48,6 +48,60 @@ static InterfaceRow interface_add(Store *s, const char *container, uint64_t netw
         return row;
 }
 
+static int copy_spec(const DeviceRow *row, void *userdata) {
+        char **texts = userdata;
+        size_t n = 0;
+
+        while (texts[n])
+                n++;
+        texts[n] = strdup(row->spec);
+        return 0;
+}
+
+static void assert_specs(Store *s, const char *wanted) {
+        _cleanup_free_ char *joined = NULL;
+        char *texts[8] = {};
+
+        assert_int_equal(store_device_foreach(s, "default", "a", copy_spec, texts), 0);
+        joined = strv_join(texts, " ");
+        assert_string_equal(joined, wanted);
+        for (size_t i = 0; texts[i]; i++)
+                free(texts[i]);
+}
+
+static void test_devices(void **state) {
+        Store *s = *state;
+        NetworkRow lan = network_add(s, "lan", "10.1.0.0/24");
+        (void) interface_add(s, "a", lan.n, "eth0", "02:00:00:00:00:01");
+        DeviceRow settings = { .ns = C("default"), .container = C("a"), .name = C("eth0"), .spec = C("one") };
+        DeviceRow own = { .ns = C("default"), .container = C("a"), .name = C("eth1"), .spec = C("two"), .host_device = C("enp1s0") };
+        DeviceRow other = { .ns = C("default"), .container = C("b"), .name = C("eth1"), .spec = C("x"), .host_device = C("enp1s0") };
+        _cleanup_free_ char *ns = NULL, *container = NULL;
+
+        assert_int_equal(store_device_put(s, &settings), 0);
+        assert_int_equal(store_device_put(s, &own), 0);
+        assert_int_equal(store_device_put(s, &other), -EEXIST);
+        assert_int_equal(store_host_device_owner(s, "enp1s0", &ns, &container), 0);
+        assert_string_equal(container, "a");
+        assert_int_equal(store_host_device_owner(s, "enp2s0", &ns, &container), -ENOENT);
+        assert_true(store_host_device_is_known(s, "enp1s0"));
+        assert_specs(s, "one two");
+        settings.spec = C("three");
+        assert_int_equal(store_device_put(s, &settings), 0);
+        assert_specs(s, "three two");
+        /* What has been said of an interface goes with it. */
+        assert_int_equal(store_interface_remove(s, "default", "a", "eth0"), 0);
+        assert_specs(s, "two");
+        assert_int_equal(store_device_remove(s, "default", "a", "eth1"), 0);
+        assert_int_equal(store_device_remove(s, "default", "a", "eth1"), -ENOENT);
+        assert_int_equal(store_device_put(s, &other), 0);
+        assert_int_equal(store_container_remove(s, "default", "b"), 0);
+        assert_false(store_host_device_is_known(s, "enp1s0"));
+        other.container = C("nosuch");
+        assert_int_equal(store_device_put(s, &other), -ENOENT);
+        assert_int_equal(store_network_remove(s, lan.n), 0);
+}
+
 static void test_remove(void **state) {
         Store *s = *state;
         NetworkRow lan = network_add(s, "lan", "10.1.0.0/24");
@@ -293,6 +347,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_network, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_interface, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_devices, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_remove, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
