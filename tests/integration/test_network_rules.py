@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 
@@ -244,7 +245,7 @@ class NetworkdTest(NetworkTestCase):
     units = ("systemd-networkd.service", "systemd-networkd.socket")
     # An administrator's file for everything.
     catch_all = "/run/systemd/network/50-everything.network"
-    drop_in = "/run/systemd/system/systemd-networkd.service.d/50-test.conf"
+    udev_data = "/run/udev/data"
 
     def networkd(self):
         os.makedirs(os.path.dirname(self.catch_all), exist_ok=True)
@@ -253,11 +254,13 @@ class NetworkdTest(NetworkTestCase):
         self.addCleanup(os.unlink, self.catch_all)
         lib.run(["ip", "link", "add", "probe0", "type", "bridge"])
         self.addCleanup(lib.run, ["ip", "link", "del", "probe0"])
-        # The test host has no systemd-udevd. With /sys read-only, as in other containers, systemd-networkd does not wait for it.
-        os.makedirs(os.path.dirname(self.drop_in), exist_ok=True)
-        with open(self.drop_in, "w", encoding="ascii") as f:
-            f.write("[Service]\nReadOnlyPaths=/sys\n")
-        self.addCleanup(os.unlink, self.drop_in)
+        # The test host has no systemd-udevd; what systemd-networkd waits for is its file about a device, whichever number that will have.
+        last = max(l["ifindex"] for l in json.loads(lib.run(["ip", "-j", "link", "show"]).stdout))
+        os.makedirs(self.udev_data, exist_ok=True)
+        self.addCleanup(shutil.rmtree, self.udev_data)
+        for n in range(last + 50):
+            with open(f"{self.udev_data}/n{n}", "w", encoding="ascii") as f:
+                f.write("I:1\n")
         lib.run(["systemctl", "unmask", *self.units])
         self.addCleanup(lib.run, ["systemctl", "mask", *self.units])
         self.addCleanup(lib.run, ["systemctl", "stop", *self.units])
