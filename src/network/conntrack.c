@@ -34,13 +34,16 @@ typedef struct Tuple {
 
 typedef bool (*Matches)(const FirewallPort *p, const Tuple *orig, const Tuple *reply, uint32_t status);
 
+typedef struct Wanted {
+        FirewallPort port; /* of UDP */
+        Matches matches;
+} Wanted;
+
 typedef struct Search {
         struct Search *next;
-        Matches matches;
-        bool reply;  /* which direction of a flow has the ports */
         size_t family; /* the next of the two that is dumped */
-        size_t n_ports;
-        FirewallPort ports[]; /* of UDP */
+        size_t n;
+        Wanted list[];
 } Search;
 
 /* One search at a time: the first. */
@@ -125,8 +128,8 @@ static int look_at(struct nlmsghdr *h, void *userdata) {
             orig.protocol != IPPROTO_UDP)
                 return 0;
         status = a[CTA_STATUS] ? be32toh(nla_get_u32(a[CTA_STATUS])) : 0;
-        for (size_t i = 0; i < s->n_ports; i++)
-                if (s->matches(s->ports + i, &orig, &reply, status))
+        for (size_t i = 0; i < s->n; i++)
+                if (s->list[i].matches(&s->list[i].port, &orig, &reply, status))
                         return forget(c, a, orig.source.family);
         return 0;
 }
@@ -154,15 +157,15 @@ static int put_filter(struct nl_msg *q, bool reply, uint16_t port) {
 }
 
 static int start_dump(Conntrack *c, const Search *s, int family) {
-        const FirewallPort *p = s->ports;
-        bool single = s->n_ports == 1 && p->port.count == 1;
+        const Port *p = &s->list[0].port.port;
+        bool single = s->n == 1 && p->count == 1, reply = s->list[0].matches == is_translated;
         _cleanup_(netlink_message_freep) struct nl_msg *q =
                         netfilter_message_new(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
         int r;
 
         if (!q)
                 return -ENOMEM;
-        r = put_filter(q, s->reply, !single ? 0 : s->reply ? p->port.container_port : p->port.host_port);
+        r = put_filter(q, reply, !single ? 0 : reply ? p->container_port : p->host_port);
         return r < 0 ? r : netlink_socket_dump_start(c->dump, q);
 }
 
@@ -171,8 +174,8 @@ static int start_dump(Conntrack *c, const Search *s, int family) {
 static const int families[] = { AF_INET, AF_INET6 };
 
 static bool has_family(const Search *s, int family) {
-        for (size_t i = 0; i < s->n_ports; i++)
-                if (s->ports[i].container.family == family)
+        for (size_t i = 0; i < s->n; i++)
+                if (s->list[i].port.container.family == family)
                         return true;
         return false;
 }
@@ -238,7 +241,7 @@ static int go_on_later(Conntrack *c, uint64_t usec) {
         int r;
 
         if (!c->source) {
-                r = sd_event_add_time_relative(c->event, &c->source, CLOCK_MONOTONIC, usec, 0, on_turn, c);
+                r = sd_event_add_time_relative(c->event, &c->source, CLOCK_MONOTONIC, usec, USEC_PER_MSEC, on_turn, c);
                 if (r >= 0)
                         (void) sd_event_source_set_description(c->source, "conntrack");
                 return r;
@@ -247,38 +250,31 @@ static int go_on_later(Conntrack *c, uint64_t usec) {
         return r < 0 ? r : sd_event_source_set_enabled(c->source, SD_EVENT_ONESHOT);
 }
 
-static size_t copy_ports(FirewallPort *to, const FirewallPort *ports, size_t n) {
-        size_t k = 0;
-
-        for (size_t i = 0; i < n; i++)
-                if (ports[i].port.protocol == PORT_UDP)
-                        to[k++] = ports[i];
-        return k;
-}
-
-/* Behind those that wait, or with the last of them if it looks for the same. 1: there is something to do. */
-static int add_search(Conntrack *c, const Search *what, const FirewallPort *ports, size_t n) {
+/* Behind those that wait, or with the last of them. 1: there is something to do. */
+static int add_search(Conntrack *c, Matches matches, const FirewallPort *ports, size_t n) {
         Search **last = &c->searches, *s;
-        bool merge;
+        size_t before;
 
         while (*last && (*last)->next)
                 last = &(*last)->next;
-        merge = *last && (*last)->family == 0 && (*last)->matches == what->matches && (*last)->n_ports < MERGED_MAX;
-        s = realloc(merge ? *last : NULL, sizeof(*s) + ((merge ? (*last)->n_ports : 0) + n) * sizeof(*ports));
+        if (*last && ((*last)->family > 0 || (*last)->n >= MERGED_MAX))
+                last = &(*last)->next;
+        before = *last ? (*last)->n : 0;
+        s = realloc(*last, sizeof(*s) + (before + n) * sizeof(*s->list));
         if (!s)
                 return -ENOMEM;
-        if (merge)
+        if (!*last)
+                *s = (Search) {};
+        for (size_t i = 0; i < n; i++)
+                if (ports[i].port.protocol == PORT_UDP)
+                        s->list[s->n++] = (Wanted) { ports[i], matches };
+        if (s->n > 0) {
                 *last = s;
-        else
-                *s = *what;
-        s->n_ports += copy_ports(s->ports + s->n_ports, ports, n);
-        if (s->n_ports == 0) {
-                free(s);
-                return 0;
+                return 1;
         }
-        if (!merge)
-                *(*last ? &(*last)->next : last) = s;
-        return 1;
+        free(s);
+        *last = NULL;
+        return 0;
 }
 
 static int open_sockets(Conntrack *c) {
@@ -288,11 +284,11 @@ static int open_sockets(Conntrack *c) {
         return r < 0 ? r : netlink_socket_new(NETLINK_NETFILTER, &c->calls);
 }
 
-static int search(Conntrack *c, const Search *what, const FirewallPort *ports, size_t n) {
+static int search(Conntrack *c, Matches matches, const FirewallPort *ports, size_t n) {
         bool busy = c->searches;
         int r;
 
-        r = add_search(c, what, ports, n);
+        r = add_search(c, matches, ports, n);
         if (r <= 0 || busy)
                 return r;
         r = open_sockets(c);
@@ -304,11 +300,11 @@ static int search(Conntrack *c, const Search *what, const FirewallPort *ports, s
 }
 
 int conntrack_forget_unanswered(Conntrack *c, const FirewallPort *ports, size_t n) {
-        return search(c, &(Search) { .matches = is_unanswered }, ports, n);
+        return search(c, is_unanswered, ports, n);
 }
 
 int conntrack_forget_translated(Conntrack *c, const FirewallPort *ports, size_t n) {
-        return search(c, &(Search) { .matches = is_translated, .reply = true }, ports, n);
+        return search(c, is_translated, ports, n);
 }
 
 /* -- itself -- */
