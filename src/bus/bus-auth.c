@@ -135,6 +135,7 @@ static const Rule rules[] = {
         { BUS_INTERFACE_NAMESPACE,               "ListContainers",     BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_NAMESPACE,               "ListImages",         BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_NAMESPACE,               "ListNetworks",       BUS_ACTION_INSPECT           },
+        { BUS_INTERFACE_NAMESPACE,               "ListPluginNetworks", BUS_ACTION_INSPECT           },
         { BUS_INTERFACE_NAMESPACE,               "PullImage",          BUS_ACTION_MANAGE_IMAGES     },
         { BUS_INTERFACE_NAMESPACE,               "RemoveImage",        BUS_ACTION_MANAGE_IMAGES     },
         { BUS_INTERFACE_NAMESPACE,               "RemoveNetwork",      BUS_ACTION_MANAGE_NETWORKS   },

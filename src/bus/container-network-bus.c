@@ -5,10 +5,20 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "container/container.h"
+#include "container/network-options.h"
 #include "container/options.h"
 
 static int append_name(const NetworkInterface *i, void *userdata) {
         return strv_extend(userdata, i->network->row.name);
+}
+
+static int append_cni_name(const CniShown *s, void *userdata) {
+        char ***names = userdata;
+        _cleanup_free_ char *name = strjoin(NETWORK_CNI_PREFIX, s->network);
+
+        if (!name)
+                return -ENOMEM;
+        return strv_contains(*names, name) ? 0 : strv_extend(names, name);
 }
 
 /* Its word, or the names of the networks that it is on now. */
@@ -19,9 +29,12 @@ int bus_container_property_get_network(sd_bus *bus, const char *path, const char
         const Container *c = userdata;
         int r;
 
-        if (container_network_mode(&c->options, NULL) != NETWORK_MODE_NAMED)
+        if (container_network_mode(&c->options, NULL) == NETWORK_MODE_CNI)
+                r = container_foreach_cni(c, append_cni_name, &names);
+        else if (container_network_mode(&c->options, NULL) != NETWORK_MODE_NAMED)
                 return bus_append_string(reply, strv_length(c->options.networks) > 0 ? c->options.networks[0] : "none");
-        r = container_foreach_interface(c, append_name, &names);
+        else
+                r = container_foreach_interface(c, append_name, &names);
         if (r < 0)
                 return r;
         joined = strv_join(names, ",");
@@ -47,6 +60,23 @@ static int append_interface(const NetworkInterface *i, void *userdata) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+static int append_cni(const CniShown *s, void *userdata) {
+        _cleanup_free_ char *name = strjoin(NETWORK_CNI_PREFIX, s->network);
+        sd_bus_message *m = userdata;
+        int r;
+
+        if (!name)
+                return -ENOMEM;
+        r = sd_bus_message_open_container(m, 'r', "sssasas");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sss", name, s->name, strempty(s->mac));
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, s->addresses);
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, NULL);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 int bus_container_property_get_networks(sd_bus *bus, const char *path, const char *interface, const char *property,
                                         sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         int r;
@@ -54,6 +84,8 @@ int bus_container_property_get_networks(sd_bus *bus, const char *path, const cha
         r = sd_bus_message_open_container(reply, 'a', "(sssasas)");
         if (r >= 0)
                 r = container_foreach_interface(userdata, append_interface, reply);
+        if (r >= 0)
+                r = container_foreach_cni(userdata, append_cni, reply);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 

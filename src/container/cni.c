@@ -3,20 +3,26 @@
 /* For each container that is attached, or about to be, or about to be detached, there is an entry:
  *
  *   cni_manager_add ─▶ wants_add ──work()──▶ ADD ──on_answer()──▶ added ─▶ func
- *                                             └─ failed: the namespace goes ─▶ func
+ *                                             ├─ failed: the namespace goes ─▶ func
+ *                                             └─ no answer: wants_del ─▶ func
  *   cni_manager_del ─▶ wants_del ──work()──▶ DEL ──on_answer()──▶ the namespace goes; wants_add, or the entry goes, too
+ *                          ▲                  └─ failed: retry, twice; then the namespace goes, the entry stays
+ *                          └───── on_retry() ──┘
+ *   cni_manager_tend ─▶ wants_check ─work()─▶ CHECK ──▶ the log, if it failed; wants_del of what is left
  *
- * A DEL that has failed is not tried at once again: mooring remembers what is left, and does that before its next ADD, or when the
- * next moored asks for it. */
+ * What is left after that mooring remembers: it is tried before its next ADD, when somebody asks (cni_manager_tend()), and by the next
+ * moored. A network that is to be collected is an entry as well, whose turn comes when nothing else is under way. */
 
 #include <dirent.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include "basic/fd-util.h"
+#include "basic/fs-util.h"
 #include "basic/hashmap.h"
 #include "basic/log.h"
 #include "basic/string-util.h"
+#include "basic/strv.h"
 #include "basic/time-util.h"
 #include "container/cni.h"
 #include "network/netlink.h"
@@ -24,22 +30,27 @@
 
 #define STORE_PREFIX "cni."
 #define KEY_PREFIX "moored."
-#define RECORD_SUFFIX ".json"
-#define ANSWER_MAX (16U << 20)
+#define NETWORK_PREFIX "network " /* of entries that are networks: no container's begins like that */
+#define ANSWER_MAX CNI_RECORD_MAX
 #define LOOPBACK_INDEX 1
 /* The unit's own limit is RuntimeMaxSec=: this is for one that PID 1 does not start. */
 #define TIMEOUT_USEC (240 * USEC_PER_SEC)
+/* Of DEL: what holds a lock has ended by then, what is missing is missing. */
+#define TRIES_MAX 3U
+#define RETRY_USEC (2 * USEC_PER_SEC) /* more each time */
 
 typedef struct Entry {
         CniManager *manager;
         char *key;
         json_t *attachments;
         int netns;
-        bool added, wants_add, wants_del;
+        bool added, wants_add, wants_del, wants_check, wants_gc;
         bool recorded; /* mooring may have something to undo */
+        CniRecord record; /* what is attached, as far as is known */
+        unsigned n_tries; /* of DEL, that have failed */
         const char *command; /* under way; NULL: nothing is */
         int sock;
-        sd_event_source *io, *timer;
+        sd_event_source *io, *timer, *retry;
 } Entry;
 
 struct CniManager {
@@ -50,7 +61,9 @@ struct CniManager {
         int (*make_netns)(Error *reterr_error);
         Hashmap *entries; /* key → Entry, owns them */
         unsigned n_running;
+        uint64_t retry_usec;
         CniFunc func;
+        bool (*wanted)(const char *key, void *userdata);
         void *userdata;
 };
 
@@ -122,6 +135,8 @@ static Entry *entry_free(Entry *e) {
         if (!e)
                 return NULL;
         entry_disconnect(e);
+        sd_event_source_disable_unref(e->retry);
+        cni_record_done(&e->record);
         (void) hashmap_remove(e->manager->entries, e->key);
         json_decref(e->attachments);
         safe_close(e->netns);
@@ -163,31 +178,84 @@ static void tell(Entry *e, const Error *error) {
                 m->func(key, error_is_set(error) ? -EBADF : e->netns, error, m->userdata);
 }
 
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        Entry *e = userdata;
+
+        e->retry = sd_event_source_disable_unref(e->retry);
+        e->wants_del = true;
+        work(e->manager);
+        return 0;
+}
+
+static bool try_later(Entry *e) {
+        CniManager *m = e->manager;
+
+        return ++e->n_tries < TRIES_MAX && !e->wants_add && !e->wants_del &&
+               sd_event_add_time_relative(m->event, &e->retry, CLOCK_MONOTONIC, m->retry_usec * e->n_tries, 0, on_retry, e) >= 0;
+}
+
+static void finish_del(Entry *e, const Error *error) {
+        if (error_is_set(error)) {
+                bool again = try_later(e);
+
+                log_warning("Not all of the network of %s could be undone, %s: %s", e->key,
+                            again ? "which will be tried again" : "\"moorctl network reload\" tries again", error_message(error));
+                if (again)
+                        return;
+                e->n_tries = 0;
+                drop_netns(e);
+        } else {
+                e->n_tries = 0;
+                drop_netns(e);
+                cni_record_done(&e->record);
+                e->recorded = false;
+        }
+        if (!e->wants_add && !e->wants_del && !e->recorded)
+                entry_free(e);
+}
+
+/* answered: mooring has undone what it did. Else it was killed, and the namespace is needed for that. */
+static void finish_add(Entry *e, bool answered, const Error *error) {
+        if (e->wants_del)
+                return;
+        e->added = !error_is_set(error);
+        if (!e->added && answered)
+                drop_netns(e);
+        e->wants_del = !e->added && !answered;
+        tell(e, error); /* it may want DEL now, or be asked for anew */
+}
+
+static void finish_check(Entry *e, const Error *error) {
+        if (error_is_set(error) && !error_has_name(error, "NotRunning"))
+                log_warning("The network of %s is not what it was, start the container anew to have it made again: %s", e->key,
+                            error_message(error));
+}
+
+static void finish_gc(Entry *e, const Error *error) {
+        if (error_is_set(error))
+                log_warning("What nobody uses any more could not all be collected: %s", error_message(error));
+        if (!e->wants_gc)
+                entry_free(e);
+}
+
 /* Of what was under way. The entry may be gone afterwards. */
-static void finish(Entry *e, const Error *error) {
-        bool add = streq(e->command, "ADD");
+static void finish(Entry *e, bool answered, const Error *error) {
+        const char *command = e->command;
         CniManager *m = e->manager;
 
         entry_disconnect(e);
-        if (!add) {
-                if (error_is_set(error))
-                        log_warning("Not all of the network of %s could be undone, which will be tried again: %s", e->key,
-                                    error_message(error));
-                drop_netns(e);
-                e->recorded = false;
-                if (!e->wants_add && !e->wants_del)
-                        entry_free(e);
-        } else if (!e->wants_del) {
-                e->added = !error_is_set(error);
-                if (!e->added)
-                        drop_netns(e);
-                tell(e, error); /* it may want DEL now, or be asked for anew */
-                e = NULL;
-        }
+        if (streq(command, "DEL"))
+                finish_del(e, error);
+        else if (streq(command, "ADD"))
+                finish_add(e, answered, error);
+        else if (streq(command, "CHECK"))
+                finish_check(e, error);
+        else
+                finish_gc(e, error);
         work(m);
 }
 
-static int parse_answer(int memfd, Error *reterr_error) {
+static int parse_answer(Entry *e, int memfd, Error *reterr_error) {
         _cleanup_free_ char *text = NULL;
         _cleanup_json_ json_t *j = NULL;
         const char *error, *name;
@@ -202,7 +270,14 @@ static int parse_answer(int memfd, Error *reterr_error) {
                 return r;
         error = json_get_string(j, "error");
         name = json_get_string(j, "name");
-        return error ? error_set(reterr_error, -EREMOTEIO, name ?: "Failed", "%s", error) : 0;
+        if (error)
+                return error_set(reterr_error, -EREMOTEIO, name ?: "Failed", "%s", error);
+        if (!streq(e->command, "ADD"))
+                return 0;
+        cni_record_done(&e->record);
+        r = cni_record_from_json(j, &e->record, reterr_error);
+        (void) error_prefix(reterr_error, "What plug-ins have attached");
+        return r;
 }
 
 static int on_answer(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
@@ -210,20 +285,24 @@ static int on_answer(sd_event_source *s, int fd, uint32_t revents, void *userdat
         int fds[FDS_MAX], r;
         size_t n_fds = 0;
         Entry *e = userdata;
+        bool answered;
         char byte;
 
         r = (int) recv_with_fds(fd, &byte, 1, fds, &n_fds, MSG_DONTWAIT);
         if (r == -EAGAIN || r == -EINTR)
                 return 0;
-        if (r <= 0 || n_fds == 0)
+        answered = r > 0 && n_fds > 0;
+        if (!answered)
                 (void) error_set(&error, -ECONNRESET, "Failed",
                                  "What runs network plug-ins (%s) ended without an answer; see journalctl -u 'moored-cni@*'.",
                                  e->command);
-        else
-                (void) parse_answer(fds[0], &error);
+        else {
+                r = parse_answer(e, fds[0], &error);
+                answered = r >= 0 || r == -EREMOTEIO;
+        }
         for (size_t i = 0; i < n_fds; i++)
                 safe_close(fds[i]);
-        finish(e, &error);
+        finish(e, answered, &error);
         return 0;
 }
 
@@ -232,7 +311,7 @@ static int on_timeout(sd_event_source *s, uint64_t usec, void *userdata) {
         Entry *e = userdata;
 
         (void) error_set(&error, -ETIMEDOUT, "Failed", "What runs network plug-ins (%s) does not answer.", e->command);
-        finish(e, &error);
+        finish(e, false, &error);
         return 0;
 }
 
@@ -255,7 +334,8 @@ static int connect_to(const char *path, Error *reterr_error) {
 }
 
 static int send_request(Entry *e, Error *reterr_error) {
-        _cleanup_json_ json_t *j = json_pack("{s:s, s:s}", "command", e->command, "container", e->key);
+        const char *network = startswith(e->key, NETWORK_PREFIX);
+        _cleanup_json_ json_t *j = json_pack("{s:s, s:s}", "command", e->command, network ? "network" : "container", network ?: e->key);
         _cleanup_close_ int memfd = -EBADF;
         _cleanup_free_ char *text = NULL;
         int fds[2], r;
@@ -289,22 +369,37 @@ static int ask(Entry *e, Error *reterr_error) {
         return r < 0 ? error_set_errno(reterr_error, r, "An answer cannot be waited for: %m") : 0;
 }
 
+static const char *take_wanted(Entry *e) {
+        if (e->wants_del) {
+                e->wants_del = e->added = e->wants_check = false;
+                return "DEL";
+        }
+        if (e->wants_add) {
+                e->wants_add = false;
+                e->recorded = true;
+                return "ADD";
+        }
+        if (e->wants_check) {
+                e->wants_check = false;
+                return "CHECK";
+        }
+        if (e->wants_gc && e->manager->n_running == 0) {
+                e->wants_gc = false;
+                return "GC";
+        }
+        return NULL;
+}
+
 /* Whether something was begun, or has failed: then the table may be another. */
 static bool work_entry(Entry *e) {
         _cleanup_error_ Error error = ERROR_NULL;
 
-        if (e->command || !(e->wants_del || e->wants_add))
+        e->command = take_wanted(e);
+        if (!e->command)
                 return false;
-        e->command = e->wants_del ? "DEL" : "ADD";
         e->manager->n_running++;
-        if (e->wants_del)
-                e->wants_del = e->added = false;
-        else {
-                e->wants_add = false;
-                e->recorded = true;
-        }
         if (ask(e, &error) < 0)
-                finish(e, &error);
+                finish(e, true, &error);
         return true;
 }
 
@@ -316,7 +411,7 @@ static void work(CniManager *m) {
         while (again && m->func) {
                 again = false;
                 HASHMAP_FOREACH(e, m->entries)
-                        if (m->n_running < CNI_AT_ONCE_MAX && work_entry(e)) {
+                        if (m->n_running < CNI_AT_ONCE_MAX && !e->command && work_entry(e)) {
                                 again = true;
                                 break;
                         }
@@ -337,6 +432,10 @@ int cni_manager_add(CniManager *m, const char *key, json_t *attachments) {
         if (e->added && !e->wants_del)
                 tell(e, NULL);
         else if (!streq_ptr(e->command, "ADD") || e->wants_del) {
+                /* What waits to be undone is in the way. */
+                if (e->retry)
+                        e->wants_del = true;
+                e->retry = sd_event_source_disable_unref(e->retry);
                 e->wants_add = true;
                 work(m);
         }
@@ -349,7 +448,7 @@ void cni_manager_del(CniManager *m, const char *key) {
         if (!e)
                 return;
         e->wants_add = false;
-        if (e->command && streq(e->command, "DEL"))
+        if (streq_ptr(e->command, "DEL") || e->retry)
                 return;
         if (!e->command && !e->recorded && e->netns < 0) {
                 entry_free(e);
@@ -382,7 +481,21 @@ static void closedirp(DIR **d) {
                 (void) closedir(*d);
 }
 
-/* The names are enough. */
+/* Without it what has been attached can be undone, but not be shown. */
+static void read_record(Entry *e, int dir_fd, const char *name) {
+        _cleanup_error_ Error error = ERROR_NULL;
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+        int r;
+
+        r = read_file_at(dir_fd, name, CNI_RECORD_MAX, &text, &size);
+        if (r >= 0)
+                r = cni_record_parse(text, size, &e->record, &error);
+        if (r < 0)
+                log_warning("What plug-ins have attached %s to cannot be read: %s", e->key,
+                            error_is_set(&error) ? error_message(&error) : strerror(-r));
+}
+
 static int read_records(CniManager *m) {
         _cleanup_(closedirp) DIR *d = opendir(m->state_dir);
         struct dirent *de;
@@ -390,7 +503,7 @@ static int read_records(CniManager *m) {
         if (!d)
                 return errno == ENOENT ? 0 : -errno;
         while ((errno = 0, de = readdir(d))) {
-                const char *suffix = endswith(de->d_name, RECORD_SUFFIX);
+                const char *suffix = endswith(de->d_name, CNI_RECORD_SUFFIX);
                 _cleanup_free_ char *key = NULL;
                 Entry *e;
                 int r;
@@ -402,21 +515,92 @@ static int read_records(CniManager *m) {
                 if (r < 0)
                         return r;
                 e->recorded = true;
+                read_record(e, dirfd(d), de->d_name);
         }
         return -errno;
 }
+
+/* -- looking after ------------------------------------------------------------------------------ */
+
+static int want_gc(CniManager *m, const CniConf *conf) {
+        _cleanup_free_ char *key = strjoin(NETWORK_PREFIX, conf->name);
+        Entry *e;
+        int r;
+
+        if (!cni_conf_knows(conf, CNI_GC) || conf->disable_gc)
+                return 0;
+        r = key ? entry_get(m, key, &e) : -ENOMEM;
+        if (r >= 0)
+                e->wants_gc = true;
+        return r;
+}
+
+/* The networks that containers are on, or were. */
+static int collect(CniManager *m) {
+        _cleanup_free_ Entry **list = NULL;
+        size_t n = 0;
+        Entry *e;
+        int r = 0;
+
+        list = calloc(hashmap_size(m->entries) + 1, sizeof(*list));
+        if (!list)
+                return -ENOMEM;
+        HASHMAP_FOREACH(e, m->entries)
+                list[n++] = e; /* the table grows */
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                for (size_t k = 0; r >= 0 && k < list[i]->record.n_attachments; k++)
+                        r = want_gc(m, &list[i]->record.attachments[k].conf);
+        return r;
+}
+
+void cni_manager_set_retry(CniManager *m, uint64_t usec) {
+        m->retry_usec = usec;
+}
+
+void cni_manager_tend(CniManager *m) {
+        Entry *e;
+        int r;
+
+        if (!m->func)
+                return;
+        HASHMAP_FOREACH(e, m->entries) {
+                bool left = !e->command && e->recorded && !e->added && !m->wanted(e->key, m->userdata);
+
+                e->retry = sd_event_source_disable_unref(e->retry);
+                e->wants_del |= left;
+                e->wants_check = !left && cni_record_is_complete(&e->record);
+        }
+        r = collect(m);
+        if (r < 0)
+                log_warning_errno(r, "Networks of plug-ins cannot be looked after: %m");
+        work(m);
+}
+
+int cni_manager_foreach(const CniManager *m, const char *key, CniShownFunc func, void *userdata) {
+        const Entry *e = hashmap_get(m->entries, key);
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && e && i < e->record.n_attachments; i++)
+                r = cni_attachment_foreach(&e->record.attachments[i], func, userdata);
+        return r;
+}
+
+/* -- the beginning and the end ------------------------------------------------------------------ */
 
 int cni_manager_recovered(CniManager *m, CniFunc func, bool (*wanted)(const char *key, void *userdata), void *userdata) {
         Entry *e;
         int r;
 
         m->func = func;
+        m->wanted = wanted;
         m->userdata = userdata;
         r = read_records(m);
+        if (r >= 0)
+                r = collect(m);
         if (r < 0)
                 log_warning_errno(r, "What plug-ins have attached cannot be read in %s: %m", m->state_dir);
         HASHMAP_FOREACH(e, m->entries)
-                if (!e->wants_add)
+                if (!e->wants_add && !e->wants_gc)
                         e->wants_del = !wanted(e->key, userdata);
         /* Of those that are wanted mooring knows whether they are attached: it is asked when their launcher asks. */
         work(m);
@@ -451,6 +635,7 @@ int cni_manager_new(sd_event *event, const TerminalStore *store, void *store_use
                 .socket_path = strdup(socket_path),
                 .state_dir = strdup(state_dir),
                 .make_netns = make_netns,
+                .retry_usec = RETRY_USEC,
                 .entries = hashmap_new(),
         };
         if (!m->socket_path || !m->state_dir || !m->entries)

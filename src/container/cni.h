@@ -6,6 +6,7 @@
  *
  *   cni_manager_add()    a start: namespace, then ADD ─▶ the launcher's answer
  *   cni_manager_del()    an end, or a start that has failed: DEL, with the namespace if that is there, then it goes
+ *   cni_manager_tend()   CHECK, DEL of what is left, GC
  *
  * For one container these are done one after the other, as they came. A namespace is kept in the service manager's store of descriptors
  * from before ADD to after DEL, as many plug-ins can undo things only while it is there. What is attached mooring writes down
@@ -14,6 +15,7 @@
 #include <systemd/sd-event.h>
 
 #include "basic/json.h"
+#include "oci/cni.h"
 #include "terminal/terminal.h"
 
 #define CNI_AT_ONCE_MAX 16U /* that are asked at the same time: others wait */
@@ -30,8 +32,14 @@ CniManager *cni_manager_free(CniManager *m);
 DEFINE_CLEANUP_FUNC(CniManager *, cni_manager_free)
 /* As terminal_manager_adopt(). */
 int cni_manager_adopt(CniManager *m, const char *name, int fd);
-/* Once: what is attached, and is not wanted, is detached. func: where all answers go. */
+/* Once: what is attached, and is not wanted, is detached. func: where all answers go. wanted: is also asked later. */
 int cni_manager_recovered(CniManager *m, CniFunc func, bool (*wanted)(const char *key, void *userdata), void *userdata);
+
+/* When somebody asks: what is attached is checked (CHECK), and what is not right said in the log; what could not be undone is tried again;
+ * then their networks may collect what nobody uses any more (GC), as they may in the beginning. */
+void cni_manager_tend(CniManager *m);
+/* For tests: between a DEL that has failed and the next. */
+void cni_manager_set_retry(CniManager *m, uint64_t usec);
 
 /* What plug-ins know a container by; to be freed. */
 char *cni_key(const char *ns, const char *id);
@@ -39,6 +47,9 @@ char *cni_key(const char *ns, const char *id);
  * before the next cni_manager_del() gets the same. */
 int cni_manager_add(CniManager *m, const char *key, json_t *attachments);
 void cni_manager_del(CniManager *m, const char *key); /* nothing happens if it is not known */
+
+/* What it has, as plug-ins have answered. func's negative result ends it and is returned. */
+int cni_manager_foreach(const CniManager *m, const char *key, CniShownFunc func, void *userdata);
 
 /* make_netns, as it is. */
 int cni_make_netns(Error *reterr_error);

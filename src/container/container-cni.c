@@ -99,6 +99,89 @@ static int attachments_of(const Container *c, json_t **ret) {
         return 0;
 }
 
+/* -- creation ----------------------------------------------------------------------------------- */
+
+static int check_network(const char *text, Error *reterr_error) {
+        _cleanup_(attachment_done) Attachment a = {};
+        _cleanup_(cni_conf_done) CniConf conf = {};
+        int r;
+
+        r = attachment_parse(text, &a, reterr_error);
+        if (r >= 0)
+                r = cni_find(CNI_CONF_DIR, a.network, &conf, reterr_error);
+        return r < 0 ? r : cni_find_plugins(CNI_PLUGIN_PATH, &conf, reterr_error);
+}
+
+int container_cni_prepare(const ContainerOptions *o, Error *reterr_error) {
+        int r = 0;
+
+        STRV_FOREACH(s, o->networks)
+                if (r >= 0)
+                        r = check_network(network_option_cni(s), reterr_error);
+        return r;
+}
+
+/* -- what can be asked -------------------------------------------------------------------------- */
+
+typedef struct Showing {
+        CniShownFunc func;
+        void *userdata;
+        unsigned n;
+} Showing;
+
+static int show(const CniShown *s, void *userdata) {
+        Showing *w = userdata;
+
+        w->n++;
+        return w->func(s, w->userdata);
+}
+
+/* It is not attached: what it will have. */
+static int show_planned(const Container *c, Showing *w) {
+        unsigned n = 0;
+        int r = 0;
+
+        STRV_FOREACH(s, c->options.networks) {
+                _cleanup_(attachment_done) Attachment a = {};
+                _cleanup_free_ char *name = strformat("eth%u", n++);
+
+                if (r >= 0)
+                        r = attachment_parse(network_option_cni(s), &a, NULL);
+                if (r >= 0)
+                        r = name ? w->func(&(CniShown){ a.network, a.interface ?: name, a.mac, NULL }, w->userdata) : -ENOMEM;
+        }
+        return r;
+}
+
+int container_foreach_cni(const Container *c, CniShownFunc func, void *userdata) {
+        const Container *owner = container_network_owner(c);
+        ContainerManager *m = c->manager;
+        Showing w = { .func = func, .userdata = userdata };
+        _cleanup_free_ char *key = NULL;
+        int r = 0;
+
+        if (container_network_mode(&owner->options, NULL) != NETWORK_MODE_CNI)
+                return 0;
+        key = cni_key(owner->row.ns, owner->row.id);
+        if (!key)
+                return -ENOMEM;
+        if (m->cni)
+                r = cni_manager_foreach(m->cni, key, show, &w);
+        return r < 0 || w.n > 0 ? r : show_planned(owner, &w);
+}
+
+bool container_is_on_cni(const Container *c, const char *network) {
+        if (container_network_mode(&c->options, NULL) != NETWORK_MODE_CNI)
+                return false;
+        STRV_FOREACH(s, c->options.networks) {
+                _cleanup_(attachment_done) Attachment a = {};
+
+                if (attachment_parse(network_option_cni(s), &a, NULL) >= 0 && streq(a.network, network))
+                        return true;
+        }
+        return false;
+}
+
 /* -- start and end ------------------------------------------------------------------------------ */
 
 static void attach(Container *c) {
@@ -160,6 +243,7 @@ static void on_added(const char *key, int netns, const Error *error, void *userd
 
         if (!c)
                 return;
+        events_notify(m->events, NOTIFY_CONTAINER_NETWORKS, c->row.ns, c->row.id, c);
         c->work->netns = safe_close(c->work->netns);
         error_done(&c->work->network);
         if (error_is_set(error))
@@ -193,6 +277,11 @@ static bool is_wanted(const char *key, void *userdata) {
         Container *c = find_by_cni_key(userdata, key);
 
         return c && c->state != CONTAINER_CREATED && c->state != CONTAINER_EXITED;
+}
+
+void container_cni_tend(ContainerManager *m) {
+        if (m->cni)
+                cni_manager_tend(m->cni);
 }
 
 void container_cni_recovered(ContainerManager *m) {

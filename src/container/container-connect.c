@@ -122,8 +122,18 @@ static int check(const Container *c, Error *reterr_error) {
 
 /* -- what follows ------------------------------------------------------------------------------- */
 
+/* Of the bundle: /etc/hosts and /etc/resolv.conf as they are by the records. */
+typedef struct Files {
+        char *hosts, *resolv;
+} Files;
+
+static void files_done(Files *f) {
+        free(f->hosts);
+        free(f->resolv);
+}
+
 /* In place, as it is mounted into the container; what somebody in there has changed stays as it is. */
-static int rewrite_hosts(const Container *c, const char *before, const char *now) {
+static int rewrite(const Container *c, const char *name, const char *before, const char *now) {
         _cleanup_close_ int dir = bundle_open(c->manager->containers_fd, c->row.ns, c->row.id), fd = -EBADF;
         _cleanup_free_ char *text = NULL;
         size_t n = strlen(now);
@@ -132,32 +142,35 @@ static int rewrite_hosts(const Container *c, const char *before, const char *now
 
         if (dir < 0)
                 return dir;
-        r = read_file_at(dir, "hosts", BUNDLE_HOST_FILE_SIZE_MAX, &text, NULL);
+        r = read_file_at(dir, name, BUNDLE_HOST_FILE_SIZE_MAX, &text, NULL);
         if (r < 0 || !streq(text, before) || streq(before, now))
                 return r;
-        fd = openat(dir, "hosts", O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+        fd = openat(dir, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
         written = write(fd, now, n);
         return written < 0 ? -errno : (size_t) written == n ? 0 : -EIO;
 }
 
-static char *hosts_of(const Container *c) {
-        _cleanup_free_ char *hosts = NULL, *resolv = NULL;
-
-        return container_network_files(c, &hosts, &resolv) < 0 ? NULL : TAKE_PTR(hosts);
-}
-
-/* Both are made again at the next start, and by what is recorded: a failure is no reason to undo anything. */
-static void follow(Container *c, const char *hosts) {
-        _cleanup_free_ char *now = hosts_of(c);
+/* All are made again at the next start, and by what is recorded: a failure is no reason to undo anything. Who the container
+ * asks for names may be another one now, which then is there before the container is told. */
+static void follow(Container *c, const Files *before) {
+        _cleanup_(files_done) Files now = {};
         int r;
 
-        r = hosts && now ? rewrite_hosts(c, hosts, now) : -ENOMEM;
+        if (is_up(c))
+                (void) container_names_start(c, NULL);
+        r = before->resolv ? container_network_files(c, &now.hosts, &now.resolv) : -ENOMEM;
+        if (r >= 0)
+                r = rewrite(c, "hosts", before->hosts, now.hosts);
+        if (r >= 0)
+                r = rewrite(c, "resolv.conf", before->resolv, now.resolv);
         if (r >= 0)
                 r = container_write_record(c);
         if (r < 0)
                 log_warning_errno(r, "Failed to write the bundle of container %s, ignoring: %m", c->row.id);
+        container_names_up(c->manager);
+        container_names_end(c->manager);
         events_notify(c->manager->events, NOTIFY_CONTAINER_NETWORKS, c->row.ns, c->row.id, c);
 }
 
@@ -166,14 +179,16 @@ static void follow(Container *c, const char *hosts) {
 static int apply(ContainerChange *h, int netns, char **ret_name, Error *reterr_error) {
         Container *c = h->container;
         NetworkManager *networks = c->manager->networks;
-        _cleanup_free_ char *hosts = hosts_of(c), *name = h->name ? strdup(h->name) : NULL;
+        _cleanup_free_ char *name = h->name ? strdup(h->name) : NULL;
+        _cleanup_(files_done) Files before = {};
         int r;
 
+        (void) container_network_files(c, &before.hosts, &before.resolv);
         r = h->name ? network_manager_remove_interface(networks, c->row.ns, c->row.id, h->name, netns, reterr_error)
                     : network_manager_connect(networks, c->row.ns, c->row.id, h->attachment, netns, &name, reterr_error);
         if (r < 0)
                 return r;
-        follow(c, hosts);
+        follow(c, &before);
         if (name)
                 events_notify(c->manager->events, h->name ? NOTIFY_INTERFACE_REMOVED : NOTIFY_INTERFACE_ADDED, c->row.ns,
                               c->row.id, name);

@@ -102,11 +102,18 @@ int container_network_prepare(ContainerManager *m, const char *ns, const Contain
 
         if (mode == NETWORK_MODE_CNI && !m->cni)
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "There are no networks of plug-ins here.");
+        if (mode == NETWORK_MODE_CNI)
+                return container_cni_prepare(o, reterr_error);
         if (mode != NETWORK_MODE_NAMED)
                 return 0;
         if (!m->networks)
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "There are no networks here.");
         return network_manager_prepare(m->networks, ns, o->networks, o->publish, reterr_error);
+}
+
+void container_network_abandon(ContainerManager *m, const char *ns) {
+        if (m->networks)
+                network_manager_abandon(m->networks, ns);
 }
 
 int container_network_reserve(Container *c, Error *reterr_error) {
@@ -206,6 +213,7 @@ static char *read_host_file(const char *path) {
 }
 
 static void resolver_done(ResolvOwn *o) {
+        strv_free(o->others);
         strv_free(o->servers);
         strv_free(o->domains);
 }
@@ -235,15 +243,35 @@ static int collect_resolver(const NetworkInterface *i, void *userdata) {
         return r < 0 ? r : strv_consume(&a->own.domains, network_names_domain(i->network));
 }
 
-static int build_resolv(const Container *c, NetworkMode mode, char **ret) {
+/* systemd-resolved, which is told of them, takes one for a server of everything at times: where its bridge has no carrier. */
+static int collect_others(const ContainerManager *m, char ***ret) {
+        char text[ADDRESS_TEXT_MAX];
+        HashmapIterator i = 0;
+        Network *n;
+        int r = 0;
+
+        while (m->networks && network_iterate(m->networks, &i, &n))
+                for (size_t k = 0; r >= 0 && n->names_link > 0 && k < n->n_subnets; k++)
+                        r = strv_extend(ret, address_format(&n->subnets[k].address, text));
+        return r;
+}
+
+static int collect_own(const Container *c, ResolvOwn *ret) {
         Asked a = { .resolver = container_resolver(c) };
+        int r;
+
+        r = a.resolver ? container_foreach_interface(c, collect_resolver, &a) : collect_others(c->manager, &a.own.others);
+        *ret = a.own;
+        return r;
+}
+
+static int build_resolv(const Container *c, NetworkMode mode, char **ret) {
         _cleanup_(resolver_done) ResolvOwn own = {};
         bool loopback = mode == NETWORK_MODE_HOST;
         _cleanup_free_ char *text = NULL;
         int r;
 
-        r = a.resolver ? container_foreach_interface(c, collect_resolver, &a) : 0;
-        own = a.own;
+        r = collect_own(c, &own);
         if (r < 0)
                 return r;
 
@@ -327,6 +355,7 @@ void container_network_set_up(Container *c) {
         if (r < 0 && !error_is_set(&c->work->network))
                 (void) error_set_errno(&c->work->network, r, "Failed to make the network of container %s: %m",
                                        c->row.id);
+        container_names_up(m);
 }
 
 void container_network_set_down(Container *c) {
@@ -491,8 +520,14 @@ int container_foreach_interface(const Container *c, int (*func)(const NetworkInt
 
 int container_foreach_port(const Container *c, int (*func)(const Port *p, void *userdata), void *userdata) {
         ContainerManager *m = c->manager;
+        int r = 0;
+        Port p;
 
-        return is_named(c) && m->networks
-                               ? network_manager_foreach_port(m->networks, c->row.ns, c->row.id, func, userdata)
-                               : 0;
+        if (is_named(c) && m->networks)
+                return network_manager_foreach_port(m->networks, c->row.ns, c->row.id, func, userdata);
+        /* Plug-ins publish what they are told. */
+        STRV_FOREACH(s, is_cni(c) ? c->options.publish : NULL)
+                if (r >= 0 && port_parse(s, &p, NULL) >= 0)
+                        r = func(&p, userdata);
+        return r;
 }

@@ -151,6 +151,8 @@ void exec_close_terminal(Exec *e); /* it has ended, or was not started */
 void container_change_free(Container *c); /* who waits for it is told -ECANCELED */
 
 /* container-cni.c */
+/* Before a transaction: are configurations and plug-ins there? */
+int container_cni_prepare(const ContainerOptions *o, Error *reterr_error);
 /* The start of a run: what there may be of the last one is detached first. */
 void container_cni_set_up(Container *c);
 void container_cni_set_down(Container *c);
@@ -164,6 +166,8 @@ int container_network_resolve(const ContainerManager *m, const ImageConfig *imag
                               Error *reterr_error);
 /* Then, and before a transaction: the networks are there. */
 int container_network_prepare(ContainerManager *m, const char *ns, const ContainerOptions *o, Error *reterr_error);
+/* No container came of it. */
+void container_network_abandon(ContainerManager *m, const char *ns);
 /* In the transaction that adds the row. */
 int container_network_reserve(Container *c, Error *reterr_error);
 /* The annotation by which the launcher asks for it; NULL: it does not. */
@@ -185,9 +189,10 @@ void container_networks_recovered(ContainerManager *m);
 #define RESOLVED_RESOLV_CONF "/run/systemd/resolve/resolv.conf" /* where resolv.conf(5) itself names the stub */
 /* The network whose resolver it asks; NULL: it has none, or the host's servers. */
 Network *container_resolver(const Container *c);
-/* Right before its unit is started: its resolver runs, or is about to, as the unit *ret_unit (NULL: it has none). */
+/* Right before its unit is started: its resolver runs, or is about to, as the unit *ret_unit (NULL: it asks none). */
 int container_names_start(Container *c, char **ret_unit);
-void container_names_end(ContainerManager *m); /* somebody's network is down */
+void container_names_up(ContainerManager *m);  /* somebody's network is up, */
+void container_names_end(ContainerManager *m); /* or down */
 void container_names_recovered(ContainerManager *m);
 /* "NAMESPACE/ID" → container; NULL. */
 Container *container_find_by_key(ContainerManager *m, const char *key);

@@ -24,7 +24,7 @@
 #include "events/events.h"
 #include "container/network-socket.h"
 #include "image/image.h"
-#include "network/network.h"
+#include "network/names.h"
 #include "snapshot/snapshot.h"
 #include "store/store.h"
 #include "terminal/input.h"
@@ -176,6 +176,12 @@ typedef struct UnitSpec {
 } UnitSpec;
 void unit_spec_done(UnitSpec *u);
 
+/* IP packets of a unit's processes, whatever the interface (IPAccounting=). */
+#define TRAFFIC_UNKNOWN UINT64_MAX /* it is not counted */
+typedef struct UnitTraffic {
+        uint64_t received_bytes, received_packets, sent_bytes, sent_packets;
+} UnitTraffic;
+
 /* PID 1, as seen by containers; unit/ fills this. All calls are asynchronous; callbacks come from the loop,
  * once for each call that returned >= 0, with -ECANCELED when the backend goes away first. While a start is
  * under way, container_unit_changed() is not called for its unit. */
@@ -225,6 +231,12 @@ typedef struct UnitBackend {
         /* What PID 1 has as the limits of unit-limits.h: assignments, canonical. */
         int (*limits)(void *backend, const char *unit,
                       void (*func)(int r, char *const *limits, void *userdata), void *userdata);
+        int (*traffic)(void *backend, const char *unit,
+                       void (*func)(int r, const UnitTraffic *traffic, void *userdata), void *userdata);
+        /* The host's own resolver, where it is one that can be told (systemd-resolved): names in the link's domain, and no
+         * others, are asked of its servers; and no more. NULL: there is no such thing. */
+        void (*set_names_link)(void *backend, const NamesLink *link);
+        void (*revert_names_link)(void *backend, int index);
 } UnitBackend;
 
 struct Container {
@@ -285,6 +297,8 @@ void container_unit_waits(ContainerManager *m, const char *unit, const UnitStatu
 void container_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *status);
 /* … and when a resolver's could not be started; result: of the job. */
 void container_service_failed(ContainerManager *m, const char *unit, const char *result);
+/* … and when the host's resolver is there (anew), and knows nothing of networks. */
+void container_names_host_came(ContainerManager *m);
 /* … and when one could not be released. */
 void container_unit_kept(ContainerManager *m, const char *unit);
 
@@ -368,6 +382,10 @@ char *container_network_namespace(const Container *c);
 /* On the networks that it has, as network_manager_foreach_interface() and _port() tell. */
 int container_foreach_interface(const Container *c, int (*func)(const NetworkInterface *i, void *userdata), void *userdata);
 int container_foreach_port(const Container *c, int (*func)(const Port *p, void *userdata), void *userdata);
+/* The same on networks of plug-ins (cni.h). */
+int container_foreach_cni(const Container *c, CniShownFunc func, void *userdata);
+bool container_is_on_cni(const Container *c, const char *network); /* running or not */
+void container_cni_tend(ContainerManager *m);
 /* It does not have them from another container, whose network it shares. */
 bool container_network_owner_is_self(const Container *c);
 /* One more network, as attachment_parse() has it, or one less: of one that runs at once, of one that does not run from its next

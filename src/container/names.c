@@ -6,7 +6,10 @@
  *
  *   container_names_start()  a start: opens the files and starts the unit, if that has not been done
  *   container_names_end()    an end: in LINGER_USEC somebody looks which resolvers nobody asks any more
- *   sweep()                  … stops these, and removes what networks have left that are gone */
+ *   sweep()                  … stops these, and removes what networks have left that are gone
+ *
+ * The host's own resolver, if it can be told, asks them as well: it is told of a bridge when a container is up there
+ * (before, the bridge has no carrier, and its server would be taken for one of everybody's), and at once when none is any more. */
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -47,25 +50,84 @@ static bool is_there(ContainerManager *m) {
                 return true;
         }
         if (!m->resolver_missed)
-                log_notice("There is no %s (Debian: package dnsmasq-base): containers do not find each other by name, and ask the host's servers.",
-                           m->resolver);
+                log_warning("There is no %s (Debian: package dnsmasq-base): containers do not find each other by name, and ask the host's servers.",
+                            m->resolver);
         m->resolver_missed = true;
         return false;
 }
 
-Network *container_resolver(const Container *c) {
+bool container_names_are_served(ContainerManager *m, const Network *n) {
+        return network_has_names(n) && is_there(m);
+}
+
+/* The network whose resolver is to run while this container does: it, or the host, may ask; others find it there. */
+static Network *names_network(const Container *c) {
         const Container *owner = container_network_owner(c);
         ContainerManager *m = c->manager;
         Network *n = NULL;
         int r;
 
-        if (strv_length(c->options.dns) > 0 || container_network_mode(&owner->options, NULL) != NETWORK_MODE_NAMED ||
-            !m->resolver || !m->networks)
+        if (container_network_mode(&owner->options, NULL) != NETWORK_MODE_NAMED || !m->resolver || !m->networks)
                 return NULL;
         r = network_manager_resolver(m->networks, owner->row.ns, owner->row.id, &n);
         if (r < 0)
                 log_debug_errno(r, "Failed to find the resolver of container %s, ignoring: %m", c->row.id);
         return n && is_there(m) ? n : NULL;
+}
+
+Network *container_resolver(const Container *c) {
+        return strv_length(c->options.dns) > 0 ? NULL : names_network(c);
+}
+
+/* -- the host's resolver ------------------------------------------------------------------------ */
+
+static void tell_host(ContainerManager *m, Network *n) {
+        NamesLink l;
+        int r;
+
+        r = network_names_link(n, &l);
+        if (r < 0) {
+                log_debug_errno(r, "Nobody can be told of the names on %s: %m", n->row.device);
+                return;
+        }
+        m->backend->set_names_link(m->backend_userdata, &l);
+        n->names_link = l.index;
+        names_link_done(&l);
+}
+
+void container_names_up(ContainerManager *m) {
+        HashmapIterator i = 0;
+        Network *n;
+
+        if (!m->networks || !m->backend || !m->backend->set_names_link)
+                return;
+        while (network_iterate(m->networks, &i, &n))
+                if (n->names_link == 0 && network_names_are_open(n) && network_names_are_used(n))
+                        tell_host(m, n);
+}
+
+void container_names_host_came(ContainerManager *m) {
+        HashmapIterator i = 0;
+        Network *n;
+
+        while (m->networks && network_iterate(m->networks, &i, &n))
+                n->names_link = 0;
+        container_names_up(m);
+}
+
+static void revert(ContainerManager *m, Network *n, int index) {
+        if (m->backend->revert_names_link)
+                m->backend->revert_names_link(m->backend_userdata, index);
+        n->names_link = 0;
+}
+
+static void untell_host(ContainerManager *m) {
+        HashmapIterator i = 0;
+        Network *n;
+
+        while (m->networks && network_iterate(m->networks, &i, &n))
+                if (n->names_link > 0 && !network_names_are_used(n))
+                        revert(m, n, n->names_link);
 }
 
 /* -- start -------------------------------------------------------------------------------------- */
@@ -110,11 +172,12 @@ static void start_resolver(ContainerManager *m, Network *n) {
 }
 
 int container_names_start(Container *c, char **ret_unit) {
-        Network *n = container_resolver(c);
+        Network *n = names_network(c);
         char *unit = NULL;
 
-        if (n) {
+        if (n)
                 start_resolver(c->manager, n);
+        if (n && n == container_resolver(c)) {
                 unit = resolver_unit_name(n->row.device);
                 if (!unit)
                         return -ENOMEM;
@@ -141,11 +204,16 @@ typedef struct Sweep {
 static void sweep_one(const char *device, Network *n, void *userdata) {
         Sweep *s = userdata;
         ContainerManager *m = s->manager;
+        NamesLink l;
         int r;
 
         if (!m->backend || (n && (network_names_are_used(n) || !(s->all || network_names_are_open(n)))))
                 return;
         ask(m, m->backend->stop, device);
+        if (n && network_names_link(n, &l) >= 0) {
+                revert(m, n, l.index);
+                names_link_done(&l);
+        }
         if (n) {
                 network_names_close(n);
                 return;
@@ -176,6 +244,7 @@ static int on_sweep(sd_event_source *s, uint64_t usec, void *userdata) {
 void container_names_end(ContainerManager *m) {
         int r;
 
+        untell_host(m);
         if (!m->resolver || m->sweep_timer)
                 return;
         r = sd_event_add_time_relative(m->event, &m->sweep_timer, CLOCK_MONOTONIC, LINGER_USEC, 0, on_sweep, m);
@@ -199,6 +268,7 @@ void container_names_reload(ContainerManager *m) {
                 else
                         start_resolver(m, n);
         }
+        container_names_host_came(m);
 }
 
 void container_names_recovered(ContainerManager *m) {

@@ -10,5 +10,7 @@
 /* path: the program; not there: containers get the host's servers, which the log says once. NULL (as it is before): no
  * resolvers are wanted. Borrowed. */
 void container_manager_set_resolver(ContainerManager *m, const char *path);
+/* Are the names of containers on it found, now that things are as they are? */
+bool container_names_are_served(ContainerManager *m, const Network *n);
 /* Starts those that were wanted and have failed, after container_networks_recovered() the others, too. */
 void container_names_reload(ContainerManager *m);

@@ -38,7 +38,7 @@ NetworkMode container_network_mode(const ContainerOptions *o, const char **ret_t
 }
 
 const char *network_option_cni(const char *network) {
-        return startswith(network, "cni:");
+        return startswith(network, NETWORK_CNI_PREFIX);
 }
 
 static bool is_word(const char *s) {
@@ -299,12 +299,12 @@ bool resolv_is_loopback(const char *text) {
         return servers;
 }
 
-static int append_servers(char **text, char *const *servers, bool loopback) {
+static int append_servers(char **text, char *const *servers, char *const *others, bool loopback) {
         size_t n = 0;
         int r = 0;
 
         STRV_FOREACH(s, servers)
-                if (r >= 0 && (loopback || !is_loopback(s))) {
+                if (r >= 0 && (loopback || !is_loopback(s)) && !strv_contains(others, s)) {
                         r = append(text, strjoin("nameserver ", s, "\n"));
                         n++;
                 }
@@ -321,14 +321,19 @@ static int append_words(char **text, const char *keyword, char *const *words) {
         return joined ? append(text, strjoin(keyword, " ", joined, "\n")) : -ENOMEM;
 }
 
+static bool is_root(char *const *domains) {
+        return strv_length(domains) == 1 && streq(domains[0], ".");
+}
+
 static int build_search(char *const *wanted, char *const *host, const ResolvOwn *own, char ***ret) {
         _cleanup_strv_free_ char **l = NULL;
         int r = 0;
 
         /* "." alone: none. */
-        if (!(strv_length(wanted) == 1 && streq(wanted[0], "."))) {
+        if (!is_root(wanted)) {
                 r = strv_extend_strv(&l, own->domains);
-                if (r >= 0)
+                /* The host's "." says that it has none; behind another one musl would look for no bare name at all. */
+                if (r >= 0 && (strv_length(wanted) > 0 || strv_length(l) == 0 || !is_root(host)))
                         r = strv_extend_strv(&l, strv_length(wanted) > 0 ? wanted : host);
         }
         if (r < 0)
@@ -352,9 +357,9 @@ int resolv_build(const char *text, bool loopback, const ContainerOptions *o, con
         if (r >= 0)
                 r = build_search(o->dns_search, domains, own, &search);
         if (r >= 0)
-                r = strv_length(o->dns) > 0         ? append_servers(&out, o->dns, true)
-                    : strv_length(own->servers) > 0 ? append_servers(&out, own->servers, true)
-                                                    : append_servers(&out, servers, loopback);
+                r = strv_length(o->dns) > 0         ? append_servers(&out, o->dns, NULL, true)
+                    : strv_length(own->servers) > 0 ? append_servers(&out, own->servers, NULL, true)
+                                                    : append_servers(&out, servers, own->others, loopback);
         if (r >= 0)
                 r = append_words(&out, "search", search);
         if (r >= 0)

@@ -8,10 +8,12 @@
 #include "basic/fd-util.h"
 #include "basic/log.h"
 #include "basic/string-util.h"
+#include "basic/time-util.h"
 #include "container/network-socket.h"
 
 #define SOCKET_NAME "network" /* in the store */
 #define KEY_MAX 256U
+#define REST_USEC (100 * USEC_PER_MSEC) /* when nobody can be accepted: without it the loop would try on and on */
 #define CLIENTS_MAX 4096U /* who is accepted and has not asked yet; others wait */
 
 typedef struct Client {
@@ -29,7 +31,7 @@ struct NetworkSocket {
         void *store_userdata;
         char *path;
         int fd;
-        sd_event_source *source;
+        sd_event_source *source, *rest;
         Client *clients;
         unsigned n_clients;
         NetworkSocketFunc func;
@@ -68,6 +70,7 @@ NetworkSocket *network_socket_free(NetworkSocket *s) {
         while (s->clients)
                 client_free(s->clients);
         sd_event_source_disable_unref(s->source);
+        sd_event_source_disable_unref(s->rest);
         safe_close(s->fd);
         free(s->path);
         sd_event_unref(s->event);
@@ -190,11 +193,33 @@ static int accept_client(NetworkSocket *s) {
         return r;
 }
 
+static int on_rest(sd_event_source *source, uint64_t usec, void *userdata) {
+        NetworkSocket *s = userdata;
+
+        return sd_event_source_set_enabled(s->source, SD_EVENT_ON);
+}
+
+/* Of descriptors or memory there are too few now: who waits stays in the queue meanwhile, and the loop has a rest. */
+static int rest(NetworkSocket *s) {
+        int r;
+
+        r = sd_event_source_set_time_relative(s->rest, REST_USEC);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->rest, SD_EVENT_ONESHOT);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->source, SD_EVENT_OFF);
+        return r;
+}
+
 static int on_socket(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         int r = accept_client(userdata);
 
-        if (r < 0)
-                log_warning_errno(r, "A launcher's question for its network cannot be heard: %m");
+        if (r < 0) {
+                log_warning_errno(r, "A launcher's question for its network cannot be heard, trying again soon: %m");
+                r = rest(userdata);
+                if (r < 0)
+                        log_warning_errno(r, "The loop cannot rest: %m");
+        }
         return 0;
 }
 
@@ -239,5 +264,10 @@ int network_socket_listen(NetworkSocket *s, NetworkSocketFunc func, void *userda
                 s->fd = safe_close(s->fd);
         if (s->fd < 0)
                 r = open_socket(s);
+        /* Now: when it is wanted there may be no descriptor for it. */
+        if (r >= 0)
+                r = sd_event_add_time(s->event, &s->rest, CLOCK_MONOTONIC, UINT64_MAX, 0, on_rest, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->rest, SD_EVENT_OFF);
         return r < 0 ? r : sd_event_add_io(s->event, &s->source, s->fd, EPOLLIN, on_socket, s);
 }

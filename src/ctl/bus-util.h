@@ -53,6 +53,8 @@ char *container_or_exec_path(const char *ns, const char *name, const char **ret_
 /* A reply that is an error, or a call that failed (e not set, r negative), as a sentence with the remedy.
  * Returns its errno. */
 int bus_error_to_error(const sd_bus_error *e, int r, Error *reterr_error);
+/* The same for a call whose object is a namespace, if it may be: says that there is none of that name. */
+int ctl_call_error(sd_bus_message *call, const sd_bus_error *e, int r, Error *reterr_error);
 /* moored went away before it answered: what was asked for may or may not have been done. */
 bool bus_error_is_lost(const sd_bus_error *e);
 /* moored itself answered so. */

@@ -225,8 +225,10 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
                 return r;
         container_manager_set_terminals(m->containers, m->terminals, m->inputs);
         r = network_manager_new(m->store, m->events, MOORED_RUNTIME_DIR, &m->networks, reterr_error);
-        if (r >= 0)
+        if (r >= 0) {
+                network_manager_set_event(m->networks, m->event);
                 r = network_manager_load(m->networks, reterr_error);
+        }
         if (r < 0)
                 return r;
         container_manager_set_networks(m->containers, m->networks, m->network_socket);

@@ -90,7 +90,7 @@ static int join(const Change *c, const char *attachment, Found *ret_made, Error 
         }
         *ret_made = f;
         if (c->netns >= 0)
-                r = network_ports_update(m, c->ns, c->container, reterr_error);
+                r = network_user_update(m, c->ns, c->container, reterr_error);
         if (r < 0)
                 return r;
         r = record_change(c, "network/connected", f.interface.network->row.name, name);
@@ -115,10 +115,12 @@ int network_manager_connect(NetworkManager *m, const char *ns, const char *conta
         r = join(&c, attachment, &made, reterr_error);
         if (r < 0 && made.found && netns >= 0) {
                 (void) network_interface_set_down(m, &made.interface, netns);
-                if (network_ports_update(m, ns, container, &e) < 0)
+                if (network_user_update(m, ns, container, &e) < 0)
                         log_warning("Ports of the container “%s” are not open: %s", container, error_message(&e));
         }
-        if (r >= 0 && ret_interface)
+        if (r < 0)
+                network_manager_abandon(m, ns);
+        else if (ret_interface)
                 *ret_interface = TAKE_PTR(made.found);
         return r;
 }
@@ -133,7 +135,7 @@ static void clear_away(const Change *c, const NetworkInterface *i) {
         if (r < 0)
                 log_warning_errno(r, "The interface “%s” of the container “%s” is still there, ignoring: %m", i->name,
                                   c->container);
-        if (network_ports_update(c->manager, c->ns, c->container, &e) < 0)
+        if (network_user_update(c->manager, c->ns, c->container, &e) < 0)
                 log_warning("Ports of the container “%s” are not open: %s", c->container, error_message(&e));
         r = network_routes_update(c->manager, c->ns, c->container, c->netns);
         if (r < 0)

@@ -7,14 +7,18 @@
 #include <netlink/netlink.h>
 #include <sys/socket.h>
 
+#include "basic/log.h"
 #include "network/conntrack.h"
+#include "network/netlink-socket.h"
 
 /* For the kernel, which compares these only (nf_internals.h; since Linux 5.8). */
 #define FILTER_PROTO_NUM (1U << 3)
 #define FILTER_SRC_PORT (1U << 4)
 #define FILTER_DST_PORT (1U << 5)
 
-#define FLOWS_MAX 65536U
+/* Datagrams of a dump that are read without a pause; each has up to 200 flows, of which each that is to be forgotten
+ * costs a call. */
+#define SLICE 2U
 
 typedef struct Tuple {
         Address source, destination;
@@ -22,20 +26,25 @@ typedef struct Tuple {
         uint8_t protocol;
 } Tuple;
 
-/* Those that are to be forgotten are kept until the dump is over. */
+typedef bool (*Matches)(const FirewallPort *p, const Tuple *orig, const Tuple *reply, uint32_t status);
+
 typedef struct Search {
-        const FirewallPort *ports;
+        struct Search *next;
+        Matches matches;
+        bool reply;  /* which direction of a flow has the ports */
+        size_t family; /* the next of the two that is dumped */
         size_t n_ports;
-        bool (*matches)(const FirewallPort *p, const Tuple *orig, const Tuple *reply, uint32_t status);
-        struct nl_msg **found;
-        size_t n_found;
+        FirewallPort ports[]; /* of UDP */
 } Search;
 
-static void search_done(Search *s) {
-        for (size_t i = 0; i < s->n_found; i++)
-                nlmsg_free(s->found[i]);
-        free(s->found);
-}
+/* One search at a time: the first. */
+struct Conntrack {
+        NetlinkSocket *dump, *calls; /* NULL until they are needed */
+        Search *searches;
+        bool dumping;
+        sd_event *event; /* weak */
+        sd_event_source *source;
+};
 
 /* -- what a message says -- */
 
@@ -82,42 +91,26 @@ static bool is_translated(const FirewallPort *p, const Tuple *orig, const Tuple 
 
 /* -- messages -- */
 
-static struct nl_msg *message_new(unsigned type, int flags, int family) {
-        struct nfgenmsg m = { .nfgen_family = (uint8_t) family, .version = NFNETLINK_V0 };
-        struct nl_msg *q = nlmsg_alloc_simple((NFNL_SUBSYS_CTNETLINK << 8) | (int) type, flags);
+/* Who has found a flow that is gone meanwhile, has what he wanted. */
+static int forget(Conntrack *c, struct nlattr *const a[], int family) {
+        _cleanup_(netlink_message_freep) struct nl_msg *q =
+                        netfilter_message_new(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE, 0, family);
+        int r;
 
-        if (q && nlmsg_append(q, &m, sizeof(m), NLMSG_ALIGNTO) < 0) {
-                nlmsg_free(q);
-                q = NULL;
-        }
-        return q;
-}
-
-static int add_found(Search *s, struct nlattr *const a[]) {
-        _cleanup_(netlink_message_freep) struct nl_msg *q = NULL;
-        struct nl_msg **found;
-        Tuple t;
-
-        if (!get_tuple(a[CTA_TUPLE_ORIG], &t) || s->n_found >= FLOWS_MAX)
-                return 0;
-        q = message_new(IPCTNL_MSG_CT_DELETE, 0, t.source.family);
         if (!q)
                 return -ENOMEM;
         for (int type = 0; type <= CTA_MAX; type++)
                 if (a[type] && (type == CTA_TUPLE_ORIG || type == CTA_ID || type == CTA_ZONE) &&
                     nla_put(q, a[type]->nla_type, nla_len(a[type]), nla_data(a[type])) < 0)
                         return -ENOMEM;
-        found = reallocarray(s->found, s->n_found + 1, sizeof(*found));
-        if (!found)
-                return -ENOMEM;
-        s->found = found;
-        s->found[s->n_found++] = TAKE_PTR(q);
-        return 0;
+        r = netlink_socket_call(c->calls, q, NULL, NULL);
+        return r == -ENOENT ? 0 : r;
 }
 
 static int look_at(struct nlmsghdr *h, void *userdata) {
         struct nlattr *a[CTA_MAX + 1];
-        Search *s = userdata;
+        Conntrack *c = userdata;
+        const Search *s = c->searches;
         Tuple orig, reply;
         uint32_t status;
 
@@ -127,8 +120,8 @@ static int look_at(struct nlmsghdr *h, void *userdata) {
                 return 0;
         status = a[CTA_STATUS] ? be32toh(nla_get_u32(a[CTA_STATUS])) : 0;
         for (size_t i = 0; i < s->n_ports; i++)
-                if (s->ports[i].port.protocol == PORT_UDP && s->matches(s->ports + i, &orig, &reply, status))
-                        return add_found(s, a);
+                if (s->matches(s->ports + i, &orig, &reply, status))
+                        return forget(c, a, orig.source.family);
         return 0;
 }
 
@@ -154,49 +147,165 @@ static int put_filter(struct nl_msg *q, bool reply, uint16_t port) {
         return 0;
 }
 
-static int search(NetlinkSocket *socket, Search *s, int family, bool reply) {
+static int start_dump(Conntrack *c, const Search *s, int family) {
         const FirewallPort *p = s->ports;
         bool single = s->n_ports == 1 && p->port.count == 1;
         _cleanup_(netlink_message_freep) struct nl_msg *q =
-                        message_new(IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
+                        netfilter_message_new(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
         int r;
 
         if (!q)
                 return -ENOMEM;
-        r = put_filter(q, reply, !single ? 0 : reply ? p->port.container_port : p->port.host_port);
-        return r < 0 ? r : netlink_socket_call(socket, q, look_at, s);
+        r = put_filter(q, s->reply, !single ? 0 : s->reply ? p->port.container_port : p->port.host_port);
+        return r < 0 ? r : netlink_socket_dump_start(c->dump, q);
 }
 
-static int forget(NetlinkSocket *socket, Search *s, bool reply) {
+/* -- searches -- */
+
+static const int families[] = { AF_INET, AF_INET6 };
+
+static bool has_family(const Search *s, int family) {
+        for (size_t i = 0; i < s->n_ports; i++)
+                if (s->ports[i].container.family == family)
+                        return true;
+        return false;
+}
+
+static void end_search(Conntrack *c) {
+        Search *s = c->searches;
+
+        c->searches = s->next;
+        c->dumping = false;
+        free(s);
+}
+
+/* One datagram of the first search. What goes wrong costs somebody a flow that he has to begin anew. */
+static int step(Conntrack *c) {
+        Search *s = c->searches;
         int r = 0;
 
-        for (int i = 0; i < 2; i++) {
-                int family = i == 0 ? AF_INET : AF_INET6;
-                bool any = false;
+        if (c->dumping) {
+                r = netlink_socket_dump_continue(c->dump, look_at, c);
+                c->dumping = r > 0;
+        } else if (s->family == ELEMENTSOF(families))
+                end_search(c);
+        else {
+                int family = families[s->family++];
 
-                for (size_t k = 0; k < s->n_ports; k++)
-                        any |= s->ports[k].port.protocol == PORT_UDP &&
-                               s->ports[k].container.family == family;
-                if (any)
-                        r = search(socket, s, family, reply) ?: r;
+                if (has_family(s, family)) {
+                        r = start_dump(c, s, family);
+                        c->dumping = r >= 0;
+                }
         }
-        for (size_t i = 0; i < s->n_found; i++) {
-                int k = netlink_socket_call(socket, s->found[i], NULL, NULL);
-
-                if (k < 0 && k != -ENOENT)
-                        r = k;
-        }
-        return r == -EAGAIN ? 0 : r;
+        return MIN(r, 0);
 }
 
-int conntrack_forget_unanswered(NetlinkSocket *socket, const FirewallPort *ports, size_t n) {
-        _cleanup_(search_done) Search s = { .ports = ports, .n_ports = n, .matches = is_unanswered };
+/* Until there has been enough for one time; all: until the end. The first error. */
+static int work(Conntrack *c, bool all) {
+        int r = 0, k;
 
-        return forget(socket, &s, false);
+        for (unsigned n = 0; c->searches && (all || n < SLICE);) {
+                n += c->dumping;
+                k = step(c);
+                r = r < 0 ? r : k;
+        }
+        return r;
 }
 
-int conntrack_forget_translated(NetlinkSocket *socket, const FirewallPort *ports, size_t n) {
-        _cleanup_(search_done) Search s = { .ports = ports, .n_ports = n, .matches = is_translated };
+static int on_turn(sd_event_source *source, void *userdata) {
+        Conntrack *c = userdata;
+        int r;
 
-        return forget(socket, &s, true);
+        r = work(c, false);
+        if (r < 0)
+                log_debug_errno(r, "Failed to forget flows of published ports, ignoring: %m");
+        return c->searches ? 0 : sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
+static int go_on_later(Conntrack *c) {
+        int r = 0;
+
+        if (!c->source) {
+                r = sd_event_add_defer(c->event, &c->source, on_turn, c);
+                if (r >= 0)
+                        (void) sd_event_source_set_description(c->source, "conntrack");
+        }
+        return r < 0 ? r : sd_event_source_set_enabled(c->source, SD_EVENT_ON);
+}
+
+static int add_search(Conntrack *c, Matches matches, bool reply, const FirewallPort *ports, size_t n) {
+        Search **end = &c->searches, *s;
+
+        s = calloc(1, sizeof(*s) + n * sizeof(*ports));
+        if (!s)
+                return -ENOMEM;
+        s->matches = matches;
+        s->reply = reply;
+        for (size_t i = 0; i < n; i++)
+                if (ports[i].port.protocol == PORT_UDP)
+                        s->ports[s->n_ports++] = ports[i];
+        if (s->n_ports == 0) {
+                free(s);
+                return 0;
+        }
+        while (*end)
+                end = &(*end)->next;
+        *end = s;
+        return 1;
+}
+
+static int search(Conntrack *c, Matches matches, bool reply, const FirewallPort *ports, size_t n) {
+        bool busy = c->searches;
+        int r;
+
+        r = add_search(c, matches, reply, ports, n);
+        if (r <= 0 || busy)
+                return r;
+        if (!c->dump)
+                r = netlink_socket_new(NETLINK_NETFILTER, &c->dump);
+        if (r >= 0 && !c->calls)
+                r = netlink_socket_new(NETLINK_NETFILTER, &c->calls);
+        if (r < 0) {
+                end_search(c);
+                return r;
+        }
+        r = work(c, !c->event);
+        if (c->searches && go_on_later(c) < 0)
+                r = work(c, true) ?: r;
+        return r;
+}
+
+int conntrack_forget_unanswered(Conntrack *c, const FirewallPort *ports, size_t n) {
+        return search(c, is_unanswered, false, ports, n);
+}
+
+int conntrack_forget_translated(Conntrack *c, const FirewallPort *ports, size_t n) {
+        return search(c, is_translated, true, ports, n);
+}
+
+/* -- itself -- */
+
+int conntrack_new(Conntrack **ret) {
+        Conntrack *c = calloc(1, sizeof(*c));
+
+        if (!c)
+                return -ENOMEM;
+        *ret = c;
+        return 0;
+}
+
+Conntrack *conntrack_free(Conntrack *c) {
+        if (!c)
+                return NULL;
+        while (c->searches)
+                end_search(c);
+        sd_event_source_disable_unref(c->source);
+        netlink_socket_free(c->dump);
+        netlink_socket_free(c->calls);
+        free(c);
+        return NULL;
+}
+
+void conntrack_set_event(Conntrack *c, sd_event *event) {
+        c->event = event;
 }

@@ -275,17 +275,41 @@ void user_names_add(NetworkManager *m, const NetworkUser *u) {
         refill(u);
 }
 
-void user_names_remove(NetworkManager *m, const NetworkUser *u) {
+static void remove_file(NetworkManager *m, const NetworkUser *u, const UserNames *names) {
+        _cleanup_free_ char *name = file_name(u, names);
         Network *n;
 
+        HASHMAP_FOREACH (n, m->networks)
+                if (name && n->names_fd >= 0 && streq(n->row.ns, u->ns))
+                        (void) unlinkat(n->names_fd, name, 0);
+}
+
+void user_names_remove(NetworkManager *m, const NetworkUser *u) {
+        for (size_t i = 0; i < u->n_names; i++)
+                remove_file(m, u, u->names + i);
+        refill(u);
+}
+
+static bool has_file(const NetworkUser *u, const char *file) {
         for (size_t i = 0; i < u->n_names; i++) {
                 _cleanup_free_ char *name = file_name(u, u->names + i);
 
-                HASHMAP_FOREACH (n, m->networks)
-                        if (name && n->names_fd >= 0 && streq(n->row.ns, u->ns))
-                                (void) unlinkat(n->names_fd, name, 0);
+                if (streq_ptr(name, file))
+                        return true;
         }
-        refill(u);
+        return false;
+}
+
+void user_names_change(NetworkManager *m, const NetworkUser *before, const NetworkUser *u) {
+        for (size_t i = 0; i < before->n_names; i++) {
+                _cleanup_free_ char *name = file_name(before, before->names + i);
+
+                if (!has_file(u, name))
+                        remove_file(m, before, before->names + i);
+        }
+        user_names_add(m, u);
+        /* What only this one had to see there. */
+        refill(before);
 }
 
 /* -- the resolver's configuration -- */
@@ -389,6 +413,27 @@ bool network_names_are_used(const Network *n) {
                 if (u->resolver == n)
                         return true;
         return false;
+}
+
+/* -- the host -- */
+
+void names_link_done(NamesLink *l) {
+        free(l->domain);
+}
+
+int network_names_link(const Network *n, NamesLink *ret) {
+        NamesLink l = { .index = (int) if_nametoindex(n->row.device) };
+
+        if (l.index == 0)
+                return -errno;
+        l.domain = network_names_domain(n);
+        if (!l.domain)
+                return -ENOMEM;
+        for (size_t i = 0; i < n->n_subnets && l.n_servers < ELEMENTSOF(l.servers); i++)
+                if (network_has_gateway(n, i))
+                        l.servers[l.n_servers++] = n->subnets[i].address;
+        *ret = l;
+        return 0;
 }
 
 /* -- what is left of others -- */

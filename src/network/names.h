@@ -28,6 +28,17 @@ void network_names_close(Network *n);
 /* Is a container up whose resolver is this network's? */
 bool network_names_are_used(const Network *n);
 
+/* By which link, and of whom, the host itself may ask for the names in its domain. */
+typedef struct NamesLink {
+        int index; /* of the bridge */
+        char *domain;
+        Address servers[SUBNETS_MAX];
+        size_t n_servers;
+} NamesLink;
+void names_link_done(NamesLink *l);
+/* -ENODEV: there is no bridge now. */
+int network_names_link(const Network *n, NamesLink *ret);
+
 /* All for which there is a directory. network NULL: there is no such network (any more), or it is to have no names. */
 int network_manager_foreach_names(NetworkManager *m,
                                   void (*func)(const char *device, Network *network, void *userdata), void *userdata);

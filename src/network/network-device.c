@@ -19,6 +19,7 @@ int network_manager_firewall(NetworkManager *m, Firewall **ret, Error *reterr_er
                 r = firewall_new(&m->firewall, reterr_error);
                 if (r < 0)
                         return r;
+                firewall_set_event(m->firewall, m->event);
         }
         *ret = m->firewall;
         return 0;
@@ -37,7 +38,7 @@ static FirewallNetwork firewall_network(const Network *n) {
                 .subnets = n->subnets,
                 .n_subnets = n->n_subnets,
                 .internal = n->row.internal,
-                .isolated = true,
+                .isolated = !n->row.open,
         };
 }
 
@@ -211,6 +212,7 @@ static int find_or_make_bridge(Network *n, LinkInfo *ret, Error *reterr_error) {
         r = netlink_get_link(netlink, n->row.device, ret);
         if (r == -ENODEV) {
                 n->up = false;
+                n->names_link = 0;
                 bridge_ether(n, ether);
                 r = netlink_add_bridge(netlink, n->row.device, n->row.mtu, ether);
                 if (r >= 0)

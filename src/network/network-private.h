@@ -17,6 +17,7 @@ struct NetworkManager {
         Netlink *netlink;  /* the host's; NULL until network_manager_netlink() */
         Firewall *firewall; /* NULL until network_manager_firewall() */
         NetlinkSocket *sockets; /* that tells of the host's; NULL until somebody asks */
+        sd_event *event;    /* weak; or NULL */
         Hashmap *users;     /* "ns/container" → NetworkUser, owns them */
 };
 
@@ -82,6 +83,7 @@ int network_row_new(NetworkManager *m, const char *ns, const char *name, const N
 int user_names_plan(NetworkUser *u, const NetworkInterface *i, Network *n);
 void user_names_add(NetworkManager *m, const NetworkUser *u); /* it is among the users */
 void user_names_remove(NetworkManager *m, const NetworkUser *u); /* it is not, any more */
+void user_names_change(NetworkManager *m, const NetworkUser *before, const NetworkUser *u); /* u has taken its place */
 
 /* reserve.c: for a container that is there, in a transaction. ret_name: of the interface. */
 int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *container,
@@ -94,8 +96,9 @@ int network_interface_set_up(NetworkManager *m, const char *ns, const char *cont
                              int netns, Error *reterr_error);
 /* What is not there is ignored. */
 int network_interface_set_down(NetworkManager *m, const NetworkInterface *i, int netns);
-/* After a change of the records: its ports lead to the address that it has now, */
-int network_ports_update(NetworkManager *m, const char *ns, const char *container, Error *reterr_error);
+/* After a change of the records: its ports lead to the address that it has now, its names are those of the networks that it
+ * is on now, */
+int network_user_update(NetworkManager *m, const char *ns, const char *container, Error *reterr_error);
 /* and where its default route is gone another network takes over. */
 int network_routes_update(NetworkManager *m, const char *ns, const char *container, int netns);
 

@@ -34,10 +34,10 @@ static json_t *network_to_json(const NetworkRow *row) {
                         return NULL;
         }
 
-        return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:I, s:b, s:b, s:o, s:I, s:O}", "name", row->name,
+        return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:I, s:b, s:b, s:b, s:o, s:I, s:O}", "name", row->name,
                          "driver", row->driver, "device", row->device, "parent", row->parent, "mode",
                          row->mode, "mtu", (json_int_t) row->mtu, "internal", (int) row->internal, "noDns",
-                         (int) row->no_dns, "labels", strv_to_json(row->labels), "createdUSec",
+                         (int) row->no_dns, "open", (int) row->open, "labels", strv_to_json(row->labels), "createdUSec",
                          (json_int_t) row->created_usec, "subnets", subnets);
 }
 
@@ -157,6 +157,7 @@ static int restore_network(Store *s, const char *ns, json_t *j) {
                 { "mtu", JSON_FIELD_UINT64, offsetof(NetworkText, mtu), true, NULL },
                 { "internal", JSON_FIELD_BOOL, offsetof(NetworkText, row.internal), true, NULL },
                 { "noDns", JSON_FIELD_BOOL, offsetof(NetworkText, row.no_dns), true, NULL },
+                { "open", JSON_FIELD_BOOL, offsetof(NetworkText, row.open), false, NULL },
                 { "labels", JSON_FIELD_STRV, offsetof(NetworkText, row.labels), false, NULL },
                 { "createdUSec", JSON_FIELD_UINT64, offsetof(NetworkText, row.created_usec), true, NULL },
                 { "subnets", JSON_FIELD_ARRAY, offsetof(NetworkText, subnets), true, NULL },

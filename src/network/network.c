@@ -180,6 +180,10 @@ int network_manager_new(Store *store, Events *events, const char *runtime_dir, N
         return 0;
 }
 
+void network_manager_set_event(NetworkManager *m, sd_event *event) {
+        m->event = event;
+}
+
 int network_manager_netlink(NetworkManager *m, Netlink **ret, Error *reterr_error) {
         int r;
 

@@ -45,6 +45,7 @@ typedef struct NetworkOptions {
         bool ipv6;
         bool internal;
         bool no_dns;     /* no names of other containers */
+        bool open;       /* bridge: other networks that are open are reached, and reach this one */
         uint32_t mtu;    /* 0: the kernel's */
         char *parent;    /* macvlan, ipvlan: device of the host */
         char *mode;      /* macvlan: "bridge", "private", "vepa", "passthru"; ipvlan: "l2", "l3", "l3s" */
@@ -62,8 +63,10 @@ typedef struct Network {
         size_t n_subnets;
         struct NetworkPool *pools;
         bool used; /* a container that is up is on it, or has been */
+        bool made_on_demand; /* by network_manager_prepare(), in this process */
         bool up;   /* its device is there and has been looked at since this process began */
         int names_fd; /* the files of its resolver, while these are kept: names.h; -EBADF */
+        int names_link; /* the bridge by which the host has been told to ask its resolver: network_names_link(); 0: none */
 } Network;
 
 bool network_name_is_valid(const char *name);        /* [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most NETWORK_NAME_MAX */
@@ -81,6 +84,8 @@ void attachment_done(Attachment *a);
 int attachment_parse(const char *text, Attachment *ret, Error *reterr_error);
 
 int network_manager_new(Store *store, Events *events, const char *runtime_dir, NetworkManager **ret, Error *reterr_error);
+/* Weak: work that is long goes on in its turns. Without, all is done within the calls. */
+void network_manager_set_event(NetworkManager *m, sd_event *event);
 NetworkManager *network_manager_free(NetworkManager *m);
 DEFINE_CLEANUP_FUNC(NetworkManager *, network_manager_free)
 /* At start: reads the records; touches the kernel only if there are networks with containers. */
@@ -100,6 +105,8 @@ int network_manager_reload(NetworkManager *m, Error *reterr_error);
 
 /* Before that transaction: are all texts right, and networks known? The default network is made if it is named and not there. */
 int network_manager_prepare(NetworkManager *m, const char *ns, char *const *attachments, char *const *publish, Error *reterr_error);
+/* What was prepared for has failed: if that has made the default network, and nobody is on it, it goes again. */
+void network_manager_abandon(NetworkManager *m, const char *ns);
 /* In the transaction that adds the container's row, after that. attachments: as the container's options have them. publish: as port_parse()
  * has them. "NoSuchNetwork", "AddressInUse", "NoAddressLeft", "PortInUse", "InvalidArgument". */
 int network_manager_reserve(NetworkManager *m, const char *ns, const char *container, char *const *attachments,

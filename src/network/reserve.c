@@ -61,10 +61,14 @@ static bool names_default(const Attachment *a) {
 static int make_default(NetworkManager *m, const char *ns, Error *reterr_error) {
         const NetworkOptions options = { .driver = NETWORK_BRIDGE };
         Network *n;
+        int r;
 
         if (network_find(m, ns, NETWORK_DEFAULT, NULL))
                 return 0;
-        return network_create(m, ns, NETWORK_DEFAULT, &options, &n, reterr_error);
+        r = network_create(m, ns, NETWORK_DEFAULT, &options, &n, reterr_error);
+        if (r >= 0)
+                n->made_on_demand = true;
+        return r;
 }
 
 static bool network_publishes(const Network *n) {
@@ -210,7 +214,19 @@ int network_manager_prepare(NetworkManager *m, const char *ns, char *const *atta
         int r;
 
         r = read_attachments(&v, attachments, reterr_error);
-        return r < 0 ? r : read_ports(&v, publish, reterr_error);
+        if (r >= 0)
+                r = read_ports(&v, publish, reterr_error);
+        if (r < 0)
+                network_manager_abandon(m, ns);
+        return r;
+}
+
+void network_manager_abandon(NetworkManager *m, const char *ns) {
+        Network *n = network_find(m, ns, NETWORK_DEFAULT, NULL);
+
+        /* Whether somebody is on it, the records say. */
+        if (n && n->made_on_demand && !n->used)
+                (void) network_remove(n, NULL);
 }
 
 /* -- addresses -- */

@@ -440,9 +440,10 @@ static bool ports_equal(const NetworkUser *a, const NetworkUser *b) {
         return true;
 }
 
-int network_ports_update(NetworkManager *m, const char *ns, const char *container, Error *reterr_error) {
+int network_user_update(NetworkManager *m, const char *ns, const char *container, Error *reterr_error) {
         _cleanup_(network_user_freep) NetworkUser *old = user_take(m, ns, container), *u = NULL;
         const NetworkUser *now;
+        bool moved;
         int r;
 
         r = user_plan(m, ns, container, &u);
@@ -450,13 +451,8 @@ int network_ports_update(NetworkManager *m, const char *ns, const char *containe
                 return error_set_errno(reterr_error, r, "The records of what the container “%s” has of networks cannot be read: %m",
                                        container);
         now = u;
-        if (old && ports_equal(old, now)) {
-                r = user_put(m, u);
-                if (r >= 0)
-                        TAKE_PTR(u);
-                return r;
-        }
-        if (old && old->n_ports > 0 && m->firewall) {
+        moved = !old || !ports_equal(old, now);
+        if (moved && old && old->n_ports > 0 && m->firewall) {
                 r = firewall_remove_ports(m->firewall, old->ports, old->n_ports, reterr_error);
                 if (r < 0)
                         return r;
@@ -465,7 +461,11 @@ int network_ports_update(NetworkManager *m, const char *ns, const char *containe
         if (r < 0)
                 return r;
         TAKE_PTR(u);
-        return open_ports(m, now, reterr_error);
+        if (old)
+                user_names_change(m, old, now);
+        else
+                user_names_add(m, now);
+        return moved ? open_ports(m, now, reterr_error) : 0;
 }
 
 static int restore_default_routes(const NetworkInterface *i, void *userdata) {

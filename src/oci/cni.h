@@ -2,18 +2,26 @@
 #pragma once
 
 /* The texts of the Container Network Interface, specification 1.1: network configurations (what an administrator has written), what
- * a plug-in is told on its standard input, and what it answers. Pure and bounded; nothing is executed here. */
+ * a plug-in is told on its standard input, what it answers, and what is written down of that. Bounded; nothing is executed here, and
+ * only cni-files.c reads files. */
 
 #include "basic/json.h"
 
 #define CNI_FILE_SIZE_MAX (1U << 20)   /* of a configuration */
 #define CNI_OUTPUT_SIZE_MAX (1U << 20) /* of a plug-in's answer */
 #define CNI_FILES_MAX 256U             /* in a directory */
+#define CNI_FILES_SIZE_MAX (4U << 20)  /* of all of them */
 #define CNI_PLUGINS_MAX 32U            /* in a chain */
 #define CNI_NAME_MAX 64U
 #define CNI_INTERFACES_MAX 64U /* in a result; the same for each list in it */
 #define CNI_ROUTES_MAX 1024U
 #define CNI_CONTAINER_ID_MAX 200U
+#define CNI_ATTACHMENTS_MAX 64U /* of a container */
+#define CNI_RECORD_MAX (CNI_ATTACHMENTS_MAX * (CNI_FILE_SIZE_MAX / 8))
+#define CNI_RECORD_SUFFIX ".json"
+
+#define CNI_CONF_DIR "/etc/cni/net.d"
+#define CNI_PLUGIN_PATH "/usr/local/lib/cni:/usr/libexec/cni:/usr/lib/cni:/opt/cni/bin"
 
 typedef enum CniCommand {
         CNI_ADD,
@@ -89,3 +97,47 @@ typedef struct CniFailure {
 void cni_failure_done(CniFailure *f);
 /* What a plug-in says of its failure; -EBADMSG: something else. */
 int cni_failure_parse(const char *text, size_t n, CniFailure *ret);
+
+/* -- cni-record.c: what a container is attached to -- */
+typedef struct CniAttachment {
+        CniConf conf;
+        char *interface;
+        json_t *capabilities; /* NULL: none */
+        json_t *result;       /* NULL: ADD was begun, and not seen to end well */
+} CniAttachment;
+
+typedef struct CniRecord {
+        char *container; /* CNI_CONTAINERID */
+        char *netns_id;  /* of which network namespace: it is another after each start */
+        CniAttachment *attachments;
+        size_t n_attachments;
+} CniRecord;
+void cni_record_done(CniRecord *r);
+/* Appends; takes conf and capabilities over, on success. */
+int cni_record_add(CniRecord *r, CniConf *conf, const char *interface, json_t *capabilities);
+int cni_record_parse(const char *text, size_t n, CniRecord *ret, Error *reterr_error);
+int cni_record_from_json(json_t *j, CniRecord *ret, Error *reterr_error);
+int cni_record_to_json(const CniRecord *r, json_t **ret);
+bool cni_record_is_complete(const CniRecord *r); /* all have been attached */
+
+/* An interface in the container. Borrowed. */
+typedef struct CniShown {
+        const char *network, *name;
+        const char *mac;  /* or NULL */
+        char **addresses; /* with their prefixes */
+} CniShown;
+typedef int (*CniShownFunc)(const CniShown *s, void *userdata);
+/* As the plug-ins have answered; of what is not attached there is none. func's negative result ends it and is returned. */
+int cni_attachment_foreach(const CniAttachment *a, CniShownFunc func, void *userdata);
+
+/* -- cni-files.c -- */
+/* In lexical order, the first file (.conflist, .conf, .json) of that name. "NoSuchNetwork" says which there are, and which file cannot
+ * be understood; with it all, what a directory NAME beside it has. */
+int cni_find(const char *dir, const char *name, CniConf *ret, Error *reterr_error);
+/* With conf NULL error says what is wrong with the file. */
+typedef int (*CniFileFunc)(const char *file, const CniConf *conf, const Error *error, void *userdata);
+/* All of them, in that order. A name that another file had before is left out. func's negative result ends it and is returned. */
+int cni_foreach(const char *dir, CniFileFunc func, void *userdata, Error *reterr_error);
+/* An executable file. "NoSuchPlugin" */
+int cni_find_plugin(const char *path, const char *type, const char *network, char **ret, Error *reterr_error);
+int cni_find_plugins(const char *path, const CniConf *conf, Error *reterr_error); /* all of a chain */

@@ -2,8 +2,8 @@
 
 /* What is done for a container, in an order that leaves nothing behind whenever this process, or moored, is killed:
  *
- *   ADD  (what an earlier run left: DEL) ─▶ record without results ─▶ plug-ins ─▶ record with results
- *                                                                     └ failed ─▶ DEL
+ *   ADD  (what an earlier run left: DEL) ─▶ STATUS ─▶ record without results ─▶ plug-ins ─▶ record with results
+ *                                                                                └ failed ─▶ DEL
  *   DEL  plug-ins, the last first ─▶ record without what was undone; it goes with the last
  *
  * One thing at a time is done for a container, and nothing else while there is GC: locks on bytes of one file, a container's byte or
@@ -181,13 +181,9 @@ static int plan_attachment(const Work *w, const json_t *j, CniRecord *record, Er
         if (r < 0)
                 return r;
         /* All are looked for before the first is run. */
-        for (size_t i = 0; cni_conf_plugin(&conf, i); i++) {
-                _cleanup_free_ char *path = NULL;
-
-                r = cni_find_plugin(w->places->plugin_path, cni_conf_plugin(&conf, i), conf.name, &path, reterr_error);
-                if (r < 0)
-                        return r;
-        }
+        r = cni_find_plugins(w->places->plugin_path, &conf, reterr_error);
+        if (r < 0)
+                return r;
         r = cni_record_add(record, &conf, interface, json_incref(capabilities));
         if (r < 0) {
                 json_decref(capabilities);
@@ -213,21 +209,21 @@ static int plan(const Work *w, const json_t *attachments, CniRecord *ret, Error 
         return ret->n_attachments > 0 ? 0 : error_set(reterr_error, -EBADMSG, "Failed", "The request has no network.");
 }
 
-static int results(const CniRecord *record, json_t **ret) {
-        _cleanup_json_ json_t *list = json_array();
-
-        for (size_t i = 0; list && i < record->n_attachments; i++)
-                if (json_array_append(list, record->attachments[i].result) < 0)
-                        return -ENOMEM;
-        *ret = list ? json_pack("{s:O}", "results", list) : NULL;
-        return *ret ? 0 : -ENOMEM;
+static bool is_added(const Work *w, const CniRecord *record) {
+        return cni_record_is_complete(record) && streq(record->netns_id, w->netns_id);
 }
 
-static bool is_added(const Work *w, const CniRecord *record) {
-        for (size_t i = 0; i < record->n_attachments; i++)
-                if (!record->attachments[i].result)
-                        return false;
-        return streq(record->netns_id, w->netns_id);
+/* Nothing has been begun yet, so that there is nothing to be undone. */
+static int check_ready(const Work *w, const CniRecord *record, Error *reterr_error) {
+        CniCall call = call_new(w, CNI_STATUS);
+        int r = 0;
+
+        call.container = NULL;
+        for (size_t i = 0; r >= 0 && i < record->n_attachments; i++) {
+                r = cni_chain(&record->attachments[i].conf, &call, NULL, reterr_error);
+                (void) error_prefix(reterr_error, "The network \"%s\" is not ready", record->attachments[i].conf.name);
+        }
+        return r;
 }
 
 static int attach_all(Work *w, CniRecord *record, Error *reterr_error) {
@@ -257,7 +253,7 @@ static int do_add(Work *w, const json_t *attachments, json_t **ret, Error *reter
         if (r < 0 && r != -ENOENT)
                 return r;
         if (r >= 0 && is_added(w, &old))
-                return results(&old, ret);
+                return cni_record_to_json(&old, ret);
         if (r >= 0) {
                 r = undo(w, &old, reterr_error);
                 if (r < 0) {
@@ -266,11 +262,13 @@ static int do_add(Work *w, const json_t *attachments, json_t **ret, Error *reter
                 }
         }
         r = plan(w, attachments, &record, reterr_error);
+        if (r >= 0)
+                r = check_ready(w, &record, reterr_error);
         if (r < 0)
                 return r;
         r = attach_all(w, &record, reterr_error);
         if (r >= 0)
-                return results(&record, ret);
+                return cni_record_to_json(&record, ret);
         if (undo(w, &record, &e) < 0)
                 report_warning("Not all of the network of %s could be undone, it will be tried again: %s", w->container,
                                error_message(&e));
@@ -319,7 +317,7 @@ static int collect_valid(const Work *w, const char *network, json_t *list, Error
                 return error_set_errno(reterr_error, -errno, "%s cannot be read: %m", w->places->state_dir);
         while ((errno = 0, e = readdir(d))) {
                 _cleanup_(cni_record_done) CniRecord record = {};
-                const char *suffix = endswith(e->d_name, ".json");
+                const char *suffix = endswith(e->d_name, CNI_RECORD_SUFFIX);
                 _cleanup_free_ char *container = NULL;
                 int r;
 

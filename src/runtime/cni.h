@@ -7,15 +7,11 @@
 
 #include "oci/cni.h"
 
-#define CNI_CONF_DIR "/etc/cni/net.d"
-#define CNI_PLUGIN_PATH "/usr/local/lib/cni:/usr/libexec/cni:/usr/lib/cni:/opt/cni/bin"
 #define CNI_STATE_DIR MOORED_STATE_DIR "/cni"
 #define CNI_NETNS_DIR MOORED_RUNTIME_DIR "/cni-netns"
 /* A start has 90 s: for a chain that hangs, and for what undoes it. */
 #define CNI_CHAIN_USEC (UINT64_C(30) * 1000000)
-#define CNI_ATTACHMENTS_MAX 64U
 #define CNI_REQUEST_MAX (1U << 20)
-#define CNI_RECORD_MAX (CNI_ATTACHMENTS_MAX * (CNI_FILE_SIZE_MAX / 8))
 
 typedef struct CniPlaces {
         const char *conf_dir;    /* network configurations */
@@ -24,13 +20,6 @@ typedef struct CniPlaces {
         const char *netns_dir;   /* the names of namespaces, while plug-ins look at them */
         uint64_t chain_usec;     /* that the plug-ins have together; once more to undo what they did */
 } CniPlaces;
-
-/* -- cni-files.c -- */
-/* In lexical order, the first file (.conflist, .conf, .json) of that name. "NoSuchNetwork" says which there are, and which file cannot
- * be understood; with it all, what a directory NAME beside it has. */
-int cni_find(const char *dir, const char *name, CniConf *ret, Error *reterr_error);
-/* An executable file. "NoSuchPlugin" */
-int cni_find_plugin(const char *path, const char *type, const char *network, char **ret, Error *reterr_error);
 
 /* -- cni-chain.c -- */
 typedef struct CniCall {
@@ -47,22 +36,6 @@ typedef struct CniCall {
 int cni_chain(const CniConf *conf, const CniCall *call, json_t **ret_result, Error *reterr_error);
 
 /* -- cni-record.c -- */
-typedef struct CniAttachment {
-        CniConf conf;
-        char *interface;
-        json_t *capabilities; /* NULL: none */
-        json_t *result;       /* NULL: ADD was begun, and not seen to end well */
-} CniAttachment;
-
-typedef struct CniRecord {
-        char *container; /* CNI_CONTAINERID */
-        char *netns_id;  /* of which network namespace: it is another after each start */
-        CniAttachment *attachments;
-        size_t n_attachments;
-} CniRecord;
-void cni_record_done(CniRecord *r);
-/* Appends; takes conf and capabilities over, on success. */
-int cni_record_add(CniRecord *r, CniConf *conf, const char *interface, json_t *capabilities);
 /* -ENOENT: there is none. */
 int cni_record_read(int dir_fd, const char *container, CniRecord *ret, Error *reterr_error);
 /* On disk when it returns. Without attachments: the file goes. */
@@ -72,8 +45,9 @@ int cni_record_write(int dir_fd, const CniRecord *r, Error *reterr_error);
 /* request: {"command", "container", "attachments": [{"network", "interface", "capabilities"}]}; no attachments for DEL and CHECK, which
  * are of what is recorded; "network" in place of both for STATUS and GC. netns: of the container; -EBADF: it is gone, or there is none.
  *
- * ADD is done once for each namespace: who asks again gets the same answer. If it fails nothing of it is left, but what a plug-in
- * failed to undo: that is tried again by the next DEL or ADD. ret: {"results": […]}, for ADD. */
+ * ADD is done once for each namespace: who asks again gets the same answer. Before anything is begun the networks that know STATUS are
+ * asked whether they are ready. If it fails nothing of it is left, but what a plug-in failed to undo: that is tried again by the next
+ * DEL or ADD. ret: what is recorded (cni_record_to_json()), for ADD. */
 int cni_serve_request(const CniPlaces *places, json_t *request, int netns, json_t **ret, Error *reterr_error);
 
 /* -- cni-serve.c: the verb; 0 is the connection -- */

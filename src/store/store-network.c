@@ -9,7 +9,7 @@
 
 /* clang-format off */
 #define NETWORK_COLUMNS                                                                        \
-        "n, ns, name, driver, device, parent, mode, mtu, internal, no_dns, labels, created_usec"
+        "n, ns, name, driver, device, parent, mode, mtu, internal, no_dns, labels, created_usec, open"
 #define SUBNET_COLUMNS "n, prefix, gateway, range"
 #define INTERFACE_COLUMNS                                                                      \
         "n, ns, container, network, name, host_device, mac, aliases, "                         \
@@ -116,10 +116,10 @@ int store_network_add(Store *s, NetworkRow *row) {
                 return r;
         r = store_write(s, true,
                         "INSERT INTO networks (" NETWORK_COLUMNS ") VALUES "
-                        "(NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-                        "ssssssubbsu", row->ns, row->name, row->driver, row->device, row->parent, row->mode,
+                        "(NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                        "ssssssubbsub", row->ns, row->name, row->driver, row->device, row->parent, row->mode,
                         (uint64_t) row->mtu, (int) row->internal, (int) row->no_dns, labels,
-                        row->created_usec);
+                        row->created_usec, (int) row->open);
         /* The foreign key: no such namespace. */
         if (r < 0)
                 return r == -ENOTEMPTY ? -ENOENT : r;
@@ -178,6 +178,7 @@ static int network_row_read(Query *q, NetworkRow *row) {
                 .internal = query_bool(q, 8),
                 .no_dns = query_bool(q, 9),
                 .created_usec = query_uint64(q, 11),
+                .open = query_bool(q, 12),
         };
         if ((r = query_string(q, 1, &row->ns)) < 0 || (r = query_string(q, 2, &row->name)) < 0 ||
             (r = query_string(q, 3, &row->driver)) < 0 || (r = query_string(q, 4, &row->device)) < 0 ||

@@ -191,6 +191,7 @@ typedef struct NetworkRow {
         uint32_t mtu; /* 0: the kernel's */
         bool internal;
         bool no_dns;
+        bool open; /* not isolated: others that are open, too, are reached */
         char **labels;
         uint64_t created_usec;
         SubnetRow *subnets;

@@ -500,6 +500,9 @@ static const UnitBackend unit_backend = {
         .update = unit_update,
         .freeze = unit_freeze,
         .limits = unit_limits,
+        .traffic = unit_traffic,
+        .set_names_link = unit_set_names_link,
+        .revert_names_link = unit_revert_names_link,
 };
 
 /* -- signals ------------------------------------------------------------------------------------ */
@@ -696,7 +699,7 @@ static void unit_manager_disconnect(UnitManager *m) {
         Unit *u;
 
         m->generation++; /* an enumeration that is under way is over */
-        m->reloading = false;
+        m->reloading = m->resolved = false;
         sd_bus_close(m->bus);
         (void) error_set(&error, -ENOTCONN, "Failed", "The connection to systemd is lost.");
         end_calls(m, -ENOTCONN, &error);
@@ -715,6 +718,8 @@ static int unit_manager_connect(UnitManager *m) {
                 r = sd_bus_attach_event(m->bus, m->event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
                 r = add_matches(m);
+        if (r >= 0)
+                r = unit_resolved_connect(m);
         if (r >= 0)
                 r = unit_manager_sync(m);
         return r;

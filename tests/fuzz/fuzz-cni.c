@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Both kinds of texts, as either may come where the other is expected. A result that is taken stays the same when it is read again. */
+/* All three kinds of texts, as either may come where the other is expected. A result that is taken stays the same when it is read again. */
 
 #include "basic/string-util.h"
 #include "fuzz.h"
@@ -44,11 +44,32 @@ static bool accepts_result(const char *text, size_t size) {
         return true;
 }
 
+static int check_shown(const CniShown *s, void *userdata) {
+        FUZZ_ASSERT(cni_name_is_valid(s->network) && string_is_safe(s->name) && (!s->mac || string_is_safe(s->mac)));
+        return 0;
+}
+
+static bool accepts_record(const char *text, size_t size) {
+        _cleanup_(cni_record_done) CniRecord r = {}, again = {};
+        _cleanup_error_ Error e = ERROR_NULL;
+        _cleanup_json_ json_t *j = NULL;
+
+        if (cni_record_parse(text, size, &r, &e) < 0) {
+                FUZZ_ASSERT(string_is_safe(error_message(&e)));
+                return false;
+        }
+        FUZZ_ASSERT(r.n_attachments <= CNI_ATTACHMENTS_MAX && cni_container_id_is_valid(r.container));
+        for (size_t i = 0; i < r.n_attachments; i++)
+                (void) cni_attachment_foreach(&r.attachments[i], check_shown, NULL);
+        FUZZ_ASSERT(cni_record_to_json(&r, &j) >= 0 && cni_record_from_json(j, &again, NULL) >= 0);
+        return true;
+}
+
 bool fuzz_accepts(const uint8_t *data, size_t size) {
         const char *text = (const char *) data;
         bool result = accepts_result(text, size);
 
-        return accepts_conf(text, size) || result;
+        return accepts_conf(text, size) || accepts_record(text, size) || result;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -281,7 +281,21 @@ class ContainerdTestCase(unittest.TestCase):
         return lib.run(self.run_command(self.new_name(), "--rm", *args), check=check, **kwargs)
 
     def output(self, *args):
-        return self.run_container(*args).stdout
+        """What a script prints. ctr loses the output of a container that has ended before ctr has opened its end (a task's deletion gives up
+        opening), so the container ends when its output has been read."""
+
+        *flags, script = args
+        command = self.run_command(self.new_name(), "--rm", *flags, f"{script}\necho end-of-output; read -r -t 60 line")
+        lines = []
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+            for line in p.stdout:
+                if line == "end-of-output\n":
+                    p.stdin.write("\n")
+                    p.stdin.flush()
+                else:
+                    lines.append(line)
+        self.assertEqual(p.returncode, 0, lines)
+        return "".join(lines)
 
     def start(self, *args):
         name = self.new_name()

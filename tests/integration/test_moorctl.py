@@ -243,7 +243,8 @@ class RunTest(ContainerTestCase):
         self.assertEqual(lib.run(["moorctl", "run", "--rm", BUSYBOX, "echo", "hi"], env={**os.environ, "MOORED_NAMESPACE": "elsewhere"})
                          .stdout, "hi\n")
         self.assertEqual(lib.moorctl("images", "-q", "-n", "elsewhere").stdout, BUSYBOX + "\n")
-        self.assertIn("nowhere", lib.moorctl("-n", "nowhere", "run", BUSYBOX, "true", check=False).stderr)
+        for command in (("run", BUSYBOX, "true"), ("pull", BUSYBOX), ("images",), ("ps",)):
+            self.assertIn("There is no namespace 'nowhere'", lib.moorctl("-n", "nowhere", *command, check=False).stderr)
 
 
 class DaemonAwayTest(ContainerTestCase):

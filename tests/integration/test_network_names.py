@@ -7,12 +7,14 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import lib
 from lib_container import BUSYBOX, daemon_away
-from lib_network import HOST4, NetworkTestCase
+from lib_network import HOST4, NetworkTestCase, netns_of
 
 DNSMASQ = "/usr/sbin/dnsmasq"
+RESOLVED = "/lib/systemd/systemd-resolved"
 LINGER = 10
 
 
@@ -208,10 +210,33 @@ class ResolverLifeTest(NamesTestCase):
 
     def test_not_installed(self):
         self.network("lan")
+        self.assertEqual(lib.moorctl_json("network", "inspect", "lan")[0]["Domain"], "lan.moored.internal")
+        start = time.time()
         with covered(DNSMASQ):
+            self.assertEqual(lib.moorctl_json("network", "inspect", "lan")[0]["Domain"], "")
+            self.addCleanup(lib.moorctl, "network", "rm", "--ignore", "second", "third", check=False)
+            self.assertIn("dnsmasq-base", lib.moorctl("network", "create", "second").stderr)
+            self.assertEqual(lib.moorctl("network", "create", "--disable-dns", "third").stderr, "")
             self.detach("a", "--network=lan")
             self.detach("b", "--network=lan")
             self.assertNotIn("moored.internal", lib.moorctl("exec", "a", "cat", "/etc/resolv.conf").stdout)
+            self.assertEqual(lib.journal("-u", "moored.service", since=start).count("dnsmasq-base"), 1)
+            lib.moorctl("rm", "-f", "b")
+        # Once it is, who comes finds who comes.
+        self.serve("c", "--network=lan")
+        self.detach("b", "--network=lan")
+        self.assertEqual(self.ask("b", "c"), "c")
+
+    def test_dns_beside(self):
+        """Who has servers of his own asks no resolver; he is found by others all the same."""
+
+        unit = self.network("lan")
+        self.serve("a", "--network=lan", "--dns=192.0.2.53", "--dns-search=x.example")
+        lib.wait_until(lambda: self.is_active(unit), what="there is one")
+        text = lib.moorctl("exec", "a", "cat", "/etc/resolv.conf").stdout
+        self.assertTrue(text.startswith("nameserver 192.0.2.53\nsearch x.example\n"), text)
+        self.detach("b", "--network=lan")
+        self.assertEqual(self.ask("b", "a"), "a")
 
     def test_installed_unit(self):
         """A container whose unit somebody has written has a resolver as well."""
@@ -229,6 +254,155 @@ class ResolverLifeTest(NamesTestCase):
         self.assertEqual(self.ask("names", "web"), "web")
         lib.run(["systemctl", "stop", "moored@names.service"])
         lib.moorctl("rm", "-f", "names", "web", check=False)
+
+
+class ConnectedTest(NamesTestCase):
+    """Names follow containers that go on networks, and leave them, while they run."""
+
+    hosts = "ab"
+
+    def resolv(self, name):
+        return lib.moorctl("exec", name, "cat", "/etc/resolv.conf").stdout
+
+    def test_comes_and_goes(self):
+        self.network("lan")
+        other = self.network("other")
+        self.serve("web", "--network=other")
+        self.detach("b", "--network=lan")
+        self.assertEqual(self.ask("b", "web"), "")
+        lib.moorctl("network", "connect", "--alias=shop", "lan", "web")
+        for name in ("web", "shop", "web.lan.moored.internal"):
+            lib.wait_until(lambda n=name: self.ask("b", n) == "web", what=f"{name} is found")
+        self.assertIn("search other.moored.internal lan.moored.internal", self.resolv("web"))
+        # It asks the one resolver that it had, which knows the other network's as well.
+        self.serve("c", "--network=lan")
+        lib.wait_until(lambda: self.ask("web", "c") == "c", what="names of both")
+        lib.moorctl("network", "disconnect", "lan", "web")
+        lib.wait_until(lambda: not self.lookup("b", "shop.lan.moored.internal"), what="names go")
+        self.assertEqual(self.lookup("web", "c.lan.moored.internal"), set())
+        self.assertNotIn("lan.moored", self.resolv("web"))
+        self.assertTrue(self.is_active(other))
+
+    def test_from_one_to_another(self):
+        """The network that is left was the one whose resolver was asked."""
+
+        old, new = self.network("old"), self.network("new")
+        self.detach("a", "--network=old")
+        self.assertFalse(self.is_active(new))
+        lib.moorctl("network", "connect", "new", "a")
+        lib.moorctl("network", "disconnect", "old", "a")
+        lib.wait_until(lambda: self.is_active(new), what="the other one's resolver")
+        self.assertRegex(self.resolv("a"), r"\Anameserver \S+\nsearch new\.moored\.internal( |\n)")
+        self.serve("c", "--network=new")
+        lib.wait_until(lambda: self.ask("a", "c") == "c", what="the new one is asked")
+        lib.wait_until(lambda: not self.is_active(old), timeout=LINGER + 20, what="nobody asks the old one")
+
+    def test_had_none(self):
+        self.network("plain", "--disable-dns")
+        unit = self.network("lan")
+        self.detach("a", "--network=plain")
+        self.assertNotIn("moored.internal", self.resolv("a"))
+        lib.moorctl("network", "connect", "lan", "a")
+        lib.wait_until(lambda: self.is_active(unit), what="a resolver")
+        self.serve("c", "--network=lan")
+        lib.wait_until(lambda: self.ask("a", "c") == "c", what="it is asked")
+        # Also the next moored says so, and a container that had been changed before it was started.
+        lib.kill9_moored()
+        lib.moorctl("create", "--name=d", "--network=plain", BUSYBOX, "sh", "-c", "exec nc -ll -p 80 -e echo d")
+        lib.moorctl("network", "connect", "--alias=later", "lan", "d")
+        lib.moorctl("start", "d")
+        self.listens("d")
+        self.assertEqual(self.ask("a", "later"), "d")
+
+    def test_refused(self):
+        """What cannot be leaves no name."""
+
+        self.network("lan")
+        self.detach("a", "--network=default")
+        self.detach("b", "--network=lan")
+        lib.run([*netns_of(self.inspect("a")), "ip", "link", "add", "eth1", "type", "dummy"])
+        self.assertEqual(lib.moorctl("network", "connect", "--alias=shop", "lan", "a", check=False).returncode, 1)
+        self.assertEqual(self.lookup("b", "shop.lan.moored.internal"), set())
+        self.assertNotIn("lan.moored", self.resolv("a"))
+
+
+class HostTest(NamesTestCase):
+    """What the host itself finds."""
+
+    hosts = "ab"
+
+    def resolved(self):
+        if not os.path.exists(RESOLVED):
+            raise AssertionError(f"the test host has no {RESOLVED}")
+        # The test host's is masked.
+        self.addCleanup(lib.run, ["systemctl", "mask", "systemd-resolved.service"])
+        self.addCleanup(lib.run, ["systemctl", "stop", "systemd-resolved.service"])
+        lib.run(["systemctl", "unmask", "systemd-resolved.service"])
+        lib.run(["systemctl", "start", "systemd-resolved.service"])
+
+    def query(self, name):
+        result = lib.run(["resolvectl", "query", "--legend=no", "--cache=no", name], check=False)
+        return set(re.findall(r"(\S+) +-- link", result.stdout))
+
+    def finds(self, name, *addresses):
+        lib.wait_until(lambda: self.query(name) == set(addresses), what=f"the host finds {name}: {self.query(name)}")
+
+    def test_by_resolved(self):
+        unit = self.network("lan", "--ipv6")
+        self.network("inside", "--internal")
+        self.resolved()
+        self.detach("web", "--network=lan:alias=shop")
+        self.detach("db", "--network=inside")
+        for name in ("web", "shop"):
+            self.finds(f"{name}.lan.moored.internal", self.address("web"), self.address("web", 6))
+        self.finds("db.inside.moored.internal", self.address("db"))
+        self.finds(self.address("web"), "web.lan.moored.internal")
+        self.assertEqual(self.query("nosuch.lan.moored.internal"), set())
+        device = unit.split("@")[1].removesuffix(".service")
+        status = lib.run(["resolvectl", "status", device]).stdout
+        self.assertIn("-DefaultRoute", status)
+        self.assertIn("~lan.moored.internal", status)
+        # Nobody else is to ask it for anything else.
+        with open("/run/systemd/resolve/resolv.conf", encoding="utf-8") as f:
+            self.assertNotIn("nameserver 10.", f.read())
+        # It goes on when it is asked by others, or by nobody for a while; and the next moored knows.
+        lib.run(["systemctl", "kill", "-s", "KILL", "systemd-resolved.service"])
+        self.finds("web.lan.moored.internal", self.address("web"), self.address("web", 6))
+        lib.kill9_moored()
+        self.detach("c", "--network=lan")
+        self.finds("c.lan.moored.internal", self.address("c"), self.address("c", 6))
+        lib.moorctl("rm", "-f", "web", "c")
+        lib.wait_until(lambda: "moored.internal" not in lib.run(["resolvectl", "domain", device]).stdout, what="the link is as it was")
+        self.assertEqual(self.query("web.lan.moored.internal"), set())
+
+    def test_resolved_comes_later(self):
+        self.network("lan")
+        self.detach("web", "--network=lan")
+        self.resolved()
+        self.finds("web.lan.moored.internal", self.address("web"))
+        # Another bridge is another link.
+        device = lib.moorctl_json("network", "inspect", "lan")[0]["Device"]
+        lib.run(["ip", "link", "del", device])
+        lib.moorctl("network", "reload")
+        self.finds("web.lan.moored.internal", self.address("web"))
+
+    def test_without_resolved(self):
+        """Who asks the bridge's own address is answered."""
+
+        self.network("lan")
+        self.detach("web", "--network=lan")
+        gateway = lib.moorctl_json("network", "inspect", "lan")[0]["Subnets"][0][1]
+        found = lib.run(["busybox", "nslookup", "web.lan.moored.internal", gateway]).stdout
+        self.assertIn(f"Address: {self.address('web')}\n", found)
+
+    def test_machine(self):
+        """nss-mymachines knows those that are machines."""
+
+        self.network("lan")
+        self.detach("web", "--network=lan", "--machine")
+        lib.wait_until(lambda: "web" in lib.run(["machinectl", "list", "--no-legend"]).stdout, what="a machine")
+        found = lib.run(["getent", "-s", "mymachines", "ahostsv4", "web"]).stdout
+        self.assertEqual({line.split()[0] for line in found.splitlines()}, {self.address("web")})
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Other engines with mooring as their OCI runtime: Debian's podman, for root and for a user, and containerd."""
 
+import concurrent.futures
 import json
 import os
 import re
@@ -607,9 +608,8 @@ class ContainerdTest(ContainerdTestCase):
         lib.wait_until(lambda: lib.unit_properties("engine-scope.scope", "ActiveState") == {"ActiveState": "inactive"})
 
     def test_several_at_once(self):
-        several = [subprocess.Popen(self.run_command(self.new_name(), "--rm", f"echo {i}"), stdin=subprocess.DEVNULL,
-                                    stdout=subprocess.PIPE, text=True) for i in range(6)]
-        self.assertEqual([p.communicate(timeout=90)[0] for p in several], [f"{i}\n" for i in range(6)])
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            self.assertEqual(list(pool.map(lambda i: self.output(f"echo {i}"), range(6))), [f"{i}\n" for i in range(6)])
 
     def test_events(self):
         expected = ["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]

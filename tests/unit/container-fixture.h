@@ -26,6 +26,7 @@ typedef struct FakeSystemd {
         int start_result;
         unsigned n_start_installed, n_follow, n_start_service, n_restart_service;
         char after[64], service[64]; /* of the last start; the last that was started or stopped */
+        char link[128]; /* what the host's resolver knows, "INDEX DOMAIN SERVER …", or "" */
 } FakeSystemd;
 
 typedef struct Test {
@@ -133,6 +134,23 @@ static inline int fake_follow(void *backend, const char *unit) {
         return 0;
 }
 
+static inline void fake_set_names_link(void *backend, const NamesLink *l) {
+        FakeSystemd *s = backend;
+        char text[ADDRESS_TEXT_MAX];
+
+        snprintf(s->link, sizeof(s->link), "%i %s", l->index, l->domain);
+        for (size_t i = 0; i < l->n_servers; i++)
+                snprintf(s->link + strlen(s->link), sizeof(s->link) - strlen(s->link), " %s",
+                         address_format(l->servers + i, text));
+}
+
+static inline void fake_revert_names_link(void *backend, int index) {
+        FakeSystemd *s = backend;
+
+        if (atoi(s->link) == index)
+                s->link[0] = '\0';
+}
+
 static const UnitBackend fake_backend = {
         .check_properties = fake_check,
         .start = fake_start,
@@ -144,6 +162,8 @@ static const UnitBackend fake_backend = {
         .kill = fake_kill,
         .release = fake_release,
         .refresh = fake_refresh,
+        .set_names_link = fake_set_names_link,
+        .revert_names_link = fake_revert_names_link,
 };
 
 static inline void on_event(NotifyType type, const char *ns, const char *name, void *object, void *userdata) {

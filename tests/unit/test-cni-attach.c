@@ -143,6 +143,7 @@ static void fails(Test *t, const char *command, const char *network, const char 
 
 static void test_add_del(void **state) {
         _cleanup_free_ char *first = NULL, *second = NULL, *third = NULL, *netns = NULL, *log = NULL;
+        _cleanup_(cni_record_done) CniRecord record = {};
         _cleanup_json_ json_t *result = NULL;
         _cleanup_error_ Error e = ERROR_NULL;
         Test *t = *state;
@@ -153,7 +154,11 @@ static void test_add_del(void **state) {
                 fail_msg("%s", error_message(&e));
         log = strjoin("ok ADD c1 eth0 ", netns, "\nok2 ADD c1 eth0 ", netns, "\n");
         check_log(t, log);
-        assert_string_equal(json_get_string(json_array_get(json_object_get(result, "results"), 0), "by"), "ok2");
+        assert_int_equal(cni_record_from_json(result, &record, &e), 0);
+        assert_string_equal(record.container, "c1");
+        assert_int_equal(record.n_attachments, 1);
+        assert_string_equal(json_get_string(record.attachments[0].result, "by"), "ok2");
+        assert_true(cni_record_is_complete(&record));
         first = read_file(t->plugins, "ok.ADD");
         assert_null(strstr(first, "prevResult"));
         assert_null(strstr(first, "mac"));
@@ -335,6 +340,35 @@ static void test_limit(void **state) {
         assert_non_null(strstr(error_message(&e), "256"));
 }
 
+/* All of them together. */
+static void test_size_limit(void **state) {
+        _cleanup_free_ char *text = malloc(CNI_FILE_SIZE_MAX + 1);
+        _cleanup_(cni_conf_done) CniConf c = {};
+        _cleanup_error_ Error e = ERROR_NULL;
+        static const char last[] = "{\"cniVersion\":\"1.0.0\",\"name\":\"z\",\"type\":\"a\"}";
+        Test *t = *state;
+
+        memset(text, ' ', CNI_FILE_SIZE_MAX);
+        text[0] = '{';
+        text[1] = '}';
+        text[CNI_FILE_SIZE_MAX] = 0;
+        for (unsigned i = 0; i < CNI_FILES_SIZE_MAX / CNI_FILE_SIZE_MAX; i++) {
+                char name[32];
+
+                (void) snprintf(name, sizeof(name), "%u.conf", i);
+                text[i == 0 ? CNI_FILE_SIZE_MAX - strlen(last) : CNI_FILE_SIZE_MAX] = 0;
+                write_file(t->conf_dir, name, text);
+                text[i == 0 ? CNI_FILE_SIZE_MAX - strlen(last) : CNI_FILE_SIZE_MAX] = ' ';
+                text[CNI_FILE_SIZE_MAX] = 0;
+        }
+        write_file(t->conf_dir, "z.conf", last);
+        assert_int_equal(cni_find(t->conf_dir, "z", &c, &e), 0);
+        cni_conf_done(&c);
+        write_file(t->conf_dir, "0-more.conf", " ");
+        assert_int_equal(cni_find(t->conf_dir, "z", &c, &e), -E2BIG);
+        assert_string_equal(error_name(&e), "LimitsExceeded");
+}
+
 static void test_network(void **state) {
         _cleanup_free_ char *log = NULL, *told = NULL;
         Test *t = *state;
@@ -344,7 +378,7 @@ static void test_network(void **state) {
         add_conf(t, "c.conflist", "c", "0.4.0", P("fails"));
         done(t, "ADD", "a", t->netns);
         done(t, "GC", "a", -EBADF);
-        check_log(t, (log = strformat("ok ADD c1 eth0 %s/c1\nok GC   none\n", t->netns_dir)));
+        check_log(t, (log = strformat("ok STATUS   none\nok ADD c1 eth0 %s/c1\nok GC   none\n", t->netns_dir)));
         told = read_file(t->plugins, "ok.GC");
         assert_non_null(strstr(told, "\"cni.dev/valid-attachments\":[{\"containerID\":\"c1\",\"ifname\":\"eth0\"}]"));
         done(t, "STATUS", "a", -EBADF);
@@ -356,13 +390,52 @@ static void test_network(void **state) {
         write_file(t->plugins, "broken", "");
         fails(t, "STATUS", "a", "PluginFailed", "not available");
         fails(t, "CHECK", "a", "PluginFailed", "it is broken");
+
+        /* What is not ready is not begun. */
+        done(t, "DEL", "a", t->netns);
+        free(log);
+        check_log(t, (log = strformat("ok STATUS   none\nok CHECK c1 eth0 %s/c1\nok DEL c1 eth0 %s/c1\n", t->netns_dir, t->netns_dir)));
+        fails(t, "ADD", "a", "PluginFailed", "The network \"a\" is not ready: ");
+        check_log(t, "ok STATUS   none\n");
+        assert_false(is_there(t->state, "c1.json"));
+}
+
+static int list_one(const char *file, const CniConf *conf, const Error *error, void *userdata) {
+        _cleanup_free_ char *line = conf ? strformat("%s %s %zu;", strrchr(file, '/') + 1, conf->name, json_array_size(conf->plugins))
+                                         : strformat("%s!;", strrchr(error_message(error), '/') + 1);
+        char **text = userdata, *s = strjoin(strempty(*text), line);
+
+        free(*text);
+        *text = s;
+        return streq(s, "stop!;") ? -ECANCELED : 0;
+}
+
+static void test_list(void **state) {
+        _cleanup_free_ char *text = NULL, *more = NULL, *bad = NULL;
+        Test *t = *state;
+        Error e = ERROR_NULL;
+
+        assert_int_equal(cni_foreach("/nowhere/at/all", list_one, &text, &e), 0);
+        assert_null(text);
+        add_conf(t, "1.conflist", "b", "1.0.0", P("ok") "," P("ok2"));
+        add_conf(t, "2.conflist", "a", "1.0.0", P("ok"));
+        add_conf(t, "3.conflist", "b", "1.0.0", P("ok"));
+        write_file(t->conf_dir, "4.conf", "{");
+        write_file(t->conf_dir, "5.conflist", "{\"cniVersion\":\"1.0.0\",\"name\":\"c\"}");
+        more = path_join(t->conf_dir, "a");
+        assert_int_equal(mkdir(more, 0700), 0);
+        write_file(more, "x.conf", P("ok2"));
+        assert_int_equal(cni_foreach(t->conf_dir, list_one, &text, &e), 0);
+        bad = strndup(text, strlen("1.conflist b 2;2.conflist a 2;4.conf"));
+        assert_string_equal(bad, "1.conflist b 2;2.conflist a 2;4.conf");
+        assert_non_null(strstr(text, "5.conflist: The network \"c\" has no plug-ins"));
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
                 T(test_add_del), T(test_failures), T(test_hangs),   T(test_leaves), T(test_missing), T(test_undo_again),
-                T(test_crash),   T(test_order),    T(test_limit),   T(test_network),
+                T(test_crash),   T(test_order),    T(test_limit),   T(test_network), T(test_list), T(test_size_limit),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

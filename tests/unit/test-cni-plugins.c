@@ -78,6 +78,16 @@ static bool ask(const CniPlaces *places, const char *command, int netns, json_t 
         return false;
 }
 
+static int check_shown(const CniShown *s, void *userdata) {
+        assert_string_equal(s->network, "a");
+        assert_string_equal(s->name, "eth0");
+        assert_string_equal(s->mac, "02:00:5e:00:53:01");
+        assert_non_null(startswith(s->addresses[0], "10.99.7."));
+        assert_non_null(startswith(s->addresses[1], "fd99:7::"));
+        assert_null(s->addresses[2]);
+        return 0;
+}
+
 static void run(const char *version, const char *more) {
         _cleanup_free_ char *list = strformat(plugins, dir, more), *conf_dir = path_join(dir, "net.d"), *state = path_join(dir, "state"),
                             *names = path_join(dir, "netns"), *file = path_join(dir, "net.d/a.conflist"),
@@ -85,6 +95,7 @@ static void run(const char *version, const char *more) {
                                               isempty(more) ? "false" : "true", list);
         const CniPlaces places = { conf_dir, "/usr/lib/cni", state, names, 20 * USEC_PER_SEC };
         _cleanup_json_ json_t *result = NULL, *again = NULL;
+        _cleanup_(cni_record_done) CniRecord record = {};
         _cleanup_(cni_result_done) CniResult parsed = {};
         _cleanup_close_ int netns = netns_new(NULL, NULL);
         LinkInfo l = {};
@@ -93,7 +104,9 @@ static void run(const char *version, const char *more) {
         (void) mkdir(conf_dir, 0700);
         assert_int_equal(write_file_atomic_at(AT_FDCWD, file, text, strlen(text), 0600, false), 0);
         assert_true(ask(&places, "ADD", netns, &result));
-        assert_int_equal(cni_result_from_json(json_array_get(json_object_get(result, "results"), 0), version, &parsed, NULL), 0);
+        assert_int_equal(cni_record_from_json(result, &record, NULL), 0);
+        assert_int_equal(cni_result_from_json(record.attachments[0].result, version, &parsed, NULL), 0);
+        assert_int_equal(cni_attachment_foreach(&record.attachments[0], check_shown, NULL), 0);
         assert_int_equal(parsed.n_addresses, 2);
         assert_true(parsed.n_interfaces >= 3);
         assert_true(has_link("cnitest0"));

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "basic/string-util.h"
+#include "basic/strv.h"
 #include "oci/cni.h"
 
 #define DBNET                                                                                                         \
@@ -254,6 +255,84 @@ static void test_result_limit(void **state) {
         }
 }
 
+/* -- records ------------------------------------------------------------------------------------ */
+
+#define RECORD                                                                                                         \
+        "{\"container\":\"c1\",\"netns\":\"x/1/2\",\"attachments\":[{\"interface\":\"eth0\",\"config\":"                   \
+        "{\"name\":\"n\",\"cniVersion\":\"1.0.0\",\"plugins\":[{\"type\":\"a\"}]}%s}]}"
+
+static int append_shown(const CniShown *s, void *userdata) {
+        _cleanup_free_ char *addresses = strv_join(s->addresses, ","), *line = NULL;
+        char **text = userdata, *joined;
+
+        line = strformat("%s %s %s %s;", s->network, s->name, strempty(s->mac), strempty(addresses));
+        joined = strjoin(strempty(*text), line);
+        free(*text);
+        *text = joined;
+        return 0;
+}
+
+static void check_shown(const char *more, const char *expected, bool complete) {
+        _cleanup_free_ char *text = strformat(RECORD, more), *shown = NULL;
+        _cleanup_(cni_record_done) CniRecord r = {}, again = {};
+        _cleanup_json_ json_t *j = NULL;
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        if (cni_record_parse(text, strlen(text), &r, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        assert_int_equal(r.n_attachments, 1);
+        assert_int_equal(cni_record_is_complete(&r), complete);
+        assert_int_equal(cni_attachment_foreach(&r.attachments[0], append_shown, &shown), 0);
+        assert_string_equal(strempty(shown), expected);
+        assert_int_equal(cni_record_to_json(&r, &j), 0);
+        assert_int_equal(cni_record_from_json(j, &again, NULL), 0);
+        assert_string_equal(again.netns_id, "x/1/2");
+        assert_int_equal(!again.attachments[0].result, !complete);
+}
+
+/* What of an answer is the container's: interfaces of its namespace, with their addresses. */
+static void test_record(void **state) {
+        check_shown("", "", false);
+        check_shown(",\"result\":{}", "n eth0  ;", true);
+        check_shown(",\"result\":{\"ips\":[{\"address\":\"10.0.0.1/8\"},{\"address\":\"fd00::1/64\"}]}",
+                    "n eth0  10.0.0.1/8,fd00::1/64;", true);
+        check_shown(",\"result\":{\"interfaces\":[{\"name\":\"br\"},{\"name\":\"net1\",\"sandbox\":\"/x\"},"
+                    "{\"name\":\"eth0\",\"sandbox\":\"/x\",\"mac\":\"02::\"}],"
+                    "\"ips\":[{\"address\":\"10.0.0.1/8\",\"interface\":1},{\"address\":\"10.0.0.2/8\"},"
+                    "{\"address\":\"10.0.0.3/8\",\"interface\":2},{\"address\":\"10.0.0.4/8\",\"interface\":0}]}",
+                    "n net1  10.0.0.1/8;n eth0 02:: 10.0.0.2/8,10.0.0.3/8;", true);
+}
+
+static void test_record_refused(void **state) {
+        static const char *const texts[] = {
+                "", "{}", "{\"container\":\"/\",\"netns\":\"\"}", "{\"container\":\"a\"}",
+                "{\"container\":\"a\",\"netns\":\"\",\"attachments\":[{}]}",
+                "{\"container\":\"a\",\"netns\":\"\",\"attachments\":[{\"interface\":\"e\",\"config\":{}}]}",
+                "{\"container\":\"a\",\"netns\":\"\",\"attachments\":[{\"interface\":\"e\",\"result\":7,\"config\":"
+                "{\"name\":\"n\",\"cniVersion\":\"1.0.0\",\"type\":\"a\"}}]}",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                _cleanup_(cni_record_done) CniRecord r = {};
+                _cleanup_error_ Error e = ERROR_NULL;
+
+                if (cni_record_parse(texts[i], strlen(texts[i]), &r, &e) >= 0)
+                        fail_msg("%s", texts[i]);
+                assert_true(error_is_set(&e));
+        }
+}
+
+static void test_record_limit(void **state) {
+        _cleanup_(cni_record_done) CniRecord r = {};
+
+        for (size_t i = 0; i <= CNI_ATTACHMENTS_MAX; i++) {
+                _cleanup_(cni_conf_done) CniConf c = {};
+
+                parse("{\"cniVersion\":\"1.0.0\",\"name\":\"n\",\"type\":\"a\"}", &c);
+                assert_int_equal(cni_record_add(&r, &c, "eth0", NULL), i < CNI_ATTACHMENTS_MAX ? 0 : -E2BIG);
+        }
+}
+
 static void test_failure(void **state) {
         static const char text[] = "{\"cniVersion\":\"1.0.0\",\"code\":7,\"msg\":\"a\\nb\",\"details\":\"d\"}";
         _cleanup_(cni_failure_done) CniFailure f = {}, g = {};
@@ -273,7 +352,8 @@ int main(void) {
                 cmocka_unit_test(test_request),       cmocka_unit_test(test_request_old),
                 cmocka_unit_test(test_result),        cmocka_unit_test(test_result_empty),
                 cmocka_unit_test(test_result_refused), cmocka_unit_test(test_result_limit),
-                cmocka_unit_test(test_failure),
+                cmocka_unit_test(test_record),        cmocka_unit_test(test_record_refused),
+                cmocka_unit_test(test_record_limit),  cmocka_unit_test(test_failure),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

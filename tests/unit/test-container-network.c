@@ -249,8 +249,8 @@ static Asked run_web(NetworkTest *n) {
         return a;
 }
 
-/* It is under way. */
-static void begin(NetworkTest *n, Asked *a) {
+/* The test is the one that is asked for the namespace. */
+static void asked(NetworkTest *n, Asked *a) {
         _cleanup_free_ char *text = NULL;
         _cleanup_json_ json_t *j = NULL;
         int fds[FDS_MAX];
@@ -258,7 +258,6 @@ static void begin(NetworkTest *n, Asked *a) {
         char byte;
 
         a->answered = false;
-        assert_int_equal(container_connect(web(n->t), "other", on_changed, a, NULL), 0);
         loop(n->t);
         assert_false(a->answered);
         safe_close(a->connection);
@@ -269,6 +268,12 @@ static void begin(NetworkTest *n, Asked *a) {
         assert_int_equal(json_parse(text, size, 1 << 20, &j, NULL), 0);
         assert_true(json_is_true(json_object_get(j, "namespace")));
         assert_int_equal(json_integer_value(json_object_get(j, "pid")), 4711);
+}
+
+/* It is under way. */
+static void begin(NetworkTest *n, Asked *a) {
+        assert_int_equal(container_connect(web(n->t), "other", on_changed, a, NULL), 0);
+        asked(n, a);
 }
 
 static void answer(NetworkTest *n, Asked *a, const char *text, int fd) {
@@ -355,6 +360,52 @@ static void test_running(void **state) {
         assert_interfaces(n, 2);
         assert_int_equal(netlink_get_link(inside, "eth1", &l), 0);
         assert_true(l.up);
+}
+
+static void check_names(NetworkTest *n, const char *search, const char *link) {
+        _cleanup_free_ char *resolv = bundle_file(n, "web", "resolv.conf");
+
+        if (!strstr(resolv, search) || !strstr(n->t->systemd.link, link))
+                fail_msg("%s\n%s", resolv, n->t->systemd.link);
+}
+
+/* Whom it asks, and whom the host asks, follows the networks that it is on. */
+static void test_running_names(void **state) {
+        _cleanup_close_ int netns = netns_new(NULL, NULL);
+        _cleanup_(firewall_freep) Firewall *w = NULL;
+        _cleanup_(asked_done) Asked a = {};
+        NetworkTest *n = *state;
+        Network *other;
+
+        NETNS_NEEDED();
+        if (firewall_new(&w, NULL) < 0 || firewall_load(w, NULL, 0, NULL, 0, NULL) < 0) {
+                print_message("%s: nf_tables cannot be used here\n", __func__);
+                skip();
+        }
+        container_manager_set_resolver(n->t->m, "/bin/sh");
+        a = run_web(n);
+        other = network_find(n->networks, "default", "other", NULL);
+        check_names(n, "\nsearch default.moored.internal", " default.moored.internal 10.");
+        begin(n, &a);
+        answer(n, &a, "{\"namespace\":true}", netns);
+        assert_null(a.error);
+        check_names(n, "\nsearch default.moored.internal other.moored.internal", " default.moored.internal 10.");
+        assert_int_equal(n->t->systemd.n_start_service, 1);
+        assert_false(network_names_are_open(other));
+
+        assert_int_equal(container_remove_interface(web(n->t), "eth0", on_changed, &a, NULL), 0);
+        asked(n, &a);
+        answer(n, &a, "{\"namespace\":true}", netns);
+        assert_null(a.error);
+        check_names(n, "\nsearch other.moored.internal", " other.moored.internal 10.");
+        assert_int_equal(n->t->systemd.n_start_service, 2);
+        assert_true(network_names_are_open(other));
+        /* It has come later, or was started anew. */
+        n->t->systemd.link[0] = '\0';
+        container_names_host_came(n->t->m);
+        check_names(n, "search other", " other.moored.internal 10.");
+        tell(n->t, ended(INVOCATION_1, CLD_EXITED, 0, "success"));
+        assert_string_equal(n->t->systemd.link, "");
 }
 
 static void check_refused(NetworkTest *n, char **networks, char **publish, const char *name) {
@@ -478,6 +529,27 @@ static void test_resolver(void **state) {
         assert_int_equal(n->t->systemd.n_start_service, 2);
 }
 
+/* Others find it, so there is a resolver; itself it asks those that it was told to. */
+static void test_resolver_of_others(void **state) {
+        _cleanup_free_ char *resolv = NULL, *unit = NULL;
+        ContainerOptions o = options(false);
+        NetworkTest *n = *state;
+        Container *c;
+
+        container_manager_set_resolver(n->t->m, "/bin/sh");
+        assert_true(strv_extend(&o.networks, "default") >= 0);
+        assert_true(strv_extend(&o.dns, "192.0.2.53") >= 0);
+        assert_int_equal(container_create(n->t->m, "default", "a", "app", &o, &c, NULL), 0);
+        container_options_done(&o);
+        assert_null(container_resolver(c));
+        resolv = bundle_file(n, "a", "resolv.conf");
+        assert_non_null(startswith(resolv, "nameserver 192.0.2.53\n"));
+        assert_null(strstr(resolv, "moored.internal"));
+        assert_int_equal(container_names_start(c, &unit), 0);
+        assert_null(unit);
+        assert_int_equal(n->t->systemd.n_start_service, 1);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_from_creation_to_removal, setup_networks, teardown_networks),
@@ -489,10 +561,12 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_running_refused, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_running_removed, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_running, setup_networks, teardown_networks),
+                cmocka_unit_test_setup_teardown(test_running_names, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_publish_all, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_defaults, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_shared, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_resolver, setup_networks, teardown_networks),
+                cmocka_unit_test_setup_teardown(test_resolver_of_others, setup_networks, teardown_networks),
         };
 
         netns_enter();

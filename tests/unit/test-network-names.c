@@ -228,6 +228,64 @@ static void test_two_networks(void **state) {
         check_count(f, "back", 1);
 }
 
+static void join(Fixture *f, const char *container, const char *attachment) {
+        _cleanup_error_ Error e = ERROR_NULL;
+
+        if (network_manager_connect(f->manager, "default", container, attachment, -EBADF, NULL, &e) < 0 ||
+            network_user_update(f->manager, "default", container, &e) < 0)
+                fail_msg("%s", error_message(&e));
+}
+
+static void leave(Fixture *f, const char *container, const char *interface) {
+        assert_int_equal(network_manager_remove_interface(f->manager, "default", container, interface, -EBADF, NULL), 0);
+        assert_int_equal(network_user_update(f->manager, "default", container, NULL), 0);
+}
+
+/* One that is up goes on another network, and leaves one. */
+static void test_connect(void **state) {
+        Fixture *f = *state;
+        Network *back, *front;
+
+        NETNS_NEEDED();
+        back = create(f, "back", "10.91.0.0/24", &(NetworkOptions) { .internal = true, .device = (char *) "back" });
+        front = create(f, "front", "10.90.0.0/24", &(NetworkOptions) { .device = (char *) "front" });
+        add(f, "proxy", L((char *) "back:alias=p"));
+        add(f, "db", L((char *) "back"));
+        add(f, "web", L((char *) "front"));
+        assert_int_equal(network_names_open(back, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(front, UPSTREAM, NULL), 1);
+        up(f, "proxy");
+        up(f, "db");
+        up(f, "web");
+        check_count(f, "back", 2);
+        check_count(f, "front", 1);
+
+        /* It asks the other one's resolver from now on, which therefore has the names of both. */
+        join(f, "proxy", "front:alias=shop");
+        check(f, "front", "10.90.0.3@front",
+              "10.90.0.3\tproxy.front.moored.internal proxy\n10.90.0.3\tshop.front.moored.internal shop\n");
+        check(f, "front", "10.91.0.2@back", "10.91.0.2\tproxy.back.moored.internal\n10.91.0.2\tp.back.moored.internal\n");
+        check(f, "front", "10.91.0.3@back", "10.91.0.3\tdb.back.moored.internal\n");
+        check_count(f, "back", 2);
+        down(f, "db");
+        assert_false(network_names_are_used(back));
+
+        leave(f, "proxy", "eth0");
+        check_count(f, "back", 0);
+        check(f, "front", "10.91.0.2@back", NULL);
+        check_count(f, "front", 2);
+        up(f, "db");
+        check_count(f, "front", 2);
+        leave(f, "proxy", "eth1");
+        check_count(f, "front", 1);
+        join(f, "proxy", "back:alias=q");
+        check(f, "back", "10.91.0.4@back",
+              "10.91.0.4\tproxy.back.moored.internal proxy\n10.91.0.4\tq.back.moored.internal q\n");
+        down(f, "proxy");
+        check_count(f, "back", 1);
+        check_count(f, "front", 1);
+}
+
 static void test_who_has_none(void **state) {
         static const char text[] = "interface=plain\nexcept-interface=lo\nbind-dynamic\n";
         Fixture *f = *state;
@@ -436,6 +494,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_come_and_go, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_recovery, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_two_networks, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_connect, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_who_has_none, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_odd_names, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_network_goes, setup, teardown),

@@ -187,6 +187,12 @@ static void test_resolv_own(void **state) {
                   "nameserver 10.1.0.1\nnameserver fd00::1\nsearch lan.moored.internal b.example\noptions rotate\n");
         check_own(host, false, OPTIONS(.dns_search = L(".")), own, "nameserver 10.1.0.1\nnameserver fd00::1\noptions edns0\n");
         check_own(host, false, OPTIONS(.dns = L("192.0.2.9")), (ResolvOwn){}, "nameserver 192.0.2.9\nsearch a.example\noptions edns0\n");
+        /* That there are no domains is said where there are none. */
+        check_own("search .\n", false, OPTIONS(), own, "nameserver 10.1.0.1\nnameserver fd00::1\nsearch lan.moored.internal\n");
+        check_resolv("search .\n", false, OPTIONS(), "search .\n");
+        /* Another network's resolver among the host's servers. */
+        check_own("nameserver 192.0.2.1\nnameserver 10.1.0.1\n", false, OPTIONS(), (ResolvOwn){ .others = L("10.1.0.1", "fd00::1") },
+                  "nameserver 192.0.2.1\n");
 }
 
 static void test_resolv(void **state) {

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -271,6 +272,38 @@ static void test_long_questions(void **state) {
         assert_int_equal(strlen(t->asked), 255);
 }
 
+/* No descriptor is left: the loop waits instead of trying on and on, and who asks is heard when there is one again. */
+static void test_no_descriptors(void **state) {
+        struct rlimit old, low;
+        Test *t = *state;
+        int fd;
+
+        assert_int_equal(network_socket_listen(t->socket, on_question, t), 0);
+        fd = ask(t, "ns/web");
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+        low = (struct rlimit){ .rlim_cur = 0, .rlim_max = old.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        for (unsigned i = 0; i < 3; i++)
+                (void) sd_event_run(t->event, 0);
+        assert_int_equal(sd_event_run(t->event, 0), 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        assert_int_equal(t->n_asked, 0);
+        for (unsigned i = 0; t->n_asked == 0 && i < 10; i++)
+                assert_true(sd_event_run(t->event, 10 * 1000 * 1000) > 0);
+        assert_int_equal(t->n_asked, 1);
+        loop(t);
+        assert_string_equal(answer(fd, NULL), "namespace");
+
+        /* It can go while it rests. */
+        fd = ask(t, "ns/web");
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        (void) sd_event_run(t->event, 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        t->socket = network_socket_free(t->socket);
+        assert_int_equal(sd_event_run(t->event, 200 * 1000), 0);
+        safe_close(fd);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
@@ -279,6 +312,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_who_waits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_long_questions, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_no_descriptors, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

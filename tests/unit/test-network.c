@@ -128,6 +128,7 @@ static void test_create(void **state) {
         assert_int_equal(n->subnets[1].address.bytes[0], 0xfd);
         assert_int_equal(n->subnets[1].address.bytes[15], 1);
         (void) create(f, "given", &given);
+        assert_true(create(f, "open", &(NetworkOptions) { .open = true })->row.open);
 
         reload(f);
         n = network_find(f->manager, "default", "given", &e);
@@ -136,11 +137,13 @@ static void test_create(void **state) {
         check_subnet(n, 1, "fd00:1::/64", "fd00:1::1");
         assert_true(n->row.internal);
         assert_true(n->row.no_dns);
+        assert_false(n->row.open);
+        assert_true(network_find(f->manager, "default", "open", NULL)->row.open);
         assert_int_equal(n->row.mtu, 1400);
         assert_string_equal(n->row.labels[0], "a=b");
         assert_null(network_find(f->manager, "other", "given", &e));
         assert_true(error_has_name(&e, "NoSuchNetwork"));
-        for (size_t k = 0; k < 5; k++)
+        for (size_t k = 0; k < 6; k++)
                 assert_true(network_iterate(f->manager, &i, &n));
         assert_false(network_iterate(f->manager, &i, &n));
 }
@@ -189,6 +192,8 @@ static void test_bad_options(void **state) {
                 { { .mtu = 1279, .ipv6 = true }, "InvalidArgument", "MTU" },
                 { { .parent = (char *) "lo" }, "InvalidArgument", "parent" },
                 { { .mode = (char *) "l2" }, "InvalidArgument", "mode" },
+                { { .open = true, .internal = true }, "InvalidArgument", "internal network is isolated" },
+                { { .driver = NETWORK_MACVLAN, .open = true, .parent = (char *) "lo" }, "InvalidArgument", "Only bridges" },
                 { { .driver = NETWORK_MACVLAN }, "InvalidArgument", "parent" },
                 { { .driver = NETWORK_MACVLAN, .parent = (char *) "lo" }, "InvalidArgument", "subnet" },
                 { { .driver = NETWORK_MACVLAN, .parent = (char *) "no" }, "NoSuchDevice", "no device" },
@@ -379,7 +384,17 @@ static void test_reserve(void **state) {
         NETNS_NEEDED();
         /* The default network is made by that. */
         assert_null(network_find(f->manager, "default", "default", NULL));
+        assert_int_equal(network_manager_prepare(f->manager, "default", L((char *) "default", (char *) "missing"), NONE, &e), -ENOENT);
+        error_done(&e);
+        assert_null(network_find(f->manager, "default", "default", NULL));
+        assert_int_equal(network_manager_prepare(f->manager, "default", L((char *) "default"), NONE, &e), 0);
+        assert_non_null(network_find(f->manager, "default", "default", NULL));
+        network_manager_abandon(f->manager, "default");
+        assert_null(network_find(f->manager, "default", "default", NULL));
+        network_manager_abandon(f->manager, "default");
         check_reserve(f, "a", L((char *) "default"), NONE, "10.86.0.2/16");
+        network_manager_abandon(f->manager, "default");
+        assert_non_null(network_find(f->manager, "default", "default", NULL));
         check_reserve(f, "b", L((char *) "bridge"), NONE, "10.86.0.3/16");
         a = get(f, "a");
         assert_string_equal(a.names, "eth0");

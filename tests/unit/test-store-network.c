@@ -89,7 +89,7 @@ static void test_network(void **state) {
         };
         char *labels[] = { C("a=b"), C("c="), NULL };
         NetworkRow row = { .ns = C("default"), .name = C("lan"), .driver = C("macvlan"), .parent = C("eth0"), .mode = C("vepa"), .mtu = 1400,
-                           .internal = true, .no_dns = true, .labels = labels, .created_usec = 5, .subnets = subnets, .n_subnets = 2 };
+                           .internal = true, .no_dns = true, .open = true, .labels = labels, .created_usec = 5, .subnets = subnets, .n_subnets = 2 };
         _cleanup_(network_row_done) NetworkRow got = {};
         Store *s = *state;
 
@@ -105,6 +105,7 @@ static void test_network(void **state) {
         assert_int_equal(got.mtu, 1400);
         assert_true(got.internal);
         assert_true(got.no_dns);
+        assert_true(got.open);
         assert_int_equal(strv_length(got.labels), 2);
         assert_string_equal(got.labels[0], "a=b");
         assert_int_equal(got.created_usec, 5);
