@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "basic/log.h"
+#include "basic/time-util.h"
 #include "network/conntrack.h"
 #include "network/netlink-socket.h"
 
@@ -15,6 +16,11 @@
 #define FILTER_PROTO_NUM (1U << 3)
 #define FILTER_SRC_PORT (1U << 4)
 #define FILTER_DST_PORT (1U << 5)
+
+/* The kernel takes some milliseconds to look through its table, even if there is nothing in it: not while a container is
+ * being started or removed, and once for all that come and go together. */
+#define DELAY_USEC (100 * USEC_PER_MSEC)
+#define MERGED_MAX 256U /* ports, ranges counting as one */
 
 /* Datagrams of a dump that are read without a pause; each has up to 200 flows, of which each that is to be forgotten
  * costs a call. */
@@ -39,7 +45,7 @@ typedef struct Search {
 
 /* One search at a time: the first. */
 struct Conntrack {
-        NetlinkSocket *dump, *calls; /* NULL until they are needed */
+        NetlinkSocket *dump, *calls; /* while there are any */
         Search *searches;
         bool dumping;
         sd_event *event; /* weak */
@@ -177,6 +183,10 @@ static void end_search(Conntrack *c) {
         c->searches = s->next;
         c->dumping = false;
         free(s);
+        if (!c->searches) {
+                c->dump = netlink_socket_free(c->dump);
+                c->calls = netlink_socket_free(c->calls);
+        }
 }
 
 /* One datagram of the first search. What goes wrong costs somebody a flow that he has to begin anew. */
@@ -212,75 +222,93 @@ static int work(Conntrack *c, bool all) {
         return r;
 }
 
-static int on_turn(sd_event_source *source, void *userdata) {
+static int go_on_later(Conntrack *c, uint64_t usec);
+
+static int on_turn(sd_event_source *source, uint64_t usec, void *userdata) {
         Conntrack *c = userdata;
         int r;
 
         r = work(c, false);
         if (r < 0)
                 log_debug_errno(r, "Failed to forget flows of published ports, ignoring: %m");
-        return c->searches ? 0 : sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        return c->searches ? go_on_later(c, 0) : 0;
 }
 
-static int go_on_later(Conntrack *c) {
-        int r = 0;
+static int go_on_later(Conntrack *c, uint64_t usec) {
+        int r;
 
         if (!c->source) {
-                r = sd_event_add_defer(c->event, &c->source, on_turn, c);
+                r = sd_event_add_time_relative(c->event, &c->source, CLOCK_MONOTONIC, usec, 0, on_turn, c);
                 if (r >= 0)
                         (void) sd_event_source_set_description(c->source, "conntrack");
+                return r;
         }
-        return r < 0 ? r : sd_event_source_set_enabled(c->source, SD_EVENT_ON);
+        r = sd_event_source_set_time_relative(c->source, usec);
+        return r < 0 ? r : sd_event_source_set_enabled(c->source, SD_EVENT_ONESHOT);
 }
 
-static int add_search(Conntrack *c, Matches matches, bool reply, const FirewallPort *ports, size_t n) {
-        Search **end = &c->searches, *s;
+static size_t copy_ports(FirewallPort *to, const FirewallPort *ports, size_t n) {
+        size_t k = 0;
 
-        s = calloc(1, sizeof(*s) + n * sizeof(*ports));
-        if (!s)
-                return -ENOMEM;
-        s->matches = matches;
-        s->reply = reply;
         for (size_t i = 0; i < n; i++)
                 if (ports[i].port.protocol == PORT_UDP)
-                        s->ports[s->n_ports++] = ports[i];
+                        to[k++] = ports[i];
+        return k;
+}
+
+/* Behind those that wait, or with the last of them if it looks for the same. 1: there is something to do. */
+static int add_search(Conntrack *c, const Search *what, const FirewallPort *ports, size_t n) {
+        Search **last = &c->searches, *s;
+        bool merge;
+
+        while (*last && (*last)->next)
+                last = &(*last)->next;
+        merge = *last && (*last)->family == 0 && (*last)->matches == what->matches && (*last)->n_ports < MERGED_MAX;
+        s = realloc(merge ? *last : NULL, sizeof(*s) + ((merge ? (*last)->n_ports : 0) + n) * sizeof(*ports));
+        if (!s)
+                return -ENOMEM;
+        if (merge)
+                *last = s;
+        else
+                *s = *what;
+        s->n_ports += copy_ports(s->ports + s->n_ports, ports, n);
         if (s->n_ports == 0) {
                 free(s);
                 return 0;
         }
-        while (*end)
-                end = &(*end)->next;
-        *end = s;
+        if (!merge)
+                *(*last ? &(*last)->next : last) = s;
         return 1;
 }
 
-static int search(Conntrack *c, Matches matches, bool reply, const FirewallPort *ports, size_t n) {
+static int open_sockets(Conntrack *c) {
+        int r;
+
+        r = netlink_socket_new(NETLINK_NETFILTER, &c->dump);
+        return r < 0 ? r : netlink_socket_new(NETLINK_NETFILTER, &c->calls);
+}
+
+static int search(Conntrack *c, const Search *what, const FirewallPort *ports, size_t n) {
         bool busy = c->searches;
         int r;
 
-        r = add_search(c, matches, reply, ports, n);
+        r = add_search(c, what, ports, n);
         if (r <= 0 || busy)
                 return r;
-        if (!c->dump)
-                r = netlink_socket_new(NETLINK_NETFILTER, &c->dump);
-        if (r >= 0 && !c->calls)
-                r = netlink_socket_new(NETLINK_NETFILTER, &c->calls);
+        r = open_sockets(c);
         if (r < 0) {
                 end_search(c);
                 return r;
         }
-        r = work(c, !c->event);
-        if (c->searches && go_on_later(c) < 0)
-                r = work(c, true) ?: r;
-        return r;
+        return c->event && go_on_later(c, DELAY_USEC) >= 0 ? 0 : work(c, true);
 }
 
 int conntrack_forget_unanswered(Conntrack *c, const FirewallPort *ports, size_t n) {
-        return search(c, is_unanswered, false, ports, n);
+        return search(c, &(Search) { .matches = is_unanswered }, ports, n);
 }
 
 int conntrack_forget_translated(Conntrack *c, const FirewallPort *ports, size_t n) {
-        return search(c, is_translated, true, ports, n);
+        return search(c, &(Search) { .matches = is_translated, .reply = true }, ports, n);
 }
 
 /* -- itself -- */
@@ -300,8 +328,6 @@ Conntrack *conntrack_free(Conntrack *c) {
         while (c->searches)
                 end_search(c);
         sd_event_source_disable_unref(c->source);
-        netlink_socket_free(c->dump);
-        netlink_socket_free(c->calls);
         free(c);
         return NULL;
 }

@@ -16,8 +16,7 @@ typedef struct Conntrack Conntrack;
 int conntrack_new(Conntrack **ret);
 Conntrack *conntrack_free(Conntrack *c);
 DEFINE_CLEANUP_FUNC(Conntrack *, conntrack_free)
-/* event (weak): what is not done after a millisecond or two goes on in this loop, piece by piece. NULL: it is done
- * within the call. */
+/* event (weak): it is done in this loop, a tenth of a second later, piece by piece. NULL: within the call. */
 void conntrack_set_event(Conntrack *c, sd_event *event);
 
 /* Ports have been opened: flows to them that nobody has answered begin anew with their next packet. Ports of

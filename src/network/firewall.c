@@ -128,7 +128,6 @@ int firewall_new(Firewall **ret, Error *reterr_error) {
 
         if (!f)
                 return -ENOMEM;
-        /* libnftables would end the process if it could not have one. */
         r = netlink_socket_new(NETLINK_NETFILTER, &f->socket);
         if (r < 0)
                 return error_set(reterr_error, r, "NotSupported", "The kernel offers no nf_tables here: %m");
@@ -145,13 +144,18 @@ void firewall_set_event(Firewall *f, sd_event *event) {
 
 static int open_nft(Firewall *f, Error *reterr_error) {
         struct nft_ctx *nft;
-        int r;
+        int r, fd;
 
         if (f->nft)
                 return 0;
         r = nftables_load(reterr_error);
         if (r < 0)
                 return r;
+        /* libnftables ends the process if it cannot have one. */
+        fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+        if (fd < 0)
+                return error_set_errno(reterr_error, -errno, "Failed to open a socket to nf_tables: %m");
+        close(fd);
         nft = sym_nft_ctx_new(NFT_CTX_DEFAULT);
         if (!nft)
                 return -ENOMEM;

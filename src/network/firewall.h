@@ -40,7 +40,7 @@ typedef struct FirewallPort {
 int firewall_new(Firewall **ret, Error *reterr_error);
 Firewall *firewall_free(Firewall *f);
 DEFINE_CLEANUP_FUNC(Firewall *, firewall_free)
-/* Weak; or NULL. Flows of UDP that are many are looked through in its turns. */
+/* Weak; or NULL. Flows of UDP are looked through in its turns, a moment later. */
 void firewall_set_event(Firewall *f, sd_event *event);
 /* Replaces the whole table, in one transaction: connections that are established go on. (Large ranges of ports follow
  * in a second one.) "NotSupported": the kernel lacks a part. */

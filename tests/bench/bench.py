@@ -492,7 +492,8 @@ def serve(pid):
 
     server = subprocess.Popen(["nsenter", f"--net=/proc/{pid}/ns/net", "python3", "-c", SERVER, "serve"], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE)
-    server.stdout.readline()
+    if server.stdout.readline() != b"listening\n":
+        sys.exit(f"bench: nobody listens in the network namespace of process {pid}")
     return server
 
 
@@ -509,17 +510,17 @@ def bench_throughput(rounds):
     servers = []
     make_outside()
     try:
-        run("moorctl", "run", "-d", "--name=bench-net", "-p", f"{PUBLISHED['moorctl']}:80", SMALL, *SLEEP)
-        run("podman", "run", "-d", "--name=bench-net", *PODMAN_RUN, "-p", f"{PUBLISHED['podman']}:80", SMALL, *SLEEP)
-        servers.append(serve(main_pid("moored-default-bench-net.service")))
-        servers.append(serve(int(run("podman", "inspect", "--format", "{{.State.Pid}}", "bench-net"))))
-        samples = interleave({"moorctl -p": lambda: ask("moorctl"), "podman -p": lambda: ask("podman")}, max(5, rounds // 3))
+        run("moorctl", "run", "-d", "--name=network", "-p", f"{PUBLISHED['moorctl']}:80", SMALL, *SLEEP)
+        run("podman", "run", "-d", "--name=network", *PODMAN_RUN, "-p", f"{PUBLISHED['podman']}:80", SMALL, *SLEEP)
+        servers.append(serve(main_pid("moored-default-network.service")))
+        servers.append(serve(int(run("podman", "inspect", "--format", "{{.State.Pid}}", "network"))))
+        samples = interleave({"moorctl -p": lambda: ask("moorctl"), "podman -p": lambda: ask("podman")}, max(5, rounds))
     finally:
         for server in servers:
             server.kill()
             server.wait()
-        run("moorctl", "rm", "-f", "bench-net", check=False)
-        run("podman", "rm", "-f", "-t", "0", "bench-net", check=False)
+        run("moorctl", "rm", "-f", "network", check=False)
+        run("podman", "rm", "-f", "-t", "0", "network", check=False)
         run("ip", "link", "del", "bench-out", check=False)
         run("ip", "netns", "del", OUTSIDE, check=False)
     # Within noise.

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <arpa/inet.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
@@ -484,6 +485,16 @@ static int listen_on(int family, int type, uint16_t port) {
         return fd;
 }
 
+static int listen_on_address(const char *address, uint16_t port) {
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htobe16(port) };
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_int_equal(inet_pton(AF_INET, address, &a.sin_addr), 1);
+        assert_int_equal(bind(fd, (struct sockaddr *) &a, sizeof(a)), 0);
+        assert_int_equal(listen(fd, 1), 0);
+        return fd;
+}
+
 static void test_ports(void **state) {
         char **d = L((char *) "default");
         _cleanup_(got_done) Got g = {};
@@ -536,6 +547,33 @@ static void test_ports(void **state) {
         check_reserve_fails(f, d, L(g.ports), "PortInUse", "container h");
         assert_int_equal(store_container_remove(f->store, "default", "h"), 0);
         check_reserve(f, "i", d, L(g.ports), "10.86.0.7/16");
+}
+
+/* Of large ranges not each port is tried. */
+static void test_large_ranges(void **state) {
+        char **d = L((char *) "default");
+        Fixture *f = *state;
+        int tcp, udp;
+
+        NETNS_NEEDED();
+        tcp = listen_on(AF_INET6, SOCK_STREAM, 21000); /* of IPv4 as well */
+        udp = listen_on(AF_INET, SOCK_DGRAM, 21001);
+        check_reserve_fails(f, d, L((char *) "20001-24096:1-4096"), "PortInUse", "21000/tcp");
+        check_reserve_fails(f, d, L((char *) "0.0.0.0:20001-24096:1-4096"), "PortInUse", "21000/tcp");
+        check_reserve_fails(f, d, L((char *) "21000-22000:21000-22000"), "PortInUse", "21000/tcp");
+        check_reserve_fails(f, d, L((char *) "20000-21000:20000-21000"), "PortInUse", "21000/tcp");
+        check_reserve_fails(f, d, L((char *) "20001-24096:1-4096/udp"), "PortInUse", "21001/udp");
+        check_reserve_fails(f, d, L((char *) "192.0.2.9:20001-20999:1-999"), "InvalidArgument", "no address 192.0.2.9");
+        check_reserve(f, "a", d, L((char *) "21001-23000:1-2000", (char *) "20001-21000:1-1000/udp"), "10.86.0.2/16");
+        check_reserve_fails(f, d, L((char *) "22000-24000:1-2001"), "PortInUse", "container a");
+        safe_close(tcp);
+        safe_close(udp);
+
+        /* Of another address only. */
+        tcp = listen_on_address("127.0.0.2", 25000);
+        check_reserve_fails(f, d, L((char *) "24500-25500:1-1001"), "PortInUse", "25000/tcp");
+        check_reserve(f, "b", d, L((char *) "127.0.0.1:24500-25500:1-1001"), "10.86.0.3/16");
+        safe_close(tcp);
 }
 
 static void test_limits(void **state) {
@@ -674,6 +712,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_reserve, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_addresses_run_out, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_large_ranges, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_option_limits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_many_networks, setup, teardown),
