@@ -18,8 +18,8 @@ struct NetworkManager {
         Hashmap *networks; /* "ns/name" → Network, owns them */
         Netlink *netlink;  /* the host's; NULL until network_manager_netlink() */
         Firewall *firewall; /* NULL until network_manager_firewall() */
-        sd_event *event;    /* weak; or NULL */
         NetlinkSocket *sockets; /* that tells of the host's; NULL until somebody asks */
+        sd_event *event;    /* weak; or NULL */
         Hashmap *users;     /* "ns/container" → NetworkUser, owns them */
         Hashmap *kept;      /* "ns/container" → Kept, owns them: interface-keep.c */
         NetworkKeepFunc keep; /* or NULL */

@@ -6,8 +6,9 @@
  * (ranges, and addresses of which one includes another): they are compared with those that are there, by the
  * only process that adds any.
  *
- * A port may also be another program's. Whether it is, bind() says, and at each start the list of who listens; nothing is
- * held afterwards, as a published port has no socket: who takes it later gets no connections from elsewhere. */
+ * A port may also be another program's. Whether it is, bind() says (of a large range, for those ports that somebody listens
+ * on: listeners.c), and at each start the list of who listens; nothing is held afterwards, as a published port has no
+ * socket: who takes it later gets no connections from elsewhere. */
 
 #include <linux/netlink.h>
 #include <netinet/in.h>

@@ -81,7 +81,12 @@ class NetworkLoad(Load):
     def answers_to(self, name, asked):
         """By name, to the one that is on all networks."""
 
-        self.answers(name, lambda: moorctl("exec", "stays", "sh", "-c", f"nc -w 3 {asked} 80 </dev/null").stdout.strip(), asked)
+        try:
+            self.answers(name, lambda: moorctl("exec", "stays", "sh", "-c", f"nc -w 3 {asked} 80 </dev/null").stdout.strip(), asked)
+        except AssertionError as e:
+            files = lib.run(f"grep -r '{name}' /run/moored/names", check=False).stdout
+            resolv = moorctl("exec", "stays", "cat", "/etc/resolv.conf").stdout
+            raise AssertionError(f"{e}: {self.inspect(name)['Networks']}\n{files}\n{resolv}") from e
 
     def choose(self, number):
         networks = random.sample(sorted(NETWORKS), random.choice((1, 1, 2)))
