@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -478,6 +479,44 @@ class DebianTest(CniTestCase):
                 self.hang_no_more()
         self.assertIn("no addresses left", self.stderr)
         self.nothing_is_left()
+
+    def test_killed_at_random(self):
+        """moored, while containers come and go: nothing of theirs is left.
+
+        Not the plug-ins: "bridge" removes the device first and then the rule for masquerading, which it finds by the device's addresses. Killed
+        between the two it leaves the rule for good."""
+
+        seed = random.randrange(1 << 32)
+        dice = random.Random(seed)
+        self.network("real")
+        self.serve("first", "--network=cni:real", "-p", "9000:80")
+        lib.moorctl("rm", "-f", "first")
+        self.nothing_is_attached()
+        self.baseline = devices(), filters()
+        starts = []
+        for i in range(12):
+            starts.append(subprocess.Popen(["moorctl", "run", "-d", f"--name=k{i}", "--network=cni:real", "-p", f"{9000 + i}:80", BUSYBOX, "sleep",
+                                            "1000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            time.sleep(dice.uniform(0, 0.15))
+            if i % 3 == 0:
+                lib.kill9_moored()
+            if i % 5 == 4:
+                lib.moorctl("rm", "-f", f"k{dice.randrange(i)}", check=False)
+        for process in starts:
+            process.wait(timeout=100)
+        names = lib.moorctl("ps", "-a", "-q").stdout.split()
+        running = [self.inspect(name) for name in names]
+        addresses = [c["Networks"][0][3][0] for c in running if c["State"] == "running"]
+        self.assertEqual(len(set(addresses)), len(addresses), seed)
+        # Each that runs has what it says, and nobody else has anything.
+        lib.wait_until(lambda: len(leases()) == len(addresses), what=f"leases are of those that run ({seed}): {leases()}, {addresses}")
+        for c in running:
+            if c["State"] == "running":
+                self.assertIn(f"inet {c['Networks'][0][3][0]}", lib.moorctl("exec", c["Id"], "ip", "addr").stdout)
+        if names:
+            lib.moorctl("rm", "-f", *names)
+        with self.subTest(seed=seed):
+            self.nothing_is_left()
 
     def wait_hanging(self, n):
         lib.wait_until(lambda: [line[:2] for line in self.log()].count(["hangs", "ADD"]) == n, what="the plug-in hangs")
