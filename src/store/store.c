@@ -124,14 +124,14 @@ static const char *const schema_steps[SCHEMA_VERSION] = {
         " count INTEGER NOT NULL,"
         " FOREIGN KEY (ns, container) REFERENCES containers (ns, id) ON DELETE CASCADE) STRICT;"
         "CREATE INDEX ports_container ON ports (ns, container);"
+        "CREATE INDEX ports_host ON ports (protocol, host_port);",
+[3] =
+        "ALTER TABLE networks ADD COLUMN open INTEGER NOT NULL DEFAULT 0;"
         "CREATE TABLE devices ("
         " n INTEGER PRIMARY KEY AUTOINCREMENT, ns TEXT NOT NULL, container TEXT NOT NULL, name TEXT NOT NULL,"
         " interface INTEGER UNIQUE REFERENCES interfaces (n) ON DELETE CASCADE, host_device TEXT UNIQUE,"
         " spec TEXT NOT NULL, UNIQUE (ns, container, name),"
-        " FOREIGN KEY (ns, container) REFERENCES containers (ns, id) ON DELETE CASCADE) STRICT;"
-        "CREATE INDEX ports_host ON ports (protocol, host_port);",
-[3] =
-        "ALTER TABLE networks ADD COLUMN open INTEGER NOT NULL DEFAULT 0;",
+        " FOREIGN KEY (ns, container) REFERENCES containers (ns, id) ON DELETE CASCADE) STRICT;",
 };
 /* clang-format on */
 
