@@ -267,10 +267,10 @@ class ObjectsTest(lib.TestCase):
 
     def test_introspection_is_the_installed_contract(self):
         lib.moorctl("pull", "-q", BUSYBOX)
-        lib.moorctl("run", "-d", "--name=shown", "--network=default", BUSYBOX, "sleep", "1000")
-        lib.moorctl("exec", "-d", "shown", "sleep", "1000")
         lib.moorctl("network", "create", "lan")
-        self.addCleanup(lib.moorctl, "network", "rm", "lan")
+        self.addCleanup(lib.moorctl, "network", "rm", "-f", "lan")
+        lib.moorctl("run", "-d", "--name=shown", "--network=lan", BUSYBOX, "sleep", "1000")
+        lib.moorctl("exec", "-d", "shown", "sleep", "1000")
         tree = lib.run(["busctl", "tree", "--list", lib.BUS_NAME]).stdout.split()
 
         def object_below(part):

@@ -169,6 +169,21 @@ class ResolverLifeTest(NamesTestCase):
         self.serve("b", "--network=other")
         self.assertEqual(self.sh("nc -w 5 b 80 </dev/null", "--network=other").strip(), "b")
 
+    def test_bridge_of_another(self):
+        """A network that has the bridge of one that is gone, and is not used: that one's resolver ends all the same."""
+
+        unit = self.network("lan")
+        self.detach("a", "--network=lan")
+        lib.moorctl("rm", "-f", "a")
+        lib.moorctl("network", "rm", "lan")
+        self.assertTrue(self.is_active(unit))
+        self.assertEqual(self.network("second"), unit)
+        lib.moorctl("network", "rm", "second")
+        self.assertEqual(self.network("third"), unit)
+        lib.wait_until(lambda: not self.is_active(unit), timeout=LINGER + 20, what="the resolver ends")
+        self.serve("b", "--network=third")
+        self.assertEqual(self.sh("nc -w 5 b 80 </dev/null", "--network=third").strip(), "b")
+
     def test_crash(self):
         unit = self.network("lan")
         self.serve("a", "--network=lan")
@@ -339,6 +354,10 @@ class HostTest(NamesTestCase):
         # The test host's is masked.
         self.addCleanup(lib.run, ["systemctl", "mask", "systemd-resolved.service"])
         self.addCleanup(lib.run, ["systemctl", "stop", "systemd-resolved.service"])
+        # What is said of all links is not what a network's resolver can do.
+        os.makedirs("/run/systemd/resolved.conf.d", exist_ok=True)
+        with open("/run/systemd/resolved.conf.d/names.conf", "w", encoding="utf-8") as f:
+            f.write("[Resolve]\nDNSSEC=yes\nDNSOverTLS=yes\n")
         lib.run(["systemctl", "unmask", "systemd-resolved.service"])
         lib.run(["systemctl", "start", "systemd-resolved.service"])
 

@@ -2,8 +2,10 @@
 """Who may reach whom: isolation of networks, traffic rules of containers; and who else sees to devices and rules: firewalld, systemd-networkd."""
 
 import contextlib
+import functools
 import json
 import os
+import shutil
 import socket
 import subprocess
 
@@ -11,6 +13,7 @@ import lib
 from lib_container import BUSYBOX
 from lib_network import HOST4, OUTSIDE4, NetworkTestCase, elements, talk
 from test_network import devices, networks
+from test_units import UnitsTestCase
 
 FIREWALLD = "org.fedoraproject.FirewallD1"
 FIREWALLD_PATH = "/org/fedoraproject/FirewallD1"
@@ -41,6 +44,18 @@ def reload_bus():
 
 def flush_rules():
     lib.run(["nft", "flush", "ruleset"])
+
+
+@functools.cache
+def filters():
+    """Where the kernel or this host does not let PID 1 filter it says so in its log, and goes on without."""
+
+    ping = ["systemd-run", "-q", "--wait", "-p", "IPAddressDeny=any", "ping", "-c1", "-W1", "127.0.0.1"]
+    return lib.run(ping, check=False).returncode != 0
+
+
+def statistics(name):
+    return json.loads(lib.moorctl("stats", "--no-stream", "--json=short", name).stdout)[0]
 
 
 def has_rules():
@@ -109,7 +124,13 @@ class IsolationTest(NetworkTestCase):
         self.assertEqual(sorted(lib.moorctl("network", "prune").stdout.split()), ["free", "freed"])
         self.assertEqual(sorted(networks()), ["default", "used"])
         self.assertEqual(lib.moorctl("network", "prune").stdout, "")
-        lib.moorctl("rm", "a")
+        # README's way to leave nothing of networks in the kernel.
+        lib.moorctl("rm", "-f", "--all")
+        lib.moorctl("network", "prune")
+        lib.moorctl("network", "rm", "--ignore", "default")
+        self.assertEqual(networks(), [])
+        self.assertEqual(devices(), set())
+        self.assertFalse(has_rules())
 
     def test_a_container_that_cannot_be_made_makes_no_network(self):
         lib.moorctl("network", "rm", "--ignore", "default")
@@ -123,15 +144,8 @@ class IsolationTest(NetworkTestCase):
 class TrafficRulesTest(NetworkTestCase):
     hosts = "ab"
 
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        # Where the kernel or this host does not allow it PID 1 says so in its log, and goes on without.
-        ping = ["systemd-run", "-q", "--wait", "-p", "IPAddressDeny=any", "ping", "-c1", "-W1", "127.0.0.1"]
-        cls.filters = lib.run(ping, check=False).returncode != 0
-
     def setUp(self):
-        if not self.filters:
+        if not filters():
             self.skipTest("there is no BPF for control groups here")
         super().setUp()
 
@@ -167,27 +181,36 @@ class TrafficRulesTest(NetworkTestCase):
             self.assertEqual(result.returncode, 125)
             self.assertIn(text, result.stderr)
 
-    def statistics(self, name):
-        return json.loads(lib.moorctl("stats", "--no-stream", "--json=short", name).stdout)[0]
-
     def test_counted(self):
         self.serve("web", "-p", "8080:80", "-p", "IPAccounting=yes")
         self.detach("host", "--network=host", "-p", "IPAccounting=yes")
         self.detach("plain", "--network=default")
-        before = self.statistics("web")
+        before = statistics("web")
         self.assertEqual(talk(HOST4, 8080, outside=True), "web")
         lib.moorctl("exec", "host", "ping", "-c", "3", OUTSIDE4)
-        after = self.statistics("web")
+        after = statistics("web")
         for key in ("IPIngressBytes", "IPEgressBytes", "IPIngressPackets", "IPEgressPackets", "NetworkReceivedBytes", "NetworkSentBytes"):
             self.assertGreater(after[key], before[key], key)
-        host = self.statistics("host")
+        host = statistics("host")
         self.assertGreaterEqual(host["IPEgressPackets"], 3)
         self.assertGreaterEqual(host["IPIngressPackets"], 3)
         self.assertNotIn("NetworkSentBytes", host)
         row = lib.moorctl("stats", "--no-stream", "host").stdout.splitlines()[-1].split()
         self.assertNotEqual(row[-2:], ["-", "-"])
-        self.assertNotIn("IPEgressBytes", self.statistics("plain"))
+        self.assertNotIn("IPEgressBytes", statistics("plain"))
         lib.moorctl("rm", "-f", "web", "host", "plain")
+
+
+class UnitTrafficTest(UnitsTestCase):
+    def test_a_drop_in_says_it(self):
+        if not filters():
+            self.skipTest("there is no BPF for control groups here")
+        unit = self.write_script("fenced", "sleep 1000", "Network=host")
+        self.drop_in(unit, "[Service]", "IPAddressDeny=any", "IPAddressAllow=127.0.0.1", "IPAccounting=yes")
+        self.systemctl("start", unit)
+        lib.moorctl("exec", "fenced", "ping", "-c3", "-W5", "127.0.0.1")
+        self.assertNotEqual(lib.moorctl("exec", "fenced", "ping", "-c1", "-W1", "127.0.0.2", check=False).returncode, 0)
+        self.assertGreaterEqual(statistics("fenced")["IPEgressPackets"], 3)
 
 
 class FirewalldTest(NetworkTestCase):
@@ -244,7 +267,7 @@ class NetworkdTest(NetworkTestCase):
     units = ("systemd-networkd.service", "systemd-networkd.socket")
     # An administrator's file for everything.
     catch_all = "/run/systemd/network/50-everything.network"
-    drop_in = "/run/systemd/system/systemd-networkd.service.d/50-test.conf"
+    udev_data = "/run/udev/data"
 
     def networkd(self):
         os.makedirs(os.path.dirname(self.catch_all), exist_ok=True)
@@ -253,11 +276,13 @@ class NetworkdTest(NetworkTestCase):
         self.addCleanup(os.unlink, self.catch_all)
         lib.run(["ip", "link", "add", "probe0", "type", "bridge"])
         self.addCleanup(lib.run, ["ip", "link", "del", "probe0"])
-        # The test host has no systemd-udevd. With /sys read-only, as in other containers, systemd-networkd does not wait for it.
-        os.makedirs(os.path.dirname(self.drop_in), exist_ok=True)
-        with open(self.drop_in, "w", encoding="ascii") as f:
-            f.write("[Service]\nReadOnlyPaths=/sys\n")
-        self.addCleanup(os.unlink, self.drop_in)
+        # The test host has no systemd-udevd; what systemd-networkd waits for is its file about a device, whichever number that will have.
+        last = max(l["ifindex"] for l in json.loads(lib.run(["ip", "-j", "link", "show"]).stdout))
+        os.makedirs(self.udev_data, exist_ok=True)
+        self.addCleanup(shutil.rmtree, self.udev_data)
+        for n in range(last + 50):
+            with open(f"{self.udev_data}/n{n}", "w", encoding="ascii") as f:
+                f.write("I:1\n")
         lib.run(["systemctl", "unmask", *self.units])
         self.addCleanup(lib.run, ["systemctl", "mask", *self.units])
         self.addCleanup(lib.run, ["systemctl", "stop", *self.units])

@@ -145,6 +145,19 @@ static void wait_for_no_veth(Fixture *f) {
         }
 }
 
+/* The kernel takes its time to clear a namespace away; until then it answers. */
+static void set_down_for_good(Fixture *f, Box *b) {
+        _cleanup_free_ char *name = NULL;
+        LinkInfo l;
+
+        assert_int_equal(network_manager_foreach_interface(f->manager, "default", b->name, host_device, &name), 0);
+        set_down(f, b);
+        for (unsigned i = 0; netlink_get_link(f->host, name, &l) != -ENODEV; i++) {
+                assert_true(i < 500);
+                poll(NULL, 0, 10);
+        }
+}
+
 /* -- tests -- */
 
 static void test_set_up(void **state) {
@@ -250,7 +263,7 @@ static void test_address_again(void **state) {
         assert_reached(b.node.netns, "10.95.0.9", 80, &c.node, "10.95.0.2");
         assert_reached(b.node.netns, "fd00:5::9", 80, &c.node, "fd00:5::2");
         /* If somebody wants another MAC the host at least does not go on talking to the first. */
-        set_down(f, &c);
+        set_down_for_good(f, &c);
         assert_int_equal(store_container_remove(f->store, "default", "c"), 0);
         add(f, "d", L(other), NONE);
         set_up(f, &d);
