@@ -46,32 +46,46 @@ static bool is_stale_end(const DevicePlace *p, const NetworkDevice *d) {
         return netlink_get_link(p->host, d->host_device, &l) >= 0 && streq(l.kind, "veth") && startswith(l.alias, ALIAS_PREFIX);
 }
 
-static int make_veth(const DevicePlace *p, const NetworkDevice *d, const uint8_t *ether) {
+/* The kernel takes no alias with a new device: who died before it has one leaves a name that only ours have. So the one that
+ * was asked for comes last. */
+static int name_end(const DevicePlace *p, const NetworkDevice *d, const char *random) {
         _cleanup_free_ char *alias = strjoin(ALIAS_PREFIX, p->ns, "/", p->container);
-        uint32_t mtu = (uint32_t) d->spec->mtu;
-        int r, master;
         LinkInfo l;
+        int r;
 
         if (!alias)
+                return -ENOMEM;
+        r = netlink_get_link(p->host, random, &l);
+        if (r >= 0)
+                r = netlink_change_link(p->host, l.index, &(LinkChange) { .alias = alias, .down = true, .netns = -EBADF });
+        if (r >= 0)
+                r = netlink_change_link(p->host, l.index, &(LinkChange) { .name = d->host_device, .netns = -EBADF });
+        if (r >= 0)
+                r = netlink_change_link(p->host, l.index, &(LinkChange) { .up = true, .netns = -EBADF });
+        if (r < 0)
+                (void) netlink_delete_link(p->host, random);
+        return r;
+}
+
+static int make_veth(const DevicePlace *p, const NetworkDevice *d, const uint8_t *ether) {
+        _cleanup_free_ char *random = network_random_device();
+        int r, master;
+
+        if (!random)
                 return -ENOMEM;
         r = find_master(p, d, &master);
         if (r < 0)
                 return r;
-        r = netlink_add_veth(p->host, d->host_device, master, mtu, p->netns, d->name, ether);
-        if (r == -EEXIST && is_stale_end(p, d)) {
-                r = netlink_delete_link(p->host, d->host_device);
-                if (r >= 0 || r == -ENODEV)
-                        r = netlink_add_veth(p->host, d->host_device, master, mtu, p->netns, d->name, ether);
-        }
+        if (is_stale_end(p, d))
+                (void) netlink_delete_link(p->host, d->host_device);
+        r = netlink_add_veth(p->host, random, master, (uint32_t) d->spec->mtu, p->netns, d->name, ether);
+        if (r < 0)
+                return device_error(p, d, r, "veth", p->host);
+        r = name_end(p, d, random);
         if (r == -EEXIST)
                 return error_set(p->reterr_error, r, "DeviceInUse",
                                  "This host has a device “%s” already: choose another name for its end (Peer).", d->host_device);
-        if (r >= 0)
-                r = netlink_get_link(p->host, d->host_device, &l);
-        if (r < 0)
-                return device_error(p, d, r, "veth", p->host);
-        r = netlink_change_link(p->host, l.index, &(LinkChange) { .alias = alias, .netns = -EBADF });
-        return r < 0 ? device_error(p, d, r, "alias", p->host) : 0;
+        return r < 0 ? device_error(p, d, r, "name", p->host) : 0;
 }
 
 static int make_sub_link(const DevicePlace *p, const NetworkDevice *d, const uint8_t *ether) {

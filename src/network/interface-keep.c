@@ -18,6 +18,8 @@
 #include "network/netns.h"
 #include "network/network-private.h"
 
+#define TRANSIT_PREFIX "lent" /* of the name that a device has on its way */
+#define TRANSIT_RANDOM 5U
 #define KEEP_PREFIX "netns."
 
 typedef struct Kept {
@@ -270,7 +272,7 @@ static int become_again(const DevicePlace *p, const NetworkDevice *d, const Link
 
 /* Under a name that nobody has: the one that it has there may be in use at home. */
 static int move_back(const DevicePlace *p, const Search *s, char **ret_name) {
-        _cleanup_free_ char *name = network_random_device();
+        _cleanup_free_ char *random = random_hex(TRANSIT_RANDOM), *name = random ? strjoin(TRANSIT_PREFIX, random) : NULL;
         _cleanup_close_ int home = netns_open();
         int r;
 

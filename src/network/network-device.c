@@ -360,11 +360,21 @@ static void remove_orphan_ports(NetworkManager *m, const LinkInfo *bridge) {
         strv_free(s.orphans);
 }
 
-/* The host's end of an interface without a network, of which there is no record: likewise. */
+/* As network_random_device() makes them. */
+static bool is_random_name(const char *name) {
+        const char *rest = startswith(name, HOST_DEVICE_PREFIX);
+
+        return rest && strlen(rest) == 2 * HOST_DEVICE_RANDOM && string_in_charset(rest, HEX_LOWER);
+}
+
+/* The host's end of an interface without a network, of which there is no record: likewise. Before it has got its alias
+ * it is known by its name. */
 static int survey_end(const LinkInfo *l, void *userdata) {
         Survey *s = userdata;
+        bool ours = startswith(l->alias, ALIAS_PREFIX) ? !startswith(l->alias, LENT_PREFIX)
+                                                       : isempty(l->alias) && is_random_name(l->name);
 
-        if (!streq(l->kind, "veth") || !startswith(l->alias, ALIAS_PREFIX) || startswith(l->alias, LENT_PREFIX) || store_host_device_is_known(s->manager->store, l->name))
+        if (!streq(l->kind, "veth") || !ours || store_host_device_is_known(s->manager->store, l->name))
                 return 0;
         return strv_extend(&s->orphans, l->name);
 }

@@ -8,6 +8,7 @@
 #include "network/network.h"
 
 #define HOST_DEVICE_PREFIX "mv" /* and ten hex digits: the host's end of a container's device */
+#define HOST_DEVICE_RANDOM 5U   /* bytes: ten hex digits */
 #define ALIAS_PREFIX "moored: " /* of what is ours: a bridge's and "NAMESPACE/NAME", a host's end and "NAMESPACE/CONTAINER" */
 #define LENT_PREFIX "moored: lent " /* of a device of the host's, while it is a container's; and its name at home */
 

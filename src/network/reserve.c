@@ -26,7 +26,6 @@
 #define PORTS_TRIED 16U /* of a range: more are looked for first */
 #define MAC_TRIES 8U
 #define DNS_PORT 53U
-#define HOST_DEVICE_RANDOM 5U
 
 typedef struct Reservation {
         NetworkManager *manager;

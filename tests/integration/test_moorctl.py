@@ -85,6 +85,8 @@ class HelpTest(unittest.TestCase):
         self.assertEqual(complete("moorctl", "ps", "--json", ""), {"pretty", "short", "off"})
         self.assertEqual(complete("moorctl", "run", "--pull=n"), {"never"})
         self.assertEqual(complete("moorctl", "network", ""), {"ls", "create", "inspect", "rm", "prune", "connect", "disconnect", "reload"})
+        self.assertEqual(complete("moorctl", "interface", ""), {"ls", "add", "set", "rm"})
+        self.assertEqual(complete("moorctl", "interface", "add", "--type", ""), {"veth", "macvlan", "ipvlan", "device", "tap"})
         self.assertEqual(complete("moorctl", "network", "create", "-d", ""), {"bridge", "macvlan", "ipvlan"})
         self.assertEqual(complete("moorctl", "network", "create", "-o", "m"), {"mtu=", "mode="})
         self.assertIn("default", complete("moorctl", "-n", ""))

@@ -259,6 +259,27 @@ class InterfaceTest(NetworkTestCase):
         lib.moorctl("rm", "-f", "a")
         self.at_home()
 
+    def test_killed_meanwhile(self):
+        self.detach("a", "--network=default")
+        for _ in range(10):
+            p = self.popen("interface", "add", "--type=veth", "--ip=10.75.0.2/24", "a", "own0")
+            lib.kill9_moored()
+            p.wait()
+            recorded = "own0" in self.names("a")
+            # Device and record are there, or neither is.
+            lib.wait_until(lambda: len(links()) == 1 + recorded, what=f"devices: {links()}")
+            if recorded:
+                self.interface("rm", "a", "own0")
+        self.interface("add", "--type=veth", "a", "own0")
+        for mtu in range(1301, 1309):
+            p = self.popen("interface", "set", f"--mtu={mtu}", "a", "own0")
+            lib.kill9_moored()
+            p.wait()
+        # What is recorded is what the next start makes, whatever became of the last changes.
+        recorded = interface("a", "own0")["MTU"]
+        lib.moorctl("restart", "a")
+        self.assertEqual(link("own0", self.inspect("a"))["mtu"], recorded or 1500)
+
     def test_comes_back(self):
         """PID 1 starts the container again by itself, and all is there, a device of the host's included."""
 

@@ -472,7 +472,7 @@ static void test_lent(void **state) {
         int found = netlink_foreach_link(f->host, find_alias, &other);
         assert_int_equal(found, 1);
         assert_string_equal(other.kind, "veth");
-        assert_true(startswith(other.name, HOST_DEVICE_PREFIX));
+        assert_true(startswith(other.name, "lent"));
 }
 
 /* Who lends, or fetches, dies between two steps: the next start, or end, brings it in order. */
@@ -575,8 +575,12 @@ static void test_orphans(void **state) {
         begin(f);
         add_ok(f, (InterfaceSpec) { .type = INTERFACE_VETH, .peer = (char *) "end0" }, NULL);
         (void) make_device(f, "mine0", "mine1");
+        (void) make_device(f, "mv01234567", "mvmine");
+        (void) make_device(f, "mv0123456789", "mine2");
         new_manager(f);
         (void) network_manager_reload(f->manager, NULL);
+        assert_true(at_home(f, "mv01234567") && at_home(f, "mvmine"));
+        assert_false(at_home(f, "mv0123456789"));
         assert_true(at_home(f, "end0"));
         assert_int_equal(store_device_remove(f->store, "default", "a", "eth0"), 0);
         (void) network_manager_reload(f->manager, NULL);
