@@ -13,6 +13,7 @@
 #define UNIT_NAME_PLAIN DIGITS LOWERCASE UPPERCASE ":_."
 #define TEMPLATE_PREFIX "moored@"
 #define RESOLVER_PREFIX "moored-dns@"
+#define PLUGIN_RUN_PREFIX "moored-cni@"
 #define OBJECT_PATH_PLAIN DIGITS LOWERCASE UPPERCASE
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -82,6 +83,10 @@ char *resolver_unit_name(const char *device) {
 
 bool unit_is_resolver(const char *unit) {
         return startswith(unit, RESOLVER_PREFIX);
+}
+
+bool unit_is_plugin_run(const char *unit) {
+        return startswith(unit, PLUGIN_RUN_PREFIX);
 }
 
 char *namespace_slice_name(const char *ns) {

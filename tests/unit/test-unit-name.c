@@ -42,6 +42,8 @@ static void test_names(void **state) {
         check(resolver_unit_name("br-lan"), "moored-dns@br\\x2dlan.service");
         assert_true(unit_is_resolver("moored-dns@moored0.service"));
         assert_false(unit_is_resolver("moored-dns-a.service"));
+        assert_true(unit_is_plugin_run("moored-cni@17-1035-0.service"));
+        assert_false(unit_is_plugin_run("moored-cni-a.service"));
         /* Whatever the dashes, two containers are two units. */
         assert_string_not_equal(a, b);
         free(a);
