@@ -132,7 +132,7 @@ static void files_done(Files *f) {
         free(f->resolv);
 }
 
-/* In place, as it is mounted into the container; what somebody in there has changed stays as it is. */
+/* In place, as it is mounted into the container; what somebody in there has changed stays as it is, unless before is NULL. */
 static int rewrite(const Container *c, const char *name, const char *before, const char *now) {
         _cleanup_close_ int dir = bundle_open(c->manager->containers_fd, c->row.ns, c->row.id), fd = -EBADF;
         _cleanup_free_ char *text = NULL;
@@ -143,7 +143,7 @@ static int rewrite(const Container *c, const char *name, const char *before, con
         if (dir < 0)
                 return dir;
         r = read_file_at(dir, name, BUNDLE_HOST_FILE_SIZE_MAX, &text, NULL);
-        if (r < 0 || !streq(text, before) || streq(before, now))
+        if (r < 0 || (before && !streq(text, before)) || streq(text, now))
                 return r;
         fd = openat(dir, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)

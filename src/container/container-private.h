@@ -41,7 +41,8 @@ struct ContainerManager {
         NetworkSocket *network_socket;
         const char *resolver;         /* container/names.h */
         bool resolver_missed;         /* and said so */
-        sd_event_source *sweep_timer; /* of names.c */
+        sd_event_source *sweep_timer, *tell_timer; /* of names.c */
+        unsigned tell_tries;
         CniManager *cni; /* weak; NULL: there are no networks of plug-ins */
         const UnitBackend *backend;
         void *backend_userdata;

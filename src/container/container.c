@@ -339,6 +339,7 @@ ContainerManager *container_manager_free(ContainerManager *m) {
                 image_manager_set_in_use(m->images, NULL, NULL);
         cgroup_watch_free(m->watch);
         sd_event_source_disable_unref(m->sweep_timer);
+        sd_event_source_disable_unref(m->tell_timer);
         hashmap_free(m->containers);
         hashmap_free(m->by_unit);
         hashmap_free(m->execs);

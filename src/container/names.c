@@ -8,8 +8,8 @@
  *   container_names_end()    an end: in LINGER_USEC somebody looks which resolvers nobody asks any more
  *   sweep()                  … stops these, and removes what networks have left that are gone
  *
- * The host's own resolver, if it can be told, asks them as well: it is told of a bridge when a container is up there
- * (before, the bridge has no carrier, and its server would be taken for one of everybody's), and at once when none is any more. */
+ * The host's own resolver, if it can be told, asks them as well: it is told of a bridge soon after a container is up there
+ * (without a carrier the bridge's server would be taken for one of everybody's), and at once when none is any more. */
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -27,6 +27,8 @@
 #include "network/names.h"
 
 #define LINGER_USEC (10 * USEC_PER_SEC)
+#define TELL_USEC (50 * USEC_PER_MSEC) /* and twice as long each time */
+#define TELL_TRIES_MAX 8U
 
 void container_manager_set_resolver(ContainerManager *m, const char *path) {
         m->resolver = path;
@@ -81,18 +83,46 @@ Network *container_resolver(const Container *c) {
 
 /* -- the host's resolver ------------------------------------------------------------------------ */
 
-static void tell_host(ContainerManager *m, Network *n) {
+static bool is_to_be_told(const Network *n) {
+        return n->names_link == 0 && network_names_are_open(n) && network_names_are_used(n);
+}
+
+static int tell_host(ContainerManager *m, Network *n) {
         NamesLink l;
         int r;
 
         r = network_names_link(n, &l);
-        if (r < 0) {
-                log_debug_errno(r, "Nobody can be told of the names on %s: %m", n->row.device);
-                return;
-        }
+        if (r < 0)
+                return r;
         m->backend->set_names_link(m->backend_userdata, &l);
         n->names_link = l.index;
         names_link_done(&l);
+        return 0;
+}
+
+static void tell_later(ContainerManager *m);
+
+static int on_tell(sd_event_source *s, uint64_t usec, void *userdata) {
+        ContainerManager *m = userdata;
+        HashmapIterator i = 0;
+        bool again = false;
+        Network *n;
+
+        m->tell_timer = sd_event_source_disable_unref(m->tell_timer);
+        while (m->networks && network_iterate(m->networks, &i, &n))
+                if (is_to_be_told(n))
+                        again |= tell_host(m, n) == -EAGAIN;
+        if (again && ++m->tell_tries < TELL_TRIES_MAX)
+                tell_later(m);
+        return 0;
+}
+
+static void tell_later(ContainerManager *m) {
+        int r;
+
+        r = sd_event_add_time_relative(m->event, &m->tell_timer, CLOCK_MONOTONIC, TELL_USEC << m->tell_tries, 0, on_tell, m);
+        if (r < 0)
+                log_warning_errno(r, "Failed to set a timer, this host does not find containers by name: %m");
 }
 
 void container_names_up(ContainerManager *m) {
@@ -101,9 +131,10 @@ void container_names_up(ContainerManager *m) {
 
         if (!m->networks || !m->backend || !m->backend->set_names_link)
                 return;
-        while (network_iterate(m->networks, &i, &n))
-                if (n->names_link == 0 && network_names_are_open(n) && network_names_are_used(n))
-                        tell_host(m, n);
+        m->tell_tries = 0;
+        while (!m->tell_timer && network_iterate(m->networks, &i, &n))
+                if (is_to_be_told(n))
+                        tell_later(m);
 }
 
 void container_names_host_came(ContainerManager *m) {
@@ -116,7 +147,7 @@ void container_names_host_came(ContainerManager *m) {
 }
 
 static void revert(ContainerManager *m, Network *n, int index) {
-        if (m->backend->revert_names_link)
+        if (m->backend->revert_names_link && index > 0)
                 m->backend->revert_names_link(m->backend_userdata, index);
         n->names_link = 0;
 }
@@ -196,25 +227,16 @@ void container_service_failed(ContainerManager *m, const char *unit, const char 
 
 /* -- end ---------------------------------------------------------------------------------------- */
 
-typedef struct Sweep {
-        ContainerManager *manager;
-        bool all; /* an earlier moored may have started some */
-} Sweep;
-
+/* What there is may have been started by an earlier moored, or for a network that is gone and whose bridge another one has. */
 static void sweep_one(const char *device, Network *n, void *userdata) {
-        Sweep *s = userdata;
-        ContainerManager *m = s->manager;
-        NamesLink l;
+        ContainerManager *m = userdata;
         int r;
 
-        if (!m->backend || (n && (network_names_are_used(n) || !(s->all || network_names_are_open(n)))))
+        if (!m->backend || (n && (network_names_are_used(n) || network_names_are_closed(n))))
                 return;
         ask(m, m->backend->stop, device);
-        if (n && network_names_link(n, &l) >= 0) {
-                revert(m, n, l.index);
-                names_link_done(&l);
-        }
         if (n) {
+                revert(m, n, (int) if_nametoindex(device));
                 network_names_close(n);
                 return;
         }
@@ -223,11 +245,10 @@ static void sweep_one(const char *device, Network *n, void *userdata) {
                 log_warning_errno(r, "Failed to remove the names of containers on %s, ignoring: %m", device);
 }
 
-static void sweep(ContainerManager *m, bool all) {
-        Sweep s = { .manager = m, .all = all };
+static void sweep(ContainerManager *m) {
         int r;
 
-        r = network_manager_foreach_names(m->networks, sweep_one, &s);
+        r = network_manager_foreach_names(m->networks, sweep_one, m);
         if (r < 0)
                 log_warning_errno(r, "Failed to look for resolvers that nobody asks any more: %m");
 }
@@ -237,7 +258,7 @@ static int on_sweep(sd_event_source *s, uint64_t usec, void *userdata) {
 
         m->sweep_timer = sd_event_source_disable_unref(m->sweep_timer);
         if (m->networks)
-                sweep(m, false);
+                sweep(m);
         return 0;
 }
 
@@ -275,5 +296,5 @@ void container_names_recovered(ContainerManager *m) {
         if (!m->networks || !m->resolver)
                 return;
         container_names_reload(m);
-        sweep(m, true);
+        sweep(m);
 }

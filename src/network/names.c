@@ -351,7 +351,7 @@ static int open_root(const NetworkManager *m, bool create) {
                       : open_beneath_nofollow(runtime, NETWORK_NAMES_DIR, O_RDONLY | O_DIRECTORY, 0);
 }
 
-/* 1, or 2: there was another configuration. */
+/* 1, or 2: there was another configuration, or none. */
 static int open_directory(Network *n, const char *resolv) {
         _cleanup_free_ char *dir = strjoin(n->manager->runtime_dir, "/" NETWORK_NAMES_DIR "/", n->row.device), *text = NULL;
         _cleanup_close_ int root = -EBADF, fd = -EBADF, hosts = -EBADF;
@@ -374,11 +374,12 @@ static int open_directory(Network *n, const char *resolv) {
         /* The resolver is another user, whatever umask these were made under. */
         if (fchmod(fd, 0755) < 0 || fchmod(hosts, 0755) < 0)
                 return -errno;
-        changed = read_file_at(fd, CONFIG_NAME, NAMES_FILE_SIZE_MAX, &before, NULL) >= 0 && !streq(before, text);
+        changed = read_file_at(fd, CONFIG_NAME, NAMES_FILE_SIZE_MAX, &before, NULL) < 0 || !streq(before, text);
         r = write_file_atomic_at(fd, CONFIG_NAME, text, strlen(text), 0644, false);
         if (r < 0)
                 return r;
         n->names_fd = TAKE_FD(hosts);
+        n->names_ended = false;
         return changed ? 2 : 1;
 }
 
@@ -391,7 +392,7 @@ int network_names_open(Network *n, const char *resolv, Error *reterr_error) {
         if (r >= 0)
                 r = fill(n);
         if (r < 0) {
-                network_names_close(n);
+                n->names_fd = safe_close(n->names_fd);
                 return error_set_errno(reterr_error, r,
                                        "Containers on the network “%s” will not find each other by name: %m", n->row.name);
         }
@@ -404,15 +405,15 @@ bool network_names_are_open(const Network *n) {
 
 void network_names_close(Network *n) {
         n->names_fd = safe_close(n->names_fd);
+        n->names_ended = true;
+}
+
+bool network_names_are_closed(const Network *n) {
+        return n->names_ended;
 }
 
 bool network_names_are_used(const Network *n) {
-        NetworkUser *u;
-
-        HASHMAP_FOREACH (u, n->manager->users)
-                if (u->resolver == n)
-                        return true;
-        return false;
+        return n->n_asking > 0;
 }
 
 /* -- the host -- */
@@ -422,10 +423,19 @@ void names_link_done(NamesLink *l) {
 }
 
 int network_names_link(const Network *n, NamesLink *ret) {
-        NamesLink l = { .index = (int) if_nametoindex(n->row.device) };
+        NamesLink l = {};
+        Netlink *netlink;
+        LinkInfo info;
+        int r;
 
-        if (l.index == 0)
-                return -errno;
+        r = network_manager_netlink(n->manager, &netlink, NULL);
+        if (r >= 0)
+                r = netlink_get_link(netlink, n->row.device, &info);
+        if (r < 0)
+                return r;
+        if (!info.running)
+                return -EAGAIN;
+        l.index = info.index;
         l.domain = network_names_domain(n);
         if (!l.domain)
                 return -ENOMEM;

@@ -19,12 +19,14 @@ char *network_names_domain(const Network *n);
 int network_manager_resolver(NetworkManager *m, const char *ns, const char *container, Network **ret);
 
 /* From now on files are kept for its resolver. resolv: a file as resolv.conf(5) that names the servers which are asked for
- * all other names; an internal network's resolver asks nobody. 1: they were not before, so that the resolver is to be
- * started; 2: and one that runs has another configuration; 0: they are. */
+ * all other names; an internal network's resolver asks nobody. 0: they were before. 1: one that runs has what it needs; 2: if
+ * one runs it has another configuration, or a directory that is gone: it is to be started anew. */
 int network_names_open(Network *n, const char *resolv, Error *reterr_error);
 bool network_names_are_open(const Network *n);
-/* Its resolver ends: no more files. The directory stays, as one that is about to start may look into it. */
+/* It has been asked to end, or one that had the directory before: no more files. The directory stays, as one that is about to
+ * start may look into it. */
 void network_names_close(Network *n);
+bool network_names_are_closed(const Network *n); /* and since then not open */
 /* Is a container up whose resolver is this network's? */
 bool network_names_are_used(const Network *n);
 
@@ -36,7 +38,7 @@ typedef struct NamesLink {
         size_t n_servers;
 } NamesLink;
 void names_link_done(NamesLink *l);
-/* -ENODEV: there is no bridge now. */
+/* -ENODEV: there is no bridge now; -EAGAIN: it has no carrier (yet). */
 int network_names_link(const Network *n, NamesLink *ret);
 
 /* All for which there is a directory. network NULL: there is no such network (any more), or it is to have no names. */

@@ -137,6 +137,7 @@ static int parse_link(struct nlmsghdr *h, LinkInfo *ret) {
                 return -EBADMSG;
         l.index = m->ifi_index;
         l.up = m->ifi_flags & IFF_UP;
+        l.running = m->ifi_flags & IFF_RUNNING;
         (void) nla_strlcpy(l.name, a[IFLA_IFNAME], sizeof(l.name));
         if (a[IFLA_IFALIAS])
                 (void) nla_strlcpy(l.alias, a[IFLA_IFALIAS], sizeof(l.alias));

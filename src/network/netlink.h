@@ -27,6 +27,7 @@ typedef struct LinkInfo {
         char alias[LINK_ALIAS_MAX + 1];
         uint32_t mtu;
         bool up;
+        bool running; /* and has a carrier */
         int master; /* 0: none */
         uint8_t ether[ETHER_SIZE];
         struct LinkStatistics {

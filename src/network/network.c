@@ -371,8 +371,8 @@ int network_remove(Network *n, Error *reterr_error) {
         if (r < 0)
                 log_warning("What the network “%s” had in the kernel is not all gone, ignoring: %s",
                             n->row.name, error_message(&e));
-        /* If its resolver may still run, who ends it does this then. */
-        if (n->row.device && !network_names_are_open(n)) {
+        /* If a resolver may still run there, its own or that of a network that had the device before: who ends it does this then. */
+        if (n->row.device && n->names_ended) {
                 r = network_manager_drop_names(m, n->row.device);
                 if (r < 0)
                         log_debug_errno(r, "The names of the network “%s” are not all gone, ignoring: %m", n->row.name);

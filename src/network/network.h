@@ -66,6 +66,8 @@ typedef struct Network {
         bool made_on_demand; /* by network_manager_prepare(), in this process */
         bool up;   /* its device is there and has been looked at since this process began */
         int names_fd; /* the files of its resolver, while these are kept: names.h; -EBADF */
+        bool names_ended; /* a resolver that had its directory has been told to end */
+        unsigned n_asking; /* containers that are up and ask its resolver */
         int names_link; /* the bridge by which the host has been told to ask its resolver: network_names_link(); 0: none */
 } Network;
 

@@ -54,6 +54,15 @@ static NetworkUser *user_new(const char *ns, const char *container) {
         return u->ns && u->container ? TAKE_PTR(u) : NULL;
 }
 
+static NetworkUser *user_take(NetworkManager *m, const char *ns, const char *container) {
+        _cleanup_free_ char *key = strjoin(ns, "/", container);
+        NetworkUser *u = key ? hashmap_remove(m->users, key) : NULL;
+
+        if (u && u->resolver)
+                u->resolver->n_asking--;
+        return u;
+}
+
 /* Takes the place of an earlier one of the container's. */
 static int user_put(NetworkManager *m, NetworkUser *u) {
         _cleanup_free_ char *key = strjoin(u->ns, "/", u->container);
@@ -61,15 +70,13 @@ static int user_put(NetworkManager *m, NetworkUser *u) {
 
         if (!key)
                 return -ENOMEM;
-        network_user_free(hashmap_remove(m->users, key));
+        network_user_free(user_take(m, u->ns, u->container));
         r = hashmap_put(m->users, key, u);
-        return MIN(r, 0);
-}
-
-static NetworkUser *user_take(NetworkManager *m, const char *ns, const char *container) {
-        _cleanup_free_ char *key = strjoin(ns, "/", container);
-
-        return key ? hashmap_remove(m->users, key) : NULL;
+        if (r < 0)
+                return r;
+        if (u->resolver)
+                u->resolver->n_asking++;
+        return 0;
 }
 
 /* -- ports -- */

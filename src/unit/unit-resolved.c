@@ -19,15 +19,21 @@
 #define RESOLVED_PATH "/org/freedesktop/resolve1"
 #define RESOLVED_MANAGER RESOLVED_NAME ".Manager"
 
-/* A link that networkd manages, say, is not to be changed by others. */
 static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        const sd_bus_error *e = sd_bus_message_get_error(reply);
+
+        if (e)
+                log_debug("systemd-resolved does not take what it is told of a link: %s", e->message);
+        return 0;
+}
+
+/* A link that networkd manages, say, is not to be changed by others. That is said once a link. */
+static int on_servers_set(sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const sd_bus_error *e = sd_bus_message_get_error(reply);
 
         if (e && streq(e->name, RESOLVED_NAME ".LinkBusy"))
                 log_notice("systemd-resolved does not find containers by name: %s", e->message);
-        else if (e)
-                log_debug("systemd-resolved does not take what it is told of a link: %s", e->message);
-        return 0;
+        return e ? on_reply(reply, userdata, ret_error) : 0;
 }
 
 static int message_new(UnitManager *m, const char *method, sd_bus_message **ret) {
@@ -80,7 +86,7 @@ static int set_servers(UnitManager *m, const NamesLink *l) {
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(message);
-        return r < 0 ? r : sd_bus_call_async(m->bus, NULL, message, on_reply, m, 0);
+        return r < 0 ? r : sd_bus_call_async(m->bus, NULL, message, on_servers_set, m, 0);
 }
 
 /* First whom not to ask, then whom to ask. The network's resolver speaks neither TLS nor DNSSEC, whatever is set for all. */

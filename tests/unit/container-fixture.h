@@ -123,7 +123,10 @@ static inline int fake_start_service(void *backend, const char *unit,
 
 static inline int fake_restart_service(void *backend, const char *unit,
                                        void (*func)(int r, const Error *e, void *userdata), void *userdata) {
-        ((FakeSystemd *) backend)->n_restart_service++;
+        FakeSystemd *s = backend;
+
+        s->n_restart_service++;
+        snprintf(s->service, sizeof(s->service), "%s", unit);
         func(0, NULL, userdata);
         return 0;
 }

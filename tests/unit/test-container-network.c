@@ -365,6 +365,9 @@ static void test_running(void **state) {
 static void check_names(NetworkTest *n, const char *search, const char *link) {
         _cleanup_free_ char *resolv = bundle_file(n, "web", "resolv.conf");
 
+        /* A bridge has its carrier soon. */
+        for (unsigned i = 0; i < 200 && !strstr(n->t->systemd.link, link); i++)
+                (void) sd_event_run(n->t->f->event, 10000);
         if (!strstr(resolv, search) || !strstr(n->t->systemd.link, link))
                 fail_msg("%s\n%s", resolv, n->t->systemd.link);
 }
@@ -390,7 +393,7 @@ static void test_running_names(void **state) {
         answer(n, &a, "{\"namespace\":true}", netns);
         assert_null(a.error);
         check_names(n, "\nsearch default.moored.internal other.moored.internal", " default.moored.internal 10.");
-        assert_int_equal(n->t->systemd.n_start_service, 1);
+        assert_int_equal(n->t->systemd.n_start_service + n->t->systemd.n_restart_service, 1);
         assert_false(network_names_are_open(other));
 
         assert_int_equal(container_remove_interface(web(n->t), "eth0", on_changed, &a, NULL), 0);
@@ -398,7 +401,7 @@ static void test_running_names(void **state) {
         answer(n, &a, "{\"namespace\":true}", netns);
         assert_null(a.error);
         check_names(n, "\nsearch other.moored.internal", " other.moored.internal 10.");
-        assert_int_equal(n->t->systemd.n_start_service, 2);
+        assert_int_equal(n->t->systemd.n_start_service + n->t->systemd.n_restart_service, 2);
         assert_true(network_names_are_open(other));
         /* It has come later, or was started anew. */
         n->t->systemd.link[0] = '\0';
@@ -517,16 +520,19 @@ static void test_resolver(void **state) {
         assert_int_equal(container_names_start(c, &unit), 0);
         assert_non_null(startswith(unit, "moored-dns@moored"));
         assert_string_equal(n->t->systemd.service, unit);
-        assert_int_equal(n->t->systemd.n_start_service, 1);
+        assert_int_equal(n->t->systemd.n_start_service + n->t->systemd.n_restart_service, 1);
         /* The next ones find it. */
         assert_int_equal(container_names_start(c, NULL), 0);
-        assert_int_equal(n->t->systemd.n_start_service, 1);
+        assert_int_equal(n->t->systemd.n_start_service + n->t->systemd.n_restart_service, 1);
         /* Nobody is up: the next moored ends it, this one in a while. */
         container_names_recovered(n->t->m);
         assert_int_equal(n->t->systemd.n_stop, 1);
         assert_string_equal(n->t->systemd.service, unit);
+        /* Once is enough. */
+        container_names_recovered(n->t->m);
+        assert_int_equal(n->t->systemd.n_stop, 1);
         assert_int_equal(container_names_start(c, NULL), 0);
-        assert_int_equal(n->t->systemd.n_start_service, 2);
+        assert_int_equal(n->t->systemd.n_start_service + n->t->systemd.n_restart_service, 2);
 }
 
 /* Others find it, so there is a resolver; itself it asks those that it was told to. */
@@ -547,7 +553,7 @@ static void test_resolver_of_others(void **state) {
         assert_null(strstr(resolv, "moored.internal"));
         assert_int_equal(container_names_start(c, &unit), 0);
         assert_null(unit);
-        assert_int_equal(n->t->systemd.n_start_service, 1);
+        assert_int_equal(n->t->systemd.n_start_service + n->t->systemd.n_restart_service, 1);
 }
 
 int main(void) {

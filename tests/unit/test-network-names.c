@@ -147,7 +147,7 @@ static void test_come_and_go(void **state) {
         /* Who is up already is in as well. */
         up(f, "web");
         assert_false(network_names_are_open(n));
-        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 2);
         assert_int_equal(network_names_open(n, UPSTREAM, NULL), 0);
         check(f, "br-lan", "10.90.0.2@br-lan",
               "10.90.0.2\tweb.lan.moored.internal web\n10.90.0.2\tshop.lan.moored.internal shop\n"
@@ -166,7 +166,9 @@ static void test_come_and_go(void **state) {
         assert_int_equal(fstat(n->names_fd, &st), 0);
         assert_int_equal(st.st_mode & 07777, 0755);
         network_names_close(n);
+        assert_true(network_names_are_closed(n));
         assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        assert_false(network_names_are_closed(n));
         network_names_close(n);
         assert_int_equal(network_names_open(n, "/other", NULL), 2);
 }
@@ -182,7 +184,7 @@ static void test_recovery(void **state) {
         add(f, "db", L((char *) "lan"));
         up(f, "web");
         up(f, "db");
-        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 2);
         check_count(f, n->row.device, 2);
 
         new_manager(f);
@@ -206,8 +208,8 @@ static void test_two_networks(void **state) {
         /* The one that leads out. */
         assert_int_equal(network_manager_resolver(f->manager, "default", "proxy", &found), 0);
         assert_ptr_equal(found, front);
-        assert_int_equal(network_names_open(front, UPSTREAM, NULL), 1);
-        assert_int_equal(network_names_open(back, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(front, UPSTREAM, NULL), 2);
+        assert_int_equal(network_names_open(back, UPSTREAM, NULL), 2);
 
         up(f, "web");
         up(f, "db");
@@ -252,8 +254,8 @@ static void test_connect(void **state) {
         add(f, "proxy", L((char *) "back:alias=p"));
         add(f, "db", L((char *) "back"));
         add(f, "web", L((char *) "front"));
-        assert_int_equal(network_names_open(back, UPSTREAM, NULL), 1);
-        assert_int_equal(network_names_open(front, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(back, UPSTREAM, NULL), 2);
+        assert_int_equal(network_names_open(front, UPSTREAM, NULL), 2);
         up(f, "proxy");
         up(f, "db");
         up(f, "web");
@@ -299,13 +301,13 @@ static void test_who_has_none(void **state) {
         assert_null(found);
 
         n = create(f, "plain", "10.91.0.0/24", &(NetworkOptions) { .device = (char *) "plain" });
-        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 2);
         config = read_names(f, "plain", "dnsmasq.conf");
         assert_non_null(strstr(config, text));
         assert_non_null(strstr(config, "\nresolv-file=" UPSTREAM "\n"));
         assert_non_null(strstr(config, "\nrev-server=10.91.0.0/24\n"));
         n = create(f, "inside", "fd00:1::/64", &(NetworkOptions) { .internal = true, .device = (char *) "inside" });
-        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 2);
         internal = read_names(f, "inside", "dnsmasq.conf");
         assert_null(strstr(internal, UPSTREAM));
         assert_non_null(strstr(internal, "\nno-resolv\nlocal=/#/\n"));
@@ -329,7 +331,7 @@ static void test_odd_names(void **state) {
         up(f, label64);
         up(f, label63);
         up(f, "a..b");
-        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 2);
         check(f, "moored0", "10.90.0.2@moored0", "10.90.0.2\tok.moored0.moored.internal ok\n");
         want = strjoin("10.90.0.3\t", label63, ".moored0.moored.internal ", label63, "\n");
         check(f, "moored0", "10.90.0.3@moored0", want);
@@ -358,8 +360,8 @@ static void test_network_goes(void **state) {
         assert_int_equal(network_manager_foreach_names(f->manager, count, &s), 0);
         a = create(f, "a", "10.90.0.0/24", NULL);
         b = create(f, "b", "10.91.0.0/24", NULL);
-        assert_int_equal(network_names_open(a, UPSTREAM, NULL), 1);
-        assert_int_equal(network_names_open(b, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(a, UPSTREAM, NULL), 2);
+        assert_int_equal(network_names_open(b, UPSTREAM, NULL), 2);
         network_names_close(b);
         assert_int_equal(network_manager_foreach_names(f->manager, count, &s), 0);
         assert_int_equal(s.known, 2);
@@ -369,6 +371,11 @@ static void test_network_goes(void **state) {
         s = (Seen) {};
         assert_int_equal(network_manager_foreach_names(f->manager, count, &s), 0);
         assert_int_equal(s.known, 0);
+        assert_int_equal(s.gone, 1);
+        /* Another one that has the bridge now, and was never used, leaves it alone as well: it may still run. */
+        assert_int_equal(network_remove(create(f, "c", "10.92.0.0/24", &(NetworkOptions) { .device = (char *) "moored0" }), NULL), 0);
+        s = (Seen) {};
+        assert_int_equal(network_manager_foreach_names(f->manager, count, &s), 0);
         assert_int_equal(s.gone, 1);
         assert_int_equal(network_manager_drop_names(f->manager, "moored0"), 0);
         s = (Seen) {};
@@ -467,7 +474,7 @@ static void test_dnsmasq(void **state) {
         add(f, "web", L((char *) "lan:alias=shop"));
         add(f, "db", L((char *) "lan:alias=shop"));
         up(f, "web");
-        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 1);
+        assert_int_equal(network_names_open(n, UPSTREAM, NULL), 2);
         assert_int_equal(process_spawn(&spec, NULL, &pidfd, NULL), 0);
 
         wait_for("10.90.0.1", "web", 1, 1, web, sizeof(web));
