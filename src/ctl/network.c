@@ -500,7 +500,7 @@ static const Option network_options[] = {
         { 0, "alias", "NAME", OPTION_STRV, offsetof(NetworkOptions, aliases),
           .help = "connect: another name on this network" },
         { 0, "mac-address", "MAC", OPTION_STRING, offsetof(NetworkOptions, mac),
-          .help = "connect: the device's (default: a random one)" },
+          .help = "connect: the device's (default: one made of the address)" },
         { 0, "parent", "DEVICE", OPTION_STRING, offsetof(NetworkOptions, parent),
           .help = "create: the host's device (macvlan, ipvlan)" },
         { 'o', "opt", "NAME=VALUE", OPTION_CUSTOM, .apply = apply_opt,

@@ -157,8 +157,11 @@ static int leave(const Change *c, Found *f, Error *reterr_error) {
                 r = store_transaction_commit(&t);
         if (r < 0)
                 return record_error(c, r, reterr_error);
+        /* The device of a container that has ended may be there: others may go on in its namespace. */
         if (c->netns >= 0)
                 clear_away(c, &f->interface);
+        else if (f->interface.network->driver == NETWORK_BRIDGE)
+                (void) network_interface_set_down(c->manager, &f->interface, -EBADF);
         if (network_kept_count(c->manager, c->ns, c->container) == 0)
                 network_kept_forget(c->manager, c->ns, c->container);
         return 0;
