@@ -37,15 +37,19 @@ static int append_containers(const Listing *l, const CniConf *conf) {
 }
 
 static int append_network(const char *file, const CniConf *conf, const Error *error, void *userdata) {
+        _cleanup_free_ char *shown = strdup(file);
         _cleanup_error_ Error e = ERROR_NULL;
         const Listing *l = userdata;
         int r;
 
+        if (!shown)
+                return -ENOMEM;
         if (conf && cni_find_plugins(CNI_PLUGIN_PATH, conf, &e) < 0)
                 error = &e;
         r = sd_bus_message_open_container(l->reply, 'r', "sssasass");
         if (r >= 0)
-                r = sd_bus_message_append(l->reply, "sss", conf ? conf->name : "", file, conf ? conf->version : "");
+                r = sd_bus_message_append(l->reply, "sss", conf ? conf->name : "", string_sanitize(shown),
+                                          conf ? conf->version : "");
         if (r >= 0)
                 r = append_plugins(l->reply, conf);
         if (r >= 0)

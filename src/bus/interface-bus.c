@@ -288,8 +288,11 @@ static int append_text(sd_bus_message *reply, const char *property, const View *
                 if (streq(texts[i].property, property))
                         return bus_append_string(reply, strempty(texts[i].value));
         if (streq(property, "Container")) {
-                _cleanup_free_ char *container = strndup(v->path, (size_t) (strstr(v->path, "/interface/") - v->path));
+                _cleanup_free_ char *container = strdup(v->path);
 
+                /* Without "/interface/NAME", in which there is no other "/". */
+                for (unsigned k = 0; container && k < 2; k++)
+                        *strrchr(container, '/') = 0;
                 return container ? sd_bus_message_append_basic(reply, 'o', container) : -ENOMEM;
         }
         return -ENXIO;

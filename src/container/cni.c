@@ -603,8 +603,9 @@ int cni_manager_recovered(CniManager *m, CniFunc func, bool (*wanted)(const char
         if (r < 0)
                 log_warning_errno(r, "What plug-ins have attached cannot be read in %s: %m", m->state_dir);
         HASHMAP_FOREACH(e, m->entries)
-                if (!e->wants_add && !e->wants_gc)
-                        e->wants_del = e->ended = !wanted(e->key, userdata);
+                /* One whose end was told before this is detached, wanted again or not. */
+                if (!e->wants_add && !e->wants_gc && !wanted(e->key, userdata))
+                        e->wants_del = e->ended = true;
         /* Of those that are wanted mooring knows whether they are attached: it is asked when their launcher asks. */
         work(m);
         return 0;

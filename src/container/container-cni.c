@@ -229,7 +229,8 @@ static Container *find_by_cni_key(ContainerManager *m, const char *wanted) {
 /* What it has, for the launcher that asks, or has asked. */
 static void take_answer(Container *c, NetworkAnswer *ret) {
         if (error_is_set(&c->work->network))
-                ret->text = strjoin(error_name(&c->work->network), ": ", error_message(&c->work->network));
+                /* The launcher takes 4095 bytes. */
+                ret->text = strformat("%s: %.3900s", error_name(&c->work->network), error_message(&c->work->network));
         else {
                 ret->fd = TAKE_FD(c->work->netns);
                 ret->text = strdup("namespace");

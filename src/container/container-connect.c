@@ -172,7 +172,8 @@ static int rewrite(const Container *c, const char *name, const char *before, con
         r = read_file_at(dir, name, BUNDLE_HOST_FILE_SIZE_MAX, &text, NULL);
         if (r < 0 || (before && !streq(text, before)) || streq(text, now))
                 return r;
-        fd = openat(dir, name, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+        /* Who has a lease of it, in there, is not waited for. */
+        fd = openat(dir, name, O_WRONLY | O_TRUNC | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
         written = write(fd, now, n);

@@ -51,6 +51,7 @@ static int prefixed(const char *option, int r, Error *reterr_error) {
 }
 
 static int check_networks(const ContainerOptions *o, Error *reterr_error) {
+        _cleanup_strv_free_ char **names = NULL; /* in the container, of plug-ins' interfaces; others get one that is free */
         const char *target = NULL;
         NetworkMode mode = container_network_mode(o, &target);
 
@@ -72,6 +73,15 @@ static int check_networks(const ContainerOptions *o, Error *reterr_error) {
                 r = attachment_parse(network_option_cni(s) ?: s, &a, reterr_error);
                 if (r < 0)
                         return prefixed("Networks", r, reterr_error);
+                if (mode == NETWORK_MODE_CNI) {
+                        _cleanup_free_ char *name = a.interface ? strdup(a.interface) : strformat("eth%zu", strv_length(names));
+
+                        if (name && strv_contains(names, name))
+                                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                                 "Networks: two interfaces would be called \"%s\": say interface_name= of one of them.", name);
+                        if (!name || strv_extend(&names, name) < 0)
+                                return error_oom(reterr_error);
+                }
         }
         switch (mode) {
 

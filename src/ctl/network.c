@@ -205,6 +205,7 @@ static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *ret
         _cleanup_message_ sd_bus_message *reply = NULL;
         _cleanup_strv_free_ char **paths = NULL;
         _cleanup_json_ json_t *networks = NULL, *plugins = NULL;
+        _cleanup_error_ Error error = ERROR_NULL;
         const char *name, *path, *driver;
         json_t *network;
         size_t i;
@@ -227,16 +228,15 @@ static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *ret
         if (c->quiet)
                 return EXIT_SUCCESS;
 
-        r = plugin_networks_read(c, ns, &plugins, reterr_error);
-        if (r < 0)
-                return r;
+        if (plugin_networks_read(c, ns, &plugins, &error) < 0)
+                fprintf(stderr, "moorctl: Networks of plug-ins are not shown: %s\n", error_message(&error));
         r = ctl_get_all_many(c, paths, BUS_NETWORK, &networks, reterr_error);
         if (r < 0)
                 return r;
         json_array_foreach (networks, i, network)
                 if (add_row(t, network) < 0)
                         return error_oom(reterr_error);
-        if ((c->json == OUTPUT_OFF ? plugin_networks_add_rows(plugins, t) : json_array_extend(networks, plugins)) < 0)
+        if (plugins && (c->json == OUTPUT_OFF ? plugin_networks_add_rows(plugins, t) : json_array_extend(networks, plugins)) < 0)
                 return error_oom(reterr_error);
         return ctl_output(c, t, networks, reterr_error);
 }

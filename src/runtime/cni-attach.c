@@ -133,13 +133,17 @@ static void call_attachment(const Work *w, const CniRecord *record, const CniAtt
 static int undo(Work *w, CniRecord *record, Error *reterr_error) {
         CniRecord left = { .container = record->container, .netns_id = record->netns_id };
         CniCall call = call_new(w, CNI_DEL);
+        const uint64_t end = call.deadline_usec;
         CniAttachment kept[CNI_ATTACHMENTS_MAX];
         int r = 0, k;
 
         for (size_t i = record->n_attachments; i-- > 0;) {
                 CniAttachment *a = &record->attachments[i];
                 _cleanup_error_ Error e = ERROR_NULL;
+                uint64_t now = now_usec(CLOCK_MONOTONIC);
 
+                /* One that hangs leaves the others their share of the time. */
+                call.deadline_usec = now + (end > now ? (end - now) / (i + 1) : 0);
                 call_attachment(w, record, a, &call);
                 k = cni_chain(&a->conf, &call, NULL, &e);
                 if (k >= 0)
@@ -354,7 +358,7 @@ static int collect_valid(const Work *w, const char *network, json_t *list, Error
                 if (r < 0)
                         return r;
         }
-        return 0;
+        return errno == 0 ? 0 : error_set_errno(reterr_error, -errno, "%s cannot be read: %m", w->places->state_dir);
 }
 
 static int do_network(Work *w, CniCommand command, const char *network, Error *reterr_error) {

@@ -20,6 +20,7 @@
 
 #define STDERR_MAX 4096U /* of that the beginning is kept, for the error */
 #define BUFFER_SIZE 65536U
+#define PIPE_SIZE_MAX (1024U * 1024U) /* /proc/sys/fs/pipe-max-size */
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define CODE_UNKNOWN_CONTAINER 3 /* there is nothing to be undone */
 
@@ -144,10 +145,11 @@ static int read_some(Stream *s) {
         return 1;
 }
 
+/* As much as a pipe has at most: who goes on writing is to be stopped in time. */
 static int read_stream(Stream *s) {
-        int r;
+        int r = 1;
 
-        while ((r = read_some(s)) > 0)
+        for (size_t n = 0; n < PIPE_SIZE_MAX && (r = read_some(s)) > 0; n += BUFFER_SIZE)
                 ;
         if (r == 0)
                 s->fd = safe_close(s->fd);
@@ -179,7 +181,7 @@ static int wait_end(PluginRun *p, Error *reterr_error) {
 
                 if (n < 0 && errno != EINTR)
                         return error_set_errno(reterr_error, -errno, "Cannot wait for the plug-in \"%s\": %m", p->type);
-                if (n == 0) {
+                if (n == 0 || (n > 0 && fds[0].revents == 0 && remaining_msec(p->call) == 0)) {
                         (void) kill(-p->pid, SIGKILL);
                         (void) pidfd_wait(p->pidfd, &p->code, &p->status);
                         return timed_out(p, reterr_error);

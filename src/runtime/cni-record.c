@@ -26,7 +26,7 @@ int cni_record_read(int dir_fd, const char *container, CniRecord *ret, Error *re
 
 int cni_record_write(int dir_fd, const CniRecord *r, bool sync, Error *reterr_error) {
         _cleanup_free_ char *name = strjoin(r->container, CNI_RECORD_SUFFIX), *text = NULL;
-        _cleanup_json_ json_t *j = NULL;
+        _cleanup_json_ json_t *j = NULL, *again = NULL;
         int k;
 
         if (!name)
@@ -35,7 +35,10 @@ int cni_record_write(int dir_fd, const CniRecord *r, bool sync, Error *reterr_er
                 k = unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
         else {
                 text = cni_record_to_json(r, &j) >= 0 ? json_dump(j, false) : NULL;
-                k = text ? write_file_atomic_at(dir_fd, name, text, strlen(text), 0600, sync) : -ENOMEM;
+                /* What cannot be read again could never be undone. */
+                k = text ? json_parse(text, strlen(text), CNI_RECORD_MAX, &again, NULL) : -ENOMEM;
+                if (k >= 0)
+                        k = write_file_atomic_at(dir_fd, name, text, strlen(text), 0600, sync);
         }
         return k < 0 ? error_set_errno(reterr_error, k, "What %s is attached to cannot be recorded: %m", r->container) : 0;
 }

@@ -298,7 +298,7 @@ static void test_crash(void **state) {
 
 /* Of a chain that has not come to its end DEL is told what there was: "firewall" knows its rules by the addresses. */
 static void test_partial(void **state) {
-        _cleanup_free_ char *told = NULL, *text = NULL, *log = NULL, *part = NULL, *gone = NULL;
+        _cleanup_free_ char *told = NULL, *text = NULL, *part = NULL, *gone = NULL;
         Test *t = *state;
 
         add_conf(t, "a.conflist", "a", "1.0.0", P("ok") "," P("fails"));

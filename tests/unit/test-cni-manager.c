@@ -197,7 +197,7 @@ static void nobody_asks(Test *t) {
 static void reply(Test *t, int sock, const char *text) {
         _cleanup_close_ int memfd = memfd_new_sealed("x", text, strlen(text)), owned = sock;
 
-        assert_int_equal(send_with_fds(sock, "", 1, &memfd, 1, 0), 0);
+        assert_int_equal(send_with_fds(owned, "", 1, &memfd, 1, 0), 0);
         run(t);
 }
 

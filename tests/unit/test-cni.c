@@ -308,8 +308,8 @@ static void test_record_refused(void **state) {
                 "", "{}", "{\"container\":\"/\",\"netns\":\"\"}", "{\"container\":\"a\"}",
                 "{\"container\":\"a\",\"netns\":\"\",\"attachments\":[{}]}",
                 "{\"container\":\"a\",\"netns\":\"\",\"attachments\":[{\"interface\":\"e\",\"config\":{}}]}",
-                "{\"container\":\"a\",\"netns\":\"\",\"attachments\":[{\"interface\":\"e\",\"result\":7,\"config\":"
-                "{\"name\":\"n\",\"cniVersion\":\"1.0.0\",\"type\":\"a\"}}]}",
+                ("{\"container\":\"a\",\"netns\":\"\",\"attachments\":[{\"interface\":\"e\",\"result\":7,\"config\":"
+                 "{\"name\":\"n\",\"cniVersion\":\"1.0.0\",\"type\":\"a\"}}]}"),
         };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {

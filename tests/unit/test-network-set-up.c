@@ -309,9 +309,10 @@ static void test_taken(void **state) {
         FIREWALL_NEEDED();
         add(f, "a", L((char *) "default"), L((char *) "8080:80", (char *) "127.0.0.1:8090-8095:80-85", (char *) "8080:80/udp"));
         for (size_t i = 0; i < ELEMENTSOF(takers); i++) {
-                _cleanup_close_ int fd = host_socket(takers[i].family, takers[i].address, takers[i].port, true);
+                int fd = host_socket(takers[i].family, takers[i].address, takers[i].port, true);
 
                 assert_taken(f, &a, takers[i].port == 8080 ? "8080/tcp" : "8092/tcp");
+                safe_close(fd);
         }
         /* Another address' listener is not in the way, nor who has only called somebody from there. */
         loopback = host_socket(AF_INET, "127.0.0.2", 8092, true);
