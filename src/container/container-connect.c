@@ -195,7 +195,7 @@ void container_refresh_hosts(const Container *c) {
  * asks for names may be another one now, which then is there before the container is told. */
 static void follow(Container *c, const Files *before) {
         _cleanup_(files_done) Files now = {};
-        int r;
+        int r, k;
 
         if (is_up(c))
                 (void) container_names_start(c, NULL);
@@ -204,8 +204,9 @@ static void follow(Container *c, const Files *before) {
                 r = rewrite(c, "hosts", before->hosts, now.hosts);
         if (r >= 0)
                 r = rewrite(c, "resolv.conf", before->resolv, now.resolv);
-        if (r >= 0)
-                r = container_write_record(c);
+        /* Whatever somebody in there has made of its files. */
+        k = container_write_record(c);
+        r = r < 0 ? r : k;
         if (r < 0)
                 log_warning_errno(r, "Failed to write the bundle of container %s, ignoring: %m", c->row.id);
         container_names_up(c->manager);

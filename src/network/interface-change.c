@@ -225,6 +225,9 @@ static int complete(const Change *c, InterfaceSpec *s, char **name, Error *reter
                                  "The container “%s” has an interface “%s” already: choose another name.", c->container, *name);
         if (!*name)
                 *name = network_free_name(names);
+        if (s->peer && store_host_device_is_known(c->manager->store, s->peer))
+                return error_set(reterr_error, -EBUSY, "DeviceInUse",
+                                 "Peer: the device “%s” of the host is another interface's: choose another name.", s->peer);
         if (!s->peer && s->type == INTERFACE_VETH)
                 s->peer = network_random_device();
         /* It is to be the same after the next start. */

@@ -207,8 +207,9 @@ static int set_addresses(Settings *s) {
         return r;
 }
 
-/* By one that is down there is none. */
-static int set_routes(Settings *s) {
+/* By one that is down there is none. One that is there already is of the last time; a new one that is in another's way would be
+ * in the record only. */
+static int set_routes(Settings *s, const InterfaceSpec *old) {
         int r = 0;
 
         s->step = "routes";
@@ -222,7 +223,8 @@ static int set_routes(Settings *s) {
                         r = netlink_add_route(s->place->inside, &route.destination,
                                               route.gateway.family == AF_UNSPEC ? NULL : &route.gateway, s->link.index,
                                               route.metric);
-                r = r == -EEXIST ? 0 : r;
+                if (r == -EEXIST && (!old || strv_contains(old->routes, text)))
+                        r = 0;
         }
         return r;
 }
@@ -288,13 +290,15 @@ static int settle(Settings *s, const InterfaceSpec *old) {
                 r = set_addresses(s);
         if (r >= 0)
                 r = set_up_or_down(s);
-        if (r >= 0 && old && old->down && !d->spec->down && d->spec->type == INTERFACE_NETWORK) {
-                r = network_addresses_restore(p->manager, p->ns, p->container, d->name, p->netns);
+        /* What the network has given stays, whatever was changed, and others' default routes take over from one that is down. */
+        if (r >= 0 && d->spec->type == INTERFACE_NETWORK && (old || d->spec->down)) {
+                if (!d->spec->down)
+                        r = network_addresses_restore(p->manager, p->ns, p->container, d->name, p->netns);
                 if (r >= 0)
                         r = network_routes_update(p->manager, p->ns, p->container, p->netns);
         }
         if (r >= 0)
-                r = set_routes(s);
+                r = set_routes(s, old);
         if (r >= 0)
                 r = set_rates(s, old);
         return r < 0 ? device_error(p, d, r, strempty(s->step), p->inside) : 0;

@@ -476,18 +476,30 @@ int network_user_update(NetworkManager *m, const char *ns, const char *container
         _cleanup_(network_user_freep) NetworkUser *old = user_take(m, ns, container), *u = NULL;
         const NetworkUser *now;
         bool moved;
-        int r;
+        int r, failed = 0;
 
         r = user_plan(m, ns, container, &u);
-        if (r < 0)
+        if (r < 0) {
+                /* Nobody would close and remove them later. */
+                if (old && old->n_ports > 0 && m->firewall)
+                        (void) firewall_remove_ports(m->firewall, old->ports, old->n_ports, NULL);
+                if (old)
+                        user_names_remove(m, old);
                 return error_set_errno(reterr_error, r, "The records of what the container “%s” has of networks cannot be read: %m",
                                        container);
+        }
         now = u;
         moved = !old || !ports_equal(old, now);
         if (moved && old && old->n_ports > 0 && m->firewall) {
-                r = firewall_remove_ports(m->firewall, old->ports, old->n_ports, reterr_error);
-                if (r < 0)
-                        return r;
+                r = failed = firewall_remove_ports(m->firewall, old->ports, old->n_ports, reterr_error);
+                if (r < 0) {
+                        /* They are open still: the container's end is to close these. */
+                        free(u->ports);
+                        u->ports = TAKE_PTR(old->ports);
+                        u->n_ports = old->n_ports;
+                        old->n_ports = 0;
+                        moved = false;
+                }
         }
         r = user_put(m, u);
         if (r < 0)
@@ -497,14 +509,15 @@ int network_user_update(NetworkManager *m, const char *ns, const char *container
                 user_names_change(m, old, now);
         else
                 user_names_add(m, now);
-        return moved ? open_ports(m, now, reterr_error) : 0;
+        return failed < 0 ? failed : moved ? open_ports(m, now, reterr_error) : 0;
 }
 
 static int restore_default_routes(const NetworkInterface *i, void *userdata) {
         SetUp *s = userdata;
         LinkInfo l;
 
-        if (netlink_get_link(s->inside, i->name, &l) < 0)
+        /* By one that is down there is none. */
+        if (netlink_get_link(s->inside, i->name, &l) < 0 || !l.up)
                 return 0;
         return add_default_routes(s, i, l.index);
 }
