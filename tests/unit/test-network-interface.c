@@ -407,6 +407,51 @@ static void test_network_at_once(void **state) {
         assert_null(f->kept);
 }
 
+/* The kernel has no second one of the same metric. */
+static bool has_default(Fixture *f, const char *name, const char *gateway) {
+        Prefix all = { .address.family = AF_INET };
+        Address a;
+
+        assert_int_equal(address_parse(gateway, &a), 0);
+        return netlink_add_route(f->inside, &all, &a, inside(f, name).index, 0) == -EEXIST;
+}
+
+/* What a network has given is the network's. */
+static void test_networks_own(void **state) {
+        NetworkOptions street = { .driver = NETWORK_MACVLAN, .parent = (char *) "wire0", .subnets = L((char *) "10.1.0.0/24"),
+                                  .gateways = L((char *) "10.1.0.1") };
+        NetworkOptions road = { .driver = NETWORK_MACVLAN, .parent = (char *) "wire1", .subnets = L((char *) "10.2.0.0/24"),
+                                .gateways = L((char *) "10.2.0.1") };
+        _cleanup_error_ Error e = ERROR_NULL;
+        Fixture *f = *state;
+        Network *n;
+
+        NETNS_NEEDED();
+        (void) make_device(f, "wire0", "wire1");
+        if (network_create(f->manager, "default", "street", &street, &n, &e) < 0 ||
+            network_create(f->manager, "default", "road", &road, &n, &e) < 0 ||
+            network_manager_connect(f->manager, "default", "a", "street:ip=10.1.0.9", -EBADF, NULL, &e) < 0 ||
+            network_manager_connect(f->manager, "default", "a", "road", -EBADF, NULL, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        begin(f);
+        assert_true(has_address(f, "eth0", "10.1.0.9/24") && has_default(f, "eth0", "10.1.0.1"));
+        change_ok(f, "eth0", CHANGE(.add_addresses = L((char *) "10.1.0.9/24", (char *) "10.1.0.77/24")));
+        change_ok(f, "eth0", CHANGE(.remove_addresses = L((char *) "10.1.0.9/24", (char *) "10.1.0.77/24")));
+        assert_false(has_address(f, "eth0", "10.1.0.77/24"));
+        assert_true(has_address(f, "eth0", "10.1.0.9/24") && has_default(f, "eth0", "10.1.0.1"));
+        /* Its route is in the way of this one, which would be in the record only. */
+        assert_int_equal(change(f, "eth0", CHANGE(.add_routes = L((char *) "0.0.0.0/0 via 10.1.0.5")), &e), -EEXIST);
+        assert_true(has_address(f, "eth0", "10.1.0.9/24") && has_default(f, "eth0", "10.1.0.1"));
+        /* One that is down leads nowhere, and does not keep others from it. */
+        change_ok(f, "eth0", CHANGE(.up = DOWN));
+        assert_true(has_default(f, "eth1", "10.2.0.1"));
+        change_ok(f, "eth1", CHANGE(.up = DOWN));
+        change_ok(f, "eth1", CHANGE(.up = UP));
+        assert_true(has_default(f, "eth1", "10.2.0.1"));
+        change_ok(f, "eth0", CHANGE(.up = UP));
+        assert_true(has_address(f, "eth0", "10.1.0.9/24"));
+}
+
 static void test_lent(void **state) {
         _cleanup_error_ Error e = ERROR_NULL;
         Fixture *f = *state;
@@ -603,6 +648,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_change, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_macvlan, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_network_at_once, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_networks_own, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lent, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lent_interrupted, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_adopt_names, setup, teardown),
