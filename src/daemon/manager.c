@@ -225,9 +225,11 @@ static void adopt_netns(Manager *m) {
         for (size_t i = 0; i < m->n_netns; i++) {
                 struct KeptNetns *n = &m->netns[i];
 
-                if (network_manager_adopt_netns(m->networks, n->name, n->fd) > 0)
+                int r = network_manager_adopt_netns(m->networks, n->name, n->fd);
+
+                if (r != 0) /* taken, whatever became of it */
                         n->fd = -EBADF;
-                else
+                if (r <= 0)
                         fd_store.remove(NULL, n->name);
                 n->fd = safe_close(n->fd);
         }

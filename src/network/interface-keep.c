@@ -5,11 +5,15 @@
  *
  *  - Devices of the host's. The kernel takes those that are made in software away with the namespace that they are in.
  *
- *      recorded, with what the device was ─▶ namespace kept ─▶ named by its alias, moved ─▶ … ─▶ moved back, as it was ─▶ given up
+ *      namespace kept ─▶ recorded, with what the device was ─▶ named by its alias, moved ─▶ index there recorded ─▶ … ─▶ moved back, as it was ─▶
+ *      recorded as at home ─▶ given up
  *
- *    Whoever dies at any of the arrows leaves a record and an alias by which the device is found, whatever it is called there.
+ *    Whoever dies at any of the arrows leaves a record, an alias and an index by which the device is found, whatever it is called there. The
+ *    alias is to be believed at home: in there others can give it to devices of their own.
  *  - macvlan and ipvlan. Their MAC, or their addresses, are in use until the kernel has got round to clearing away the namespace, some time after
  *    its end: a container that is started again at once could not have them. */
+
+#include <sys/stat.h>
 
 #include "basic/fd-util.h"
 #include "basic/log.h"
@@ -75,14 +79,23 @@ static Kept *get(const NetworkManager *m, const char *ns, const char *container)
         return key ? hashmap_get(m->kept, key) : NULL;
 }
 
+static bool is_same(int a, int b) {
+        struct stat x, y;
+
+        return fstat(a, &x) >= 0 && fstat(b, &y) >= 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 int network_manager_keep_netns(NetworkManager *m, const char *ns, const char *container, int netns) {
         _cleanup_free_ char *name = keep_name(ns, container);
+        const Kept *l;
         int fd, r;
 
         if (!name)
                 return -ENOMEM;
-        if (get(m, ns, container))
-                return 0;
+        l = get(m, ns, container);
+        if (l)
+                /* Of an earlier run, from which not all could be fetched: that is its last reference. */
+                return is_same(l->netns, netns) ? 0 : -EBUSY;
         fd = fd_dup(netns);
         if (fd < 0)
                 return fd;
@@ -136,6 +149,7 @@ bool network_netns_is_kept(const char *name) {
         return startswith(name, KEEP_PREFIX);
 }
 
+/* Takes fd whatever becomes of it, unless 0 is returned. */
 int network_manager_adopt_netns(NetworkManager *m, const char *name, int fd) {
         const char *rest = startswith(name, KEEP_PREFIX), *dot = rest ? strchr(rest, '.') : NULL;
         _cleanup_free_ char *number = NULL, *ns = NULL, *container = NULL;
@@ -149,8 +163,10 @@ int network_manager_adopt_netns(NetworkManager *m, const char *name, int fd) {
                 return 0;
         ns = strndup(dot + 1, n);
         container = strdup(dot + n + 2);
-        if (!ns || !container)
+        if (!ns || !container) {
+                safe_close(fd);
                 return -ENOMEM;
+        }
         r = put(m, ns, container, fd);
         return r < 0 ? r : 1;
 }
@@ -163,46 +179,93 @@ static char *lent_alias(const NetworkDevice *d) {
 
 /* One with that alias already is on its way: somebody died. */
 static int check(const DevicePlace *p, const LinkInfo *l, const char *alias) {
-        if (!startswith(l->alias, ALIAS_PREFIX) || streq(l->alias, alias))
+        /* Ends of networks have no alias. */
+        bool end = streq(l->kind, "veth") && startswith(l->name, HOST_DEVICE_PREFIX);
+
+        if ((!end && !startswith(l->alias, ALIAS_PREFIX)) || streq(l->alias, alias))
                 return 0;
         return error_set(p->reterr_error, -EBUSY, "DeviceInUse", "The device “%s” is moored's own: it cannot be lent.", l->name);
 }
 
-/* What it is, for its return. */
-static int record_home(const DevicePlace *p, const NetworkDevice *d, const LinkInfo *l) {
-        _cleanup_(interface_spec_done) InterfaceSpec spec = {};
-        _cleanup_free_ char *text = NULL;
-        char ether[ETHER_TEXT_MAX], master[IF_NAMESIZE] = "";
-        DeviceRow row;
-        int r;
+static int copy_spec(const NetworkDevice *d, InterfaceSpec *ret) {
+        _cleanup_free_ char *text = interface_spec_format(d->spec);
 
-        text = interface_spec_format(d->spec);
-        r = text ? interface_spec_parse(text, &spec) : -ENOMEM;
-        if (r < 0)
-                return r;
-        if (l->master > 0 && !if_indextoname((unsigned) l->master, master))
-                master[0] = '\0';
-        spec.was_up = l->up;
-        spec.was_mtu = l->mtu;
-        if (free_and_strdup(&spec.was_mac, ether_format(l->ether, ether)) < 0 ||
-            free_and_strdup(&spec.was_master, isempty(master) ? NULL : master) < 0 ||
-            free_and_strdup(&spec.was_alias, isempty(l->alias) ? NULL : l->alias) < 0)
-                return -ENOMEM;
-        free(text);
-        text = interface_spec_format(&spec);
-        if (!text)
-                return -ENOMEM;
-        row = (DeviceRow) {
+        return text ? interface_spec_parse(text, ret) : -ENOMEM;
+}
+
+static int record(const DevicePlace *p, const NetworkDevice *d, const InterfaceSpec *spec) {
+        _cleanup_free_ char *text = interface_spec_format(spec);
+        const DeviceRow row = {
                 .ns = (char *) p->ns,
                 .container = (char *) p->container,
                 .name = (char *) d->name,
                 .host_device = (char *) d->host_device,
                 .spec = text,
         };
-        return store_device_put(p->manager->store, &row);
+
+        return text ? store_device_put(p->manager->store, &row) : -ENOMEM;
+}
+
+/* What it is, for its return. */
+static int record_home(const DevicePlace *p, const NetworkDevice *d, const LinkInfo *l, const char *alias, InterfaceSpec *spec) {
+        char ether[ETHER_TEXT_MAX], master[IF_NAMESIZE] = "";
+
+        spec->lent_index = 0;
+        /* Somebody died on the way: that is known already. */
+        if (streq(l->alias, alias) && spec->was_mac)
+                return record(p, d, spec);
+        if (l->master > 0 && !if_indextoname((unsigned) l->master, master))
+                master[0] = '\0';
+        spec->was_up = l->up;
+        spec->was_mtu = l->mtu;
+        if (free_and_strdup(&spec->was_kind, l->kind) < 0 ||
+            free_and_strdup(&spec->was_mac, ether_format(l->ether, ether)) < 0 ||
+            free_and_strdup(&spec->was_master, isempty(master) ? NULL : master) < 0 ||
+            free_and_strdup(&spec->was_alias, isempty(l->alias) || streq(l->alias, alias) ? NULL : l->alias) < 0)
+                return -ENOMEM;
+        return record(p, d, spec);
+}
+
+/* It is at home: nothing in the container is it. */
+static void record_back(const DevicePlace *p, const NetworkDevice *d) {
+        _cleanup_(interface_spec_done) InterfaceSpec spec = {};
+        int r;
+
+        r = copy_spec(d, &spec);
+        if (r >= 0) {
+                spec.lent_index = 0;
+                (void) free_and_strdup(&spec.was_mac, NULL);
+                r = record(p, d, &spec);
+        }
+        if (r < 0)
+                log_warning_errno(r, "That the device “%s” is back from container %s cannot be recorded, ignoring: %m", d->spec->link,
+                                  p->container);
+}
+
+static int move_there(const DevicePlace *p, const NetworkDevice *d, const LinkInfo *l, const char *alias, InterfaceSpec *spec) {
+        LinkInfo there;
+        int r;
+
+        r = netlink_change_link(p->host, l->index, &(LinkChange) { .alias = alias, .netns = -EBADF });
+        if (r >= 0)
+                r = netlink_change_link(p->host, l->index, &(LinkChange) { .name = d->name, .netns = p->netns });
+        if (r < 0) {
+                if (!streq(l->alias, alias) &&
+                    netlink_change_link(p->host, l->index, &(LinkChange) { .alias = l->alias, .netns = -EBADF }) >= 0)
+                        record_back(p, d);
+                return r;
+        }
+        r = netlink_get_link(p->inside, d->name, &there);
+        if (r >= 0 && (!streq(there.alias, alias) || !streq(there.kind, l->kind)))
+                r = -ENODEV;
+        if (r < 0)
+                return r;
+        spec->lent_index = (uint64_t) there.index;
+        return record(p, d, spec);
 }
 
 int device_lend(const DevicePlace *p, const NetworkDevice *d) {
+        _cleanup_(interface_spec_done) InterfaceSpec spec = {};
         _cleanup_free_ char *alias = lent_alias(d);
         LinkInfo l;
         int r;
@@ -215,16 +278,14 @@ int device_lend(const DevicePlace *p, const NetworkDevice *d) {
                                  "This host has no device “%s” to be lent to the container “%s”: “ip link” shows them.", d->spec->link,
                                  p->container);
         r = check(p, &l, alias);
-        if (r >= 0 && !streq(l.alias, alias))
-                r = record_home(p, d, &l);
         if (r >= 0)
                 r = network_manager_keep_netns(p->manager, p->ns, p->container, p->netns);
         if (r >= 0)
-                r = netlink_change_link(p->host, l.index, &(LinkChange) { .alias = alias, .netns = -EBADF });
+                r = copy_spec(d, &spec);
         if (r >= 0)
-                r = netlink_change_link(p->host, l.index, &(LinkChange) { .name = d->name, .netns = p->netns });
-        if (r < 0 && !streq(l.alias, alias))
-                (void) netlink_change_link(p->host, l.index, &(LinkChange) { .alias = l.alias, .netns = -EBADF });
+                r = record_home(p, d, &l, alias, &spec);
+        if (r >= 0)
+                r = move_there(p, d, &l, alias, &spec);
         if (r == -EINVAL)
                 return error_set(p->reterr_error, r, "NotSupported",
                                  "The device “%s” cannot be lent: the kernel lets none of its kind (%s) leave the host.", l.name,
@@ -239,13 +300,17 @@ int device_lend(const DevicePlace *p, const NetworkDevice *d) {
 
 typedef struct Search {
         const char *alias;
+        uint64_t index; /* 0: by alias */
+        const char *kind; /* or NULL */
         LinkInfo link;
 } Search;
 
 static int match(const LinkInfo *l, void *userdata) {
         Search *s = userdata;
 
-        if (!streq(l->alias, s->alias))
+        if (s->index > 0 ? (uint64_t) l->index != s->index : !streq(l->alias, s->alias))
+                return 0;
+        if (s->kind && !streq(l->kind, s->kind))
                 return 0;
         s->link = *l;
         return 1;
@@ -295,16 +360,21 @@ int device_fetch(const DevicePlace *p, const NetworkDevice *d) {
 
         if (!alias)
                 return -ENOMEM;
-        r = netlink_foreach_link(p->inside, match, &s);
-        if (r > 0) {
-                r = move_back(p, &s, &name);
-                if (r >= 0)
-                        r = netlink_get_link(p->host, name, &s.link);
-        } else if (r == 0) {
-                /* Or somebody died on the way. */
-                r = netlink_foreach_link(p->host, match, &s);
+        if (!d->spec->was_mac)
+                return 0; /* it has not left */
+        /* Somebody may have died on the way. What has the alias at home is it: nobody in there can give it to that. */
+        r = netlink_foreach_link(p->host, match, &s);
+        if (r == 0) {
+                /* Without an index somebody died between its move and the record of that. */
+                s.index = d->spec->lent_index;
+                s.kind = d->spec->was_kind;
+                r = netlink_foreach_link(p->inside, match, &s);
                 if (r == 0)
                         return 0;
+                if (r > 0)
+                        r = move_back(p, &s, &name);
+                if (r >= 0)
+                        r = netlink_get_link(p->host, name, &s.link);
         }
         if (r < 0)
                 return r;
@@ -312,20 +382,28 @@ int device_fetch(const DevicePlace *p, const NetworkDevice *d) {
         if (r < 0)
                 log_warning_errno(r, "The device “%s” is back from container %s, but not as it was, ignoring: %m", d->spec->link,
                                   p->container);
+        record_back(p, d);
         return 0;
 }
 
+typedef struct Fetch {
+        DevicePlace place;
+        int error; /* the first */
+} Fetch;
+
 static int fetch(const NetworkDevice *d, void *userdata) {
-        const DevicePlace *p = userdata;
+        Fetch *f = userdata;
         int r;
 
         if (is_sub_link(d))
-                (void) device_set_down(p, d);
+                (void) device_set_down(&f->place, d);
         if (d->spec->type != INTERFACE_DEVICE)
                 return 0;
-        r = device_fetch(p, d);
-        if (r < 0)
-                log_error_errno(r, "The device “%s”, which container %s had, cannot be fetched: %m", d->spec->link, p->container);
+        r = device_fetch(&f->place, d);
+        if (r < 0) {
+                log_error_errno(r, "The device “%s”, which container %s had, cannot be fetched: %m", d->spec->link, f->place.container);
+                f->error = f->error ?: r;
+        }
         return 0;
 }
 
@@ -338,25 +416,28 @@ static int clear_interface(const NetworkInterface *i, void *userdata) {
 }
 
 void network_manager_clear_kept(NetworkManager *m, const char *ns, const char *container) {
-        DevicePlace p = { .manager = m, .ns = ns, .container = container };
+        Fetch f = { .place = { .manager = m, .ns = ns, .container = container } };
         const Kept *l = get(m, ns, container);
         _cleanup_(netlink_freep) Netlink *inside = NULL;
         int r;
 
         if (!l)
                 return;
-        p.netns = l->netns;
-        r = network_manager_netlink(m, &p.host, NULL);
+        f.place.netns = l->netns;
+        r = network_manager_netlink(m, &f.place.host, NULL);
         if (r >= 0)
                 r = netlink_new(l->netns, &inside);
-        p.inside = inside;
+        f.place.inside = inside;
         if (r >= 0)
-                r = network_manager_foreach_device(m, ns, container, fetch, &p);
+                r = network_manager_foreach_device(m, ns, container, fetch, &f);
         if (r >= 0)
-                r = network_manager_foreach_interface(m, ns, container, clear_interface, &p);
+                r = network_manager_foreach_interface(m, ns, container, clear_interface, &f.place);
+        r = r < 0 ? r : f.error;
         if (r < 0)
-                log_error_errno(r, "Devices of the host that container %s had cannot be fetched: %m", container);
-        network_kept_forget(m, ns, container);
+                /* The next start, or the next moored, tries again. */
+                log_error_errno(r, "Devices of the host that container %s had cannot be fetched, its namespace is kept: %m", container);
+        else
+                network_kept_forget(m, ns, container);
 }
 
 void network_kept_recovered(NetworkManager *m) {

@@ -87,6 +87,7 @@ void interface_spec_done(InterfaceSpec *s) {
         free(s->mac);
         strv_free(s->addresses);
         strv_free(s->routes);
+        free(s->was_kind);
         free(s->was_mac);
         free(s->was_master);
         free(s->was_alias);
@@ -270,13 +271,14 @@ static json_t *list_to_json(char *const *l) {
 }
 
 json_t *interface_spec_to_json(const InterfaceSpec *s) {
-        return json_pack("{s:s, s:s*, s:s*, s:s*, s:s*, s:I, s:s*, s:I, s:b, s:o, s:o, s:I, s:I, s:b, s:I, s:s*, s:s*, s:s*}", "type",
+        return json_pack("{s:s, s:s*, s:s*, s:s*, s:s*, s:I, s:s*, s:I, s:b, s:o, s:o, s:I, s:I, s:b, s:I, s:s*, s:s*, s:s*, s:s*, s:I}", "type",
                          interface_type_to_string(s->type), "link", s->link, "mode", s->mode, "peer", s->peer, "master",
                          s->master, "user", (json_int_t) s->user, "mac", s->mac, "mtu", (json_int_t) s->mtu, "down",
                          (int) s->down, "addresses", list_to_json(s->addresses), "routes", list_to_json(s->routes),
                          "sentRate", (json_int_t) s->sent_rate, "receivedRate", (json_int_t) s->received_rate, "wasUp",
                          (int) s->was_up, "wasMtu", (json_int_t) s->was_mtu, "wasMac", s->was_mac, "wasMaster",
-                         s->was_master, "wasAlias", s->was_alias);
+                         s->was_master, "wasAlias", s->was_alias, "wasKind", s->was_kind, "lentIndex",
+                         (json_int_t) s->lent_index);
 }
 
 static int parse_type(const char *name, json_t *value, void *target, Error *reterr_error) {
@@ -306,13 +308,15 @@ int interface_spec_from_json(json_t *j, InterfaceSpec *ret) {
                 { "wasMac", JSON_FIELD_STRING, offsetof(InterfaceSpec, was_mac), false, NULL },
                 { "wasAlias", JSON_FIELD_STRING, offsetof(InterfaceSpec, was_alias), false, NULL },
                 { "wasMaster", JSON_FIELD_STRING, offsetof(InterfaceSpec, was_master), false, NULL },
+                { "wasKind", JSON_FIELD_STRING, offsetof(InterfaceSpec, was_kind), false, NULL },
+                { "lentIndex", JSON_FIELD_UINT64, offsetof(InterfaceSpec, lent_index), false, NULL },
                 {},
         };
         _cleanup_(interface_spec_done) InterfaceSpec s = {};
         int r;
 
         r = json_is_object(j) ? json_dispatch(j, fields, &s, "interface", false, NULL) : -EBADMSG;
-        if (r >= 0 && (interface_spec_check(&s, NULL) < 0 || s.was_mtu > UINT32_MAX))
+        if (r >= 0 && (interface_spec_check(&s, NULL) < 0 || s.was_mtu > UINT32_MAX || s.lent_index > INT32_MAX))
                 r = -EBADMSG;
         if (r < 0)
                 return r;

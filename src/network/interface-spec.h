@@ -53,7 +53,8 @@ typedef struct InterfaceSpec {
         /* device: what it was at home, while it is lent */
         bool was_up;
         uint64_t was_mtu;
-        char *was_mac, *was_master, *was_alias;
+        char *was_kind, *was_mac, *was_master, *was_alias; /* MAC NULL: it is at home */
+        uint64_t lent_index; /* of it in the container; 0: it is not there yet */
 } InterfaceSpec;
 void interface_spec_done(InterfaceSpec *s);
 /* Of one that is wanted anew. Texts get their usual form. "InvalidArgument" says what is wrong with what. */

@@ -560,6 +560,77 @@ static void test_lent_interrupted(void **state) {
         assert_null(f->kept);
 }
 
+/* What is fetched is the device that was lent, whatever others in there call theirs. */
+static void test_lent_false(void **state) {
+        static const char too_much[] = "{\"type\":\"device\",\"link\":\"mine0\",\"lentIndex\":2147483648}";
+        InterfaceSpec spec = {};
+        Fixture *f = *state;
+        LinkInfo before, l;
+
+        NETNS_NEEDED();
+        assert_int_equal(interface_spec_parse(too_much, &spec), -EBADMSG);
+        before = make_device(f, "mine0", "mine1");
+        begin(f);
+        assert_int_equal(netlink_add_veth(f->inside, "false0", 0, 0, f->netns, "false1", NULL), 0);
+        l = inside(f, "false0");
+        assert_int_equal(netlink_change_link(f->inside, l.index, &(LinkChange) { .alias = "moored: lent mine0", .netns = -EBADF }), 0);
+        /* Not lent at all. */
+        add_fails(f, (InterfaceSpec) { .type = INTERFACE_DEVICE, .link = (char *) "mine0" }, "false0", "InterfaceExists");
+        assert_true(inside(f, "false0").index == l.index && at_home(f, "mine0"));
+        for (unsigned i = 0; i < 2; i++) {
+                add_ok(f, (InterfaceSpec) { .type = INTERFACE_DEVICE, .link = (char *) "mine0" }, "eth0");
+                assert_int_equal(netlink_change_link(f->inside, inside(f, "eth0").index, &(LinkChange) { .alias = "", .netns = -EBADF }), 0);
+                assert_int_equal(network_manager_remove_interface(f->manager, "default", "a", "eth0", f->netns, NULL), 0);
+                assert_int_equal(netlink_get_link(f->host, "mine0", &l), 0);
+                assert_memory_equal(l.ether, before.ether, ETHER_SIZE);
+                assert_true(inside(f, "false0").index > 0);
+        }
+        /* Once more, when it is at home already. */
+        add_ok(f, (InterfaceSpec) { .type = INTERFACE_DEVICE, .link = (char *) "mine0" }, "eth0");
+        int other = fd_dup(f->netns);
+        end(f);
+        assert_true(at_home(f, "mine0"));
+        assert_int_equal(network_manager_keep_netns(f->manager, "default", "a", other), 0);
+        network_manager_clear_kept(f->manager, "default", "a");
+        assert_null(f->kept);
+        assert_int_equal(netlink_new(other, &f->inside), 0);
+        assert_true(inside(f, "false0").index > 0);
+        (void) safe_close(other);
+}
+
+static void test_lent_end(void **state) {
+        Fixture *f = *state;
+
+        NETNS_NEEDED();
+        (void) make_device(f, "mv0123456789", "mine1");
+        begin(f);
+        add_fails(f, (InterfaceSpec) { .type = INTERFACE_DEVICE, .link = (char *) "mv0123456789" }, NULL, "DeviceInUse");
+        assert_true(at_home(f, "mv0123456789"));
+}
+
+/* Where the host's devices cannot be fetched the namespace is kept until they can, and there is no other. */
+static void test_lent_kept(void **state) {
+        const DeviceRow bad = { .ns = (char *) "default", .container = (char *) "a", .name = (char *) "bad0", .spec = (char *) "{}" };
+        Fixture *f = *state;
+
+        NETNS_NEEDED();
+        (void) make_device(f, "mine0", "mine1");
+        begin(f);
+        add_ok(f, (InterfaceSpec) { .type = INTERFACE_DEVICE, .link = (char *) "mine0" }, "eth0");
+        assert_int_equal(network_manager_keep_netns(f->manager, "default", "a", f->netns), 0);
+        assert_int_equal(store_device_put(f->store, &bad), 0);
+        end(f);
+        assert_non_null(f->kept);
+        assert_false(at_home(f, "mine0"));
+        int home = netns_open();
+        assert_int_equal(network_manager_keep_netns(f->manager, "default", "a", home), -EBUSY);
+        (void) safe_close(home);
+        assert_int_equal(store_device_remove(f->store, "default", "a", "bad0"), 0);
+        end(f);
+        assert_null(f->kept);
+        assert_true(at_home(f, "mine0"));
+}
+
 static void test_adopt_names(void **state) {
         static const char *const foreign[] = { "netns", "netns.", "netns.7", "netns.7.", "netns.7.default", "netns.8.default.a", "netns.x.default.a",
                                                "netns.99999999999999999999.a", "cni.7.default.a", "terminal" };
@@ -651,6 +722,9 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_networks_own, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lent, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lent_interrupted, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_lent_false, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_lent_end, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_lent_kept, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_adopt_names, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_tap, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_record, setup, teardown),
