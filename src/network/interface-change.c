@@ -208,6 +208,7 @@ static int forget(const Change *c, const NetworkDevice *d, Error *reterr_error) 
 
 static int complete(const Change *c, InterfaceSpec *s, char **name, Error *reterr_error) {
         bool has_mac = s->type == INTERFACE_VETH || s->type == INTERFACE_MACVLAN || s->type == INTERFACE_TAP;
+        _cleanup_free_ char *ns = NULL, *owner = NULL;
         _cleanup_strv_free_ char **names = NULL;
         char mac[ETHER_TEXT_MAX];
         int r;
@@ -225,7 +226,9 @@ static int complete(const Change *c, InterfaceSpec *s, char **name, Error *reter
                                  "The container “%s” has an interface “%s” already: choose another name.", c->container, *name);
         if (!*name)
                 *name = network_free_name(names);
-        if (s->peer && store_host_device_is_known(c->manager->store, s->peer))
+        /* A network's; that of another one like this is told with its owner, when it is recorded. */
+        if (s->peer && store_host_device_owner(c->manager->store, s->peer, &ns, &owner) == -ENOENT &&
+            store_host_device_is_known(c->manager->store, s->peer))
                 return error_set(reterr_error, -EBUSY, "DeviceInUse",
                                  "Peer: the device “%s” of the host is another interface's: choose another name.", s->peer);
         if (!s->peer && s->type == INTERFACE_VETH)
