@@ -135,7 +135,7 @@ static int parse(const char *text, size_t n, size_t max, bool wide, json_t **ret
 
         max = MIN(max, (size_t) JSON_TEXT_MAX);
         if (n > max)
-                return error_set(reterr_error, -EFBIG, "LimitExceeded",
+                return error_set(reterr_error, -EFBIG, "LimitsExceeded",
                                  "%zu bytes of JSON are more than the limit of %zu.", n, max);
 
         r = check_limits(text, n, reterr_error);

@@ -17,8 +17,8 @@
 
 static const BusObject *const objects[] = {
         &bus_manager_object,   &bus_namespace_object, &bus_image_object,
-        &bus_container_object, &bus_exec_object,      &bus_network_object,
-        &bus_job_object,
+        &bus_container_object, &bus_exec_object,      &bus_interface_object,
+        &bus_network_object,   &bus_job_object,
 };
 
 Bus *bus_current(sd_bus *bus) {
@@ -47,6 +47,10 @@ char *bus_exec_path(const char *ns, const char *id, uint64_t n) {
         _cleanup_free_ char *s = strformat("%" PRIu64, n);
 
         return s ? path_encode(BUS_PATTERN_EXEC, ns, id, s) : NULL;
+}
+
+char *bus_interface_path(const char *ns, const char *id, const char *name) {
+        return path_encode(BUS_PATTERN_INTERFACE, ns, id, name);
 }
 
 char *bus_network_path(const char *ns, const char *name) {

@@ -16,6 +16,7 @@
 #define BUS_INTERFACE_CONTAINER "org.moored1.Container"
 #define BUS_INTERFACE_EXEC "org.moored1.Exec"
 #define BUS_INTERFACE_NETWORK "org.moored1.Network"
+#define BUS_INTERFACE_INTERFACE "org.moored1.Interface"
 #define BUS_INTERFACE_JOB "org.moored1.Job"
 
 /* For sd_bus_path_encode_many() and sd_bus_path_decode_many(). */
@@ -24,6 +25,7 @@
 #define BUS_PATTERN_CONTAINER BUS_PATTERN_NAMESPACE "/container/%"
 #define BUS_PATTERN_EXEC BUS_PATTERN_CONTAINER "/exec/%"
 #define BUS_PATTERN_NETWORK BUS_PATTERN_NAMESPACE "/network/%"
+#define BUS_PATTERN_INTERFACE BUS_PATTERN_CONTAINER "/interface/%"
 #define BUS_PATTERN_JOB BUS_PATH "/job/%"
 
 /* What cannot be made with another snapshotter needs no list. */
@@ -62,6 +64,7 @@ extern const BusObject bus_namespace_object;
 extern const BusObject bus_image_object;
 extern const BusObject bus_container_object;
 extern const BusObject bus_exec_object;
+extern const BusObject bus_interface_object;
 extern const BusObject bus_network_object;
 extern const BusObject bus_job_object;
 extern const sd_bus_vtable bus_log_control_vtable[]; /* at /org/freedesktop/LogControl1 */
@@ -77,6 +80,7 @@ char *bus_namespace_path(const char *ns);
 char *bus_image_path(const char *ns, const char *name);
 char *bus_container_path(const char *ns, const char *id);
 char *bus_exec_path(const char *ns, const char *id, uint64_t n);
+char *bus_interface_path(const char *ns, const char *id, const char *name);
 char *bus_network_path(const char *ns, const char *name);
 char *bus_job_path(uint32_t id);
 

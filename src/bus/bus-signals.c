@@ -96,6 +96,9 @@ static int emit_container(Bus *b, NotifyType type, const char *ns, const char *i
         if (type == NOTIFY_CONTAINER_HEALTH)
                 return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "Health",
                                                       "HealthFailingStreak", NULL);
+        if (type == NOTIFY_CONTAINER_NETWORKS)
+                return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "Network", "Networks",
+                                                      "Interfaces", NULL);
         return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_CONTAINER, "State", "LeaderPID",
                                               "ExitCode", "ExitSignal", "Result", "StartedUSec",
                                               "FinishedUSec", "RestartCount", NULL);
@@ -112,6 +115,19 @@ static int emit_exec(Bus *b, NotifyType type, const Exec *e) {
                 return sd_bus_emit_interfaces_removed(b->bus, path, BUS_INTERFACE_EXEC, NULL);
         return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_EXEC, "State", "PID", "ExitCode",
                                               "ExitSignal", "Result", "FinishedUSec", NULL);
+}
+
+static int emit_interface(Bus *b, NotifyType type, const char *ns, const char *id, const char *name) {
+        _cleanup_free_ char *path = bus_interface_path(ns, id, name);
+
+        if (!path)
+                return -ENOMEM;
+        if (type == NOTIFY_INTERFACE_ADDED)
+                return sd_bus_emit_interfaces_added(b->bus, path, BUS_INTERFACE_INTERFACE, NULL);
+        if (type == NOTIFY_INTERFACE_CHANGED)
+                return sd_bus_emit_properties_changed(b->bus, path, BUS_INTERFACE_INTERFACE, "MAC", "Addresses", "MTU", "Up",
+                                                      "Routes", "SentRate", "ReceivedRate", NULL);
+        return sd_bus_emit_interfaces_removed(b->bus, path, BUS_INTERFACE_INTERFACE, NULL);
 }
 
 static int emit_network(Bus *b, NotifyType type, const char *ns, const char *name) {
@@ -180,6 +196,7 @@ static void signals_on_notify(NotifyType type, const char *ns, const char *name,
         case NOTIFY_CONTAINER_CHANGED:
         case NOTIFY_CONTAINER_LIMITS_CHANGED:
         case NOTIFY_CONTAINER_HEALTH:
+        case NOTIFY_CONTAINER_NETWORKS:
         case NOTIFY_CONTAINER_REMOVED:
                 r = emit_container(b, type, ns, name);
                 break;
@@ -187,6 +204,11 @@ static void signals_on_notify(NotifyType type, const char *ns, const char *name,
         case NOTIFY_EXEC_CHANGED:
         case NOTIFY_EXEC_REMOVED:
                 r = emit_exec(b, type, object);
+                break;
+        case NOTIFY_INTERFACE_ADDED:
+        case NOTIFY_INTERFACE_CHANGED:
+        case NOTIFY_INTERFACE_REMOVED:
+                r = emit_interface(b, type, ns, name, object);
                 break;
         case NOTIFY_NETWORK_ADDED:
         case NOTIFY_NETWORK_REMOVED:

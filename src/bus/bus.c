@@ -5,6 +5,7 @@
 #include "bus/bus-object.h"
 #include "bus/bus-signals.h"
 #include "bus/bus-unpack.h"
+#include "bus/firewalld-bus.h"
 #include "basic/log.h"
 
 /* The connection is opened without waiting for the broker's greeting. A daemon whose bus has gone ends;
@@ -30,6 +31,8 @@ int bus_new(const BusContext *context, Bus **ret, Error *reterr_error) {
                 r = sd_bus_attach_event(b->bus, context->event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
                 r = bus_signals_subscribe(b);
+        if (r >= 0)
+                r = bus_watch_firewalld(b);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "The bus connection cannot be set up: %m");
 

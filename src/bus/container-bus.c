@@ -5,6 +5,7 @@
 #include "bus/bus-options.h"
 #include "bus/bus-unpack.h"
 #include "bus/container-network-bus.h"
+#include "bus/interface-bus.h"
 #include "bus/exec-bus.h"
 #include "bus/limits-bus.h"
 #include "bus/statistics-bus.h"
@@ -432,6 +433,8 @@ static const sd_bus_vtable container_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("CloseStandardInput", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,
                                 method_close_standard_input, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("AddInterface", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("o", interface),
+                                bus_container_method_add_interface, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Id", "s", NULL, offsetof(Container, row.id), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Namespace", "s", NULL, offsetof(Container, row.ns), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Image", "s", NULL, offsetof(Container, row.image), SD_BUS_VTABLE_PROPERTY_CONST),
@@ -467,8 +470,11 @@ static const sd_bus_vtable container_vtable[] = {
                         SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("OpenStandardInput", "b", bus_property_get_bool, offsetof(Container, options.open_stdin),
                         SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Network", "s", bus_container_property_get_network, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Networks", "a(sssasas)", bus_container_property_get_networks, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Network", "s", bus_container_property_get_network, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Networks", "a(sssasas)", bus_container_property_get_networks, 0,
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Interfaces", "ao", bus_container_property_get_interfaces, 0,
+                        SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Ports", "a(ssqqq)", bus_container_property_get_ports, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("NetworkNamespace", "s", bus_container_property_get_network_namespace, 0, 0),
         SD_BUS_PROPERTY("Log", "s", property_get_log, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -5,9 +5,23 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "container/container.h"
+#include "container/network-options.h"
 #include "container/options.h"
 
-/* Its word, or the names of its networks. */
+static int append_name(const NetworkInterface *i, void *userdata) {
+        return strv_extend(userdata, i->network->row.name);
+}
+
+static int append_cni_name(const CniShown *s, void *userdata) {
+        char ***names = userdata;
+        _cleanup_free_ char *name = strjoin(NETWORK_CNI_PREFIX, s->network);
+
+        if (!name)
+                return -ENOMEM;
+        return strv_contains(*names, name) ? 0 : strv_extend(names, name);
+}
+
+/* Its word, or the names of the networks that it is on now. */
 int bus_container_property_get_network(sd_bus *bus, const char *path, const char *interface, const char *property,
                                        sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         _cleanup_strv_free_ char **names = NULL;
@@ -15,13 +29,14 @@ int bus_container_property_get_network(sd_bus *bus, const char *path, const char
         const Container *c = userdata;
         int r;
 
-        if (container_network_mode(&c->options, NULL) != NETWORK_MODE_NAMED)
+        if (container_network_mode(&c->options, NULL) == NETWORK_MODE_CNI)
+                r = container_foreach_cni(c, append_cni_name, &names);
+        else if (container_network_mode(&c->options, NULL) != NETWORK_MODE_NAMED)
                 return bus_append_string(reply, strv_length(c->options.networks) > 0 ? c->options.networks[0] : "none");
-        STRV_FOREACH(s, c->options.networks) {
-                r = strv_extendf(&names, "%.*s", (int) strcspn(s, ":"), s);
-                if (r < 0)
-                        return r;
-        }
+        else
+                r = container_foreach_interface(c, append_name, &names);
+        if (r < 0)
+                return r;
         joined = strv_join(names, ",");
         return joined ? bus_append_string(reply, joined) : -ENOMEM;
 }
@@ -45,6 +60,23 @@ static int append_interface(const NetworkInterface *i, void *userdata) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+static int append_cni(const CniShown *s, void *userdata) {
+        _cleanup_free_ char *name = strjoin(NETWORK_CNI_PREFIX, s->network);
+        sd_bus_message *m = userdata;
+        int r;
+
+        if (!name)
+                return -ENOMEM;
+        r = sd_bus_message_open_container(m, 'r', "sssasas");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sss", name, s->name, strempty(s->mac));
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, s->addresses);
+        if (r >= 0)
+                r = sd_bus_message_append_strv(m, NULL);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
 int bus_container_property_get_networks(sd_bus *bus, const char *path, const char *interface, const char *property,
                                         sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         int r;
@@ -52,6 +84,26 @@ int bus_container_property_get_networks(sd_bus *bus, const char *path, const cha
         r = sd_bus_message_open_container(reply, 'a', "(sssasas)");
         if (r >= 0)
                 r = container_foreach_interface(userdata, append_interface, reply);
+        if (r >= 0)
+                r = container_foreach_cni(userdata, append_cni, reply);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+int bus_container_property_get_interfaces(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                          sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        _cleanup_strv_free_ char **names = NULL;
+        const Container *c = userdata;
+        int r;
+
+        r = container_interface_names(c, &names);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "o");
+        STRV_FOREACH (name, names) {
+                _cleanup_free_ char *object = bus_interface_path(c->row.ns, c->row.id, name);
+
+                if (r >= 0)
+                        r = object ? sd_bus_message_append_basic(reply, 'o', object) : -ENOMEM;
+        }
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 

@@ -9,6 +9,8 @@ int bus_container_property_get_network(sd_bus *bus, const char *path, const char
                                        sd_bus_message *reply, void *userdata, sd_bus_error *ret_error);
 int bus_container_property_get_networks(sd_bus *bus, const char *path, const char *interface, const char *property,
                                         sd_bus_message *reply, void *userdata, sd_bus_error *ret_error);
+int bus_container_property_get_interfaces(sd_bus *bus, const char *path, const char *interface, const char *property,
+                                          sd_bus_message *reply, void *userdata, sd_bus_error *ret_error);
 int bus_container_property_get_ports(sd_bus *bus, const char *path, const char *interface, const char *property,
                                      sd_bus_message *reply, void *userdata, sd_bus_error *ret_error);
 int bus_container_property_get_network_namespace(sd_bus *bus, const char *path, const char *interface, const char *property,

@@ -6,6 +6,7 @@
 #include "bus/bus-object.h"
 #include "bus/bus-options.h"
 #include "bus/bus-signals.h"
+#include "bus/network-bus.h"
 #include "basic/strv.h"
 
 /* org.moored1.Manager. userdata of methods and getters is the Bus. */
@@ -155,7 +156,7 @@ static int method_reload_networks(sd_bus_message *m, void *userdata, sd_bus_erro
         Bus *b = userdata;
         int r;
 
-        r = network_manager_reload(b->context.networks, &error);
+        r = bus_reload_networks(b, &error);
         if (r < 0)
                 return bus_error_set(ret_error, &error);
 

@@ -4,6 +4,7 @@
 #include "bus/bus-error.h"
 #include "bus/bus-options.h"
 #include "bus/bus-unpack.h"
+#include "bus/cni-bus.h"
 #include "bus/limits-bus.h"
 #include "bus/network-bus.h"
 #include "bus/stop-bus.h"
@@ -581,6 +582,8 @@ static const sd_bus_vtable namespace_vtable[] = {
                                 bus_namespace_method_remove_network, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListNetworks", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sos)", networks),
                                 bus_namespace_method_list_networks, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListPluginNetworks", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssasass)", networks),
+                                bus_namespace_method_list_plugin_networks, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetNetwork", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", path),
                                 bus_namespace_method_get_network, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Name", "s", NULL, offsetof(NamespaceRow, name), SD_BUS_VTABLE_PROPERTY_CONST),

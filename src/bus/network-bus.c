@@ -5,17 +5,29 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "bus/bus-error.h"
-#include "bus/bus-object.h"
 #include "bus/bus-options.h"
+#include "bus/interface-bus.h"
+#include "container/names.h"
 
 /* org.moored1.Network. userdata of methods and getters is the Network. */
+
+int bus_reload_networks(Bus *b, Error *reterr_error) {
+        int r;
+
+        r = network_manager_reload(b->context.networks, reterr_error);
+        if (r < 0)
+                return r;
+        container_names_reload(b->context.containers);
+        container_cni_tend(b->context.containers);
+        return 0;
+}
 
 /* -- of the namespace -- */
 
 typedef struct NetworkBag {
         NetworkOptions network;
         char *driver;
-        bool dns;
+        bool dns, isolated;
         uint64_t mtu;
 } NetworkBag;
 
@@ -34,6 +46,7 @@ static const BusOption create_options[] = {
         NETWORK_OPTION("IPv6", "b", bus_option_bool, network.ipv6),
         NETWORK_OPTION("Internal", "b", bus_option_bool, network.internal),
         NETWORK_OPTION("DNS", "b", bus_option_bool, dns),
+        NETWORK_OPTION("Isolated", "b", bus_option_bool, isolated),
         NETWORK_OPTION("MTU", "t", bus_option_uint64, mtu),
         NETWORK_OPTION("Parent", "s", bus_option_string, network.parent),
         NETWORK_OPTION("Mode", "s", bus_option_string, network.mode),
@@ -63,6 +76,7 @@ static int bag_finish(NetworkBag *b, Error *reterr_error) {
 
         b->network.mtu = (uint32_t) b->mtu;
         b->network.no_dns = !b->dns;
+        b->network.open = !b->isolated;
         empty_is_null(&b->network.parent);
         empty_is_null(&b->network.mode);
         empty_is_null(&b->network.device);
@@ -96,7 +110,7 @@ static int read_network(sd_bus_message *m, const NamespaceRow *ns, Network **ret
 
 int bus_namespace_method_create_network(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         Bus *b = bus_current(sd_bus_message_get_bus(m));
-        _cleanup_(network_bag_done) NetworkBag bag = { .dns = true };
+        _cleanup_(network_bag_done) NetworkBag bag = { .dns = true, .isolated = true };
         _cleanup_error_ Error error = ERROR_NULL;
         const NamespaceRow *ns = userdata;
         const char *name;
@@ -186,9 +200,11 @@ static int property_get_mtu(sd_bus *bus, const char *path, const char *interface
 static int property_get_bool(sd_bus *bus, const char *path, const char *interface, const char *property,
                              sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
         const Network *n = userdata;
+        bool b = streq(property, "Internal")   ? n->row.internal
+                 : streq(property, "Isolated") ? !n->row.open
+                                               : !n->row.no_dns;
 
-        return sd_bus_message_append(reply, "b",
-                                     (int) (streq(property, "Internal") ? n->row.internal : !n->row.no_dns));
+        return sd_bus_message_append(reply, "b", (int) b);
 }
 
 static int property_get_labels(sd_bus *bus, const char *path, const char *interface, const char *property,
@@ -213,6 +229,18 @@ static int property_get_subnets(sd_bus *bus, const char *path, const char *inter
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+static int property_get_domain(sd_bus *bus, const char *path, const char *interface, const char *property,
+                               sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        const Bus *b = bus_current(bus);
+        _cleanup_free_ char *domain = NULL;
+        const Network *n = userdata;
+
+        if (!container_names_are_served(b->context.containers, n))
+                return sd_bus_message_append(reply, "s", "");
+        domain = network_names_domain(n);
+        return domain ? sd_bus_message_append(reply, "s", domain) : -ENOMEM;
+}
+
 static int append_user(const char *container, const NetworkInterface *i, void *userdata) {
         sd_bus_message *reply = userdata;
         _cleanup_free_ char *path = bus_container_path(i->network->row.ns, container);
@@ -222,15 +250,17 @@ static int append_user(const char *container, const NetworkInterface *i, void *u
         if (!path)
                 return -ENOMEM;
 
-        r = sd_bus_message_open_container(reply, 'r', "soas");
+        r = sd_bus_message_open_container(reply, 'r', "sosasas");
         if (r >= 0)
-                r = sd_bus_message_append(reply, "so", container, path);
+                r = sd_bus_message_append(reply, "sos", container, path, i->name);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "s");
         for (size_t k = 0; r >= 0 && k < i->n_addresses; k++)
                 r = sd_bus_message_append(reply, "s", address_format(&i->addresses[k].address, text));
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_append_strv(reply, (char **) i->aliases);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -240,7 +270,7 @@ static int property_get_containers(sd_bus *bus, const char *path, const char *in
         Network *n = userdata;
         int r;
 
-        r = sd_bus_message_open_container(reply, 'a', "(soas)");
+        r = sd_bus_message_open_container(reply, 'a', "(sosasas)");
         if (r >= 0)
                 r = network_foreach_user(n, append_user, reply);
         return r < 0 ? r : sd_bus_message_close_container(reply);
@@ -288,6 +318,11 @@ static const sd_bus_vtable network_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("Remove", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_remove,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Connect", SD_BUS_ARGS("s", container, "a{sv}", options),
+                                SD_BUS_RESULT("o", interface), bus_network_method_connect,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Disconnect", SD_BUS_ARGS("s", container, "a{sv}", options), SD_BUS_NO_RESULT,
+                                bus_network_method_disconnect, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Name", "s", NULL, offsetof(Network, row.name), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Namespace", "s", NULL, offsetof(Network, row.ns), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Driver", "s", NULL, offsetof(Network, row.driver), SD_BUS_VTABLE_PROPERTY_CONST),
@@ -296,12 +331,14 @@ static const sd_bus_vtable network_vtable[] = {
         SD_BUS_PROPERTY("Mode", "s", NULL, offsetof(Network, row.mode), SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("MTU", "u", property_get_mtu, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Internal", "b", property_get_bool, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Isolated", "b", property_get_bool, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("DNS", "b", property_get_bool, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Subnets", "a(sss)", property_get_subnets, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Labels", "a{ss}", property_get_labels, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("CreatedUSec", "t", NULL, offsetof(Network, row.created_usec),
                         SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Containers", "a(soas)", property_get_containers, 0, 0),
+        SD_BUS_PROPERTY("Domain", "s", property_get_domain, 0, 0),
+        SD_BUS_PROPERTY("Containers", "a(sosasas)", property_get_containers, 0, 0),
         SD_BUS_VTABLE_END,
 };
 

@@ -10,16 +10,62 @@ static int append_statistic(const char *name, uint64_t value, void *userdata) {
         return sd_bus_message_append(userdata, "{sv}", name, "t", value);
 }
 
+/* An answer that PID 1's counters are still missing from. */
+typedef struct TrafficCall {
+        BusCall *call;
+        sd_bus_message *reply;
+} TrafficCall;
+
+static void traffic_call_free(TrafficCall *t) {
+        sd_bus_message_unref(t->reply);
+        free(t);
+}
+
+/* Without them, if it does not tell. */
+static void on_traffic(int r, const UnitTraffic *traffic, void *userdata) {
+        TrafficCall *t = userdata;
+
+        r = r < 0 ? 0 : traffic_foreach(traffic, append_statistic, t->reply);
+        bus_call_finish(t->call, bus_reply_send_array(t->reply, r));
+        traffic_call_free(t);
+}
+
+/* 0: there is nothing to be asked. */
+static int ask_traffic(const Container *c, sd_bus_message *m, sd_bus_message *reply) {
+        _cleanup_free_ TrafficCall *t = calloc(1, sizeof(*t));
+        int r;
+
+        if (!t)
+                return -ENOMEM;
+        t->call = bus_call_new(bus_current(sd_bus_message_get_bus(m)), m);
+        if (!t->call)
+                return -ENOMEM;
+        t->reply = sd_bus_message_ref(reply);
+        r = container_ask_traffic(c, on_traffic, t);
+        if (r > 0) {
+                TAKE_PTR(t);
+                return r;
+        }
+        sd_bus_message_unref(t->reply);
+        bus_call_free(t->call);
+        return 0;
+}
+
 int bus_container_method_statistics(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_error_ Error error = ERROR_NULL;
-        int r;
+        int r, asked;
 
         r = bus_reply_open_array(m, "{sv}", &reply);
         if (r >= 0)
                 r = container_get_statistics(userdata, append_statistic, reply, &error);
         if (error_is_set(&error))
                 return bus_error_set(ret_error, &error);
+        if (r >= 0) {
+                asked = ask_traffic(userdata, m, reply);
+                if (asked != 0)
+                        return asked;
+        }
         return bus_reply_send_array(reply, r);
 }
 

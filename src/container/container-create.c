@@ -365,10 +365,12 @@ static int create(ContainerManager *m, const CreateRequest *q, ContainerOptions 
                 r = free_and_strdup(&row.boot_id, m->boot_id);
         if (r >= 0)
                 r = container_create_full(m, &row, parent, config, options, ret, &error);
-        if (r < 0)
+        if (r < 0) {
+                container_network_abandon(m, q->ns);
                 return error_is_set(&error) ? error_move(reterr_error, &error)
                                             : error_set_errno(reterr_error, r,
                                                               "Failed to make the container: %m");
+        }
 
         (*ret)->work->run = q->run;
         container_follow_unit(*ret);

@@ -26,13 +26,18 @@
 #include "container/container-private.h"
 #include "container/network-options.h"
 #include "container/spec.h"
+#include "network/names.h"
 
-#define RESOLVED_CONF "/run/systemd/resolve/resolv.conf" /* where resolv.conf(5) itself names the stub */
 #define PROC_CGROUP_MAX 65536U
+#define SHARERS_MAX 64U /* that are followed from one to the next; names may go round in a circle */
 
 void container_manager_set_networks(ContainerManager *m, NetworkManager *networks, NetworkSocket *sock) {
         m->networks = networks;
         m->network_socket = sock;
+}
+
+static bool is_cni(const Container *c) {
+        return container_network_mode(&c->options, NULL) == NETWORK_MODE_CNI;
 }
 
 static bool is_named(const Container *c) {
@@ -93,11 +98,22 @@ int container_network_resolve(const ContainerManager *m, const ImageConfig *imag
 }
 
 int container_network_prepare(ContainerManager *m, const char *ns, const ContainerOptions *o, Error *reterr_error) {
-        if (container_network_mode(o, NULL) != NETWORK_MODE_NAMED)
+        NetworkMode mode = container_network_mode(o, NULL);
+
+        if (mode == NETWORK_MODE_CNI && !m->cni)
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "There are no networks of plug-ins here.");
+        if (mode == NETWORK_MODE_CNI)
+                return container_cni_prepare(o, reterr_error);
+        if (mode != NETWORK_MODE_NAMED)
                 return 0;
         if (!m->networks)
                 return error_set(reterr_error, -EOPNOTSUPP, "NotSupported", "There are no networks here.");
         return network_manager_prepare(m->networks, ns, o->networks, o->publish, reterr_error);
+}
+
+void container_network_abandon(ContainerManager *m, const char *ns) {
+        if (m->networks)
+                network_manager_abandon(m->networks, ns);
 }
 
 int container_network_reserve(Container *c, Error *reterr_error) {
@@ -108,11 +124,16 @@ int container_network_reserve(Container *c, Error *reterr_error) {
 
 /* -- what is in the bundle ---------------------------------------------------------------------- */
 
+/* Its launcher gets it from here. */
+static bool is_asked_for(NetworkMode mode) {
+        return mode == NETWORK_MODE_NAMED || mode == NETWORK_MODE_CONTAINER || mode == NETWORK_MODE_CNI;
+}
+
 int container_network_key(const Container *c, char **ret) {
         NetworkMode mode = container_network_mode(&c->options, NULL);
         char *s = NULL;
 
-        if (mode == NETWORK_MODE_NAMED || mode == NETWORK_MODE_CONTAINER) {
+        if (is_asked_for(mode)) {
                 s = strjoin(c->row.ns, "/", c->row.id);
                 if (!s)
                         return -ENOMEM;
@@ -122,9 +143,7 @@ int container_network_key(const Container *c, char **ret) {
 }
 
 bool container_keeps_network(const Container *c) {
-        NetworkMode mode = container_network_mode(&c->options, NULL);
-
-        return container_repeats(c) && (mode == NETWORK_MODE_NAMED || mode == NETWORK_MODE_CONTAINER);
+        return container_repeats(c) && is_asked_for(container_network_mode(&c->options, NULL));
 }
 
 Container *container_find_by_key(ContainerManager *m, const char *key) {
@@ -140,7 +159,18 @@ static Container *find_other(const Container *c) {
 }
 
 const Container *container_network_owner(const Container *c) {
-        return find_other(c) ?: c;
+        for (unsigned i = 0; i < SHARERS_MAX; i++) {
+                const Container *other = find_other(c);
+
+                if (!other)
+                        break;
+                c = other;
+        }
+        return c;
+}
+
+bool container_network_owner_is_self(const Container *c) {
+        return container_network_owner(c) == c;
 }
 
 typedef struct Hosts {
@@ -155,16 +185,24 @@ static void hosts_done(Hosts *h) {
         strv_free(h->names);
 }
 
-static int collect_hosts(const NetworkInterface *i, void *userdata) {
-        Hosts *h = userdata;
-        Address *more = reallocarray(h->addresses, h->n + i->n_addresses + 1, sizeof(Address));
-        int r;
+static int add_host_address(Hosts *h, const Address *a) {
+        Address *more = reallocarray(h->addresses, h->n + 1, sizeof(Address));
 
         if (!more)
                 return -ENOMEM;
         h->addresses = more;
-        for (size_t k = 0; k < i->n_addresses; k++)
-                h->addresses[h->n++] = i->addresses[k].address;
+        h->addresses[h->n++] = *a;
+        return 0;
+}
+
+static int collect_hosts(const NetworkInterface *i, void *userdata) {
+        Hosts *h = userdata;
+        int r = 0;
+
+        for (size_t k = 0; r >= 0 && k < i->n_addresses; k++)
+                r = add_host_address(h, &i->addresses[k].address);
+        if (r < 0)
+                return r;
         if (h->gateway.family == AF_UNSPEC && i->network->n_subnets > 0)
                 h->gateway = i->network->subnets[0].address;
         STRV_FOREACH(s, i->aliases) {
@@ -175,6 +213,18 @@ static int collect_hosts(const NetworkInterface *i, void *userdata) {
         return 0;
 }
 
+static int collect_cni_hosts(const CniShown *s, void *userdata) {
+        int r = 0;
+
+        STRV_FOREACH(text, s->addresses) {
+                Prefix p;
+
+                if (r >= 0 && prefix_parse(text, &p) >= 0)
+                        r = add_host_address(userdata, &p.address);
+        }
+        return r;
+}
+
 /* The host's own file, or nothing. */
 static char *read_host_file(const char *path) {
         char *s;
@@ -182,18 +232,77 @@ static char *read_host_file(const char *path) {
         return read_file_at(AT_FDCWD, path, BUNDLE_HOST_FILE_SIZE_MAX, &s, NULL) >= 0 ? s : strdup("");
 }
 
+static void resolver_done(ResolvOwn *o) {
+        strv_free(o->others);
+        strv_free(o->servers);
+        strv_free(o->domains);
+}
+
+typedef struct Asked {
+        const Network *resolver;
+        ResolvOwn own;
+} Asked;
+
+/* The resolver's addresses that the container has a way to; and where names are looked for: on all of its networks. */
+static int collect_resolver(const NetworkInterface *i, void *userdata) {
+        Asked *a = userdata;
+        char text[ADDRESS_TEXT_MAX];
+        int r = 0;
+
+        if (!network_has_names(i->network))
+                return 0;
+        for (size_t k = 0; i->network == a->resolver && r >= 0 && k < i->network->n_subnets; k++) {
+                const Prefix *subnet = i->network->subnets + k;
+                bool mine = false;
+
+                for (size_t l = 0; l < i->n_addresses; l++)
+                        mine |= prefix_contains(subnet, &i->addresses[l].address);
+                if (mine && i->network->row.subnets[k].gateway)
+                        r = strv_extend(&a->own.servers, address_format(&subnet->address, text));
+        }
+        return r < 0 ? r : strv_consume(&a->own.domains, network_names_domain(i->network));
+}
+
+/* systemd-resolved, which is told of them, takes one for a server of everything at times: where its bridge has no carrier. */
+static int collect_others(const ContainerManager *m, char ***ret) {
+        char text[ADDRESS_TEXT_MAX];
+        HashmapIterator i = 0;
+        Network *n;
+        int r = 0;
+
+        while (m->networks && network_iterate(m->networks, &i, &n))
+                for (size_t k = 0; r >= 0 && n->names_link > 0 && k < n->n_subnets; k++)
+                        r = strv_extend(ret, address_format(&n->subnets[k].address, text));
+        return r;
+}
+
+static int collect_own(const Container *c, ResolvOwn *ret) {
+        Asked a = { .resolver = container_resolver(c) };
+        int r;
+
+        r = a.resolver ? container_foreach_interface(c, collect_resolver, &a) : collect_others(c->manager, &a.own.others);
+        *ret = a.own;
+        return r;
+}
+
 static int build_resolv(const Container *c, NetworkMode mode, char **ret) {
+        _cleanup_(resolver_done) ResolvOwn own = {};
         bool loopback = mode == NETWORK_MODE_HOST;
         _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = collect_own(c, &own);
+        if (r < 0)
+                return r;
 
         if (mode == NETWORK_MODE_NONE && strv_length(c->options.dns) == 0) {
                 *ret = strdup("# This container has no network.\n");
                 return *ret ? 0 : -ENOMEM;
         }
-        text = read_host_file("/etc/resolv.conf");
+        text = read_host_file(HOST_RESOLV_CONF);
         if (text && !loopback && resolv_is_loopback(text)) {
                 free(text);
-                text = read_host_file(RESOLVED_CONF);
+                text = read_host_file(RESOLVED_RESOLV_CONF);
         }
         if (!text)
                 return -ENOMEM;
@@ -202,7 +311,7 @@ static int build_resolv(const Container *c, NetworkMode mode, char **ret) {
                 *ret = TAKE_PTR(text);
                 return 0;
         }
-        return resolv_build(text, loopback, &c->options, ret);
+        return resolv_build(text, loopback, &c->options, &own, ret);
 }
 
 int container_network_files(const Container *c, char **ret_hosts, char **ret_resolv) {
@@ -216,6 +325,8 @@ int container_network_files(const Container *c, char **ret_hosts, char **ret_res
                 r = strv_extend(&h.names, c->row.id);
         if (r >= 0 && mode == NETWORK_MODE_NAMED)
                 r = container_foreach_interface(c, collect_hosts, &h);
+        if (r >= 0 && mode == NETWORK_MODE_CNI)
+                r = container_foreach_cni(c, collect_cni_hosts, &h);
         if (r < 0)
                 return r;
         if (mode == NETWORK_MODE_HOST) {
@@ -252,9 +363,13 @@ void container_network_set_up(Container *c) {
         ContainerManager *m = c->manager;
         int r;
 
+        if (is_cni(c))
+                container_cni_set_up(c);
         if (!is_named(c))
                 return;
         forget(c);
+        if (c->options.unit)
+                (void) container_names_start(c, NULL);
         if (!m->networks)
                 r = error_set(&c->work->network, -EOPNOTSUPP, "NotSupported", "There are no networks here.");
         else
@@ -262,21 +377,51 @@ void container_network_set_up(Container *c) {
         if (r < 0 && !error_is_set(&c->work->network))
                 (void) error_set_errno(&c->work->network, r, "Failed to make the network of container %s: %m",
                                        c->row.id);
+        container_names_up(m);
 }
 
 void container_network_set_down(Container *c) {
         ContainerManager *m = c->manager;
         int r;
 
+        if (is_cni(c))
+                container_cni_set_down(c);
         if (!is_named(c))
                 return;
         forget(c);
-        /* Until then, all that is not adopted is gone anyway. */
+        /* Until then, all that is not adopted is gone anyway; but for what the host wants back. */
+        if (m->networks && m->recovering)
+                network_manager_clear_kept(m->networks, c->row.ns, c->row.id);
         if (!m->networks || m->recovering)
                 return;
         r = network_manager_set_down(m->networks, c->row.ns, c->row.id);
         if (r < 0)
                 log_warning_errno(r, "Failed to close the ports of container %s: %m", c->row.id);
+        container_names_end(m);
+}
+
+static bool is_shared_by_any(const Container *c) {
+        const Container *other;
+
+        HASHMAP_FOREACH(other, c->manager->containers)
+                if (other != c && other->state != CONTAINER_CREATED && other->state != CONTAINER_EXITED &&
+                    streq(other->row.ns, c->row.ns) &&
+                    container_network_mode(&other->options, NULL) == NETWORK_MODE_CONTAINER)
+                        return true;
+        return false;
+}
+
+/* Usually its namespace is gone, or is about to go; nobody waits for that. But who has joined it, or him, may be in there still.
+ * (While moored recovers this is not known; then devices without a record go at its end.) */
+void container_network_drop(Container *c) {
+        ContainerManager *m = c->manager;
+        int r;
+
+        if (!is_named(c) || !m->networks || m->recovering || !is_shared_by_any(c))
+                return;
+        r = network_manager_drop_devices(m->networks, c->row.ns, c->row.id);
+        if (r < 0)
+                log_warning_errno(r, "Who shares the network of container %s may still have its addresses: %m", c->row.id);
 }
 
 /* Whether the process is in the unit: what is below that is the container's to name. */
@@ -336,6 +481,10 @@ static void on_question(const char *key, pid_t pid, NetworkAnswer *ret, void *us
                 answer_error(ret, &e);
                 return;
         }
+        if (is_cni(c)) {
+                container_cni_answer(c, ret);
+                return;
+        }
         if (!is_named(c)) {
                 answer_other(c, ret);
                 return;
@@ -369,7 +518,11 @@ void container_networks_recovered(ContainerManager *m) {
                 if (r < 0)
                         log_error("The networks of containers that run cannot be brought in order: %s",
                                   error_is_set(&e) ? error_message(&e) : strerror(-r));
+                container_names_recovered(m);
+                HASHMAP_FOREACH(c, m->containers)
+                        container_keep_netns(c);
         }
+        container_cni_recovered(m);
         r = m->network_socket ? network_socket_listen(m->network_socket, on_question, m) : 0;
         if (r < 0)
                 log_error_errno(r, "No container will have a network: %m");
@@ -393,8 +546,14 @@ int container_foreach_interface(const Container *c, int (*func)(const NetworkInt
 
 int container_foreach_port(const Container *c, int (*func)(const Port *p, void *userdata), void *userdata) {
         ContainerManager *m = c->manager;
+        int r = 0;
+        Port p;
 
-        return is_named(c) && m->networks
-                               ? network_manager_foreach_port(m->networks, c->row.ns, c->row.id, func, userdata)
-                               : 0;
+        if (is_named(c) && m->networks)
+                return network_manager_foreach_port(m->networks, c->row.ns, c->row.id, func, userdata);
+        /* Plug-ins publish what they are told. */
+        STRV_FOREACH(s, is_cni(c) ? c->options.publish : NULL)
+                if (r >= 0 && port_parse(s, &p, NULL) >= 0)
+                        r = func(&p, userdata);
+        return r;
 }

@@ -39,6 +39,11 @@ struct ContainerManager {
         InputManager *inputs;
         NetworkManager *networks; /* weak, as is the next */
         NetworkSocket *network_socket;
+        const char *resolver;         /* container/names.h */
+        bool resolver_missed;         /* and said so */
+        sd_event_source *sweep_timer, *tell_timer; /* of names.c */
+        unsigned tell_tries;
+        CniManager *cni; /* weak; NULL: there are no networks of plug-ins */
         const UnitBackend *backend;
         void *backend_userdata;
         Hashmap *containers; /* "ns/id" → Container, owns them */
@@ -66,6 +71,7 @@ struct ContainerManager {
 };
 
 typedef struct OomQuery OomQuery;
+typedef struct ContainerChange ContainerChange;
 
 typedef struct ContainerWork {
         ContainerProcess process;
@@ -86,6 +92,7 @@ typedef struct ContainerWork {
         char *scope_invocation;       /* of the scope that has been made */
         int netns;         /* made for the start that is under way, not asked for yet; -EBADF: none */
         Error network;     /* why there is none */
+        ContainerChange *change; /* of its interfaces, under way; NULL: none */
         sd_event_source *scope_watch; /* of the bundle's log */
         sd_event_source *stop_timer, *remove_source, *stable_timer, *settle_timer;
         ContainerHealth *health; /* NULL as long as nobody wanted to know */
@@ -141,12 +148,30 @@ char *exec_terminal_key(const Exec *e);
 int exec_open_terminal(Exec *e, int client, Error *reterr_error);
 void exec_close_terminal(Exec *e); /* it has ended, or was not started */
 
+/* container-connect.c */
+void container_keep_netns(Container *c); /* recovery: a device of the host's that it has is to come back */
+void container_change_free(Container *c); /* who waits for it is told -ECANCELED */
+/* What its /etc/hosts is to have now: nobody is in there yet. */
+void container_refresh_hosts(const Container *c);
+
+/* container-cni.c */
+/* Before a transaction: are configurations and plug-ins there? */
+int container_cni_prepare(const ContainerOptions *o, Error *reterr_error);
+/* The start of a run: what there may be of the last one is detached first. */
+void container_cni_set_up(Container *c);
+void container_cni_set_down(Container *c);
+/* The launcher asks; it may have to wait. */
+void container_cni_answer(Container *c, NetworkAnswer *ret);
+void container_cni_recovered(ContainerManager *m);
+
 /* container-network.c */
 /* What the options leave open: the networks, the ports of the image. Checks what they say together. */
 int container_network_resolve(const ContainerManager *m, const ImageConfig *image, ContainerOptions *o,
                               Error *reterr_error);
 /* Then, and before a transaction: the networks are there. */
 int container_network_prepare(ContainerManager *m, const char *ns, const ContainerOptions *o, Error *reterr_error);
+/* No container came of it. */
+void container_network_abandon(ContainerManager *m, const char *ns);
 /* In the transaction that adds the row. */
 int container_network_reserve(Container *c, Error *reterr_error);
 /* The annotation by which the launcher asks for it; NULL: it does not. */
@@ -160,7 +185,19 @@ const Container *container_network_owner(const Container *c);
 /* While PID 1 makes the unit's process, which will ask for it; what goes wrong is told then. */
 void container_network_set_up(Container *c);
 void container_network_set_down(Container *c); /* it has ended, or was not started */
+void container_network_drop(Container *c); /* its record is about to go, and its addresses will be another's */
 void container_networks_recovered(ContainerManager *m);
+
+/* names.c */
+#define HOST_RESOLV_CONF "/etc/resolv.conf"
+#define RESOLVED_RESOLV_CONF "/run/systemd/resolve/resolv.conf" /* where resolv.conf(5) itself names the stub */
+/* The network whose resolver it asks; NULL: it has none, or the host's servers. */
+Network *container_resolver(const Container *c);
+/* Right before its unit is started: its resolver runs, or is about to, as the unit *ret_unit (NULL: it asks none). */
+int container_names_start(Container *c, char **ret_unit);
+void container_names_up(ContainerManager *m);  /* somebody's network is up, */
+void container_names_end(ContainerManager *m); /* or down */
+void container_names_recovered(ContainerManager *m);
 /* "NAMESPACE/ID" → container; NULL. */
 Container *container_find_by_key(ContainerManager *m, const char *key);
 

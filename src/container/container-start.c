@@ -324,7 +324,9 @@ static int launch(Container *c, const ContainerStdio *stdio, Error *reterr_error
         r = build_unit_spec(c, stdio, &u);
         if (r < 0)
                 return r;
-        r = container_open_input(c, stdio, &input, reterr_error);
+        r = container_names_start(c, &u.after);
+        if (r >= 0)
+                r = container_open_input(c, stdio, &input, reterr_error);
         if (r < 0)
                 return r;
         if (input >= 0)

@@ -59,6 +59,7 @@ void unit_spec_done(UnitSpec *u) {
         free(u->syslog_identifier);
         free(u->log);
         strv_free(u->properties);
+        free(u->after);
         *u = (UnitSpec){ .stdio = CONTAINER_STDIO_NULL };
 }
 
@@ -79,8 +80,13 @@ void container_answer(Container *c, WaiterKind kinds, const Error *error) {
 }
 
 void container_announce(Container *c) {
+        _cleanup_strv_free_ char **interfaces = NULL;
+
         c->work->announced = true;
         events_notify(c->manager->events, NOTIFY_CONTAINER_ADDED, c->row.ns, c->row.id, c);
+        (void) container_interface_names(c, &interfaces);
+        STRV_FOREACH(name, interfaces)
+                events_notify(c->manager->events, NOTIFY_INTERFACE_ADDED, c->row.ns, c->row.id, name);
 }
 
 void container_set_state(Container *c, ContainerState state) {
@@ -178,6 +184,7 @@ Container *container_free(Container *c) {
                 if (c->manager->watch)
                         cgroup_watch_drop(c->manager->watch, c);
                 container_oom_free(c);
+                container_change_free(c);
                 free(c->work->initial_tasks);
                 sd_event_source_disable_unref(c->work->stop_timer);
                 sd_event_source_disable_unref(c->work->stable_timer);
@@ -331,6 +338,8 @@ ContainerManager *container_manager_free(ContainerManager *m) {
         if (m->boot_id)
                 image_manager_set_in_use(m->images, NULL, NULL);
         cgroup_watch_free(m->watch);
+        sd_event_source_disable_unref(m->sweep_timer);
+        sd_event_source_disable_unref(m->tell_timer);
         hashmap_free(m->containers);
         hashmap_free(m->by_unit);
         hashmap_free(m->execs);
@@ -424,12 +433,15 @@ static void schedule_image_garbage(Container *c) {
 
 int container_drop(Container *c, Error *reterr_error) {
         _cleanup_transaction_ StoreTransaction t = {};
+        _cleanup_strv_free_ char **interfaces = NULL;
         ContainerManager *m = c->manager;
         Waiter *waiters;
         int r;
 
         assert(!c->work->start_pending);
 
+        (void) container_interface_names(c, &interfaces);
+        container_network_drop(c);
         r = store_transaction_begin(&t, m->store, !c->row.auto_remove);
         if (r >= 0)
                 r = store_container_remove(m->store, c->row.ns, c->row.id);
@@ -460,6 +472,9 @@ int container_drop(Container *c, Error *reterr_error) {
         image_schedule_trash(m->images);
 
         container_unlink(c);
+        STRV_FOREACH(name, interfaces)
+                if (c->work->announced)
+                        events_notify(m->events, NOTIFY_INTERFACE_REMOVED, c->row.ns, c->row.id, name);
         if (c->work->announced)
                 events_notify(m->events, NOTIFY_CONTAINER_REMOVED, c->row.ns, c->row.id, c);
         waiters = waiters_take(&c->work->waiters, WAITER_ALL);

@@ -19,11 +19,12 @@
 
 #include "basic/error.h"
 #include "basic/hashmap.h"
+#include "container/cni.h"
 #include "container/health-check.h"
 #include "events/events.h"
 #include "container/network-socket.h"
 #include "image/image.h"
-#include "network/network.h"
+#include "network/names.h"
 #include "snapshot/snapshot.h"
 #include "store/store.h"
 #include "terminal/input.h"
@@ -167,12 +168,19 @@ typedef struct UnitSpec {
         int kill_signal;
         uint64_t timeout_stop_usec, timeout_start_usec;
         char **properties;    /* "NAME=VALUE" from the user */
+        char *after;          /* a unit that it starts after, if that is about to start; or NULL */
         uint32_t scope_pid;   /* not 0: a scope, with this process */
         bool keeps_network;   /* the service manager may have to keep its network namespace */
         bool exec;            /* its process is in a container's control group: the unit has nothing to limit */
         ContainerStdio stdio; /* borrowed */
 } UnitSpec;
 void unit_spec_done(UnitSpec *u);
+
+/* IP packets of a unit's processes, whatever the interface (IPAccounting=). */
+#define TRAFFIC_UNKNOWN UINT64_MAX /* it is not counted */
+typedef struct UnitTraffic {
+        uint64_t received_bytes, received_packets, sent_bytes, sent_packets;
+} UnitTraffic;
 
 /* PID 1, as seen by containers; unit/ fills this. All calls are asynchronous; callbacks come from the loop,
  * once for each call that returned >= 0, with -ECANCELED when the backend goes away first. While a start is
@@ -188,6 +196,12 @@ typedef struct UnitBackend {
         int (*start)(void *backend, const UnitSpec *spec, UnitStartFunc func, void *userdata);
         /* The same for a unit that is installed: StartUnit. */
         int (*start_installed)(void *backend, const char *unit, UnitStartFunc func, void *userdata);
+        /* A unit that is installed and is no container's: nothing is told of it but container_service_failed(). One that
+         * runs goes on; or is started anew. func when PID 1 has taken the job. */
+        int (*start_service)(void *backend, const char *unit,
+                             void (*func)(int r, const Error *error, void *userdata), void *userdata);
+        int (*restart_service)(void *backend, const char *unit,
+                               void (*func)(int r, const Error *error, void *userdata), void *userdata);
         /* From now on, tell of this unit, which is installed and which somebody is about to start. */
         int (*follow)(void *backend, const char *unit);
         int (*stop)(void *backend, const char *unit, void (*func)(int r, const Error *error, void *userdata),
@@ -217,6 +231,12 @@ typedef struct UnitBackend {
         /* What PID 1 has as the limits of unit-limits.h: assignments, canonical. */
         int (*limits)(void *backend, const char *unit,
                       void (*func)(int r, char *const *limits, void *userdata), void *userdata);
+        int (*traffic)(void *backend, const char *unit,
+                       void (*func)(int r, const UnitTraffic *traffic, void *userdata), void *userdata);
+        /* The host's own resolver, where it is one that can be told (systemd-resolved): names in the link's domain, and no
+         * others, are asked of its servers; and no more. NULL: there is no such thing. */
+        void (*set_names_link)(void *backend, const NamesLink *link);
+        void (*revert_names_link)(void *backend, int index);
 } UnitBackend;
 
 struct Container {
@@ -259,6 +279,8 @@ int container_restore_records(Store *store, const char *runtime_dir, const char 
                               Error *reterr_error);
 /* The same; NULL: there are no networks but "none", "host" and those of others. sock: where launchers ask for a namespace. */
 void container_manager_set_networks(ContainerManager *m, NetworkManager *networks, NetworkSocket *sock);
+/* Borrowed. NULL: there are none of plug-ins. */
+void container_manager_set_cni(ContainerManager *m, CniManager *cni);
 /* At start: load the records; the units that exist are given by unit/ through container_unit_changed() after
  * this, then container_manager_recovered(): containers without a unit that had been running are recorded as
  * ended ("lost" or by reboot), those that ended meanwhile get their exit code, auto-remove ones are removed,
@@ -273,6 +295,10 @@ void container_manager_host_stops(ContainerManager *m, bool stops);
 void container_unit_waits(ContainerManager *m, const char *unit, const UnitStatus *status);
 /* unit/ tells every change of a unit moored-*.service. */
 void container_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *status);
+/* … and when a resolver's could not be started; result: of the job. */
+void container_service_failed(ContainerManager *m, const char *unit, const char *result);
+/* … and when the host's resolver is there (anew), and knows nothing of networks. */
+void container_names_host_came(ContainerManager *m);
 /* … and when one could not be released. */
 void container_unit_kept(ContainerManager *m, const char *unit);
 
@@ -356,5 +382,29 @@ char *container_network_namespace(const Container *c);
 /* On the networks that it has, as network_manager_foreach_interface() and _port() tell. */
 int container_foreach_interface(const Container *c, int (*func)(const NetworkInterface *i, void *userdata), void *userdata);
 int container_foreach_port(const Container *c, int (*func)(const Port *p, void *userdata), void *userdata);
+/* The same on networks of plug-ins (cni.h). */
+int container_foreach_cni(const Container *c, CniShownFunc func, void *userdata);
+bool container_is_on_cni(const Container *c, const char *network); /* running or not */
+void container_cni_tend(ContainerManager *m);
+/* It does not have them from another container, whose network it shares. */
+bool container_network_owner_is_self(const Container *c);
+/* One more network, as attachment_parse() has it, or one less: of one that runs at once, of one that does not run from its next
+ * start on; on failure nothing has changed. func is called once, perhaps before the call returns. "NotSupported" (it was made without
+ * networks), "Busy" (it is just starting or ending, or being changed), and those of network_manager_connect(). */
+typedef void (*ContainerInterfaceFunc)(Container *c, const char *name, const Error *error /* NULL: success */, void *userdata);
+int container_connect(Container *c, const char *attachment, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
+int container_disconnect(Container *c, const Network *network, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
+int container_remove_interface(Container *c, const char *name, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
+/* The same of an interface that is on no network, and of what one is; contents of spec and change are taken. Errors: those of
+ * network_manager_add_interface(), network_manager_change_interface(). name of the first: or NULL. */
+int container_add_interface(Container *c, const char *name, InterfaceSpec *spec, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
+int container_change_interface(Container *c, const char *name, InterfaceChange *change, ContainerInterfaceFunc func, void *userdata, Error *reterr_error);
+/* As network_manager_get_interface(). */
+int container_get_interface(const Container *c, const char *name,
+                            int (*func)(const NetworkInterface *i, const NetworkDevice *d, void *userdata), void *userdata);
+/* Of its own interfaces (strv; NULL: there are none). */
+int container_interface_names(const Container *c, char ***ret);
+/* What the device in the container has counted. "NotRunning", "NoSuchDevice" */
+int container_interface_statistics(const Container *c, const char *name, struct LinkStatistics *ret, Error *reterr_error);
 /* The specification, complete: config.json and the profile that it names. */
 int container_get_spec(Container *c, char **ret, Error *reterr_error);

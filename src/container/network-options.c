@@ -34,7 +34,11 @@ NetworkMode container_network_mode(const ContainerOptions *o, const char **ret_t
                         return others[i].mode;
                 }
         }
-        return NETWORK_MODE_NAMED;
+        return network_option_cni(s) ? NETWORK_MODE_CNI : NETWORK_MODE_NAMED;
+}
+
+const char *network_option_cni(const char *network) {
+        return startswith(network, NETWORK_CNI_PREFIX);
 }
 
 static bool is_word(const char *s) {
@@ -47,7 +51,9 @@ static int prefixed(const char *option, int r, Error *reterr_error) {
 }
 
 static int check_networks(const ContainerOptions *o, Error *reterr_error) {
+        _cleanup_strv_free_ char **names = NULL; /* in the container, of plug-ins' interfaces; others get one that is free */
         const char *target = NULL;
+        NetworkMode mode = container_network_mode(o, &target);
 
         if (strv_length(o->networks) > INTERFACES_MAX)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument", "Networks: more than %u.", INTERFACES_MAX);
@@ -61,11 +67,23 @@ static int check_networks(const ContainerOptions *o, Error *reterr_error) {
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                          "Networks: \"%.100s\" stands alone, not beside others.", s);
                 }
-                r = attachment_parse(s, &a, reterr_error);
+                if (!network_option_cni(s) != (mode != NETWORK_MODE_CNI))
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "Networks: those of plug-ins (cni:) and others cannot be mixed.");
+                r = attachment_parse(network_option_cni(s) ?: s, &a, reterr_error);
                 if (r < 0)
                         return prefixed("Networks", r, reterr_error);
+                if (mode == NETWORK_MODE_CNI) {
+                        _cleanup_free_ char *name = a.interface ? strdup(a.interface) : strformat("eth%zu", strv_length(names));
+
+                        if (name && strv_contains(names, name))
+                                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                                 "Networks: two interfaces would be called \"%s\": say interface_name= of one of them.", name);
+                        if (!name || strv_extend(&names, name) < 0)
+                                return error_oom(reterr_error);
+                }
         }
-        switch (container_network_mode(o, &target)) {
+        switch (mode) {
 
         case NETWORK_MODE_CONTAINER:
                 return container_id_is_valid(target) ? 0
@@ -106,6 +124,22 @@ static int check_ports(const ContainerOptions *o, Error *reterr_error) {
                                           PORTS_MAX);
 }
 
+/* Plug-ins are told a port: none of them chooses one. */
+static int check_cni_ports(const ContainerOptions *o, Error *reterr_error) {
+        Port p;
+
+        if (o->publish_all)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "Publish: for networks of plug-ins (Networks=cni:) each port is named, with the host's.");
+        STRV_FOREACH(s, o->publish)
+                if (port_parse(s, &p, NULL) >= 0 && p.host_port == 0)
+                        return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                         "Publish: %s: for networks of plug-ins (Networks=cni:) the host's port is to be named, "
+                                         "as in 8080:80.",
+                                         s);
+        return 0;
+}
+
 int network_options_check_ports(const ContainerOptions *o, Error *reterr_error) {
         static const char *const why[] = {
                 [NETWORK_MODE_NONE] = "without a network (Networks=none) there is nothing to publish",
@@ -115,6 +149,8 @@ int network_options_check_ports(const ContainerOptions *o, Error *reterr_error) 
         };
         NetworkMode mode = container_network_mode(o, NULL);
 
+        if (mode == NETWORK_MODE_CNI)
+                return check_cni_ports(o, reterr_error);
         return mode == NETWORK_MODE_NAMED || !(strv_length(o->publish) > 0 || o->publish_all)
                                ? 0
                                : error_set(reterr_error, -EINVAL, "InvalidArgument", "Publish: %s.", why[mode]);
@@ -273,12 +309,12 @@ bool resolv_is_loopback(const char *text) {
         return servers;
 }
 
-static int append_servers(char **text, char *const *servers, bool loopback) {
+static int append_servers(char **text, char *const *servers, char *const *others, bool loopback) {
         size_t n = 0;
         int r = 0;
 
         STRV_FOREACH(s, servers)
-                if (r >= 0 && (loopback || !is_loopback(s))) {
+                if (r >= 0 && (loopback || !is_loopback(s)) && !strv_contains(others, s)) {
                         r = append(text, strjoin("nameserver ", s, "\n"));
                         n++;
                 }
@@ -295,8 +331,29 @@ static int append_words(char **text, const char *keyword, char *const *words) {
         return joined ? append(text, strjoin(keyword, " ", joined, "\n")) : -ENOMEM;
 }
 
-int resolv_build(const char *text, bool loopback, const ContainerOptions *o, char **ret) {
-        _cleanup_strv_free_ char **servers = NULL, **domains = NULL, **options = NULL;
+static bool is_root(char *const *domains) {
+        return strv_length(domains) == 1 && streq(domains[0], ".");
+}
+
+static int build_search(char *const *wanted, char *const *host, const ResolvOwn *own, char ***ret) {
+        _cleanup_strv_free_ char **l = NULL;
+        int r = 0;
+
+        /* "." alone: none. */
+        if (!is_root(wanted)) {
+                r = strv_extend_strv(&l, own->domains);
+                /* The host's "." says that it has none; behind another one musl would look for no bare name at all. */
+                if (r >= 0 && (strv_length(wanted) > 0 || strv_length(l) == 0 || !is_root(host)))
+                        r = strv_extend_strv(&l, strv_length(wanted) > 0 ? wanted : host);
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+int resolv_build(const char *text, bool loopback, const ContainerOptions *o, const ResolvOwn *own, char **ret) {
+        _cleanup_strv_free_ char **servers = NULL, **domains = NULL, **options = NULL, **search = NULL;
         _cleanup_free_ char *out = NULL;
         int r;
 
@@ -308,11 +365,13 @@ int resolv_build(const char *text, bool loopback, const ContainerOptions *o, cha
         if (r >= 0)
                 r = append(&out, strdup(""));
         if (r >= 0)
-                r = strv_length(o->dns) > 0 ? append_servers(&out, o->dns, true)
-                                            : append_servers(&out, servers, loopback);
-        /* "." alone: none. */
-        if (r >= 0 && !(strv_length(o->dns_search) == 1 && streq(o->dns_search[0], ".")))
-                r = append_words(&out, "search", strv_length(o->dns_search) > 0 ? o->dns_search : domains);
+                r = build_search(o->dns_search, domains, own, &search);
+        if (r >= 0)
+                r = strv_length(o->dns) > 0         ? append_servers(&out, o->dns, NULL, true)
+                    : strv_length(own->servers) > 0 ? append_servers(&out, own->servers, NULL, true)
+                                                    : append_servers(&out, servers, own->others, loopback);
+        if (r >= 0)
+                r = append_words(&out, "search", search);
         if (r >= 0)
                 r = append_words(&out, "options", strv_length(o->dns_options) > 0 ? o->dns_options : options);
         if (r < 0)

@@ -8,10 +8,12 @@
 #include "basic/fd-util.h"
 #include "basic/log.h"
 #include "basic/string-util.h"
+#include "basic/time-util.h"
 #include "container/network-socket.h"
 
 #define SOCKET_NAME "network" /* in the store */
 #define KEY_MAX 256U
+#define REST_USEC (100 * USEC_PER_MSEC) /* when nobody can be accepted: without it the loop would try on and on */
 #define CLIENTS_MAX 4096U /* who is accepted and has not asked yet; others wait */
 
 typedef struct Client {
@@ -20,6 +22,7 @@ typedef struct Client {
         sd_event_source *source;
         int fd;
         pid_t pid;
+        char *key; /* that it waits for; NULL: it has not asked */
 } Client;
 
 struct NetworkSocket {
@@ -28,7 +31,7 @@ struct NetworkSocket {
         void *store_userdata;
         char *path;
         int fd;
-        sd_event_source *source;
+        sd_event_source *source, *rest;
         Client *clients;
         unsigned n_clients;
         NetworkSocketFunc func;
@@ -54,6 +57,7 @@ static Client *client_free(Client *c) {
         c->socket->n_clients--;
         sd_event_source_disable_unref(c->source);
         safe_close(c->fd);
+        free(c->key);
         free(c);
         return NULL;
 }
@@ -66,6 +70,7 @@ NetworkSocket *network_socket_free(NetworkSocket *s) {
         while (s->clients)
                 client_free(s->clients);
         sd_event_source_disable_unref(s->source);
+        sd_event_source_disable_unref(s->rest);
         safe_close(s->fd);
         free(s->path);
         sd_event_unref(s->event);
@@ -102,13 +107,37 @@ int network_socket_adopt(NetworkSocket *s, const char *name, int fd) {
 
 /* -- who asks ----------------------------------------------------------------------------------- */
 
+static void send_answer(const Client *c, const char *key, const NetworkAnswer *a) {
+        int r;
+
+        r = send_with_fds(c->fd, a->text, strlen(a->text), &a->fd, a->fd >= 0 ? 1 : 0, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (r < 0)
+                log_debug_errno(r, "The launcher of %s did not wait for its network: %m", key);
+}
+
+void network_socket_answer(NetworkSocket *s, const char *key, const NetworkAnswer *a) {
+        for (Client *c = s->clients, *next; c; c = next) {
+                next = c->next;
+                if (!streq_ptr(c->key, key))
+                        continue;
+                send_answer(c, key, a);
+                client_free(c);
+        }
+}
+
+bool network_socket_waits(const NetworkSocket *s, const char *key) {
+        for (const Client *c = s->clients; c; c = c->next)
+                if (streq_ptr(c->key, key))
+                        return true;
+        return false;
+}
+
 static int on_client(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         _cleanup_(network_answer_done) NetworkAnswer a = NETWORK_ANSWER_NULL;
         _cleanup_(client_freep) Client *c = userdata;
         NetworkSocket *s = c->socket;
         char key[KEY_MAX];
         ssize_t n;
-        int r;
 
         n = recv(fd, key, sizeof(key) - 1, MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -118,12 +147,18 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *us
         if (n <= 0)
                 return 0;
         key[n] = 0;
+        /* func may answer all that wait for this key: who asks is answered here, even if he waits already. */
+        free(c->key);
+        c->key = NULL;
         s->func(key, c->pid, &a, s->userdata);
-        if (!a.text)
+        if (a.later) {
+                /* It stays; if it goes away, that is the next thing that is read. */
+                if (free_and_strdup(&c->key, key) >= 0)
+                        (void) TAKE_PTR(c);
                 return 0;
-        r = send_with_fds(fd, a.text, strlen(a.text), &a.fd, a.fd >= 0 ? 1 : 0, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (r < 0)
-                log_debug_errno(r, "The launcher of %s did not wait for its network: %m", key);
+        }
+        if (a.text)
+                send_answer(c, key, &a);
         return 0;
 }
 
@@ -158,11 +193,33 @@ static int accept_client(NetworkSocket *s) {
         return r;
 }
 
+static int on_rest(sd_event_source *source, uint64_t usec, void *userdata) {
+        NetworkSocket *s = userdata;
+
+        return sd_event_source_set_enabled(s->source, SD_EVENT_ON);
+}
+
+/* Of descriptors or memory there are too few now: who waits stays in the queue meanwhile, and the loop has a rest. */
+static int rest(NetworkSocket *s) {
+        int r;
+
+        r = sd_event_source_set_time_relative(s->rest, REST_USEC);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->rest, SD_EVENT_ONESHOT);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->source, SD_EVENT_OFF);
+        return r;
+}
+
 static int on_socket(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         int r = accept_client(userdata);
 
-        if (r < 0)
-                log_warning_errno(r, "A launcher's question for its network cannot be heard: %m");
+        if (r < 0) {
+                log_warning_errno(r, "A launcher's question for its network cannot be heard, trying again soon: %m");
+                r = rest(userdata);
+                if (r < 0)
+                        log_warning_errno(r, "The loop cannot rest: %m");
+        }
         return 0;
 }
 
@@ -207,5 +264,10 @@ int network_socket_listen(NetworkSocket *s, NetworkSocketFunc func, void *userda
                 s->fd = safe_close(s->fd);
         if (s->fd < 0)
                 r = open_socket(s);
+        /* Now: when it is wanted there may be no descriptor for it. */
+        if (r >= 0)
+                r = sd_event_add_time(s->event, &s->rest, CLOCK_MONOTONIC, UINT64_MAX, 0, on_rest, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->rest, SD_EVENT_OFF);
         return r < 0 ? r : sd_event_add_io(s->event, &s->source, s->fd, EPOLLIN, on_socket, s);
 }

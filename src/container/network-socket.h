@@ -15,6 +15,7 @@ typedef struct NetworkSocket NetworkSocket;
 typedef struct NetworkAnswer {
         int fd;
         char *text;
+        bool later; /* network_socket_answer() follows */
 } NetworkAnswer;
 #define NETWORK_ANSWER_NULL ((NetworkAnswer){ .fd = -EBADF })
 void network_answer_done(NetworkAnswer *a);
@@ -31,3 +32,6 @@ DEFINE_CLEANUP_FUNC(NetworkSocket *, network_socket_free)
 int network_socket_adopt(NetworkSocket *s, const char *name, int fd);
 /* Once: from now on func answers, also those who wait already. */
 int network_socket_listen(NetworkSocket *s, NetworkSocketFunc func, void *userdata);
+/* To all that have asked with this key and wait. a is still the caller's. */
+void network_socket_answer(NetworkSocket *s, const char *key, const NetworkAnswer *a);
+bool network_socket_waits(const NetworkSocket *s, const char *key); /* does anybody? */

@@ -31,6 +31,7 @@ typedef enum NetworkMode {
         NETWORK_MODE_CONTAINER, /* another container's */
         NETWORK_MODE_PATH,      /* a namespace that has a name */
         NETWORK_MODE_NAMED,     /* networks */
+        NETWORK_MODE_CNI,       /* networks of plug-ins */
 } NetworkMode;
 /* *ret_target: the other container, or the path (may be NULL). */
 NetworkMode container_network_mode(const ContainerOptions *o, const char **ret_target);

@@ -37,13 +37,15 @@ Probe *probe_free(Probe *p) {
 typedef struct Answer {
         int64_t exit_code;
         char *output, *error, *name;
-        bool ready;
+        bool ready, namespace;
+        int netns;
 } Answer;
 
 static void answer_done(Answer *a) {
         free(a->output);
         free(a->error);
         free(a->name);
+        safe_close(a->netns);
 }
 
 static int parse_answer(const char *text, size_t n, Answer *ret, Error *reterr_error) {
@@ -51,6 +53,7 @@ static int parse_answer(const char *text, size_t n, Answer *ret, Error *reterr_e
                 { "exitCode", JSON_FIELD_INT64, offsetof(Answer, exit_code), false, NULL },
                 { "output", JSON_FIELD_STRING, offsetof(Answer, output), false, NULL },
                 { "ready", JSON_FIELD_BOOL, offsetof(Answer, ready), false, NULL },
+                { "namespace", JSON_FIELD_BOOL, offsetof(Answer, namespace), false, NULL },
                 { "error", JSON_FIELD_STRING, offsetof(Answer, error), false, NULL },
                 { "name", JSON_FIELD_STRING, offsetof(Answer, name), false, NULL },
                 {},
@@ -61,27 +64,33 @@ static int parse_answer(const char *text, size_t n, Answer *ret, Error *reterr_e
         r = json_parse(text, n, ANSWER_MAX, &j, reterr_error);
         if (r >= 0)
                 r = json_dispatch(j, fields, ret, "answer", false, reterr_error);
-        if (r >= 0 && !ret->output && !ret->error)
+        if (r >= 0 && !ret->output && !ret->error && !(ret->namespace && ret->netns >= 0))
                 r = error_set(reterr_error, -EBADMSG, "Failed", "moored-probe answered nothing.");
         return r;
 }
 
 static int receive(Probe *p, Answer *ret, Error *reterr_error) {
         char text[ANSWER_MAX];
+        size_t n_fds = 0;
+        int fds[FDS_MAX];
         ssize_t n;
 
-        n = recv(p->sock, text, sizeof(text), MSG_DONTWAIT | MSG_TRUNC);
+        n = recv_with_fds(p->sock, text, sizeof(text), fds, &n_fds, MSG_DONTWAIT);
+        for (size_t i = 1; i < n_fds; i++)
+                safe_close(fds[i]);
+        if (n >= 0 && n_fds > 0)
+                ret->netns = fds[0];
+        if (n == -EMSGSIZE)
+                return error_set(reterr_error, -EMSGSIZE, "Failed", "moored-probe's answer is too long.");
         if (n < 0)
-                return error_set_errno(reterr_error, -errno, "moored-probe's answer cannot be read: %m");
+                return error_set_errno(reterr_error, (int) n, "moored-probe's answer cannot be read: %m");
         if (n == 0)
                 return error_set(reterr_error, -ECONNRESET, "Failed", "moored-probe ended without an answer.");
-        if ((size_t) n > sizeof(text))
-                return error_set(reterr_error, -EMSGSIZE, "Failed", "moored-probe's answer is too long.");
         return parse_answer(text, (size_t) n, ret, reterr_error);
 }
 
 static int on_answer(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
-        _cleanup_(answer_done) Answer a = {};
+        _cleanup_(answer_done) Answer a = { .netns = -EBADF };
         _cleanup_error_ Error error = ERROR_NULL;
         Probe *p = userdata;
         ProbeResult result;
@@ -97,7 +106,7 @@ static int on_answer(sd_event_source *s, int fd, uint32_t revents, void *userdat
                 return 0;
         }
 
-        result = (ProbeResult){ .exit_code = (int) a.exit_code, .output = a.output, .ready = a.ready };
+        result = (ProbeResult){ .exit_code = (int) a.exit_code, .output = a.output, .ready = a.ready, .netns = a.netns };
         p->func(&result, NULL, p->userdata);
         return 0;
 }
@@ -141,10 +150,10 @@ static int send_request(int sock, const ProbeRequest *q, Error *reterr_error) {
         STRV_FOREACH(s, q->command)
                 r |= json_array_append_new(args, json_string(s));
         j = r < 0 ? NULL
-                  : json_pack("{s:s, s:s, s:I, s:O, s:I, s:b}", "bundle", q->bundle, "cgroup",
+                  : json_pack("{s:s, s:s, s:I, s:O, s:I, s:b, s:b}", "bundle", q->bundle, "cgroup",
                               q->control_group, "pid", (json_int_t) q->pid, "args", args, "timeoutUSec",
                               (json_int_t) MIN(q->timeout_usec, (uint64_t) INT64_MAX), "ready",
-                              (int) q->ready);
+                              (int) q->ready, "namespace", (int) !q->command);
         text = j ? json_dump(j, false) : NULL;
         if (!text)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One health check, made by moored-probe.service: this daemon may not join a container itself. What is said
+/* One health check, or the network namespace of a container, by moored-probe.service: this daemon may not join a container itself. What is said
  * over the socket: runtime/probe.h. */
 
 #include <systemd/sd-event.h>
@@ -13,7 +13,7 @@
 typedef struct ProbeRequest {
         const char *bundle, *control_group;
         uint32_t pid; /* of the container's init */
-        char *const *command;
+        char *const *command; /* NULL: no check, but its network namespace */
         uint64_t timeout_usec;
         bool ready; /* tell PID 1 that the unit is ready, if it succeeds */
 } ProbeRequest;
@@ -22,6 +22,7 @@ typedef struct ProbeResult {
         int exit_code; /* -1: it took too long */
         const char *output;
         bool ready;
+        int netns; /* -EBADF, or a descriptor, which is closed after the call */
 } ProbeResult;
 
 typedef struct Probe Probe;

@@ -307,8 +307,8 @@ void container_unit_kept(ContainerManager *m, const char *unit) {
 /* Nobody else makes units of such names that run our launcher. */
 static void orphan_unit_changed(ContainerManager *m, const char *unit, const UnitStatus *u,
                                 UnitPhase phase) {
-        if (!m->backend || (!u->launcher && !endswith(unit, ".scope")) || m->unreadable || phase == UNIT_GONE ||
-            phase == UNIT_BETWEEN)
+        if (!m->backend || (!u->launcher && !endswith(unit, ".scope")) || unit_is_plugin_run(unit) || m->unreadable ||
+            phase == UNIT_GONE || phase == UNIT_BETWEEN)
                 return;
         if (hashmap_get(m->units, unit) == UNIT_RELEASED && phase == UNIT_ENDED)
                 return;

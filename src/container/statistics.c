@@ -10,6 +10,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "basic/time-util.h"
+#include "container/container-private.h"
 #include "container/options.h"
 #include "container/statistics.h"
 
@@ -153,6 +154,44 @@ int container_get_statistics(const Container *c, StatisticFunc func, void *userd
                 if (r >= 0)
                         r = func("NetworkSentBytes", sent, userdata);
         }
+        return r;
+}
+
+/* -- traffic that PID 1 counts ------------------------------------------------------------------- */
+
+/* A unit that is installed may say so itself. */
+static bool may_count_traffic(const Container *c) {
+        const char *value = container_options_get_property(&c->options, "IPAccounting");
+
+        return c->options.unit || (value && parse_boolean(value) > 0);
+}
+
+int container_ask_traffic(const Container *c, void (*func)(int r, const UnitTraffic *traffic, void *userdata),
+                          void *userdata) {
+        ContainerManager *m = c->manager;
+        int r;
+
+        if (!m->backend || !m->backend->traffic || !may_count_traffic(c))
+                return 0;
+        r = m->backend->traffic(m->backend_userdata, c->unit, func, userdata);
+        return r < 0 ? r : 1;
+}
+
+int traffic_foreach(const UnitTraffic *t, StatisticFunc func, void *userdata) {
+        const struct {
+                const char *name;
+                uint64_t value;
+        } values[] = {
+                { "IPIngressBytes", t->received_bytes },
+                { "IPIngressPackets", t->received_packets },
+                { "IPEgressBytes", t->sent_bytes },
+                { "IPEgressPackets", t->sent_packets },
+        };
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(values) && r >= 0; i++)
+                if (values[i].value != TRAFFIC_UNKNOWN)
+                        r = func(values[i].name, values[i].value, userdata);
         return r;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What containers and their processes use, from the kernel's files. Reading is quick: none of them waits. */
+/* What containers and their processes use, from the kernel's files. Reading is quick: none of them waits,
+ * but for what PID 1 has to be asked. */
 
 #include "container/container.h"
 
@@ -10,6 +11,12 @@ typedef int (*StatisticFunc)(const char *name, uint64_t value, void *userdata);
 /* Calls back for each number that this host has: names as org.moored1.Container(5) lists them. What there is
  * no controller for is left out. -ESRCH "NotRunning". */
 int container_get_statistics(const Container *c, StatisticFunc func, void *userdata, Error *reterr_error);
+
+/* What PID 1 counts, if it was told to: a question to it. 0: it was not, and func will not be called; 1: it will. */
+int container_ask_traffic(const Container *c, void (*func)(int r, const UnitTraffic *traffic, void *userdata),
+                          void *userdata);
+/* Of what is counted. */
+int traffic_foreach(const UnitTraffic *t, StatisticFunc func, void *userdata);
 
 #define PROCESSES_SHOWN_MAX 1024U
 

@@ -12,6 +12,8 @@
 
 #define UNIT_NAME_PLAIN DIGITS LOWERCASE UPPERCASE ":_."
 #define TEMPLATE_PREFIX "moored@"
+#define RESOLVER_PREFIX "moored-dns@"
+#define PLUGIN_RUN_PREFIX "moored-cni@"
 #define OBJECT_PATH_PLAIN DIGITS LOWERCASE UPPERCASE
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -71,6 +73,20 @@ char *exec_unit_name(const char *ns, const char *id, uint64_t n) {
                 return NULL;
 
         return strformat("moored-%s-%s-%" PRIu64 ".service", a, b, n);
+}
+
+char *resolver_unit_name(const char *device) {
+        _cleanup_free_ char *a = unit_name_escape(device);
+
+        return a ? strjoin(RESOLVER_PREFIX, a, ".service") : NULL;
+}
+
+bool unit_is_resolver(const char *unit) {
+        return startswith(unit, RESOLVER_PREFIX);
+}
+
+bool unit_is_plugin_run(const char *unit) {
+        return startswith(unit, PLUGIN_RUN_PREFIX);
 }
 
 char *namespace_slice_name(const char *ns) {

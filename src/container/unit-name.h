@@ -18,6 +18,11 @@ char *container_template_unit_name(const char *id);
 bool unit_is_installed(const char *unit); /* is it an instance of the template? */
 /* moored-<ns>-<id>-<n>.service, of the n-th exec. */
 char *exec_unit_name(const char *ns, const char *id, uint64_t n);
+/* moored-dns@<device>.service: the template's, for the resolver of a bridge. No container's unit has such a name. */
+char *resolver_unit_name(const char *device);
+bool unit_is_resolver(const char *unit);
+/* moored-cni@….service: PID 1 makes one for each connection, and it ends by itself. No container's unit has such a name. */
+bool unit_is_plugin_run(const char *unit);
 /* moored-<ns>.slice */
 char *namespace_slice_name(const char *ns);
 /* "/org/freedesktop/systemd1/unit/…" */

@@ -214,7 +214,7 @@ int content_read_blob(Content *c, const char *digest, size_t max, char **ret, si
 
         r = read_all(fd, max, &p, &n);
         if (r == -EFBIG)
-                return error_set(reterr_error, r, "LimitExceeded", "The blob %s is larger than %zu bytes.",
+                return error_set(reterr_error, r, "LimitsExceeded", "The blob %s is larger than %zu bytes.",
                                  digest, max);
         if (r >= 0)
                 r = digest_of_bytes(digest_algorithm(digest), p, n, actual);

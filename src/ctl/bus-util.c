@@ -187,17 +187,24 @@ int ctl_new_call(Ctl *c, const char *path, const char *interface, const char *me
         return 0;
 }
 
+int namespace_error(const char *ns, const sd_bus_error *e, int r, Error *reterr_error) {
+        if (!sd_bus_error_has_name(e, SD_BUS_ERROR_UNKNOWN_OBJECT))
+                return bus_error_to_error(e, r, reterr_error);
+        return error_set(reterr_error, -ENOENT, "NoSuchNamespace",
+                         "There is no namespace '%s'; moorctl namespace lists them.", ns);
+}
+
 int ctl_call_message(Ctl *c, sd_bus_message *m, sd_bus_message **ret, Error *reterr_error) {
         _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
         _cleanup_free_ char *ns = NULL;
         int r;
 
         r = sd_bus_call(c->bus, m, CALL_TIMEOUT, &e, ret);
-        if (r < 0 && sd_bus_error_has_name(&e, SD_BUS_ERROR_UNKNOWN_OBJECT) &&
-            sd_bus_path_decode(sd_bus_message_get_path(m), BUS_PATH "/namespace", &ns) > 0 && !strchr(ns, '/'))
-                return error_set(reterr_error, -ENOENT, "NoSuchNamespace",
-                                 "There is no namespace '%s'; moorctl namespace lists them.", ns);
-        return r < 0 ? bus_error_to_error(&e, r, reterr_error) : 0;
+        if (r >= 0)
+                return 0;
+        if (sd_bus_path_decode(sd_bus_message_get_path(m), BUS_PATH "/namespace", &ns) > 0 && !strchr(ns, '/'))
+                return namespace_error(ns, &e, r, reterr_error);
+        return bus_error_to_error(&e, r, reterr_error);
 }
 
 int container_call_message(Ctl *c, const char *name, sd_bus_message *m, sd_bus_message **ret, Error *reterr_error) {

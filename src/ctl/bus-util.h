@@ -17,6 +17,7 @@
 #define BUS_IMAGE "org.moored1.Image"
 #define BUS_CONTAINER "org.moored1.Container"
 #define BUS_EXEC "org.moored1.Exec"
+#define BUS_INTERFACE "org.moored1.Interface"
 #define BUS_NETWORK "org.moored1.Network"
 #define BUS_JOB "org.moored1.Job"
 #define BUS_PROPERTIES "org.freedesktop.DBus.Properties"
@@ -53,6 +54,8 @@ char *container_or_exec_path(const char *ns, const char *name, const char **ret_
 /* A reply that is an error, or a call that failed (e not set, r negative), as a sentence with the remedy.
  * Returns its errno. */
 int bus_error_to_error(const sd_bus_error *e, int r, Error *reterr_error);
+/* bus_error_to_error() of a call whose object is a namespace: an unknown one is said to be that. */
+int namespace_error(const char *ns, const sd_bus_error *e, int r, Error *reterr_error);
 /* moored went away before it answered: what was asked for may or may not have been done. */
 bool bus_error_is_lost(const sd_bus_error *e);
 /* moored itself answered so. */

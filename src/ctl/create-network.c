@@ -100,7 +100,7 @@ int create_network_join(const CreateNetwork *n, char ***ret) {
                 return -ENOMEM;
         if (strv_length(n->details) > 0) {
                 name = n->networks ? n->networks[0] : NETWORK_DEFAULT;
-                s = strjoin(name, strchr(name, ':') ? "," : ":", details);
+                s = strjoin(name, strchr(startswith(name, "cni:") ?: name, ':') ? "," : ":", details);
                 l = strv_free(l);
                 if (!s || strv_extend(&l, s) < 0)
                         return -ENOMEM;

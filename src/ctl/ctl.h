@@ -82,5 +82,5 @@ extern const Verb verb_run, verb_create, verb_exec, verb_attach;
 extern const Verb verb_start, verb_stop, verb_restart, verb_kill, verb_rm, verb_ps, verb_wait;
 extern const Verb verb_pause, verb_resume, verb_update, verb_stats, verb_top;
 extern const Verb verb_inspect, verb_logs, verb_events, verb_healthcheck;
-extern const Verb verb_info, verb_version, verb_gc, verb_namespace, verb_network;
+extern const Verb verb_info, verb_version, verb_gc, verb_namespace, verb_network, verb_interface;
 extern const Verb verb_unit, verb_verify;

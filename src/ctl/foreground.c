@@ -439,6 +439,9 @@ static int resync_on_state(sd_bus_message *m, void *userdata, sd_bus_error *ret_
                 return resync_remove_created(f);
         if (!f->running && f->attach && !streq(state, "exited"))
                 return attach_send(f);
+        /* It may not come to that, and then nothing is told of it: made anew, it fails with the reason. */
+        if (!f->running && streq(state, "starting"))
+                return resync_later(f, START_DELAY_USEC);
         foreground_set_leader(f, json_integer_value(json_object_get(properties, f->kind->pid)));
         foreground_set_unit(f, json_get_string(properties, "Unit"));
         if (streq(state, "exited")) {
@@ -577,7 +580,7 @@ static int run_on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
                 return resync_later(f, START_DELAY_USEC);
         }
         (void) (f->kind == &exec_kind ? container_error(f->c, f->id, e, &f->error)
-                                      : bus_error_to_error(e, 0, &f->error));
+                                      : namespace_error(f->c->ns, e, 0, &f->error));
         f->over = true;
         return 1;
 }

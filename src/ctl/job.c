@@ -198,7 +198,7 @@ static int watch_start(JobWatch *w, const JobRequest *q, sd_event *event, Error 
         r = sd_bus_call(w->c->bus, m, UINT64_MAX, &e, &reply);
         if (r < 0) {
                 w->lost = bus_error_is_lost(&e);
-                return bus_error_to_error(&e, r, reterr_error);
+                return namespace_error(w->c->ns, &e, r, reterr_error);
         }
         r = sd_bus_message_read(reply, "o", &path);
         if (r < 0)

@@ -289,6 +289,39 @@ int limit_apply_ulimit(const char *value, void *target, Error *reterr_error) {
                    reterr_error);
 }
 
+/* "10.0.0.0/8,localhost": which addresses there are, moored says. */
+static int parse_addresses(const char *option, const char *property, const char *value, char **ret,
+                           Error *reterr_error) {
+        _cleanup_strv_free_ char **l = strv_split(value, ",");
+        _cleanup_free_ char *joined = l ? strv_join(l, " ") : NULL;
+
+        if (!joined)
+                return error_oom(reterr_error);
+        if (strv_length(l) == 0 || strpbrk(value, WHITESPACE))
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--%s=%s is not a list of addresses, such as 192.0.2.0/24,localhost.", option, value);
+        *ret = strjoin(property, "=", joined);
+        return *ret ? 0 : error_oom(reterr_error);
+}
+
+int limit_apply_ip_allow(const char *value, void *target, Error *reterr_error) {
+        LimitOptions *o = target;
+        char *s = NULL;
+        int r = parse_addresses("ip-allow", "IPAddressAllow", value, &s, reterr_error);
+
+        o->ip_allow = true;
+        return add(o, r, s, reterr_error);
+}
+
+int limit_apply_ip_deny(const char *value, void *target, Error *reterr_error) {
+        LimitOptions *o = target;
+        char *s = NULL;
+        int r = parse_addresses("ip-deny", "IPAddressDeny", value, &s, reterr_error);
+
+        o->ip_deny = true;
+        return add(o, r, s, reterr_error);
+}
+
 /* -- what depends on each other ----------------------------------------------------------------- */
 
 static int finish_swap(LimitOptions *o, Error *reterr_error) {
@@ -325,5 +358,10 @@ int limit_options_finish(LimitOptions *o, Error *reterr_error) {
         if (r >= 0 && o->cpu_period_usec > 0 && o->cpu_quota_usec == 0)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--cpu-period says nothing without --cpu-quota.");
+        /* What is not denied is allowed already. */
+        if (r >= 0 && o->ip_allow && !o->ip_deny)
+                return error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                 "--ip-allow says nothing without --ip-deny: --ip-deny=any denies all others. "
+                                 "Where a slice denies them: -p IPAddressAllow=");
         return r;
 }

@@ -13,6 +13,7 @@ typedef struct LimitOptions {
         uint64_t memory;   /* UINT64_MAX: none; 0: not given */
         const char *memory_swap;
         uint64_t cpu_quota_usec, cpu_period_usec; /* 0: not given */
+        bool ip_allow, ip_deny;
 } LimitOptions;
 void limit_options_done(LimitOptions *o);
 /* After all are parsed: those whose meaning depends on each other. */
@@ -39,6 +40,8 @@ int limit_apply_device_write_iops(const char *value, void *target, Error *reterr
 /* Not to be changed later. */
 int limit_apply_oom_score_adj(const char *value, void *target, Error *reterr_error);
 int limit_apply_ulimit(const char *value, void *target, Error *reterr_error);
+int limit_apply_ip_allow(const char *value, void *target, Error *reterr_error);
+int limit_apply_ip_deny(const char *value, void *target, Error *reterr_error);
 
 #define LIMIT_OPTION(long_name_, metavar_, apply_, help_)                                                   \
         { 0, long_name_, metavar_, OPTION_CUSTOM, .apply = apply_, .help = help_ }

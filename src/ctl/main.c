@@ -21,7 +21,8 @@ static const Verb *const verbs[] = {
         &verb_start,   &verb_stop,   &verb_restart, &verb_kill, &verb_rm,     &verb_ps,        &verb_wait,
         &verb_pause,   &verb_resume, &verb_update,  &verb_healthcheck, &verb_exec,
         &verb_stats,   &verb_top,
-        &verb_inspect, &verb_logs,   &verb_events,  &verb_info, &verb_gc,     &verb_namespace, &verb_network, &verb_version,
+        &verb_inspect, &verb_logs,   &verb_events,  &verb_info, &verb_gc,     &verb_namespace, &verb_network, &verb_interface,
+        &verb_version,
         &verb_verify,  &verb_unit,
 };
 

@@ -57,6 +57,11 @@ static int add_number(Table *t, json_t *object, const char *key) {
                                   : table_add(t, NULL);
 }
 
+/* Of a network that is not the container's own, what PID 1 has counted. */
+static int add_traffic(Table *t, json_t *object, const char *interfaces, const char *unit) {
+        return add_bytes(t, object, json_object_get(object, interfaces) ? interfaces : unit);
+}
+
 static int add_memory_share(Table *t, json_t *s) {
         json_t *used = json_object_get(s, "MemoryCurrent"), *limit = json_object_get(s, "MemoryLimit");
 
@@ -87,8 +92,8 @@ int stats_add_row(Table *t, json_t *s) {
         if (r >= 0)
                 r = add_bytes(t, s, "IOWriteBytes");
         if (r >= 0)
-                r = add_bytes(t, s, "NetworkReceivedBytes");
-        return r < 0 ? r : add_bytes(t, s, "NetworkSentBytes");
+                r = add_traffic(t, s, "NetworkReceivedBytes", "IPIngressBytes");
+        return r < 0 ? r : add_traffic(t, s, "NetworkSentBytes", "IPEgressBytes");
 }
 
 int top_add_row(Table *t, json_t *p) {

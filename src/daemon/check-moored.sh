@@ -3,7 +3,8 @@
 #
 # check-moored.sh MOORED
 #
-# The daemon can read no archive and speak to no registry even by mistake: the libraries for that are not in it. And its options work.
+# The daemon can read no archive and speak to no registry even by mistake: the libraries for that are not in it. What it loads by itself is noted
+# for packagers. And its options work.
 
 set -eu
 
@@ -16,7 +17,7 @@ fail() {
 }
 
 needed=$(readelf -d "$moored" | grep NEEDED)
-for library in libarchive libcurl libisal libzstd libz; do
+for library in libarchive libcurl libisal libnftables libzstd libz; do
         case $needed in
         *"[$library."*) fail "moored links $library" ;;
         esac
@@ -25,6 +26,8 @@ case $needed in
 *'[libsystemd.'*) ;;
 *) fail "readelf says nothing about libsystemd: $needed" ;;
 esac
+
+readelf -p .note.dlopen "$moored" | grep -q '"soname":\["libnftables\.so\.[0-9]*"\]' || fail "there is no note that moored loads libnftables"
 
 "$moored" --help | grep -q -- '--bus-introspect=' || fail "--help does not name --bus-introspect="
 "$moored" --version | grep -q '^moored [0-9]' || fail "--version prints no version"

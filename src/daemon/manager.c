@@ -15,6 +15,7 @@
 #include "basic/time-util.h"
 #include "bus/bus.h"
 #include "container/container.h"
+#include "container/names.h"
 #include "daemon/fd-store.h"
 #include "daemon/manager.h"
 #include "daemon/namespace.h"
@@ -53,6 +54,12 @@ struct Manager {
         TerminalManager *terminals;
         InputManager *inputs;
         NetworkSocket *network_socket;
+        CniManager *cni;
+        struct KeptNetns {
+                char *name;
+                int fd; /* -EBADF: it is the networks' */
+        } *netns; /* from the store of descriptors: network_manager_adopt_netns() */
+        size_t n_netns;
         NetworkManager *networks;
         ContainerManager *containers;
         NamespaceTable *namespaces;
@@ -70,7 +77,13 @@ Manager *manager_free(Manager *m) {
         terminal_manager_free(m->terminals);
         input_manager_free(m->inputs);
         network_socket_free(m->network_socket);
+        cni_manager_free(m->cni);
         network_manager_free(m->networks);
+        for (size_t i = 0; i < m->n_netns; i++) {
+                safe_close(m->netns[i].fd);
+                free(m->netns[i].name);
+        }
+        free(m->netns);
         /* Pulls that run belong to their jobs, and need what follows until their end. */
         job_manager_free(m->jobs);
         image_manager_free(m->images);
@@ -181,6 +194,19 @@ static int manager_open_store(Manager *m, Error *reterr_error) {
         return r;
 }
 
+/* Networks are read later. */
+static int put_off_netns(Manager *m, const char *name, int fd) {
+        struct KeptNetns *more = reallocarray(m->netns, m->n_netns + 1, sizeof(*more));
+        char *copy = more ? strdup(name) : NULL;
+
+        if (more)
+                m->netns = more;
+        if (!copy)
+                return -ENOMEM;
+        m->netns[m->n_netns++] = (struct KeptNetns) { copy, fd };
+        return 1;
+}
+
 static int adopt_descriptor(const char *name, int fd, void *userdata) {
         Manager *m = userdata;
         int r;
@@ -188,7 +214,32 @@ static int adopt_descriptor(const char *name, int fd, void *userdata) {
         r = terminal_manager_adopt(m->terminals, name, fd);
         if (r == 0)
                 r = input_manager_adopt(m->inputs, name, fd);
-        return r == 0 ? network_socket_adopt(m->network_socket, name, fd) : r;
+        if (r == 0)
+                r = network_socket_adopt(m->network_socket, name, fd);
+        if (r == 0)
+                r = cni_manager_adopt(m->cni, name, fd);
+        return r == 0 && network_netns_is_kept(name) ? put_off_netns(m, name, fd) : r;
+}
+
+static void adopt_netns(Manager *m) {
+        for (size_t i = 0; i < m->n_netns; i++) {
+                struct KeptNetns *n = &m->netns[i];
+
+                int r = network_manager_adopt_netns(m->networks, n->name, n->fd);
+
+                if (r != 0) /* taken, whatever became of it */
+                        n->fd = -EBADF;
+                if (r <= 0)
+                        fd_store.remove(NULL, n->name);
+                n->fd = safe_close(n->fd);
+        }
+}
+
+static int keep_netns(const char *name, int fd, void *userdata) {
+        if (fd >= 0)
+                return fd_store.add(NULL, name, fd, false);
+        fd_store.remove(NULL, name);
+        return 0;
 }
 
 static int manager_adopt_descriptors(Manager *m, Error *reterr_error) {
@@ -200,6 +251,9 @@ static int manager_adopt_descriptors(Manager *m, Error *reterr_error) {
                 r = input_manager_new(&fd_store, NULL, &m->inputs);
         if (r >= 0)
                 r = network_socket_new(m->event, &fd_store, NULL, MOORED_RUNTIME_DIR "/network", &m->network_socket);
+        if (r >= 0)
+                r = cni_manager_new(m->event, &fd_store, NULL, MOORED_RUNTIME_DIR "/cni", MOORED_STATE_DIR "/cni",
+                                    cni_make_netns, &m->cni);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "The tables cannot be made: %m");
         r = fd_store_foreach(adopt_descriptor, m);
@@ -217,11 +271,17 @@ static int manager_load_containers(Manager *m, Error *reterr_error) {
                 return r;
         container_manager_set_terminals(m->containers, m->terminals, m->inputs);
         r = network_manager_new(m->store, m->events, MOORED_RUNTIME_DIR, &m->networks, reterr_error);
-        if (r >= 0)
+        if (r >= 0) {
+                network_manager_set_event(m->networks, m->event);
                 r = network_manager_load(m->networks, reterr_error);
+        }
         if (r < 0)
                 return r;
+        network_manager_set_keep(m->networks, keep_netns, NULL);
+        adopt_netns(m);
         container_manager_set_networks(m->containers, m->networks, m->network_socket);
+        container_manager_set_resolver(m->containers, DNSMASQ_PATH);
+        container_manager_set_cni(m->containers, m->cni);
         r = container_manager_set_defaults(m->containers, m->config->stop_timeout_usec, m->config->network);
         if (r >= 0)
                 r = container_manager_set_runtimes(m->containers, m->config->runtimes, m->config->runtime);

@@ -17,7 +17,11 @@ typedef enum NotifyType {
         NOTIFY_CONTAINER_CHANGED, /* any of its changing properties but its limits and its health */
         NOTIFY_CONTAINER_LIMITS_CHANGED,
         NOTIFY_CONTAINER_HEALTH,
+        NOTIFY_CONTAINER_NETWORKS, /* it has others */
         NOTIFY_CONTAINER_REMOVED,
+        NOTIFY_INTERFACE_ADDED, /* object: its name, a char*, here and below */
+        NOTIFY_INTERFACE_CHANGED,
+        NOTIFY_INTERFACE_REMOVED,
         NOTIFY_EXEC_ADDED, /* it runs */
         NOTIFY_EXEC_CHANGED,
         NOTIFY_EXEC_REMOVED,

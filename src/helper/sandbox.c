@@ -220,7 +220,7 @@ static int open_lower(const char *lower, Error *reterr_error) {
         if (!options)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
         if (strlen(options) > SANDBOX_LOWER_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded",
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded",
                                  "The image has too many layers for one overlay mount: their names take "
                                  "%zu bytes of %u",
                                  strlen(options), SANDBOX_LOWER_MAX);

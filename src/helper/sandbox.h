@@ -24,7 +24,7 @@ int sandbox_enter_directory(int dir_fd, SandboxProfile profile, int *ret_root_fd
 
 /* For UNPACK, with a view of the layers below as overlayfs shows them: *ret_lower_fd, for reading only (and
  * nothing else of the host is to be reached from it). lower: their directories, topmost first, with ":"
- * between, relative to SANDBOX_LOWER_BASE from dir_fd. -E2BIG "LimitExceeded". */
+ * between, relative to SANDBOX_LOWER_BASE from dir_fd. -E2BIG "LimitsExceeded". */
 int sandbox_enter_layer(int dir_fd, const char *lower, int *ret_root_fd, int *ret_lower_fd,
                         Error *reterr_error);
 

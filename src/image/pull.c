@@ -406,12 +406,12 @@ static int pull_add_blob(Pull *p, const Descriptor *d, Error *reterr_error) {
 
 static int pull_check_sizes(const Manifest *manifest, Error *reterr_error) {
         if (manifest->config.size > IMAGE_CONFIG_SIZE_MAX) /* it is hashed and parsed by us */
-                return error_set(reterr_error, -EFBIG, "LimitExceeded",
+                return error_set(reterr_error, -EFBIG, "LimitsExceeded",
                                  "The image configuration %s has %" PRIu64 " bytes; at most %u are allowed.",
                                  manifest->config.digest, manifest->config.size, IMAGE_CONFIG_SIZE_MAX);
         for (size_t i = 0; i < manifest->n_layers; i++)
                 if (manifest->layers[i].size > BLOB_SIZE_MAX)
-                        return error_set(reterr_error, -EFBIG, "LimitExceeded",
+                        return error_set(reterr_error, -EFBIG, "LimitsExceeded",
                                          "The layer %s has %" PRIu64 " bytes; at most %" PRIu64
                                          " are allowed.",
                                          manifest->layers[i].digest, manifest->layers[i].size,

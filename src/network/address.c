@@ -209,6 +209,18 @@ int ether_parse(const char *text, uint8_t ret[static ETHER_SIZE]) {
         return 0;
 }
 
+/* FNV-1a. */
+void ether_derive(const void *bytes, size_t size, uint64_t number, uint8_t ret[static ETHER_SIZE]) {
+        uint64_t hash = 0xcbf29ce484222325U;
+
+        for (const uint8_t *p = bytes, *end = p + size; p < end; p++)
+                hash = (hash ^ *p) * 0x100000001b3U;
+        hash = (hash ^ number) * 0x100000001b3U;
+        ret[0] = 0x02; /* locally administered, one device's */
+        for (size_t i = 1; i < ETHER_SIZE; i++)
+                ret[i] = (uint8_t) (hash >> (8 * i));
+}
+
 const char *ether_format(const uint8_t ether[static ETHER_SIZE], char buffer[static ETHER_TEXT_MAX]) {
         (void) snprintf(buffer, ETHER_TEXT_MAX, "%02x:%02x:%02x:%02x:%02x:%02x", ether[0], ether[1],
                         ether[2], ether[3], ether[4], ether[5]);

@@ -59,4 +59,6 @@ bool prefix_can_assign(const Prefix *p, const Address *a);
 
 /* "02:00:5e:00:53:01". -EINVAL; also if it is a group's or all zeros. */
 int ether_parse(const char *text, uint8_t ret[static ETHER_SIZE]);
+/* The same for the same bytes and number; locally administered, one device's. */
+void ether_derive(const void *bytes, size_t size, uint64_t number, uint8_t ret[static ETHER_SIZE]);
 const char *ether_format(const uint8_t ether[static ETHER_SIZE], char buffer[static ETHER_TEXT_MAX]);

@@ -7,14 +7,24 @@
 #include <netlink/netlink.h>
 #include <sys/socket.h>
 
+#include "basic/log.h"
+#include "basic/time-util.h"
 #include "network/conntrack.h"
+#include "network/netlink-socket.h"
 
 /* For the kernel, which compares these only (nf_internals.h; since Linux 5.8). */
 #define FILTER_PROTO_NUM (1U << 3)
 #define FILTER_SRC_PORT (1U << 4)
 #define FILTER_DST_PORT (1U << 5)
 
-#define FLOWS_MAX 65536U
+/* The kernel takes some milliseconds to look through its table, even if there is nothing in it: not while a container is
+ * being started or removed, and once for all that come and go together. */
+#define DELAY_USEC (100 * USEC_PER_MSEC)
+#define MERGED_MAX 256U /* ports, ranges counting as one */
+
+/* Datagrams of a dump that are read without a pause; each has up to 200 flows, of which each that is to be forgotten
+ * costs a call. */
+#define SLICE 2U
 
 typedef struct Tuple {
         Address source, destination;
@@ -22,20 +32,28 @@ typedef struct Tuple {
         uint8_t protocol;
 } Tuple;
 
-/* Those that are to be forgotten are kept until the dump is over. */
+typedef bool (*Matches)(const FirewallPort *p, const Tuple *orig, const Tuple *reply, uint32_t status);
+
+typedef struct Wanted {
+        FirewallPort port; /* of UDP */
+        Matches matches;
+} Wanted;
+
 typedef struct Search {
-        const FirewallPort *ports;
-        size_t n_ports;
-        bool (*matches)(const FirewallPort *p, const Tuple *orig, const Tuple *reply, uint32_t status);
-        struct nl_msg **found;
-        size_t n_found;
+        struct Search *next;
+        size_t family; /* the next of the two that is dumped */
+        size_t n;
+        Wanted list[];
 } Search;
 
-static void search_done(Search *s) {
-        for (size_t i = 0; i < s->n_found; i++)
-                nlmsg_free(s->found[i]);
-        free(s->found);
-}
+/* One search at a time: the first. */
+struct Conntrack {
+        NetlinkSocket *dump, *calls; /* while there are any */
+        Search *searches;
+        bool dumping;
+        sd_event *event; /* weak */
+        sd_event_source *source;
+};
 
 /* -- what a message says -- */
 
@@ -82,42 +100,26 @@ static bool is_translated(const FirewallPort *p, const Tuple *orig, const Tuple 
 
 /* -- messages -- */
 
-static struct nl_msg *message_new(unsigned type, int flags, int family) {
-        struct nfgenmsg m = { .nfgen_family = (uint8_t) family, .version = NFNETLINK_V0 };
-        struct nl_msg *q = nlmsg_alloc_simple((NFNL_SUBSYS_CTNETLINK << 8) | (int) type, flags);
+/* Who has found a flow that is gone meanwhile, has what he wanted. */
+static int forget(Conntrack *c, struct nlattr *const a[], int family) {
+        _cleanup_(netlink_message_freep) struct nl_msg *q =
+                        netfilter_message_new(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE, 0, family);
+        int r;
 
-        if (q && nlmsg_append(q, &m, sizeof(m), NLMSG_ALIGNTO) < 0) {
-                nlmsg_free(q);
-                q = NULL;
-        }
-        return q;
-}
-
-static int add_found(Search *s, struct nlattr *const a[]) {
-        _cleanup_(netlink_message_freep) struct nl_msg *q = NULL;
-        struct nl_msg **found;
-        Tuple t;
-
-        if (!get_tuple(a[CTA_TUPLE_ORIG], &t) || s->n_found >= FLOWS_MAX)
-                return 0;
-        q = message_new(IPCTNL_MSG_CT_DELETE, 0, t.source.family);
         if (!q)
                 return -ENOMEM;
         for (int type = 0; type <= CTA_MAX; type++)
                 if (a[type] && (type == CTA_TUPLE_ORIG || type == CTA_ID || type == CTA_ZONE) &&
                     nla_put(q, a[type]->nla_type, nla_len(a[type]), nla_data(a[type])) < 0)
                         return -ENOMEM;
-        found = reallocarray(s->found, s->n_found + 1, sizeof(*found));
-        if (!found)
-                return -ENOMEM;
-        s->found = found;
-        s->found[s->n_found++] = TAKE_PTR(q);
-        return 0;
+        r = netlink_socket_call(c->calls, q, NULL, NULL);
+        return r == -ENOENT ? 0 : r;
 }
 
 static int look_at(struct nlmsghdr *h, void *userdata) {
         struct nlattr *a[CTA_MAX + 1];
-        Search *s = userdata;
+        Conntrack *c = userdata;
+        const Search *s = c->searches;
         Tuple orig, reply;
         uint32_t status;
 
@@ -126,9 +128,9 @@ static int look_at(struct nlmsghdr *h, void *userdata) {
             orig.protocol != IPPROTO_UDP)
                 return 0;
         status = a[CTA_STATUS] ? be32toh(nla_get_u32(a[CTA_STATUS])) : 0;
-        for (size_t i = 0; i < s->n_ports; i++)
-                if (s->ports[i].port.protocol == PORT_UDP && s->matches(s->ports + i, &orig, &reply, status))
-                        return add_found(s, a);
+        for (size_t i = 0; i < s->n; i++)
+                if (s->list[i].matches(&s->list[i].port, &orig, &reply, status))
+                        return forget(c, a, orig.source.family);
         return 0;
 }
 
@@ -154,49 +156,178 @@ static int put_filter(struct nl_msg *q, bool reply, uint16_t port) {
         return 0;
 }
 
-static int search(NetlinkSocket *socket, Search *s, int family, bool reply) {
-        const FirewallPort *p = s->ports;
-        bool single = s->n_ports == 1 && p->port.count == 1;
+static int start_dump(Conntrack *c, const Search *s, int family) {
+        const Port *p = &s->list[0].port.port;
+        bool single = s->n == 1 && p->count == 1, reply = s->list[0].matches == is_translated;
         _cleanup_(netlink_message_freep) struct nl_msg *q =
-                        message_new(IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
+                        netfilter_message_new(NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family);
         int r;
 
         if (!q)
                 return -ENOMEM;
-        r = put_filter(q, reply, !single ? 0 : reply ? p->port.container_port : p->port.host_port);
-        return r < 0 ? r : netlink_socket_call(socket, q, look_at, s);
+        r = put_filter(q, reply, !single ? 0 : reply ? p->container_port : p->host_port);
+        return r < 0 ? r : netlink_socket_dump_start(c->dump, q);
 }
 
-static int forget(NetlinkSocket *socket, Search *s, bool reply) {
+/* -- searches -- */
+
+static const int families[] = { AF_INET, AF_INET6 };
+
+static bool has_family(const Search *s, int family) {
+        for (size_t i = 0; i < s->n; i++)
+                if (s->list[i].port.container.family == family)
+                        return true;
+        return false;
+}
+
+static void end_search(Conntrack *c) {
+        Search *s = c->searches;
+
+        c->searches = s->next;
+        c->dumping = false;
+        free(s);
+        if (!c->searches) {
+                c->dump = netlink_socket_free(c->dump);
+                c->calls = netlink_socket_free(c->calls);
+        }
+}
+
+/* One datagram of the first search. What goes wrong costs somebody a flow that he has to begin anew. */
+static int step(Conntrack *c) {
+        Search *s = c->searches;
         int r = 0;
 
-        for (int i = 0; i < 2; i++) {
-                int family = i == 0 ? AF_INET : AF_INET6;
-                bool any = false;
+        if (c->dumping) {
+                r = netlink_socket_dump_continue(c->dump, look_at, c);
+                c->dumping = r > 0;
+        } else if (s->family == ELEMENTSOF(families))
+                end_search(c);
+        else {
+                int family = families[s->family++];
 
-                for (size_t k = 0; k < s->n_ports; k++)
-                        any |= s->ports[k].port.protocol == PORT_UDP &&
-                               s->ports[k].container.family == family;
-                if (any)
-                        r = search(socket, s, family, reply) ?: r;
+                if (has_family(s, family)) {
+                        r = start_dump(c, s, family);
+                        c->dumping = r >= 0;
+                }
         }
-        for (size_t i = 0; i < s->n_found; i++) {
-                int k = netlink_socket_call(socket, s->found[i], NULL, NULL);
-
-                if (k < 0 && k != -ENOENT)
-                        r = k;
-        }
-        return r == -EAGAIN ? 0 : r;
+        return MIN(r, 0);
 }
 
-int conntrack_forget_unanswered(NetlinkSocket *socket, const FirewallPort *ports, size_t n) {
-        _cleanup_(search_done) Search s = { .ports = ports, .n_ports = n, .matches = is_unanswered };
+/* Until there has been enough for one time; all: until the end. The first error. */
+static int work(Conntrack *c, bool all) {
+        int r = 0, k;
 
-        return forget(socket, &s, false);
+        for (unsigned n = 0; c->searches && (all || n < SLICE);) {
+                n += c->dumping;
+                k = step(c);
+                r = r < 0 ? r : k;
+        }
+        return r;
 }
 
-int conntrack_forget_translated(NetlinkSocket *socket, const FirewallPort *ports, size_t n) {
-        _cleanup_(search_done) Search s = { .ports = ports, .n_ports = n, .matches = is_translated };
+static int go_on_later(Conntrack *c, uint64_t usec);
 
-        return forget(socket, &s, true);
+static int on_turn(sd_event_source *source, uint64_t usec, void *userdata) {
+        Conntrack *c = userdata;
+        int r;
+
+        r = work(c, false);
+        if (r < 0)
+                log_debug_errno(r, "Failed to forget flows of published ports, ignoring: %m");
+        return c->searches ? go_on_later(c, 0) : 0;
+}
+
+static int go_on_later(Conntrack *c, uint64_t usec) {
+        int r;
+
+        if (!c->source) {
+                r = sd_event_add_time_relative(c->event, &c->source, CLOCK_MONOTONIC, usec, USEC_PER_MSEC, on_turn, c);
+                if (r >= 0)
+                        (void) sd_event_source_set_description(c->source, "conntrack");
+                return r;
+        }
+        r = sd_event_source_set_time_relative(c->source, usec);
+        return r < 0 ? r : sd_event_source_set_enabled(c->source, SD_EVENT_ONESHOT);
+}
+
+/* Behind those that wait, or with the last of them. 1: there is something to do. */
+static int add_search(Conntrack *c, Matches matches, const FirewallPort *ports, size_t n) {
+        Search **last = &c->searches, *s;
+        size_t before;
+
+        while (*last && (*last)->next)
+                last = &(*last)->next;
+        if (*last && ((*last)->family > 0 || (*last)->n >= MERGED_MAX))
+                last = &(*last)->next;
+        before = *last ? (*last)->n : 0;
+        s = realloc(*last, sizeof(*s) + (before + n) * sizeof(*s->list));
+        if (!s)
+                return -ENOMEM;
+        if (!*last)
+                *s = (Search) {};
+        for (size_t i = 0; i < n; i++)
+                if (ports[i].port.protocol == PORT_UDP)
+                        s->list[s->n++] = (Wanted) { ports[i], matches };
+        if (s->n > 0) {
+                *last = s;
+                return 1;
+        }
+        free(s);
+        *last = NULL;
+        return 0;
+}
+
+static int open_sockets(Conntrack *c) {
+        int r;
+
+        r = netlink_socket_new(NETLINK_NETFILTER, &c->dump);
+        return r < 0 ? r : netlink_socket_new(NETLINK_NETFILTER, &c->calls);
+}
+
+static int search(Conntrack *c, Matches matches, const FirewallPort *ports, size_t n) {
+        bool busy = c->searches;
+        int r;
+
+        r = add_search(c, matches, ports, n);
+        if (r <= 0 || busy)
+                return r;
+        r = open_sockets(c);
+        if (r < 0) {
+                end_search(c);
+                return r;
+        }
+        return c->event && go_on_later(c, DELAY_USEC) >= 0 ? 0 : work(c, true);
+}
+
+int conntrack_forget_unanswered(Conntrack *c, const FirewallPort *ports, size_t n) {
+        return search(c, is_unanswered, ports, n);
+}
+
+int conntrack_forget_translated(Conntrack *c, const FirewallPort *ports, size_t n) {
+        return search(c, is_translated, ports, n);
+}
+
+/* -- itself -- */
+
+int conntrack_new(Conntrack **ret) {
+        Conntrack *c = calloc(1, sizeof(*c));
+
+        if (!c)
+                return -ENOMEM;
+        *ret = c;
+        return 0;
+}
+
+Conntrack *conntrack_free(Conntrack *c) {
+        if (!c)
+                return NULL;
+        while (c->searches)
+                end_search(c);
+        sd_event_source_disable_unref(c->source);
+        free(c);
+        return NULL;
+}
+
+void conntrack_set_event(Conntrack *c, sd_event *event) {
+        c->event = event;
 }

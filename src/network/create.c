@@ -291,6 +291,9 @@ static int new_bridge(NewNetwork *n, Netlink *netlink, Error *reterr_error) {
         const NetworkOptions *o = n->options;
         int r;
 
+        if (o->internal && o->open)
+                return invalid(reterr_error,
+                               "An internal network is isolated: nothing leaves it, to other networks neither.");
         if (o->parent || o->mode)
                 return invalid(reterr_error,
                                "A bridge has no %s: that is for the drivers macvlan and ipvlan.",
@@ -313,6 +316,10 @@ static int new_sub_device(NewNetwork *n, Netlink *netlink, Error *reterr_error) 
         if (o->device)
                 return invalid(reterr_error,
                                "Only a bridge has a device of its own; a network of driver %s has a parent (--parent).",
+                               network_driver_to_string(o->driver));
+        if (o->open)
+                return invalid(reterr_error,
+                               "Only bridges can be isolated or not; where a network of driver %s leads is its parent's.",
                                network_driver_to_string(o->driver));
         if (!o->parent)
                 return invalid(reterr_error,
@@ -387,6 +394,7 @@ static int fill_row(NewNetwork *n, Error *reterr_error) {
         row->mtu = o->mtu;
         row->internal = o->internal;
         row->no_dns = o->no_dns;
+        row->open = o->open;
 
         for (; row->n_subnets < n->n_subnets; row->n_subnets++) {
                 const NewSubnet *s = &n->subnets[row->n_subnets];

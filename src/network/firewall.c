@@ -7,17 +7,18 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <netlink/netlink.h>
-#include <nftables/libnftables.h>
 #include <sys/socket.h>
 
 #include "basic/fd-util.h"
 #include "basic/log.h"
 #include "basic/string-util.h"
 #include "network/conntrack.h"
+#include "network/firewall-elements.h"
 #include "network/firewall.h"
+#include "network/nftables-load.h"
 
-#define TABLE_NAME "moored"
-#define TABLE "inet " TABLE_NAME
+#define TABLE "inet " FIREWALL_TABLE
+#define TEXT_RANGE_MAX 16U /* ports: libnftables takes 4 µs for each */
 
 /* Protocols are numbers here: names would be looked up by NSS. */
 #define KEY "meta l4proto . th dport"
@@ -26,6 +27,7 @@
  *   must not let containers at what listens on the host's loopback.
  * - incoming: a neighbour could send packets for 127.0.0.1 to this host, which translated would no longer be
  *   martians.
+ * - incoming, port 53: what containers ask their own gateway is for their network's resolver, whoever publishes that port.
  * - published: the kernel cannot route from ::1 to another device; untranslated, a client is refused at once
  *   and goes on to 127.0.0.1.
  * - outgoing: a container that reaches itself or a sibling by a published port would be answered directly, from
@@ -59,6 +61,7 @@ static const char rules[] =
         "chain incoming {\n"
         " type nat hook prerouting priority -100; policy accept\n"
         " ip daddr 127.0.0.0/8 return\n"
+        " iifname @bridges meta l4proto { 6, 17 } th dport 53 fib daddr . iif type local return\n"
         " jump published\n"
         "}\n"
         "chain local {\n"
@@ -85,8 +88,9 @@ static const char rules[] =
         "}\n";
 
 struct Firewall {
-        struct nft_ctx *nft;
-        NetlinkSocket *socket; /* for what libnftables does not do, or not quickly; NULL until that is needed */
+        struct nft_ctx *nft; /* NULL until rules are changed */
+        NetlinkSocket *socket; /* for what libnftables does not do, or not quickly */
+        Conntrack *conntrack;
 };
 
 /* A text of commands that are one transaction. */
@@ -111,28 +115,55 @@ Firewall *firewall_free(Firewall *f) {
         if (!f)
                 return NULL;
         if (f->nft)
-                nft_ctx_free(f->nft);
+                sym_nft_ctx_free(f->nft);
+        conntrack_free(f->conntrack);
         netlink_socket_free(f->socket);
         free(f);
         return NULL;
 }
 
 int firewall_new(Firewall **ret, Error *reterr_error) {
-        _cleanup_(firewall_freep) Firewall *f = NULL;
-        _cleanup_close_ int fd = -EBADF;
+        _cleanup_(firewall_freep) Firewall *f = calloc(1, sizeof(*f));
+        int r;
 
-        /* libnftables ends the process if it cannot have this. */
-        fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-        if (fd < 0)
-                return error_set(reterr_error, -errno, "NotSupported",
-                                 "The kernel offers no nf_tables here: %m");
-        f = calloc(1, sizeof(*f));
         if (!f)
                 return -ENOMEM;
-        f->nft = nft_ctx_new(NFT_CTX_DEFAULT);
-        if (!f->nft || nft_ctx_buffer_error(f->nft) != 0 || nft_ctx_buffer_output(f->nft) != 0)
-                return -ENOMEM;
+        r = netlink_socket_new(NETLINK_NETFILTER, &f->socket);
+        if (r < 0)
+                return error_set(reterr_error, r, "NotSupported", "The kernel offers no nf_tables here: %m");
+        r = conntrack_new(&f->conntrack);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(f);
+        return 0;
+}
+
+void firewall_set_event(Firewall *f, sd_event *event) {
+        conntrack_set_event(f->conntrack, event);
+}
+
+static int open_nft(Firewall *f, Error *reterr_error) {
+        struct nft_ctx *nft;
+        int r, fd;
+
+        if (f->nft)
+                return 0;
+        r = nftables_load(reterr_error);
+        if (r < 0)
+                return r;
+        /* libnftables ends the process if it cannot have one. */
+        fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+        if (fd < 0)
+                return error_set_errno(reterr_error, -errno, "Failed to open a socket to nf_tables: %m");
+        close(fd);
+        nft = sym_nft_ctx_new(NFT_CTX_DEFAULT);
+        if (!nft)
+                return -ENOMEM;
+        if (sym_nft_ctx_buffer_error(nft) != 0 || sym_nft_ctx_buffer_output(nft) != 0) {
+                sym_nft_ctx_free(nft);
+                return -ENOMEM;
+        }
+        f->nft = nft;
         return 0;
 }
 
@@ -151,9 +182,12 @@ static int run_text(Firewall *f, const char *text, Error *reterr_error) {
         const char *said;
         int r;
 
-        if (nft_run_cmd_from_buffer(f->nft, text) == 0)
+        r = open_nft(f, reterr_error);
+        if (r < 0)
+                return r;
+        if (sym_nft_run_cmd_from_buffer(f->nft, text) == 0)
                 return 0;
-        said = strempty(nft_ctx_get_error_buffer(f->nft));
+        said = strempty(sym_nft_ctx_get_error_buffer(f->nft));
         r = text_to_errno(said);
         if (r == -ENOENT)
                 return error_set(reterr_error, r, "NoTable", "nf_tables has no table " TABLE " (any more)");
@@ -172,36 +206,18 @@ static int run(Firewall *f, Commands *c, Error *reterr_error) {
 
 /* -- elements -- */
 
-static const char *port_map(const FirewallPort *p) {
-        /* 0.0.0.0 and :: are all addresses of their family; the container's has the family. */
-        if (address_is_unspecified(&p->port.host))
-                return p->container.family == AF_INET6 ? "ports6" : "ports4";
-        return p->container.family == AF_INET6 ? "hosts6" : "hosts4";
-}
-
-/* value: what adding says and deleting does not. */
-static void write_port(Commands *c, const FirewallPort *p, bool value) {
+static void write_port(Commands *c, const FirewallPort *p) {
         char container[ADDRESS_TEXT_MAX], host[ADDRESS_TEXT_MAX] = "";
 
         if (!address_is_unspecified(&p->port.host))
                 (void) address_format(&p->port.host, host);
         (void) address_format(&p->container, container);
-        for (unsigned i = 0; i < p->port.count; i++) {
-                fprintf(c->f, "%s%s%s%d . %u", i > 0 ? ", " : "", host, host[0] ? " . " : "",
-                        port_protocol_to_ip(p->port.protocol), p->port.host_port + i);
-                if (value)
-                        fprintf(c->f, " : %s . %u", container, p->port.container_port + i);
-        }
-}
-
-static void write_ports(Commands *c, const char *verb, const FirewallPort *ports, size_t n) {
-        bool value = streq(verb, "add");
-
-        for (size_t i = 0; i < n; i++) {
-                fprintf(c->f, "%s element " TABLE " %s { ", verb, port_map(ports + i));
-                write_port(c, ports + i, value);
-                fputs(" }\n", c->f);
-        }
+        fprintf(c->f, "add element " TABLE " %s { ", firewall_elements_map(p));
+        for (unsigned i = 0; i < p->port.count; i++)
+                fprintf(c->f, "%s%s%s%d . %u : %s . %u", i > 0 ? ", " : "", host, host[0] ? " . " : "",
+                        port_protocol_to_ip(p->port.protocol), p->port.host_port + i, container,
+                        p->port.container_port + i);
+        fputs(" }\n", c->f);
 }
 
 static void write_network(Commands *c, const char *verb, const FirewallNetwork *network) {
@@ -233,21 +249,12 @@ static void write_network(Commands *c, const char *verb, const FirewallNetwork *
 
 /* -- what others call -- */
 
-static int open_socket(Firewall *f) {
-        return f->socket ? 0 : netlink_socket_new(NETLINK_NETFILTER, &f->socket);
-}
-
 int firewall_is_loaded(Firewall *f) {
-        const struct nfgenmsg m = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 };
-        _cleanup_(netlink_message_freep) struct nl_msg *q = NULL;
+        _cleanup_(netlink_message_freep) struct nl_msg *q =
+                        netfilter_message_new(NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE, 0, NFPROTO_INET);
         int r;
 
-        r = open_socket(f);
-        if (r < 0)
-                return r;
-        q = nlmsg_alloc_simple((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, 0);
-        if (!q || nlmsg_append(q, (void *) &m, sizeof(m), NLMSG_ALIGNTO) < 0 ||
-            nla_put_string(q, NFTA_TABLE_NAME, TABLE_NAME) < 0)
+        if (!q || nla_put_string(q, NFTA_TABLE_NAME, FIREWALL_TABLE) < 0)
                 return -ENOMEM;
         r = netlink_socket_call(f->socket, q, NULL, NULL);
         return r == -ENOENT ? 0 : r < 0 ? r : 1;
@@ -267,13 +274,18 @@ int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_network
         fputs(rules, c.f);
         for (size_t i = 0; i < n_networks; i++)
                 write_network(&c, "add", networks + i);
-        write_ports(&c, "add", ports, n_ports);
+        for (size_t i = 0; i < n_ports; i++)
+                if (ports[i].port.count <= TEXT_RANGE_MAX)
+                        write_port(&c, ports + i);
         r = run(f, &c, &e);
         /* What is not there is a kind of rule, then. */
         if (r == -ENOENT)
                 return error_set(
                                 reterr_error, -EOPNOTSUPP, "NotSupported",
                                 "This kernel has not all of nf_tables that networks need: sets with intervals, fib, nat, masquerading, conntrack");
+        for (size_t i = 0; r >= 0 && i < n_ports; i++)
+                if (ports[i].port.count > TEXT_RANGE_MAX)
+                        r = firewall_add_ports(f, ports + i, 1, &e);
         return r < 0 ? error_move(reterr_error, &e) : 0;
 }
 
@@ -309,86 +321,80 @@ int firewall_remove_network(Firewall *f, const FirewallNetwork *network, Error *
 }
 
 /* What goes wrong here costs somebody a flow that he has to begin anew. */
-static void forget_flows(Firewall *f, int (*forget)(NetlinkSocket *, const FirewallPort *, size_t),
+static void forget_flows(Firewall *f, int (*forget)(Conntrack *, const FirewallPort *, size_t),
                          const FirewallPort *ports, size_t n) {
-        bool any = false;
         int r;
 
-        for (size_t i = 0; i < n; i++)
-                any |= ports[i].port.protocol == PORT_UDP;
-        if (!any)
-                return;
-        r = open_socket(f);
-        if (r >= 0)
-                r = forget(f->socket, ports, n);
+        r = forget(f->conntrack, ports, n);
         if (r < 0)
                 log_debug_errno(r, "Failed to forget flows of published ports, ignoring: %m");
 }
 
-static int try_ports(Firewall *f, const char *verb, const FirewallPort *ports, size_t n,
-                     Error *reterr_error) {
-        _cleanup_(commands_done) Commands c = {};
-        int r;
+static int ports_error(Firewall *f, int r, Error *reterr_error) {
+        const char *sentence = netlink_socket_get_message(f->socket);
 
-        r = commands_init(&c);
-        if (r < 0)
-                return r;
-        write_ports(&c, verb, ports, n);
-        return run(f, &c, reterr_error);
+        if (r == -ENOENT)
+                return error_set(reterr_error, r, "NoTable", "nf_tables has no table " TABLE " (any more)");
+        return error_set(reterr_error, r, "Failed", "nf_tables did not take ports for table " TABLE ": %m%s%s%s",
+                         isempty(sentence) ? "" : " (", sentence, isempty(sentence) ? "" : ")");
 }
 
 int firewall_add_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error) {
-        _cleanup_error_ Error e = ERROR_NULL;
         int r;
 
         if (n == 0)
                 return 0;
-        r = try_ports(f, "add", ports, n, &e);
+        r = firewall_elements_change(f->socket, ELEMENTS_ADD, ports, n);
         if (r == -EEXIST) {
                 /* Of the same key, with another value. */
-                error_done(&e);
-                r = firewall_remove_ports(f, ports, n, &e);
-                if (r >= 0)
-                        r = try_ports(f, "add", ports, n, &e);
+                r = firewall_remove_ports(f, ports, n, reterr_error);
+                if (r < 0)
+                        return r;
+                r = firewall_elements_change(f->socket, ELEMENTS_ADD, ports, n);
         }
         if (r < 0)
-                return error_move(reterr_error, &e);
+                return ports_error(f, r, reterr_error);
         forget_flows(f, conntrack_forget_unanswered, ports, n);
         return 0;
 }
 
-static int remove_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error) {
-        _cleanup_error_ Error e = ERROR_NULL;
+/* Some of them lead elsewhere, or are not there. */
+static int remove_each(Firewall *f, const FirewallPort *port) {
+        FirewallPort one = *port;
+        int r = 0;
+
+        one.port.count = 1;
+        for (unsigned i = 0; (r >= 0 || r == -ENOENT) && i < port->port.count; i++) {
+                r = firewall_elements_change(f->socket, ELEMENTS_DELETE, &one, 1);
+                one.port.host_port++;
+                one.port.container_port++;
+        }
+        return r == -ENOENT ? 0 : r;
+}
+
+static int remove_ports(Firewall *f, const FirewallPort *ports, size_t n) {
         int r;
 
         if (n == 0)
                 return 0;
-        r = try_ports(f, "delete", ports, n, &e);
+        r = firewall_elements_change(f->socket, ELEMENTS_DELETE, ports, n);
         if (r != -ENOENT)
-                return r < 0 ? error_move(reterr_error, &e) : 0;
-        /* Nothing is there; or some are not: each by itself. */
-        if (firewall_is_loaded(f) == 0)
-                return 0;
-        for (size_t i = 0; i < n; i++) {
-                FirewallPort one = ports[i];
-
-                one.port.count = 1;
-                for (unsigned k = 0; k < ports[i].port.count; k++) {
-                        error_done(&e);
-                        r = try_ports(f, "delete", &one, 1, &e);
-                        if (r < 0 && r != -ENOENT)
-                                return error_move(reterr_error, &e);
-                        one.port.host_port++;
-                        one.port.container_port++;
-                }
-        }
-        return 0;
+                return r;
+        r = firewall_elements_change(f->socket, ELEMENTS_ADD | ELEMENTS_DELETE, ports, n);
+        if (r == -ENOENT)
+                return 0; /* there is no table */
+        if (r != -EEXIST)
+                return r;
+        r = 0;
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = remove_each(f, ports + i);
+        return r;
 }
 
 int firewall_remove_ports(Firewall *f, const FirewallPort *ports, size_t n, Error *reterr_error) {
         int r;
 
-        r = remove_ports(f, ports, n, reterr_error);
+        r = remove_ports(f, ports, n);
         forget_flows(f, conntrack_forget_translated, ports, n);
-        return r;
+        return r < 0 ? ports_error(f, r, reterr_error) : 0;
 }

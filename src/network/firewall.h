@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The table "inet moored", by libnftables: masquerading, published ports, isolation of networks. Rules are
+/* The table "inet moored": masquerading, published ports, isolation of networks. Rules are
  * few and stay the same; what containers add are elements of maps, by key, so that one container is one
  * short transaction and what it leaves is found by key as well. No other table is read or written.
  *
@@ -11,7 +11,11 @@
  * Whoever flushes the ruleset takes the table away: firewall_load() brings all of it back, in one
  * transaction. */
 
+#include <systemd/sd-event.h>
+
 #include "network/port.h"
+
+#define FIREWALL_TABLE "moored"
 
 typedef struct Firewall Firewall;
 
@@ -31,13 +35,15 @@ typedef struct FirewallPort {
         Address container;
 } FirewallPort;
 
-/* In the network namespace that the caller is in, and stays in it. "NotSupported": no nf_tables here, or no
- * right to it. */
+/* In the network namespace that the caller is in; the first who changes something must be in the same.
+ * "NotSupported": no nf_tables here, or no right to it; later as well: libnftables is not installed. */
 int firewall_new(Firewall **ret, Error *reterr_error);
 Firewall *firewall_free(Firewall *f);
 DEFINE_CLEANUP_FUNC(Firewall *, firewall_free)
-/* Replaces the whole table, in one transaction: connections that are established go on. "NotSupported": the
- * kernel lacks a part. */
+/* Weak; or NULL. Flows of UDP are looked through in its turns, a moment later. */
+void firewall_set_event(Firewall *f, sd_event *event);
+/* Replaces the whole table, in one transaction: connections that are established go on. (Large ranges of ports follow
+ * in a second one.) "NotSupported": the kernel lacks a part. */
 int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports,
                   size_t n_ports, Error *reterr_error);
 /* 1: the table is there, 0: it is not. A question to the kernel, of some microseconds. */

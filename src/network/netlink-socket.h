@@ -21,6 +21,9 @@ static inline struct nl_msg *netlink_message_free(struct nl_msg *m) {
 }
 DEFINE_CLEANUP_FUNC(struct nl_msg *, netlink_message_free)
 
+/* For NETLINK_NETFILTER: with the header that all its messages have. NULL: no memory. */
+struct nl_msg *netfilter_message_new(int subsystem, int type, int flags, int family);
+
 /* protocol: NETLINK_ROUTE, … In the network namespace that the caller is in, and stays in it. */
 int netlink_socket_new(int protocol, NetlinkSocket **ret);
 NetlinkSocket *netlink_socket_free(NetlinkSocket *s);
@@ -31,5 +34,13 @@ DEFINE_CLEANUP_FUNC(NetlinkSocket *, netlink_socket_free)
  * all the same). -EAGAIN: a dump that was changed meanwhile, and may lack something. */
 int netlink_socket_call(NetlinkSocket *s, struct nl_msg *m, int (*func)(struct nlmsghdr *h, void *userdata),
                         void *userdata);
+/* A dump piece by piece: start asks for it, each continue reads one datagram and calls func for what is in it. 1: there
+ * may be more, 0: that was the end; an error is the end as well. */
+int netlink_socket_dump_start(NetlinkSocket *s, struct nl_msg *m);
+int netlink_socket_dump_continue(NetlinkSocket *s, int (*func)(struct nlmsghdr *h, void *userdata), void *userdata);
+/* Messages for nf_tables, as one transaction: all of them or none. n up to NETLINK_TRANSACTION_MAX; the first
+ * error of any. */
+#define NETLINK_TRANSACTION_MAX 128U
+int netlink_socket_transact(NetlinkSocket *s, struct nl_msg *const *messages, size_t n);
 /* What the kernel said about the last call's error, or "". */
 const char *netlink_socket_get_message(const NetlinkSocket *s);

@@ -47,6 +47,10 @@ const char *netlink_get_message(const Netlink *n) {
         return netlink_socket_get_message(n->socket);
 }
 
+NetlinkSocket *netlink_get_socket(Netlink *n) {
+        return n->socket;
+}
+
 /* -- requests -- */
 
 /* A message is a page at most; what is put into one here is some hundred bytes, so a failure is memory's.
@@ -137,6 +141,7 @@ static int parse_link(struct nlmsghdr *h, LinkInfo *ret) {
                 return -EBADMSG;
         l.index = m->ifi_index;
         l.up = m->ifi_flags & IFF_UP;
+        l.running = m->ifi_flags & IFF_RUNNING;
         (void) nla_strlcpy(l.name, a[IFLA_IFNAME], sizeof(l.name));
         if (a[IFLA_IFALIAS])
                 (void) nla_strlcpy(l.alias, a[IFLA_IFALIAS], sizeof(l.alias));
@@ -344,7 +349,7 @@ int netlink_change_link(Netlink *n, int index, const LinkChange *change) {
         if (change->name)
                 put_string(&q, IFLA_IFNAME, change->name);
         if (change->alias)
-                put_string(&q, IFLA_IFALIAS, change->alias);
+                put(&q, IFLA_IFALIAS, change->alias, strlen(change->alias));
         if (change->mtu > 0)
                 put_uint32(&q, IFLA_MTU, change->mtu);
         if (change->ether)
@@ -380,6 +385,14 @@ int netlink_add_address(Netlink *n, int index, const Prefix *p) {
 
 int netlink_delete_address(Netlink *n, int index, const Prefix *p) {
         return change_address(n, RTM_DELADDR, 0, index, p);
+}
+
+int netlink_delete_neighbor(Netlink *n, int index, const Address *address) {
+        struct ndmsg m = { .ndm_family = (uint8_t) address->family, .ndm_ifindex = index };
+        _cleanup_request_ Request q = request_new(RTM_DELNEIGH, 0, &m, sizeof(m));
+
+        put_address(&q, NDA_DST, address);
+        return call(n, &q);
 }
 
 typedef struct PrefixVisit {

@@ -18,6 +18,8 @@ Netlink *netlink_free(Netlink *n);
 DEFINE_CLEANUP_FUNC(Netlink *, netlink_free)
 /* What the kernel said about the last call's error, or "". */
 const char *netlink_get_message(const Netlink *n);
+/* For what is said by other files than netlink.c. */
+struct NetlinkSocket *netlink_get_socket(Netlink *n);
 
 #define LINK_ALIAS_MAX 255U /* IFALIASZ */
 typedef struct LinkInfo {
@@ -27,6 +29,7 @@ typedef struct LinkInfo {
         char alias[LINK_ALIAS_MAX + 1];
         uint32_t mtu;
         bool up;
+        bool running; /* and has a carrier */
         int master; /* 0: none */
         uint8_t ether[ETHER_SIZE];
         struct LinkStatistics {
@@ -52,7 +55,7 @@ int netlink_delete_link(Netlink *n, const char *name); /* -ENODEV */
 /* What is not to change: NULL, 0. netns -EBADF: it stays here. */
 typedef struct LinkChange {
         const char *name;
-        const char *alias;
+        const char *alias; /* "": none any more */
         uint32_t mtu;
         const uint8_t *ether;
         bool up, down;
@@ -65,6 +68,8 @@ int netlink_change_link(Netlink *n, int index, const LinkChange *change);
 /* Without duplicate address detection: our addresses are unique. -EEXIST. */
 int netlink_add_address(Netlink *n, int index, const Prefix *p);
 int netlink_delete_address(Netlink *n, int index, const Prefix *p); /* -EADDRNOTAVAIL */
+/* What is remembered of who has this address. -ENOENT: nothing. */
+int netlink_delete_neighbor(Netlink *n, int index, const Address *address);
 int netlink_foreach_address(Netlink *n, int (*func)(int index, const Prefix *p, void *userdata),
                             void *userdata);
 /* destination length 0: the default route; index 0: as the gateway says; metric 0: the kernel's. */

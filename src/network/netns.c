@@ -8,7 +8,7 @@
 #include "basic/log.h"
 #include "network/netns.h"
 
-static int netns_open(void) {
+int netns_open(void) {
         return RET_NERRNO(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
 }
 

@@ -10,5 +10,7 @@
 /* Makes one; func (or NULL) is called inside, to open the sockets that are wanted there. A descriptor, or
  * what func failed with. */
 int netns_new(int (*func)(void *userdata), void *userdata);
+/* The one that the caller is in. */
+int netns_open(void);
 /* Calls func inside; returns what it returns. */
 int netns_run(int netns, int (*func)(void *userdata), void *userdata);

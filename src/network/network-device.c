@@ -10,8 +10,6 @@
 #include "network/network-private.h"
 #include "network/sysctl.h"
 
-#define ALIAS_PREFIX "moored: " /* and "NAMESPACE/NAME" */
-
 int network_manager_firewall(NetworkManager *m, Firewall **ret, Error *reterr_error) {
         int r;
 
@@ -19,6 +17,7 @@ int network_manager_firewall(NetworkManager *m, Firewall **ret, Error *reterr_er
                 r = firewall_new(&m->firewall, reterr_error);
                 if (r < 0)
                         return r;
+                firewall_set_event(m->firewall, m->event);
         }
         *ret = m->firewall;
         return 0;
@@ -37,7 +36,7 @@ static FirewallNetwork firewall_network(const Network *n) {
                 .subnets = n->subnets,
                 .n_subnets = n->n_subnets,
                 .internal = n->row.internal,
-                .isolated = true,
+                .isolated = !n->row.open,
         };
 }
 
@@ -138,16 +137,9 @@ static int forward(Network *n, int family, Error *reterr_error) {
 
 /* -- bridges -- */
 
-/* The same whenever it is made again: who has asked for it before still knows it. (FNV-1a.) */
+/* The same whenever it is made again: who has asked for it before still knows it. */
 static void bridge_ether(const Network *n, uint8_t ret[static ETHER_SIZE]) {
-        uint64_t hash = 0xcbf29ce484222325U;
-
-        for (const char *p = n->row.device; *p; p++)
-                hash = (hash ^ (uint8_t) *p) * 0x100000001b3U;
-        hash = (hash ^ n->row.n) * 0x100000001b3U;
-        ret[0] = 0x02; /* locally administered, one device's */
-        for (size_t i = 1; i < ETHER_SIZE; i++)
-                ret[i] = (uint8_t) (hash >> (8 * i));
+        ether_derive(n->row.device, strlen(n->row.device), n->row.n, ret);
 }
 
 static void set_option(const Network *n, const char *version, const char *option, const char *value) {
@@ -218,6 +210,7 @@ static int find_or_make_bridge(Network *n, LinkInfo *ret, Error *reterr_error) {
         r = netlink_get_link(netlink, n->row.device, ret);
         if (r == -ENODEV) {
                 n->up = false;
+                n->names_link = 0;
                 bridge_ether(n, ether);
                 r = netlink_add_bridge(netlink, n->row.device, n->row.mtu, ether);
                 if (r >= 0)
@@ -325,6 +318,7 @@ int network_device_remove(Network *n, Error *reterr_error) {
 typedef struct Survey {
         NetworkManager *manager;
         char **orphans;
+        const LinkInfo *bridge; /* in the second round: a bridge of ours */
 } Survey;
 
 static bool is_recorded(NetworkManager *m, const char *device) {
@@ -344,6 +338,55 @@ static int survey_link(const LinkInfo *l, void *userdata) {
             is_recorded(s->manager, l->name))
                 return 0;
         return strv_extend(&s->orphans, l->name);
+}
+
+/* A port of such a bridge that no container has: of a change that was interrupted. */
+static int survey_port(const LinkInfo *l, void *userdata) {
+        Survey *s = userdata;
+
+        if (!streq(l->kind, "veth") || l->master != s->bridge->index || !startswith(l->name, HOST_DEVICE_PREFIX) ||
+            store_host_device_is_known(s->manager->store, l->name))
+                return 0;
+        return strv_extend(&s->orphans, l->name);
+}
+
+static void remove_orphan_ports(NetworkManager *m, const LinkInfo *bridge) {
+        Survey s = { .manager = m, .bridge = bridge };
+
+        (void) netlink_foreach_link(m->netlink, survey_port, &s);
+        STRV_FOREACH (device, s.orphans)
+                if (netlink_delete_link(m->netlink, device) >= 0)
+                        log_info("Removed %s, which was nobody's, from %s.", device, bridge->name);
+        strv_free(s.orphans);
+}
+
+/* As network_random_device() makes them. */
+static bool is_random_name(const char *name) {
+        const char *rest = startswith(name, HOST_DEVICE_PREFIX);
+
+        return rest && strlen(rest) == 2 * HOST_DEVICE_RANDOM && string_in_charset(rest, HEX_LOWER);
+}
+
+/* The host's end of an interface without a network, of which there is no record: likewise. Before it has got its alias
+ * it is known by its name. */
+static int survey_end(const LinkInfo *l, void *userdata) {
+        Survey *s = userdata;
+        bool ours = startswith(l->alias, ALIAS_PREFIX) ? !startswith(l->alias, LENT_PREFIX)
+                                                       : isempty(l->alias) && is_random_name(l->name);
+
+        if (!streq(l->kind, "veth") || !ours || store_host_device_is_known(s->manager->store, l->name))
+                return 0;
+        return strv_extend(&s->orphans, l->name);
+}
+
+static void remove_orphan_ends(NetworkManager *m) {
+        Survey s = { .manager = m };
+
+        (void) netlink_foreach_link(m->netlink, survey_end, &s);
+        STRV_FOREACH (device, s.orphans)
+                if (netlink_delete_link(m->netlink, device) >= 0)
+                        log_info("Removed %s, which was nobody's.", device);
+        strv_free(s.orphans);
 }
 
 /* What stays of them is in nobody's way: those that run have to have their rules all the same. */
@@ -376,6 +419,7 @@ int network_devices_restore(NetworkManager *m, Error *reterr_error) {
         if (r < 0)
                 return r;
         remove_orphans(m);
+        remove_orphan_ends(m);
         HASHMAP_FOREACH (n, m->networks) {
                 _cleanup_error_ Error e = ERROR_NULL;
                 LinkInfo l;
@@ -387,6 +431,8 @@ int network_devices_restore(NetworkManager *m, Error *reterr_error) {
                 n->up = false;
                 if (set_up_bridge(n, false, NULL, &e) < 0)
                         log_warning("Going on without a network: %s", error_message(&e));
+                else if (netlink_get_link(netlink, n->row.device, &l) >= 0)
+                        remove_orphan_ports(m, &l);
         }
         return any || m->firewall ? network_rules_load(m, reterr_error) : 0;
 }

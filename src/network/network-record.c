@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* {"version": 1, "networks": […], "interfaces": […], "ports": […]}, each with the texts that the store has.
+/* {"version": 1, "networks": […], "interfaces": […], "ports": […], "devices": […]}, each with the texts that the store has.
  * Numbers of rows mean nothing in another database: an interface names its network, an address is found in
  * its subnets. */
 
@@ -34,22 +34,23 @@ static json_t *network_to_json(const NetworkRow *row) {
                         return NULL;
         }
 
-        return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:I, s:b, s:b, s:o, s:I, s:O}", "name", row->name,
+        return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:I, s:b, s:b, s:b, s:o, s:I, s:O}", "name", row->name,
                          "driver", row->driver, "device", row->device, "parent", row->parent, "mode",
                          row->mode, "mtu", (json_int_t) row->mtu, "internal", (int) row->internal, "noDns",
-                         (int) row->no_dns, "labels", strv_to_json(row->labels), "createdUSec",
+                         (int) row->no_dns, "open", (int) row->open, "labels", strv_to_json(row->labels), "createdUSec",
                          (json_int_t) row->created_usec, "subnets", subnets);
 }
 
 typedef struct Build {
         Store *store;
-        json_t *networks, *interfaces, *ports;
+        json_t *networks, *interfaces, *ports, *devices;
 } Build;
 
 static void build_done(Build *b) {
         json_decref(b->networks);
         json_decref(b->interfaces);
         json_decref(b->ports);
+        json_decref(b->devices);
 }
 
 static int build_interface(const InterfaceRow *row, void *userdata) {
@@ -79,26 +80,42 @@ static int build_port(const PortRow *row, void *userdata) {
         return json_array_append_new(b->ports, j) < 0 ? -ENOMEM : 0;
 }
 
-int network_record_build(Store *s, const char *ns, const char *container, json_t **ret) {
-        _cleanup_(build_done) Build b = { s, json_array(), json_array(), json_array() };
+static int build_device(const DeviceRow *row, void *userdata) {
+        _cleanup_(interface_spec_done) InterfaceSpec spec = {};
+        Build *b = userdata;
         json_t *j;
         int r;
 
-        if (!b.networks || !b.interfaces || !b.ports)
+        r = interface_spec_parse(row->spec, &spec);
+        if (r < 0)
+                return r;
+        j = json_pack("{s:s, s:s*, s:o}", "name", row->name, "hostDevice", row->host_device, "spec",
+                      interface_spec_to_json(&spec));
+        return json_array_append_new(b->devices, j) < 0 ? -ENOMEM : 0;
+}
+
+int network_record_build(Store *s, const char *ns, const char *container, json_t **ret) {
+        _cleanup_(build_done) Build b = { s, json_array(), json_array(), json_array(), json_array() };
+        json_t *j;
+        int r;
+
+        if (!b.networks || !b.interfaces || !b.ports || !b.devices)
                 return -ENOMEM;
 
         r = store_interface_foreach(s, ns, container, build_interface, &b);
         if (r >= 0)
                 r = store_port_foreach(s, ns, container, build_port, &b);
+        if (r >= 0)
+                r = store_device_foreach(s, ns, container, build_device, &b);
         if (r < 0)
                 return r;
-        if (json_array_size(b.interfaces) == 0 && json_array_size(b.ports) == 0) {
+        if (json_array_size(b.interfaces) == 0 && json_array_size(b.ports) == 0 && json_array_size(b.devices) == 0) {
                 *ret = NULL;
                 return 0;
         }
 
-        j = json_pack("{s:i, s:O, s:O, s:O}", "version", NETWORK_RECORD_VERSION, "networks", b.networks,
-                      "interfaces", b.interfaces, "ports", b.ports);
+        j = json_pack("{s:i, s:O, s:O, s:O, s:O}", "version", NETWORK_RECORD_VERSION, "networks", b.networks,
+                      "interfaces", b.interfaces, "ports", b.ports, "devices", b.devices);
         if (!j)
                 return -ENOMEM;
 
@@ -157,6 +174,7 @@ static int restore_network(Store *s, const char *ns, json_t *j) {
                 { "mtu", JSON_FIELD_UINT64, offsetof(NetworkText, mtu), true, NULL },
                 { "internal", JSON_FIELD_BOOL, offsetof(NetworkText, row.internal), true, NULL },
                 { "noDns", JSON_FIELD_BOOL, offsetof(NetworkText, row.no_dns), true, NULL },
+                { "open", JSON_FIELD_BOOL, offsetof(NetworkText, row.open), false, NULL },
                 { "labels", JSON_FIELD_STRV, offsetof(NetworkText, row.labels), false, NULL },
                 { "createdUSec", JSON_FIELD_UINT64, offsetof(NetworkText, row.created_usec), true, NULL },
                 { "subnets", JSON_FIELD_ARRAY, offsetof(NetworkText, subnets), true, NULL },
@@ -303,9 +321,52 @@ static int restore_port(Store *s, const char *ns, const char *container, json_t 
         return store_port_add(s, &row);
 }
 
+typedef struct DeviceText {
+        char *name, *host_device;
+        json_t *spec; /* borrowed */
+} DeviceText;
+
+static void device_text_done(DeviceText *t) {
+        free(t->name);
+        free(t->host_device);
+}
+
+static int restore_device(Store *s, const char *ns, const char *container, json_t *j) {
+        static const JsonField fields[] = {
+                { "name", JSON_FIELD_STRING, offsetof(DeviceText, name), true, NULL },
+                { "hostDevice", JSON_FIELD_STRING, offsetof(DeviceText, host_device), false, NULL },
+                { "spec", JSON_FIELD_OBJECT, offsetof(DeviceText, spec), true, NULL },
+                {},
+        };
+        _cleanup_(interface_spec_done) InterfaceSpec spec = {};
+        _cleanup_(device_text_done) DeviceText t = {};
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = json_is_object(j) ? json_dispatch(j, fields, &t, "device", false, NULL) : -EBADMSG;
+        if (r >= 0)
+                r = interface_spec_from_json(t.spec, &spec);
+        if (r < 0)
+                return r;
+        if (!network_device_name_is_valid(t.name) || (t.host_device && !network_device_name_is_valid(t.host_device)))
+                return -EBADMSG;
+        text = interface_spec_format(&spec);
+        if (!text)
+                return -ENOMEM;
+
+        const DeviceRow row = {
+                .ns = (char *) ns,
+                .container = (char *) container,
+                .name = t.name,
+                .host_device = t.host_device,
+                .spec = text,
+        };
+        return store_device_put(s, &row);
+}
+
 typedef struct RecordText {
         uint64_t version;
-        json_t *networks, *interfaces, *ports; /* borrowed */
+        json_t *networks, *interfaces, *ports, *devices; /* borrowed */
 } RecordText;
 
 static int restore(Store *s, const char *ns, const char *container, const RecordText *t) {
@@ -314,7 +375,8 @@ static int restore(Store *s, const char *ns, const char *container, const Record
         int r;
 
         if (t->version != NETWORK_RECORD_VERSION || json_array_size(t->networks) > INTERFACES_MAX ||
-            json_array_size(t->interfaces) > INTERFACES_MAX || json_array_size(t->ports) > PORTS_MAX)
+            json_array_size(t->interfaces) > INTERFACES_MAX || json_array_size(t->ports) > PORTS_MAX ||
+            json_array_size(t->devices) > 2 * INTERFACES_MAX)
                 return -EBADMSG;
 
         json_array_foreach (t->networks, i, j) {
@@ -332,6 +394,11 @@ static int restore(Store *s, const char *ns, const char *container, const Record
                 if (r < 0)
                         return r;
         }
+        json_array_foreach (t->devices, i, j) {
+                r = restore_device(s, ns, container, j);
+                if (r < 0)
+                        return r;
+        }
 
         return 0;
 }
@@ -343,6 +410,7 @@ int network_record_restore(Store *s, const char *ns, const char *container, json
                 { "networks", JSON_FIELD_ARRAY, offsetof(RecordText, networks), true, NULL },
                 { "interfaces", JSON_FIELD_ARRAY, offsetof(RecordText, interfaces), true, NULL },
                 { "ports", JSON_FIELD_ARRAY, offsetof(RecordText, ports), true, NULL },
+                { "devices", JSON_FIELD_ARRAY, offsetof(RecordText, devices), false, NULL },
                 {},
         };
         RecordText t = {};

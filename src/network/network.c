@@ -12,6 +12,7 @@
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "basic/time-util.h"
+#include "network/names.h"
 #include "network/network-private.h"
 
 #define USERS_TOLD 3U /* containers named in an error */
@@ -41,6 +42,7 @@ static Network *network_free(Network *n) {
         if (!n)
                 return NULL;
 
+        network_names_close(n);
         network_row_done(&n->row);
         free(n->subnets);
         free(n->pools);
@@ -81,6 +83,7 @@ static int network_from_row(NetworkManager *m, NetworkRow *row, Network **ret) {
                 return -ENOMEM;
 
         n->manager = m;
+        n->names_fd = -EBADF;
         n->driver = network_driver_from_string(row->driver);
         if (n->driver < 0)
                 return -EINVAL;
@@ -138,6 +141,7 @@ static int load_network(NetworkRow *row, void *userdata) {
 /* -- the table -- */
 
 NetworkManager *network_manager_free(NetworkManager *m) {
+        struct Kept *l;
         NetworkUser *u;
         Network *n;
 
@@ -150,8 +154,12 @@ NetworkManager *network_manager_free(NetworkManager *m) {
         HASHMAP_FOREACH (u, m->users)
                 network_user_free(u);
         hashmap_free(m->users);
+        HASHMAP_FOREACH (l, m->kept)
+                kept_free(l);
+        hashmap_free(m->kept);
         netlink_free(m->netlink);
         firewall_free(m->firewall);
+        netlink_socket_free(m->sockets);
         free(m->runtime_dir);
         free(m);
         return NULL;
@@ -169,11 +177,16 @@ int network_manager_new(Store *store, Events *events, const char *runtime_dir, N
         m->runtime_dir = strdup(runtime_dir);
         m->networks = hashmap_new();
         m->users = hashmap_new();
-        if (!m->runtime_dir || !m->networks || !m->users)
+        m->kept = hashmap_new();
+        if (!m->runtime_dir || !m->networks || !m->users || !m->kept)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
 
         *ret = TAKE_PTR(m);
         return 0;
+}
+
+void network_manager_set_event(NetworkManager *m, sd_event *event) {
+        m->event = event;
 }
 
 int network_manager_netlink(NetworkManager *m, Netlink **ret, Error *reterr_error) {
@@ -363,6 +376,12 @@ int network_remove(Network *n, Error *reterr_error) {
         if (r < 0)
                 log_warning("What the network “%s” had in the kernel is not all gone, ignoring: %s",
                             n->row.name, error_message(&e));
+        /* If a resolver may still run there, its own or that of a network that had the device before: who ends it does this then. */
+        if (n->row.device && n->names_ended) {
+                r = network_manager_drop_names(m, n->row.device);
+                if (r < 0)
+                        log_debug_errno(r, "The names of the network “%s” are not all gone, ignoring: %m", n->row.name);
+        }
 
         table_remove(m, n);
         events_notify(m->events, NOTIFY_NETWORK_REMOVED, n->row.ns, n->row.name, n);

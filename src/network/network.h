@@ -15,6 +15,7 @@
 #include "basic/hashmap.h"
 #include "events/events.h"
 #include "network/firewall.h"
+#include "network/interface-spec.h"
 #include "network/netlink.h"
 #include "store/store.h"
 
@@ -45,6 +46,7 @@ typedef struct NetworkOptions {
         bool ipv6;
         bool internal;
         bool no_dns;     /* no names of other containers */
+        bool open;       /* bridge: other networks that are open are reached, and reach this one */
         uint32_t mtu;    /* 0: the kernel's */
         char *parent;    /* macvlan, ipvlan: device of the host */
         char *mode;      /* macvlan: "bridge", "private", "vepa", "passthru"; ipvlan: "l2", "l3", "l3s" */
@@ -62,7 +64,12 @@ typedef struct Network {
         size_t n_subnets;
         struct NetworkPool *pools;
         bool used; /* a container that is up is on it, or has been */
+        bool made_on_demand; /* by network_manager_prepare(), in this process */
         bool up;   /* its device is there and has been looked at since this process began */
+        int names_fd; /* the files of its resolver, while these are kept: names.h; -EBADF */
+        bool names_ended; /* a resolver that had its directory has been told to end */
+        unsigned n_asking; /* containers that are up and ask its resolver */
+        int names_link; /* the bridge by which the host has been told to ask its resolver: network_names_link(); 0: none */
 } Network;
 
 bool network_name_is_valid(const char *name);        /* [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most NETWORK_NAME_MAX */
@@ -80,6 +87,8 @@ void attachment_done(Attachment *a);
 int attachment_parse(const char *text, Attachment *ret, Error *reterr_error);
 
 int network_manager_new(Store *store, Events *events, const char *runtime_dir, NetworkManager **ret, Error *reterr_error);
+/* Weak: work that is long goes on in its turns. Without, all is done within the calls. */
+void network_manager_set_event(NetworkManager *m, sd_event *event);
 NetworkManager *network_manager_free(NetworkManager *m);
 DEFINE_CLEANUP_FUNC(NetworkManager *, network_manager_free)
 /* At start: reads the records; touches the kernel only if there are networks with containers. */
@@ -99,6 +108,8 @@ int network_manager_reload(NetworkManager *m, Error *reterr_error);
 
 /* Before that transaction: are all texts right, and networks known? The default network is made if it is named and not there. */
 int network_manager_prepare(NetworkManager *m, const char *ns, char *const *attachments, char *const *publish, Error *reterr_error);
+/* What was prepared for has failed: if that has made the default network, and nobody is on it, it goes again. */
+void network_manager_abandon(NetworkManager *m, const char *ns);
 /* In the transaction that adds the container's row, after that. attachments: as the container's options have them. publish: as port_parse()
  * has them. "NoSuchNetwork", "AddressInUse", "NoAddressLeft", "PortInUse", "InvalidArgument". */
 int network_manager_reserve(NetworkManager *m, const char *ns, const char *container, char *const *attachments,
@@ -123,8 +134,50 @@ int network_manager_foreach_port(NetworkManager *m, const char *ns, const char *
 /* A namespace with everything in it, as a descriptor; ports are open. What was left of an earlier run is replaced. "PortInUse" names
  * who has it. Nothing is left behind where it fails. */
 int network_manager_set_up(NetworkManager *m, const char *ns, const char *container, int *ret_netns, Error *reterr_error);
-/* Ports are closed; the namespace goes with its last user. Of one that is not up: nothing happens. */
+/* One that is there goes on another network, or leaves one. attachment: as above. netns: its namespace, if it is up, else
+ * -EBADF: then it is so from its next start on. On failure nothing has changed. ret_interface: its name, or NULL.
+ * "AlreadyConnected", "InterfaceExists", "NoSuchInterface", and those of network_manager_reserve(). */
+int network_manager_connect(NetworkManager *m, const char *ns, const char *container, const char *attachment, int netns,
+                            char **ret_interface, Error *reterr_error);
+int network_manager_remove_interface(NetworkManager *m, const char *ns, const char *container, const char *name, int netns,
+                                     Error *reterr_error);
+/* Interfaces without a network, and what has been said of those on one. Of one on a network: type INTERFACE_NETWORK, host_device "". */
+typedef struct NetworkDevice {
+        const char *name;
+        const char *host_device; /* veth: the host's end; device: its name at home; "": none */
+        const InterfaceSpec *spec;
+} NetworkDevice;
+/* In the order of their addition. Borrowed; func's negative result ends it and is returned. */
+int network_manager_foreach_device(NetworkManager *m, const char *ns, const char *container,
+                                   int (*func)(const NetworkDevice *d, void *userdata), void *userdata);
+/* 1: func has been called, with what there is of an interface: i, d, or both. 0: there is no such interface. */
+int network_manager_get_interface(NetworkManager *m, const char *ns, const char *container, const char *name,
+                                  int (*func)(const NetworkInterface *i, const NetworkDevice *d, void *userdata), void *userdata);
+/* As network_manager_connect(). name: or NULL. spec: as for interface_spec_check(). "InterfaceExists", "NoSuchDevice", "DeviceInUse",
+ * "LimitsExceeded", "InvalidArgument". */
+int network_manager_add_interface(NetworkManager *m, const char *ns, const char *container, const char *name, InterfaceSpec *spec,
+                                  int netns, char **ret_name, Error *reterr_error);
+/* On failure nothing has changed. "NoSuchInterface", "NoSuchDevice": the container has lost it; and those of interface_spec_apply(). */
+int network_manager_change_interface(NetworkManager *m, const char *ns, const char *container, const char *name,
+                                     const InterfaceChange *change, int netns, Error *reterr_error);
+/* Namespaces in which there is what has to be cleared away when the container has ended (interface-keep.c) are kept: name is for a store of
+ * descriptors that outlives this process. fd -EBADF: not any more. */
+typedef int (*NetworkKeepFunc)(const char *name, int fd, void *userdata);
+void network_manager_set_keep(NetworkManager *m, NetworkKeepFunc func, void *userdata);
+bool network_netns_is_kept(const char *name); /* it may be one of these */
+/* Takes fd if name is one of these (1). */
+int network_manager_adopt_netns(NetworkManager *m, const char *name, int fd);
+/* Recovery, of one that runs: is that so, and its namespace not kept (the store was emptied)? And here it is. */
+bool network_manager_misses_netns(NetworkManager *m, const char *ns, const char *container);
+int network_manager_keep_netns(NetworkManager *m, const char *ns, const char *container, int netns);
+/* Devices of the host's come back, and so on. Nothing happens if the namespace is not kept. */
+void network_manager_clear_kept(NetworkManager *m, const char *ns, const char *container);
+
+/* Ports are closed, and the host's devices are back; the namespace goes with its last user. Of one that is not up: nothing happens. */
 int network_manager_set_down(NetworkManager *m, const char *ns, const char *container);
+/* Of one that is not up: devices that its namespace has kept, as others are in it, leave their bridges. (Those of a parent's cannot be
+ * found from outside.) */
+int network_manager_drop_devices(NetworkManager *m, const char *ns, const char *container);
 /* Recovery: this one runs, and has what the records say. Once all have been told: network_manager_recovered() makes the
  * rules anew, in one transaction, and removes devices that are nobody's. */
 int network_manager_adopt(NetworkManager *m, const char *ns, const char *container);

@@ -6,9 +6,11 @@
  * (ranges, and addresses of which one includes another): they are compared with those that are there, by the
  * only process that adds any.
  *
- * A port may also be another program's. Whether it is, bind() says; nothing is held afterwards, as a
- * published port has no socket: who takes it later gets no connections from elsewhere. */
+ * A port may also be another program's. Whether it is, bind() says (of a large range, for those ports that somebody listens
+ * on: listeners.c), and at each start the list of who listens; nothing is held afterwards, as a published port has no
+ * socket: who takes it later gets no connections from elsewhere. */
 
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -16,13 +18,14 @@
 #include "basic/fd-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
+#include "network/listeners.h"
 #include "network/network-private.h"
 
 #define DYNAMIC_PORT_FIRST 49152U /* RFC 6335: not assigned to any service */
 #define DYNAMIC_PORT_TRIES 128U
+#define PORTS_TRIED 16U /* of a range: more are looked for first */
 #define MAC_TRIES 8U
-#define HOST_DEVICE_PREFIX "mv"
-#define HOST_DEVICE_RANDOM 5U
+#define DNS_PORT 53U
 
 typedef struct Reservation {
         NetworkManager *manager;
@@ -30,6 +33,7 @@ typedef struct Reservation {
         Attachment *attachments;
         Network **networks; /* weak; of each attachment */
         size_t n_attachments;
+        char **names; /* of interfaces that the container has already */
         Port *ports;
         size_t n_ports;
         bool has_family[2]; /* IPv4, IPv6: on a network that ports are published through */
@@ -40,6 +44,7 @@ static void reservation_done(Reservation *v) {
                 attachment_done(&v->attachments[i]);
         free(v->attachments);
         free(v->networks);
+        strv_free(v->names);
         free(v->ports);
 }
 
@@ -56,10 +61,14 @@ static bool names_default(const Attachment *a) {
 static int make_default(NetworkManager *m, const char *ns, Error *reterr_error) {
         const NetworkOptions options = { .driver = NETWORK_BRIDGE };
         Network *n;
+        int r;
 
         if (network_find(m, ns, NETWORK_DEFAULT, NULL))
                 return 0;
-        return network_create(m, ns, NETWORK_DEFAULT, &options, &n, reterr_error);
+        r = network_create(m, ns, NETWORK_DEFAULT, &options, &n, reterr_error);
+        if (r >= 0)
+                n->made_on_demand = true;
+        return r;
 }
 
 static bool network_publishes(const Network *n) {
@@ -205,7 +214,19 @@ int network_manager_prepare(NetworkManager *m, const char *ns, char *const *atta
         int r;
 
         r = read_attachments(&v, attachments, reterr_error);
-        return r < 0 ? r : read_ports(&v, publish, reterr_error);
+        if (r >= 0)
+                r = read_ports(&v, publish, reterr_error);
+        if (r < 0)
+                network_manager_abandon(m, ns);
+        return r;
+}
+
+void network_manager_abandon(NetworkManager *m, const char *ns) {
+        Network *n = network_find(m, ns, NETWORK_DEFAULT, NULL);
+
+        /* Whether somebody is on it, the records say. */
+        if (n && n->made_on_demand && !n->used)
+                (void) network_remove(n, NULL);
 }
 
 /* -- addresses -- */
@@ -249,8 +270,15 @@ static int search_address(Reservation *v, const NetworkPool *pool, const Prefix 
         }
 }
 
+/* What an interface is to have, before there is a row for it. */
+typedef struct PlannedAddress {
+        NetworkPool *pool;
+        Address address;
+        uint64_t number; /* 0: it was asked for */
+} PlannedAddress;
+
 /* The one behind the last that was given away, and after the end from the beginning. */
-static int choose_address(Reservation *v, Network *n, size_t i, uint64_t interface, Error *reterr_error) {
+static int choose_address(Reservation *v, Network *n, size_t i, PlannedAddress *ret, Error *reterr_error) {
         NetworkPool *pool = &n->pools[i];
         const Prefix *base = &pool->subnet_prefix;
         Address end = prefix_last(&pool->range), a;
@@ -272,45 +300,58 @@ static int choose_address(Reservation *v, Network *n, size_t i, uint64_t interfa
                 return error_set_errno(reterr_error, r,
                                        "The addresses of the network “%s” cannot be read: %m", n->row.name);
 
-        r = take_address(v, pool, n, &a, interface, reterr_error);
-        if (r >= 0)
-                pool->last = number;
-        return r;
+        *ret = (PlannedAddress) { pool, a, number };
+        return 0;
 }
 
-static int reserve_addresses(Reservation *v, size_t i, uint64_t interface, Error *reterr_error) {
+/* In the order of the subnets; of each what was asked for, or one that is free. */
+static int plan_addresses(Reservation *v, size_t i, PlannedAddress **ret, size_t *ret_n, Error *reterr_error) {
         const Attachment *a = &v->attachments[i];
         Network *n = v->networks[i];
+        _cleanup_free_ PlannedAddress *list = calloc(strv_length(a->addresses) + n->n_subnets + 1, sizeof(PlannedAddress));
+        size_t count = 0;
         int r;
 
+        if (!list)
+                return oom(reterr_error);
         for (size_t k = 0; k < n->n_subnets; k++) {
-                bool given = false;
+                size_t before = count;
 
                 STRV_FOREACH (text, a->addresses) {
                         Address address;
 
-                        if (address_parse(text, &address) < 0 ||
-                            !prefix_contains(&n->pools[k].subnet_prefix, &address))
-                                continue;
-                        r = take_address(v, &n->pools[k], n, &address, interface, reterr_error);
-                        if (r < 0)
-                                return r;
-                        given = true;
+                        if (address_parse(text, &address) >= 0 && prefix_contains(&n->pools[k].subnet_prefix, &address))
+                                list[count++] = (PlannedAddress) { .pool = &n->pools[k], .address = address };
                 }
-                if (given)
+                if (count > before)
                         continue;
-                r = choose_address(v, n, k, interface, reterr_error);
+                r = choose_address(v, n, k, list + count, reterr_error);
                 if (r < 0)
                         return r;
+                count++;
         }
 
+        *ret = TAKE_PTR(list);
+        *ret_n = count;
+        return 0;
+}
+
+static int take_addresses(Reservation *v, const Network *n, const PlannedAddress *list, size_t count, uint64_t interface,
+                          Error *reterr_error) {
+        for (size_t i = 0; i < count; i++) {
+                int r = take_address(v, list[i].pool, n, &list[i].address, interface, reterr_error);
+
+                if (r < 0)
+                        return r;
+                if (list[i].number > 0)
+                        list[i].pool->last = list[i].number;
+        }
         return 0;
 }
 
 /* -- interfaces -- */
 
-/* Of those that nobody was given by a manufacturer, and one device's. */
-static int random_mac(char text[static ETHER_TEXT_MAX]) {
+int network_random_mac(char text[static ETHER_TEXT_MAX]) {
         uint8_t ether[ETHER_SIZE];
 
         if (getrandom(ether, sizeof(ether), 0) != (ssize_t) sizeof(ether))
@@ -320,35 +361,77 @@ static int random_mac(char text[static ETHER_TEXT_MAX]) {
         return 0;
 }
 
-static int interface_name(const Reservation *v, char **ret) {
+/* The same for the same address: who has talked to the one that had it before, and remembers his MAC for half a minute, is
+ * understood by the one that has it now. */
+static void address_mac(const Network *n, const Address *a, char text[static ETHER_TEXT_MAX]) {
+        uint8_t ether[ETHER_SIZE];
+
+        ether_derive(a->bytes, sizeof(a->bytes), n->row.n, ether);
+        (void) ether_format(ether, text);
+}
+
+char *network_free_name(char *const *taken) {
         for (size_t number = 0;; number++) {
                 _cleanup_free_ char *name = strformat("eth%zu", number);
-                bool taken = false;
 
-                if (!name)
-                        return -ENOMEM;
-                for (size_t k = 0; k < v->n_attachments; k++)
-                        taken = taken || streq_ptr(v->attachments[k].interface, name);
-                if (taken)
-                        continue;
-                *ret = TAKE_PTR(name);
-                return 0;
+                if (!name || !strv_contains(taken, name))
+                        return TAKE_PTR(name);
         }
 }
 
-static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
-        _cleanup_free_ char *device = NULL, *random = NULL;
-        Attachment *a = &v->attachments[i];
+char *network_random_device(void) {
+        _cleanup_free_ char *random = random_hex(HOST_DEVICE_RANDOM);
+
+        return random ? strjoin(HOST_DEVICE_PREFIX, random) : NULL;
+}
+
+static int interface_name(const Reservation *v, char **ret) {
+        _cleanup_strv_free_ char **taken = strv_copy(v->names);
+
+        for (size_t k = 0; k < v->n_attachments; k++)
+                if (v->attachments[k].interface && strv_extend(&taken, v->attachments[k].interface) < 0)
+                        return -ENOMEM;
+        *ret = network_free_name(taken);
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* With a MAC, if it has none. */
+static int add_interface_row(Reservation *v, const Network *n, const Address *address, InterfaceRow *row) {
         char mac[ETHER_TEXT_MAX];
+        int r = -EEXIST;
+
+        if (row->mac)
+                return store_interface_add(v->manager->store, row);
+        row->mac = mac;
+        for (unsigned try = 0; r == -EEXIST && try < MAC_TRIES; try++) {
+                r = 0;
+                if (try == 0 && address)
+                        address_mac(n, address, mac);
+                else
+                        r = network_random_mac(mac);
+                if (r >= 0)
+                        r = store_interface_add(v->manager->store, row);
+        }
+        row->mac = NULL;
+        return r;
+}
+
+static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
+        _cleanup_free_ PlannedAddress *addresses = NULL;
+        _cleanup_free_ char *device = NULL;
+        Attachment *a = &v->attachments[i];
         Network *n = v->networks[i];
+        size_t n_addresses = 0;
         InterfaceRow row;
         int r;
 
         if (!a->interface && interface_name(v, &a->interface) < 0)
                 return oom(reterr_error);
+        r = plan_addresses(v, i, &addresses, &n_addresses, reterr_error);
+        if (r < 0)
+                return r;
         if (n->driver == NETWORK_BRIDGE) {
-                random = random_hex(HOST_DEVICE_RANDOM);
-                device = random ? strjoin(HOST_DEVICE_PREFIX, random) : NULL;
+                device = network_random_device();
                 if (!device)
                         return oom(reterr_error);
         }
@@ -362,18 +445,7 @@ static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
                 .mac = a->mac,
                 .aliases = a->aliases,
         };
-        for (unsigned try = 0; try < MAC_TRIES; try++) {
-                if (!a->mac) {
-                        r = random_mac(mac);
-                        if (r < 0)
-                                return error_set_errno(reterr_error, r,
-                                                       "The kernel has no random bytes: %m");
-                        row.mac = mac;
-                }
-                r = store_interface_add(v->manager->store, &row);
-                if (r != -EEXIST || a->mac)
-                        break;
-        }
+        r = add_interface_row(v, n, n_addresses > 0 ? &addresses[0].address : NULL, &row);
         if (r == -EEXIST && a->mac)
                 return error_set(reterr_error, -EADDRINUSE, "AddressInUse",
                                  "The MAC %s is another container's on the network “%s”.", a->mac,
@@ -381,7 +453,7 @@ static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
         if (r < 0)
                 return error_set_errno(reterr_error, r, "An interface cannot be recorded: %m");
 
-        return reserve_addresses(v, i, row.n, reterr_error);
+        return take_addresses(v, n, addresses, n_addresses, row.n, reterr_error);
 }
 
 /* -- ports -- */
@@ -468,16 +540,86 @@ static int try_bind(int family, const Port *p, uint16_t number) {
         return 0;
 }
 
-/* ret_number: the first that cannot be had. */
-static int try_ports(const Port *p, uint16_t *ret_number) {
+typedef struct ListenerSearch {
+        NetworkManager *manager;
+        const Port *port;
+        uint16_t number; /* 0: nobody has it */
+} ListenerSearch;
+
+/* The resolver of a network of ours has that port of its bridge's addresses only, and keeps it (firewall.c). */
+static bool is_resolver(NetworkManager *m, const Listener *l) {
+        char device[IF_NAMESIZE] = "";
+        Network *n;
+
+        if (l->port != DNS_PORT)
+                return false;
+        if (l->device > 0)
+                (void) if_indextoname((unsigned) l->device, device);
+        HASHMAP_FOREACH (n, m->networks) {
+                if (streq_ptr(n->row.device, device))
+                        return true;
+                for (size_t i = 0; i < n->n_subnets; i++)
+                        if (network_has_gateway(n, i) && address_compare(&n->subnets[i].address, &l->address) == 0)
+                                return true;
+        }
+        return false;
+}
+
+static int find_listener(const Listener *l, void *userdata) {
+        ListenerSearch *s = userdata;
+
+        return !is_resolver(s->manager, l) && listener_has_port(l, s->port, &s->number);
+}
+
+static int open_sockets(NetworkManager *m) {
+        return m->sockets ? 0 : netlink_socket_new(NETLINK_SOCK_DIAG, &m->sockets);
+}
+
+/* 1: somebody listens there, 0: nobody does. only: of this port's numbers the one; 0: all. */
+static int is_listened(NetworkManager *m, const Port *p, uint16_t only, uint16_t *ret_number) {
+        ListenerSearch s = { .manager = m, .port = p };
+        int r;
+
+        r = open_sockets(m);
+        if (r >= 0)
+                r = listeners_foreach(m->sockets, p->protocol, only, find_listener, &s);
+        if (r > 0)
+                *ret_number = s.number;
+        return r;
+}
+
+/* Of a range, ports that nobody listens on are not tried; NULL: all are. */
+static bool *find_taken(NetworkManager *m, const Port *p) {
+        bool *taken;
+
+        if (p->count <= PORTS_TRIED)
+                return NULL;
+        taken = calloc(p->count, sizeof(bool));
+        if (taken && (open_sockets(m) < 0 || listeners_find(m->sockets, p, taken) < 0)) {
+                free(taken);
+                taken = NULL;
+        }
+        return taken;
+}
+
+/* ret_number: the first that cannot be had. bind() refuses as well what is no hindrance: a port from which somebody has called
+ * others, and one of a resolver of ours. */
+static int try_ports(NetworkManager *m, const Port *p, uint16_t *ret_number) {
+        _cleanup_free_ bool *taken = find_taken(m, p);
+
         for (uint32_t i = 0; i < p->count; i++) {
                 uint16_t number = (uint16_t) (p->host_port + i);
                 int r = 0;
 
+                /* The first one tells whether there is such an address. */
+                if (taken && !taken[i] && i > 0)
+                        continue;
                 if (p->host.family != AF_INET6)
                         r = try_bind(AF_INET, p, number);
                 if (r >= 0 && p->host.family != AF_INET)
                         r = try_bind(AF_INET6, p, number);
+                if (r == -EADDRINUSE && is_listened(m, p, number, &number) == 0)
+                        r = 0;
                 if (r < 0) {
                         *ret_number = number;
                         return r;
@@ -485,6 +627,12 @@ static int try_ports(const Port *p, uint16_t *ret_number) {
         }
 
         return 0;
+}
+
+static int others_port(const Port *p, const char *text, uint16_t number, Error *reterr_error) {
+        return error_set(reterr_error, -EADDRINUSE, "PortInUse",
+                         "“%s” cannot be published: another program of this host has the port %u/%s (“ss -lnp” shows which).",
+                         text, (unsigned) number, port_protocol_to_string(p->protocol));
 }
 
 static int check_port_free(Reservation *v, const Port *p, Error *reterr_error) {
@@ -504,17 +652,12 @@ static int check_port_free(Reservation *v, const Port *p, Error *reterr_error) {
                                  "“%s” cannot be published: the port is that of the container %s.", text,
                                  owner);
 
-        r = try_ports(p, &number);
+        r = try_ports(v->manager, p, &number);
         if (r == -EADDRNOTAVAIL)
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "“%s” cannot be published: this host has no address %s.", text,
                                  address_format(&p->host, address));
-        if (r < 0)
-                return error_set(
-                                reterr_error, -EADDRINUSE, "PortInUse",
-                                "“%s” cannot be published: another program of this host has the port %u/%s (“ss -lnp” shows which).",
-                                text, (unsigned) number, port_protocol_to_string(p->protocol));
-        return 0;
+        return r < 0 ? others_port(p, text, number, reterr_error) : 0;
 }
 
 /* The host's port is one that nobody has. */
@@ -541,7 +684,7 @@ static int choose_port(Reservation *v, Port *p, Error *reterr_error) {
                         return error_set_errno(reterr_error, r, "The published ports cannot be read: %m");
                 if (owner)
                         continue;
-                r = try_ports(p, &number);
+                r = try_ports(v->manager, p, &number);
                 if (r >= 0)
                         return 0;
                 /* No other port will do. */
@@ -589,6 +732,69 @@ int network_manager_reserve(NetworkManager *m, const char *ns, const char *conta
                 r = reserve_port(&v, &v.ports[i], reterr_error);
         for (size_t i = 0; r >= 0 && i < v.n_attachments; i++)
                 r = reserve_interface(&v, i, reterr_error);
+        return r;
+}
+
+/* -- one more -- */
+
+typedef struct Present {
+        Reservation *v;
+        Error *reterr_error;
+} Present;
+
+static int check_present(const NetworkInterface *i, void *userdata) {
+        Present *p = userdata;
+        const Attachment *a = &p->v->attachments[0];
+
+        if (i->network == p->v->networks[0])
+                return error_set(p->reterr_error, -EEXIST, "AlreadyConnected",
+                                 "The container “%s” is on the network “%s” already, by its interface “%s”.",
+                                 p->v->container, i->network->row.name, i->name);
+        if (streq_ptr(a->interface, i->name))
+                return error_set(p->reterr_error, -EEXIST, "InterfaceExists",
+                                 "The container “%s” has an interface “%s” already: choose another name.",
+                                 p->v->container, i->name);
+        return strv_extend(&p->v->names, i->name);
+}
+
+static int check_device(const NetworkDevice *d, void *userdata) {
+        Present *p = userdata;
+
+        if (d->spec->type == INTERFACE_NETWORK)
+                return 0;
+        if (streq_ptr(p->v->attachments[0].interface, d->name))
+                return error_set(p->reterr_error, -EEXIST, "InterfaceExists",
+                                 "The container “%s” has an interface “%s” already: choose another name.",
+                                 p->v->container, d->name);
+        return strv_extend(&p->v->names, d->name);
+}
+
+int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *container,
+                                 const char *attachment, char **ret_name, Error *reterr_error) {
+        _cleanup_(reservation_done) Reservation v = { .manager = m, .ns = ns, .container = container };
+        char *const attachments[] = { (char *) attachment, NULL };
+        Present p = { &v, reterr_error };
+        int r;
+
+        assert(store_in_transaction(m->store));
+
+        r = read_attachments(&v, attachments, reterr_error);
+        if (r < 0)
+                return r;
+        r = network_manager_foreach_interface(m, ns, container, check_present, &p);
+        if (r >= 0)
+                r = network_manager_foreach_device(m, ns, container, check_device, &p);
+        if (r < 0)
+                return error_is_set(reterr_error) ? r
+                                                  : error_set_errno(reterr_error, r,
+                                                                    "The interfaces of the container “%s” cannot be read: %m",
+                                                                    container);
+        if (strv_length(v.names) >= INTERFACES_MAX)
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded",
+                                 "A container can have %u interfaces at most.", INTERFACES_MAX);
+        r = reserve_interface(&v, 0, reterr_error);
+        if (r >= 0)
+                *ret_name = TAKE_PTR(v.attachments[0].interface);
         return r;
 }
 
@@ -680,4 +886,30 @@ int network_manager_foreach_port(NetworkManager *m, const char *ns, const char *
         PortCall c = { func, userdata };
 
         return store_port_foreach(m->store, ns, container, call_port, &c);
+}
+
+/* -- at a start -- */
+
+typedef struct PortCheck {
+        NetworkManager *manager;
+        Error *reterr_error;
+} PortCheck;
+
+static int check_listened(const Port *p, void *userdata) {
+        _cleanup_free_ char *text = NULL;
+        const PortCheck *c = userdata;
+        uint16_t number;
+        int r;
+
+        r = is_listened(c->manager, p, p->count == 1 ? p->host_port : 0, &number);
+        if (r <= 0)
+                return 0; /* what cannot be found out counts as free */
+        text = port_format(p);
+        return text ? others_port(p, text, number, c->reterr_error) : -ENOMEM;
+}
+
+int network_manager_check_ports(NetworkManager *m, const char *ns, const char *container, Error *reterr_error) {
+        PortCheck c = { m, reterr_error };
+
+        return network_manager_foreach_port(m, ns, container, check_listened, &c);
 }

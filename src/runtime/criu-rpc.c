@@ -267,7 +267,7 @@ int criu_start(const char *path, const int *fds, size_t n_fds, Criu *ret, Error 
         int r;
 
         if (n_fds > CRIU_FDS_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded", "Too many descriptors for CRIU.");
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded", "Too many descriptors for CRIU.");
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return error_set_errno(reterr_error, -errno, "Cannot make a socket: %m");
 

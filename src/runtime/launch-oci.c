@@ -473,7 +473,7 @@ int oci_launch_create(const Prepared *p, const char *bundle, const PreservedFds 
 
         if (preserved->n > SPAWN_FDS_MAX - 3)
                 return error_set(
-                                reterr_error, -E2BIG, "LimitExceeded",
+                                reterr_error, -E2BIG, "LimitsExceeded",
                                 "LISTEN_FDS: with another runtime than mooring there can be %u descriptors, not %zu.",
                                 SPAWN_FDS_MAX - 3, preserved->n);
         (void) snprintf(number, sizeof(number), "%zu", preserved->n);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "basic/string-util.h"
+#include "runtime/cni.h"
 #include "runtime/command.h"
 #include "runtime/init.h"
 #include "runtime/launch.h"
@@ -32,6 +33,7 @@ static const struct UnitVerb {
         { "record-exec", NULL, "FILE", record_exec, false },
         { "clean", NULL, "BUNDLE", launch_clean, false },
         { "probe", NULL, NULL, probe_serve, false },
+        { "cni", NULL, NULL, cni_serve, false },
         { "prepare-seccomp", NULL, "NAME", launch_prepare_seccomp, false },
 };
 

@@ -136,7 +136,7 @@ static int plan_overlay(Plan *p, const RuntimeSpec *spec, const char *dir, Error
         if (!o->data)
                 return plan_oom(reterr_error);
         if (strlen(o->data) > ROOTFS_OPTIONS_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded",
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded",
                                  "The image has too many layers for one overlay mount: their names "
                                  "take %zu bytes of %u.",
                                  strlen(o->data), ROOTFS_OPTIONS_MAX);

@@ -34,7 +34,7 @@ int preserved_fds_find(PreservedFds *p, unsigned n, Error *reterr_error) {
         p->n_listen = listen_fds();
         p->n = 0;
         if (n + p->n_listen > PRESERVE_FDS_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded",
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded",
                                  "--preserve-fds and LISTEN_FDS: more than %u descriptors.",
                                  PRESERVE_FDS_MAX);
         for (int fd = STDERR_FILENO + 1; fd <= STDERR_FILENO + (int) (n + p->n_listen); fd++)

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "basic/cgroup-file.h"
 #include "basic/fd-util.h"
 #include "basic/fs-util.h"
 #include "basic/process.h"
@@ -37,6 +38,7 @@ typedef struct Probe {
         char **args;
         uint64_t pid, timeout_usec;
         bool ready;
+        bool namespace; /* no check is asked for, but the container's network namespace */
 
         uint64_t deadline_usec; /* CLOCK_MONOTONIC */
         Join join;
@@ -63,9 +65,10 @@ static int read_request(Probe *p, Error *reterr_error) {
                 { "bundle", JSON_FIELD_STRING, offsetof(Probe, bundle), true, NULL },
                 { "cgroup", JSON_FIELD_STRING, offsetof(Probe, cgroup), true, NULL },
                 { "pid", JSON_FIELD_UINT64, offsetof(Probe, pid), true, NULL },
-                { "args", JSON_FIELD_STRV, offsetof(Probe, args), true, NULL },
+                { "args", JSON_FIELD_STRV, offsetof(Probe, args), false, NULL },
                 { "timeoutUSec", JSON_FIELD_UINT64, offsetof(Probe, timeout_usec), true, NULL },
-                { "ready", JSON_FIELD_BOOL, offsetof(Probe, ready), true, NULL },
+                { "ready", JSON_FIELD_BOOL, offsetof(Probe, ready), false, NULL },
+                { "namespace", JSON_FIELD_BOOL, offsetof(Probe, namespace), false, NULL },
                 {},
         };
         _cleanup_close_ int memfd = -EBADF;
@@ -90,7 +93,7 @@ static int read_request(Probe *p, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (p->bundle[0] != '/' || p->cgroup[0] != '/' || p->pid <= 1 || p->pid > INT32_MAX ||
-            strv_length(p->args) == 0 || isempty(p->args[0]))
+            (!p->namespace && (strv_length(p->args) == 0 || isempty(p->args[0]))))
                 return error_set(reterr_error, -EBADMSG, "Failed", "The request makes no sense.");
         return 0;
 }
@@ -314,9 +317,6 @@ static int begin(Probe *p, Error *reterr_error) {
         sigset_t set;
         int r;
 
-        r = read_request(p, reterr_error);
-        if (r < 0)
-                return r;
         p->deadline_usec = p->timeout_usec > TIMEOUT_MAX_USEC
                                            ? USEC_INFINITY
                                            : now_usec(CLOCK_MONOTONIC) + p->timeout_usec;
@@ -334,6 +334,33 @@ static int begin(Probe *p, Error *reterr_error) {
         return r < 0 ? r : start(p, reterr_error);
 }
 
+/* The pidfd says, last of all, whether what was read before is of one and the same process. */
+static int answer_namespace(const Probe *p, Error *reterr_error) {
+        static const char answer[] = "{\"namespace\":true}";
+        _cleanup_close_ int pidfd = -EBADF, fd = -EBADF;
+        _cleanup_free_ char *actual = NULL;
+        const char *below;
+        struct pollfd ended;
+        char path[64];
+        int r;
+
+        pidfd = pidfd_open_((pid_t) p->pid);
+        r = pidfd < 0 ? pidfd : cgroup_of_process((pid_t) p->pid, &actual);
+        below = r >= 0 ? startswith(actual, p->cgroup) : NULL;
+        if (r >= 0 && (!below || (below[0] != 0 && below[0] != '/')))
+                r = -ESRCH;
+        if (r >= 0) {
+                (void) snprintf(path, sizeof(path), "/proc/%d/ns/net", (int) p->pid);
+                r = fd = RET_NERRNO(open(path, O_RDONLY | O_CLOEXEC));
+        }
+        ended = (struct pollfd){ .fd = pidfd, .events = POLLIN };
+        if (r == -ESRCH || r == -ENOENT || (pidfd >= 0 && poll(&ended, 1, 0) != 0))
+                return error_set(reterr_error, -ESRCH, "NotRunning", "The container is not running.");
+        if (r >= 0)
+                r = send_with_fds(p->sock, answer, strlen(answer), &fd, 1, MSG_NOSIGNAL);
+        return r < 0 ? error_set_errno(reterr_error, r, "Cannot open the container's network namespace: %m") : 0;
+}
+
 void probe_answer(int sock) {
         _cleanup_(probe_done) Probe p = {
                 .sock = sock,
@@ -345,7 +372,14 @@ void probe_answer(int sock) {
         _cleanup_error_ Error e = ERROR_NULL;
         int r, code = EXIT_FAILURE;
 
-        r = begin(&p, &e);
+        r = read_request(&p, &e);
+        if (r >= 0 && p.namespace) {
+                if (answer_namespace(&p, &e) < 0)
+                        answer_error(&p, &e);
+                return;
+        }
+        if (r >= 0)
+                r = begin(&p, &e);
         if (r >= 0)
                 r = converse(&p, &e);
         if (r >= 0)

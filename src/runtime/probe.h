@@ -10,8 +10,11 @@
  *
  *   request   bundle, cgroup, pid (of the container's init), args, timeoutUSec, ready (tell the service manager
  *             that the container's unit is ready, if the check succeeds)
+ *             or, in place of args, namespace: true: its network namespace
  *   answer    exitCode (-1: it took too long), output, ready (it has been told)
  *             or error: a sentence, and its name; nothing is said about the container's health then
+ *
+ *             or namespace: true, with a descriptor
  *
  * Whoever closes the connection wants no answer: the check is killed. */
 

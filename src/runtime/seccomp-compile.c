@@ -333,7 +333,7 @@ static int export_program(scmp_filter_ctx c, const SeccompSpec *s, const Archite
         n_front = prelude ? prelude_make(s, a, front) : 0;
         if (n + n_front > SECCOMP_INSTRUCTIONS_MAX)
                 return error_set(
-                                reterr_error, -E2BIG, "LimitExceeded",
+                                reterr_error, -E2BIG, "LimitsExceeded",
                                 "linux.seccomp: the profile compiles to %zu instructions, the "
                                 "kernel takes %u.",
                                 n + n_front, SECCOMP_INSTRUCTIONS_MAX);

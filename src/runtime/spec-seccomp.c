@@ -44,7 +44,7 @@ static int parse_args(SeccompRule *rule, json_t *array, Error *reterr_error) {
         if (json_array_size(array) == 0)
                 return 0;
         if (json_array_size(array) > SPEC_SECCOMP_ARGS_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded",
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded",
                                  "linux.seccomp.syscalls.args has more than %u entries.",
                                  SPEC_SECCOMP_ARGS_MAX);
         rule->args = calloc(json_array_size(array), sizeof(SeccompArg));
@@ -139,7 +139,7 @@ int seccomp_spec_parse(json_t *object, SeccompSpec **ret, Error *reterr_error) {
         if (r < 0)
                 return r;
         if (strv_length(s->architectures) > SPEC_SECCOMP_ARCHITECTURES_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded",
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded",
                                  "linux.seccomp.architectures has more than %u entries.",
                                  SPEC_SECCOMP_ARCHITECTURES_MAX);
 
@@ -148,7 +148,7 @@ int seccomp_spec_parse(json_t *object, SeccompSpec **ret, Error *reterr_error) {
                 return error_set(reterr_error, -EBADMSG, "InvalidArgument",
                                  "linux.seccomp.syscalls: expected an array.");
         if (json_array_size(rules) > SPEC_SECCOMP_RULES_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded",
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded",
                                  "linux.seccomp.syscalls has more than %u entries.", SPEC_SECCOMP_RULES_MAX);
         if (json_array_size(rules) > 0) {
                 s->rules = calloc(json_array_size(rules), sizeof(SeccompRule));

@@ -17,7 +17,7 @@ int spec_oom(Error *reterr_error) {
 }
 
 int spec_too_many(const char *what, unsigned max, Error *reterr_error) {
-        return error_set(reterr_error, -E2BIG, "LimitExceeded", "%s has more than %u entries.", what, max);
+        return error_set(reterr_error, -E2BIG, "LimitsExceeded", "%s has more than %u entries.", what, max);
 }
 
 int spec_uint32_from(uint64_t v, const char *what, uint32_t *ret, Error *reterr_error) {

@@ -173,7 +173,7 @@ static int read_one(int root_fd, const char *path, char **ret, size_t *ret_size,
                 return error_set(reterr_error, -EAGAIN, "Failed", "The image's /%s is being replaced.", path);
         r = read_all(readable, USER_DATABASE_SIZE_MAX, ret, ret_size);
         if (r == -EFBIG)
-                return error_set(reterr_error, r, "LimitExceeded",
+                return error_set(reterr_error, r, "LimitsExceeded",
                                  "The image's /%s is larger than %u bytes.", path, USER_DATABASE_SIZE_MAX);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Cannot read the image's /%s: %m", path);
@@ -209,7 +209,7 @@ static int add_gid(UserInfo *u, gid_t gid, Error *reterr_error) {
         if (is_member(u, gid))
                 return 0;
         if (u->n_groups >= USER_GROUPS_MAX)
-                return error_set(reterr_error, -E2BIG, "LimitExceeded",
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded",
                                  "The user is in more than %u groups.", USER_GROUPS_MAX);
 
         p = reallocarray(u->groups, u->n_groups + 1, sizeof(gid_t));

@@ -64,7 +64,7 @@ static int add_group(Lists *l, const char *s, Error *reterr_error) {
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "--additional-gids=%s: a number is needed.", s);
         if (l->n_groups >= ELEMENTSOF(l->groups))
-                return error_set(reterr_error, -E2BIG, "LimitExceeded", "--additional-gids: more than %u.",
+                return error_set(reterr_error, -E2BIG, "LimitsExceeded", "--additional-gids: more than %u.",
                                  SPEC_GROUPS_MAX);
         l->groups[l->n_groups++] = (gid_t) gid;
         return 0;

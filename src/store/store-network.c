@@ -9,7 +9,7 @@
 
 /* clang-format off */
 #define NETWORK_COLUMNS                                                                        \
-        "n, ns, name, driver, device, parent, mode, mtu, internal, no_dns, labels, created_usec"
+        "n, ns, name, driver, device, parent, mode, mtu, internal, no_dns, labels, created_usec, open"
 #define SUBNET_COLUMNS "n, prefix, gateway, range"
 #define INTERFACE_COLUMNS                                                                      \
         "n, ns, container, network, name, host_device, mac, aliases, "                         \
@@ -56,6 +56,18 @@ void interface_row_done(InterfaceRow *r) {
         strv_free(r->aliases);
         strv_free(r->addresses);
         *r = (InterfaceRow) {};
+}
+
+void device_row_done(DeviceRow *r) {
+        if (!r)
+                return;
+
+        free(r->ns);
+        free(r->container);
+        free(r->name);
+        free(r->host_device);
+        free(r->spec);
+        *r = (DeviceRow) {};
 }
 
 void port_row_done(PortRow *r) {
@@ -116,10 +128,10 @@ int store_network_add(Store *s, NetworkRow *row) {
                 return r;
         r = store_write(s, true,
                         "INSERT INTO networks (" NETWORK_COLUMNS ") VALUES "
-                        "(NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-                        "ssssssubbsu", row->ns, row->name, row->driver, row->device, row->parent, row->mode,
+                        "(NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                        "ssssssubbsub", row->ns, row->name, row->driver, row->device, row->parent, row->mode,
                         (uint64_t) row->mtu, (int) row->internal, (int) row->no_dns, labels,
-                        row->created_usec);
+                        row->created_usec, (int) row->open);
         /* The foreign key: no such namespace. */
         if (r < 0)
                 return r == -ENOTEMPTY ? -ENOENT : r;
@@ -178,6 +190,7 @@ static int network_row_read(Query *q, NetworkRow *row) {
                 .internal = query_bool(q, 8),
                 .no_dns = query_bool(q, 9),
                 .created_usec = query_uint64(q, 11),
+                .open = query_bool(q, 12),
         };
         if ((r = query_string(q, 1, &row->ns)) < 0 || (r = query_string(q, 2, &row->name)) < 0 ||
             (r = query_string(q, 3, &row->driver)) < 0 || (r = query_string(q, 4, &row->device)) < 0 ||
@@ -314,6 +327,88 @@ int store_interface_foreach_in(Store *s, uint64_t network, int (*cb)(const Inter
         r = query_begin(&q, s, "SELECT " INTERFACE_COLUMNS " FROM interfaces WHERE network = ?1 ORDER BY n",
                         "u", network);
         return r < 0 ? r : interface_foreach(&q, cb, userdata);
+}
+
+int store_interface_remove(Store *s, const char *ns, const char *container, const char *name) {
+        int r;
+
+        r = store_write(s, true, "DELETE FROM interfaces WHERE ns = ?1 AND container = ?2 AND name = ?3", "sss",
+                        ns, container, name);
+        return r < 0 ? r : r == 0 ? -ENOENT : 0;
+}
+
+bool store_host_device_is_known(Store *s, const char *device) {
+        _cleanup_query_ Query q = {};
+
+        return query_begin(&q, s, "SELECT 1 FROM interfaces WHERE host_device = ?1 "
+                           "UNION ALL SELECT 1 FROM devices WHERE host_device = ?1", "s", device) < 0 ||
+               query_step(&q) != 0;
+}
+
+/* -- what is special of them, and those that are on no network -- */
+
+int store_device_put(Store *s, const DeviceRow *row) {
+        int r;
+
+        r = store_write(s, true,
+                        "INSERT INTO devices (ns, container, name, host_device, spec, interface) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5, "
+                        "(SELECT n FROM interfaces WHERE ns = ?1 AND container = ?2 AND name = ?3)) "
+                        "ON CONFLICT (ns, container, name) DO UPDATE SET host_device = excluded.host_device, spec = excluded.spec",
+                        "sssss", row->ns, row->container, row->name, row->host_device, row->spec);
+        /* The foreign key: no such container. */
+        return r == -ENOTEMPTY ? -ENOENT : MIN(r, 0);
+}
+
+int store_device_foreach(Store *s, const char *ns, const char *container,
+                         int (*cb)(const DeviceRow *r, void *userdata), void *userdata) {
+        _cleanup_query_ Query q = {};
+        int r;
+
+        r = query_begin(&q, s,
+                        "SELECT ns, container, name, host_device, spec FROM devices "
+                        "WHERE ns = ?1 AND container = ?2 ORDER BY n",
+                        "ss", ns, container);
+        if (r < 0)
+                return r;
+        while ((r = query_step(&q)) > 0) {
+                _cleanup_(device_row_done) DeviceRow row = {};
+
+                if ((r = query_string(&q, 0, &row.ns)) < 0 || (r = query_string(&q, 1, &row.container)) < 0 ||
+                    (r = query_string(&q, 2, &row.name)) < 0 || (r = query_string(&q, 3, &row.host_device)) < 0 ||
+                    (r = query_string(&q, 4, &row.spec)) < 0)
+                        return r;
+                r = cb(&row, userdata);
+                if (r < 0)
+                        return r;
+        }
+        return r;
+}
+
+int store_device_remove(Store *s, const char *ns, const char *container, const char *name) {
+        int r;
+
+        r = store_write(s, true, "DELETE FROM devices WHERE ns = ?1 AND container = ?2 AND name = ?3", "sss", ns,
+                        container, name);
+        return r < 0 ? r : r == 0 ? -ENOENT : 0;
+}
+
+int store_host_device_owner(Store *s, const char *device, char **ret_ns, char **ret_container) {
+        _cleanup_free_ char *ns = NULL, *container = NULL;
+        _cleanup_query_ Query q = {};
+        int r;
+
+        r = query_begin(&q, s, "SELECT ns, container FROM devices WHERE host_device = ?1", "s", device);
+        if (r >= 0)
+                r = query_step(&q);
+        if (r == 0)
+                return -ENOENT;
+        if (r < 0 || (r = query_string(&q, 0, &ns)) < 0 || (r = query_string(&q, 1, &container)) < 0)
+                return r;
+
+        *ret_ns = TAKE_PTR(ns);
+        *ret_container = TAKE_PTR(container);
+        return 0;
 }
 
 int store_address_add(Store *s, uint64_t subnet, uint64_t number, const char *address, uint64_t interface) {

@@ -30,7 +30,7 @@
 #include "basic/time-util.h"
 #include "store/store-internal.h"
 
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 #define BUSY_TIMEOUT_MSEC 2000
 #define CACHE_KIB 1024
 #define WAL_SIZE_MAX 4194304
@@ -125,6 +125,13 @@ static const char *const schema_steps[SCHEMA_VERSION] = {
         " FOREIGN KEY (ns, container) REFERENCES containers (ns, id) ON DELETE CASCADE) STRICT;"
         "CREATE INDEX ports_container ON ports (ns, container);"
         "CREATE INDEX ports_host ON ports (protocol, host_port);",
+[3] =
+        "ALTER TABLE networks ADD COLUMN open INTEGER NOT NULL DEFAULT 0;"
+        "CREATE TABLE devices ("
+        " n INTEGER PRIMARY KEY AUTOINCREMENT, ns TEXT NOT NULL, container TEXT NOT NULL, name TEXT NOT NULL,"
+        " interface INTEGER UNIQUE REFERENCES interfaces (n) ON DELETE CASCADE, host_device TEXT UNIQUE,"
+        " spec TEXT NOT NULL, UNIQUE (ns, container, name),"
+        " FOREIGN KEY (ns, container) REFERENCES containers (ns, id) ON DELETE CASCADE) STRICT;",
 };
 /* clang-format on */
 

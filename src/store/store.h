@@ -191,6 +191,7 @@ typedef struct NetworkRow {
         uint32_t mtu; /* 0: the kernel's */
         bool internal;
         bool no_dns;
+        bool open; /* not isolated: others that are open, too, are reached */
         char **labels;
         uint64_t created_usec;
         SubnetRow *subnets;
@@ -223,6 +224,26 @@ int store_interface_foreach(Store *s, const char *ns, const char *container,
                             int (*cb)(const InterfaceRow *r, void *userdata), void *userdata);
 int store_interface_foreach_in(Store *s, uint64_t network, int (*cb)(const InterfaceRow *r, void *userdata),
                                void *userdata);
+int store_interface_remove(Store *s, const char *ns, const char *container, const char *name); /* -ENOENT */
+bool store_host_device_is_known(Store *s, const char *device); /* an interface has it, or that cannot be found out */
+
+/* What somebody has said of an interface: of one on a network what is different, else all of it. */
+typedef struct DeviceRow {
+        char *ns;
+        char *container;
+        char *name;
+        char *host_device; /* NULL: there is none. No two are the same */
+        char *spec;        /* JSON */
+} DeviceRow;
+void device_row_done(DeviceRow *r);
+/* In place of what is there. -EEXIST: the host's device is another's. -ENOENT: no such container */
+int store_device_put(Store *s, const DeviceRow *r);
+/* In order of their addition. */
+int store_device_foreach(Store *s, const char *ns, const char *container, int (*cb)(const DeviceRow *r, void *userdata),
+                         void *userdata);
+int store_device_remove(Store *s, const char *ns, const char *container, const char *name); /* -ENOENT */
+int store_host_device_owner(Store *s, const char *device, char **ret_ns, char **ret_container); /* -ENOENT; among these */
+
 /* number: which one of the subnet it is; what is above INT64_MAX counts as that. -EEXIST */
 int store_address_add(Store *s, uint64_t subnet, uint64_t number, const char *address, uint64_t interface);
 /* The lowest number from first to last that is free. -ENOENT */

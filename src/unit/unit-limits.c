@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What can be done to a unit that runs: its limits changed and read, its processes frozen. All changes are
+/* What can be done to a unit that runs: its limits changed and read, its traffic read, its processes frozen. All changes are
  * runtime ones: PID 1 writes them as drop-ins of the transient unit, so that they survive a daemon-reload
  * and go with the unit. */
 
@@ -130,11 +130,70 @@ static void on_limits(UnitCall *c, sd_bus_message *reply, int r, const Error *er
         c->limits(r < 0 ? r : 0, limits, c->userdata);
 }
 
+static const char *interface_of(const char *unit) {
+        return endswith(unit, ".scope") ? SYSTEMD_NAME ".Scope" : SYSTEMD_NAME ".Service";
+}
+
 int unit_limits(void *backend, const char *unit, UnitLimitsFunc func, void *userdata) {
         const UnitCall call = {
                 .unit = (char *) unit, .handler = on_limits, .limits = func, .userdata = userdata
         };
 
-        return unit_call_get_all(backend, &call,
-                                 endswith(unit, ".scope") ? SYSTEMD_NAME ".Scope" : SYSTEMD_NAME ".Service");
+        return unit_call_get_all(backend, &call, interface_of(unit));
+}
+
+static uint64_t *traffic_member(UnitTraffic *t, const char *name) {
+        const struct {
+                const char *name;
+                uint64_t *member;
+        } members[] = {
+                { "IPIngressBytes", &t->received_bytes },
+                { "IPIngressPackets", &t->received_packets },
+                { "IPEgressBytes", &t->sent_bytes },
+                { "IPEgressPackets", &t->sent_packets },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(members); i++)
+                if (streq(members[i].name, name))
+                        return members[i].member;
+        return NULL;
+}
+
+static int read_traffic(sd_bus_message *m, UnitTraffic *traffic) {
+        const char *name;
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                uint64_t *member;
+
+                r = sd_bus_message_read_basic(m, 's', &name);
+                if (r < 0)
+                        return r;
+                member = traffic_member(traffic, name);
+                r = member ? sd_bus_message_read(m, "v", "t", member) : sd_bus_message_skip(m, "v");
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return r;
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+static void on_traffic(UnitCall *c, sd_bus_message *reply, int r, const Error *error) {
+        UnitTraffic traffic = { TRAFFIC_UNKNOWN, TRAFFIC_UNKNOWN, TRAFFIC_UNKNOWN, TRAFFIC_UNKNOWN };
+
+        if (r >= 0)
+                r = read_traffic(reply, &traffic);
+        c->traffic(r < 0 ? r : 0, &traffic, c->userdata);
+}
+
+int unit_traffic(void *backend, const char *unit, UnitTrafficFunc func, void *userdata) {
+        const UnitCall call = {
+                .unit = (char *) unit, .handler = on_traffic, .traffic = func, .userdata = userdata
+        };
+
+        return unit_call_get_all(backend, &call, interface_of(unit));
 }

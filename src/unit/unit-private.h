@@ -38,6 +38,7 @@ typedef void (*UnitDoneFunc)(int r, const Error *error, void *userdata);
 typedef void (*UnitProcessesFunc)(int r, const uint32_t *pids, char *const *commands, size_t n,
                                   void *userdata);
 typedef void (*UnitLimitsFunc)(int r, char *const *limits, void *userdata);
+typedef void (*UnitTrafficFunc)(int r, const UnitTraffic *traffic, void *userdata);
 struct UnitCall {
         UnitManager *manager; /* weak */
         UnitCall *prev, *next;
@@ -49,6 +50,7 @@ struct UnitCall {
         UnitDoneFunc done;
         UnitProcessesFunc processes;
         UnitLimitsFunc limits;
+        UnitTrafficFunc traffic;
         void *userdata;
 };
 
@@ -65,6 +67,7 @@ struct UnitManager {
         sd_event_source *reconnect_timer;
         uint64_t reconnect_usec; /* the next delay */
         bool back_off;           /* PID 1 knows RestartSteps= */
+        bool resolved;           /* there is a resolver that can be told of links */
         bool reloading;          /* PID 1 takes all units away and makes them anew: that says nothing */
         uint64_t generation;     /* of the last enumeration that was begun */
         char **sync_queue;       /* names of the units to ask for */
@@ -100,6 +103,13 @@ int unit_update(void *backend, const char *unit, char *const *properties, UnitDo
                 void *userdata);
 int unit_freeze(void *backend, const char *unit, bool freeze, UnitDoneFunc func, void *userdata);
 int unit_limits(void *backend, const char *unit, UnitLimitsFunc func, void *userdata);
+int unit_traffic(void *backend, const char *unit, UnitTrafficFunc func, void *userdata);
+
+/* unit-resolved.c: of the backend */
+void unit_set_names_link(void *backend, const NamesLink *link);
+void unit_revert_names_link(void *backend, int index);
+/* With each new connection. */
+int unit_resolved_connect(UnitManager *m);
 
 /* unit-journal.c */
 /* How a run of a unit ended that PID 1 knows no more; blocks for as long as it takes to look that up in the

@@ -240,6 +240,11 @@ int unit_spec_append(sd_bus_message *m, const UnitSpec *spec, bool back_off, Err
         if (r < 0)
                 return error_set_errno(reterr_error, r, "Failed to describe unit %s: %m", spec->name);
 
+        if (spec->after) {
+                r = sd_bus_message_append(m, "(sv)", "After", "as", 1, spec->after);
+                if (r < 0)
+                        return r;
+        }
         STRV_FOREACH(p, spec->properties) {
                 r = unit_property_append(m, p, reterr_error);
                 if (r < 0)

@@ -334,6 +334,22 @@ static int backend_start_installed(void *backend, const char *unit, UnitStartFun
         return 0;
 }
 
+static int backend_start_service(void *backend, const char *unit, UnitDoneFunc func, void *userdata) {
+        const UnitCall call = {
+                .unit = (char *) unit, .handler = unit_call_done, .done = func, .userdata = userdata
+        };
+
+        return unit_call_method(backend, &call, "StartUnit", "ss", unit, "replace");
+}
+
+static int backend_restart_service(void *backend, const char *unit, UnitDoneFunc func, void *userdata) {
+        const UnitCall call = {
+                .unit = (char *) unit, .handler = unit_call_done, .done = func, .userdata = userdata
+        };
+
+        return unit_call_method(backend, &call, "RestartUnit", "ss", unit, "replace");
+}
+
 static int backend_follow(void *backend, const char *unit) {
         UnitManager *m = backend;
         Unit *u = unit_get(m, unit);
@@ -471,6 +487,8 @@ static const UnitBackend unit_backend = {
         .check_properties = backend_check_properties,
         .start = backend_start,
         .start_installed = backend_start_installed,
+        .start_service = backend_start_service,
+        .restart_service = backend_restart_service,
         .follow = backend_follow,
         .stop = backend_stop,
         .kill = backend_kill,
@@ -482,6 +500,9 @@ static const UnitBackend unit_backend = {
         .update = unit_update,
         .freeze = unit_freeze,
         .limits = unit_limits,
+        .traffic = unit_traffic,
+        .set_names_link = unit_set_names_link,
+        .revert_names_link = unit_revert_names_link,
 };
 
 /* -- signals ------------------------------------------------------------------------------------ */
@@ -530,6 +551,8 @@ static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error 
         r = sd_bus_message_read(message, "uoss", NULL, &job, &name, &result);
         if (r < 0)
                 return 0;
+        if (unit_is_resolver(name) && (streq(result, "failed") || streq(result, "timeout")))
+                container_service_failed(m->containers, name, result);
         u = unit_get(m, name);
         if (!u || !u->start_pending || !streq_ptr(u->job, job))
                 return 0;
@@ -676,7 +699,7 @@ static void unit_manager_disconnect(UnitManager *m) {
         Unit *u;
 
         m->generation++; /* an enumeration that is under way is over */
-        m->reloading = false;
+        m->reloading = m->resolved = false;
         sd_bus_close(m->bus);
         (void) error_set(&error, -ENOTCONN, "Failed", "The connection to systemd is lost.");
         end_calls(m, -ENOTCONN, &error);
@@ -695,6 +718,8 @@ static int unit_manager_connect(UnitManager *m) {
                 r = sd_bus_attach_event(m->bus, m->event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
                 r = add_matches(m);
+        if (r >= 0)
+                r = unit_resolved_connect(m);
         if (r >= 0)
                 r = unit_manager_sync(m);
         return r;

@@ -371,12 +371,171 @@ def bench_runtime_memory(_rounds):
     return figures
 
 
+PUBLISHED = {"moorctl": 8081, "podman": 8082, "ctr": 8083}
+CNI = """{ "cniVersion": "0.4.0", "name": "bench", "plugins": [
+  { "type": "bridge", "bridge": "bench0", "isGateway": true, "ipMasq": true,
+    "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.98.0.0/16" }]], "routes": [{ "dst": "0.0.0.0/0" }] } } ] }
+"""
+WITH_PORT = "moorctl run --rm -p"
+ADDED_GOALS = {WITH_PORT: ("moorctl run --rm", 8.0)}
+
+
+def configure_cni():
+    """For ctr, which takes the first configuration there is, and plug-ins from where Debian does not have them."""
+
+    os.makedirs("/etc/cni/net.d", exist_ok=True)
+    with open("/etc/cni/net.d/00-bench.conflist", "w", encoding="ascii") as f:
+        f.write(CNI)
+    if not os.path.exists("/opt/cni/bin"):
+        os.makedirs("/opt/cni", exist_ok=True)
+        os.symlink("/usr/lib/cni", "/opt/cni/bin")
+
+
+def podman_network():
+    """Which of the two that it may have."""
+
+    return run("podman", "info", "--format", "{{.Host.NetworkBackend}}").strip()
+
+
+def bench_network(rounds):
+    """What a bridge with a published port adds to a start: the same container of /bin/true, removed afterwards, without a network and with
+    one; five in a row of each, in turn. (ctr has a bridge only: it publishes no ports.)"""
+
+    pull_all(SMALL)
+    n = 0
+
+    def ctr(*options):
+        def call():
+            nonlocal n
+            n += 1
+            return timed("ctr", "run", "--rm", *CTR_RUN, *options, SMALL, f"network{n}", "/bin/true")
+        return call
+
+    podman = ["podman", "run", "--rm", *PODMAN_RUN]
+    backend = f"podman run --rm -p ({podman_network()})"
+    contenders = {
+        "moorctl run --rm": ["moorctl", "run", "--rm", "--network=none", SMALL, "/bin/true"],
+        WITH_PORT: ["moorctl", "run", "--rm", "-p", f"{PUBLISHED['moorctl']}:80", SMALL, "/bin/true"],
+        "podman run --rm": [*podman, "--network=none", SMALL, "/bin/true"],
+        backend: [*podman, "-p", f"{PUBLISHED['podman']}:80", SMALL, "/bin/true"],
+    }
+    # podman's own is a file in the same directory.
+    run(*contenders[backend])
+    configure_cni()
+    contenders |= {"ctr run --rm": ctr(), "ctr run --rm --cni": ctr("--cni")}
+    try:
+        samples = interleave(contenders, max(3, rounds // 5), burst=6)
+    finally:
+        os.unlink("/etc/cni/net.d/00-bench.conflist")
+    return samples, {backend: ("podman run --rm", None), "ctr run --rm --cni": ("ctr run --rm", None), **ADDED_GOALS}
+
+
+OUTSIDE = "bench-outside"
+HOST, PEER = "192.0.2.1", "192.0.2.2"
+TRANSFER = 512 << 20  # bytes, in each direction
+
+# The same program for both ends. The server's answers are as many bytes as it is asked for, or one byte when it has got so many.
+SERVER = """
+import socket, sys
+data = bytearray(1 << 20)
+def take(s, n):
+    while n > 0:
+        got = s.recv_into(data, min(n, len(data)))
+        if got == 0:
+            sys.exit("the connection ended early")
+        n -= got
+def give(s, n):
+    while n > 0:
+        part = memoryview(data)[:min(n, len(data))]
+        s.sendall(part)
+        n -= len(part)
+if sys.argv[1] == "serve":
+    l = socket.create_server(("", 80))
+    print("listening", flush=True)
+    while True:
+        s, _ = l.accept()
+        with s:
+            what, n = s.recv(32).decode().split()
+            s.sendall(b"!")
+            if what == "give":
+                give(s, int(n))
+            else:
+                take(s, int(n))
+                s.sendall(b"!")
+else:
+    import time
+    host, port, n = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    begin = time.perf_counter()
+    for what in "give", "take":
+        with socket.create_connection((host, port)) as s:
+            s.sendall(f"{what} {n}".encode())
+            take(s, 1)
+            if what == "give":
+                take(s, n)
+            else:
+                give(s, n)
+                take(s, 1)
+    print((time.perf_counter() - begin) * 1000)
+"""
+
+
+def make_outside():
+    """A host beside this one."""
+
+    for command in (f"netns add {OUTSIDE}", f"link add bench-out type veth peer name eth0 netns {OUTSIDE}", f"addr add {HOST}/24 dev bench-out",
+                    "link set bench-out up", f"-n {OUTSIDE} addr add {PEER}/24 dev eth0", f"-n {OUTSIDE} link set eth0 up"):
+        run("ip", *command.split())
+
+
+def serve(pid):
+    """In the network namespace of a container's process, as the images have no such program."""
+
+    server = subprocess.Popen(["nsenter", f"--net=/proc/{pid}/ns/net", "python3", "-c", SERVER, "serve"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE)
+    if server.stdout.readline() != b"listening\n":
+        sys.exit(f"bench: nobody listens in the network namespace of process {pid}")
+    return server
+
+
+def ask(tool, size=TRANSFER):
+    out = run("ip", "netns", "exec", OUTSIDE, "python3", "-c", SERVER, "ask", HOST, str(PUBLISHED[tool]), str(size))
+    return float(out)
+
+
+def bench_throughput(rounds):
+    """512 MiB out of a container and as many into it, by a published port, from another network namespace."""
+
+    run("moorctl", "pull", "-q", SMALL)
+    run("podman", "pull", "--quiet", "--tls-verify=false", SMALL)
+    servers = []
+    make_outside()
+    try:
+        run("moorctl", "run", "-d", "--name=network", "-p", f"{PUBLISHED['moorctl']}:80", SMALL, *SLEEP)
+        run("podman", "run", "-d", "--name=network", *PODMAN_RUN, "-p", f"{PUBLISHED['podman']}:80", SMALL, *SLEEP)
+        servers.append(serve(main_pid("moored-default-network.service")))
+        servers.append(serve(int(run("podman", "inspect", "--format", "{{.State.Pid}}", "network"))))
+        samples = interleave({"moorctl -p": lambda: ask("moorctl"), "podman -p": lambda: ask("podman")}, max(5, rounds))
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
+        run("moorctl", "rm", "-f", "network", check=False)
+        run("podman", "rm", "-f", "-t", "0", "network", check=False)
+        run("ip", "link", "del", "bench-out", check=False)
+        run("ip", "netns", "del", OUTSIDE, check=False)
+    # Within noise.
+    return samples, "moorctl -p", {"podman -p": 1.05}
+
+
 TIMED = {
     "start": bench_start, "idle": bench_idle, "exec": bench_exec, "many": bench_many, "at-once": bench_at_once,
-    "pull": bench_pull, "layers": bench_layers,
+    "pull": bench_pull, "layers": bench_layers, "throughput": bench_throughput,
     "runtime-run": bench_runtime_run, "runtime-exec": bench_runtime_exec,
 }
+ADDED = {"network": bench_network}
 FIGURES = {"memory": bench_memory, "runtime-memory": bench_runtime_memory}
+# Last: what moored takes of memory is measured without networks.
+NETWORK = ("network", "throughput")
 GROUPS = {"runtime": ["runtime-run", "runtime-exec", "runtime-memory"]}
 
 
@@ -393,13 +552,31 @@ def report(name, description, samples, ours, goals):
     return {tool: {"median": medians[tool], "samples": values} for tool, values in samples.items()}
 
 
+def report_added(name, description, samples, added):
+    """As report(); added: {name: (name of the same without what is measured, the most that may be added or None)}."""
+
+    medians = {tool: statistics.median(values) for tool, values in samples.items()}
+    results = {tool: {"median": medians[tool], "samples": values} for tool, values in samples.items()}
+    print(f"{name}: {description}")
+    for tool, ms in medians.items():
+        line = f"  {tool:<34} {ms:9.1f} ms  (min {min(samples[tool]):.1f}, {len(samples[tool])} runs)"
+        if tool in added:
+            without, goal = added[tool]
+            results[tool]["added"] = ms - medians[without]
+            line += f"   adds {ms - medians[without]:.1f} ms (least to least {min(samples[tool]) - min(samples[without]):.1f})"
+            if goal is not None:
+                line += f" (goal {goal:.1f}: {'reached' if ms - medians[without] <= goal else 'MISSED'})"
+        print(line, flush=True)
+    return results
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--json", action="store_true", help="print the samples as JSON instead of a table")
-    parser.add_argument("bench", nargs="*", choices=[[], *TIMED, *FIGURES, *GROUPS])
+    parser.add_argument("bench", nargs="*", choices=[[], *TIMED, *ADDED, *FIGURES, *GROUPS])
     args = parser.parse_args()
-    names = [name for bench in args.bench for name in GROUPS.get(bench, [bench])] or [*TIMED, *FIGURES]
+    names = [name for bench in args.bench for name in GROUPS.get(bench, [bench])] or sorted([*TIMED, *ADDED, *FIGURES], key=lambda name: name in NETWORK)
 
     if set(names) - set(GROUPS["runtime"]):
         start_containerd()
@@ -408,10 +585,12 @@ def main():
     if args.json:
         sys.stdout = sys.stderr
     for name in names:
-        function = TIMED.get(name) or FIGURES[name]
+        function = TIMED.get(name) or ADDED.get(name) or FIGURES[name]
         description = " ".join(function.__doc__.split())
         if name in TIMED:
             results[name] = report(name, description, *function(args.rounds))
+        elif name in ADDED:
+            results[name] = report_added(name, description, *function(args.rounds))
         else:
             results[name] = function(args.rounds)
             print(f"{name}: {description}")

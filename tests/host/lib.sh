@@ -22,7 +22,7 @@ export LIBMOUNT_FORCE_MOUNT2=always
 # measured against.
 host_packages=(
         systemd systemd-sysv systemd-container dbus polkitd libpam-systemd
-        bash-completion bsdextrautils iproute2 nftables procps psmisc curl ca-certificates openssl strace kmod acl attr
+        bash-completion bsdextrautils iproute2 nftables dnsmasq-base systemd-resolved libnss-mymachines procps psmisc curl ca-certificates openssl strace kmod acl attr
         e2fsprogs less python3 pigz zstd busybox-static
         docker-registry skopeo umoci crun runc podman containerd containernetworking-plugins
         uidmap dbus-user-session
@@ -224,6 +224,8 @@ root_build() {
         # A root of its own would get this at first boot, from ConditionFirstBoot= units that slow it down.
         echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
         printf '127.0.0.1 localhost\n::1 localhost\n' >"$root/etc/hosts"
+        # systemd-resolved, which is started by tests only, would have it be a link.
+        rm -f "$root/etc/resolv.conf"
         : >"$root/etc/resolv.conf"
         rm -f "$root/etc/fstab" "$root/etc/hostname" "$root/var/lib/dbus/machine-id"
         rm -rf "$root/var/log/journal"

@@ -198,7 +198,7 @@ def _list_below(root, depth):
 def _runtime_files():
     """What is below /run/moored, but for what belongs to the daemon and not to a container or a transfer."""
 
-    own = re.compile(r"/run/moored/(rootfs|containers|containers/[^/]+|seccomp(/.*)?)")
+    own = re.compile(r"/run/moored/(rootfs|cni-netns|containers|containers/[^/]+|seccomp(/.*)?|names(/[^/]+(/(hosts|dnsmasq\.conf))?)?)")
     return {path for path in _list_below("/run/moored", 4) if not own.fullmatch(path)}
 
 
@@ -209,7 +209,9 @@ def leftovers():
     with open("/proc/1/mountinfo", encoding="utf-8") as f:
         mounts = {line.split()[4] for line in f if not line.split()[4].startswith("/run/credentials/")}
     return {
-        "units": {line.split()[0] for line in units.splitlines() if line.split() and ".slice" not in line.split()[0]},
+        # Resolvers of networks stay for a while, for the next container.
+        "units": {line.split()[0] for line in units.splitlines()
+                  if line.split() and ".slice" not in line.split()[0] and not line.split()[0].startswith("moored-dns@")},
         "run": _runtime_files(),
         "ingests": set(_list_below("/var/lib/moored/ingest", 2)),
         "snapshots": set(_list_below("/var/lib/moored/snapshots", 3)),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What tests of networks share: outside hosts, which are network namespaces, and what is said to a port."""
 
+import collections
 import contextlib
 import json
 import shutil
@@ -10,10 +11,12 @@ import subprocess
 import lib
 from lib_container import BUSYBOX, ContainerTestCase
 
-# The test host's side of its link to the outside host.
-HOST4, OUTSIDE4 = "192.0.2.1", "192.0.2.2"
-HOST6, OUTSIDE6 = "2001:db8:1::1", "2001:db8:1::2"
-NETNS = "outside"
+# A host beside this one: its network namespace, the device of its link here, the addresses of both ends.
+Outside = collections.namedtuple("Outside", "netns device host4 outside4 host6 outside6")
+NEAR = Outside("outside", "out0", "192.0.2.1", "192.0.2.2", "2001:db8:1::1", "2001:db8:1::2")
+# For tests that want two.
+FAR = Outside("far", "out1", "198.51.100.1", "198.51.100.2", "2001:db8:2::1", "2001:db8:2::2")
+NETNS, _, HOST4, OUTSIDE4, HOST6, OUTSIDE6 = NEAR
 
 # One line from whoever listens, said to it before: what is to be sent.
 TALK = """
@@ -28,6 +31,34 @@ if sys.argv[5]:
 print(s.recv(4096).decode(), end="")
 """
 
+# Answers by TCP and UDP, of both families, with its word and whom it sees.
+ANSWER = """
+import socket, sys, threading
+word, port = sys.argv[1], int(sys.argv[2])
+def text(peer):
+    return f"{word} {peer[0].removeprefix('::ffff:')}".encode()
+def open_socket(kind):
+    s = socket.socket(socket.AF_INET6, kind)
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("::", port))
+    return s
+def tcp():
+    t.listen()
+    while True:
+        c, peer = t.accept()
+        c.sendall(text(peer))
+        c.close()
+def udp():
+    while True:
+        _, peer = u.recvfrom(4096)
+        u.sendto(text(peer), peer)
+t, u = open_socket(socket.SOCK_STREAM), open_socket(socket.SOCK_DGRAM)
+for f in tcp, udp:
+    threading.Thread(target=f).start()
+print("ready", flush=True)
+"""
+
 # Answers who it is, to each that connects, by TCP on both families.
 def server(word, port=80):
     return ("sh", "-c", f"exec nc -ll -p {port} -e echo {word}")
@@ -36,12 +67,18 @@ def server(word, port=80):
 ECHO = ("sh", "-c", "exec nc -ll -p 7 -e cat")
 
 
-def talk(address, port, say="", protocol="tcp", outside=False, timeout=5.0):
-    """What a port answers; None if it does not."""
+def inside(where):
+    """The words before a command that execute it elsewhere; where: an outside host, True for the first of these, words, or nothing."""
 
-    command = ["python3", "-c", TALK, address, str(port), protocol, str(timeout), say]
-    if outside:
-        command = ["ip", "netns", "exec", NETNS, *command]
+    if isinstance(where, Outside) or where is True:
+        return ["ip", "netns", "exec", NETNS if where is True else where.netns]
+    return list(where or ())
+
+
+def talk(address, port, say="", protocol="tcp", outside=False, timeout=5.0):
+    """What a port answers; None if it does not. outside: see inside()."""
+
+    command = [*inside(outside), "python3", "-c", TALK, address, str(port), protocol, str(timeout), say]
     result = lib.run(command, check=False, timeout=timeout + 10)
     return result.stdout.strip() if result.returncode == 0 else None
 
@@ -72,27 +109,29 @@ def elements():
 
 
 @contextlib.contextmanager
-def outside_host():
-    """A host beside this one, reached by a link; it has a route to this one alone."""
+def outside_host(host=NEAR):
+    """A host beside this one, reached by a link; all that it does not know it sends to this one."""
 
     commands = (
-        f"ip netns add {NETNS}",
-        f"ip link add out0 type veth peer name eth0 netns {NETNS}",
-        f"ip addr add {HOST4}/24 dev out0",
-        f"ip -6 addr add {HOST6}/64 dev out0 nodad",
-        "ip link set out0 up",
-        f"ip -n {NETNS} link set lo up",
-        f"ip -n {NETNS} addr add {OUTSIDE4}/24 dev eth0",
-        f"ip -n {NETNS} -6 addr add {OUTSIDE6}/64 dev eth0 nodad",
-        f"ip -n {NETNS} link set eth0 up",
+        f"ip netns add {host.netns}",
+        f"ip link add {host.device} type veth peer name eth0 netns {host.netns}",
+        f"ip addr add {host.host4}/24 dev {host.device}",
+        f"ip -6 addr add {host.host6}/64 dev {host.device} nodad",
+        f"ip link set {host.device} up",
+        f"ip -n {host.netns} link set lo up",
+        f"ip -n {host.netns} addr add {host.outside4}/24 dev eth0",
+        f"ip -n {host.netns} -6 addr add {host.outside6}/64 dev eth0 nodad",
+        f"ip -n {host.netns} link set eth0 up",
+        f"ip -n {host.netns} route add default via {host.host4}",
+        f"ip -n {host.netns} -6 route add default via {host.host6}",
     )
     try:
         for command in commands:
             lib.run(command.split())
         yield
     finally:
-        lib.run(["ip", "link", "del", "out0"], check=False)
-        lib.run(["ip", "netns", "del", NETNS], check=False)
+        lib.run(["ip", "link", "del", host.device], check=False)
+        lib.run(["ip", "netns", "del", host.netns], check=False)
 
 
 class NetworkTestCase(ContainerTestCase):
@@ -134,6 +173,28 @@ class NetworkTestCase(ContainerTestCase):
         self.detach(name, *options, command=server(word or name, port))
         return self.listens(name, port)
 
+    def python(self, where, code, *args):
+        """A process of Python elsewhere, which ends before the containers are removed; where: see inside()."""
+
+        p = subprocess.Popen([*inside(where), "python3", "-u", "-c", code, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, p)
+        return p
+
+    @staticmethod
+    def end(process):
+        process.kill()
+        process.wait()
+        for f in process.stdin, process.stdout:
+            with contextlib.suppress(OSError):
+                f.close()
+
+    def answers(self, where, word, port=80):
+        """Somebody there says word, and whom he sees, to all who ask him by TCP or UDP."""
+
+        p = self.python(where, ANSWER, word, port)
+        self.assertEqual(p.stdout.readline(), "ready\n")
+        return p
+
     def ask(self, name, address, port=80):
         """What the container gets from a port."""
 
@@ -154,7 +215,8 @@ def connect(address, port, timeout=5.0):
 def in_outside(code):
     """A process of the outside host's, running Python."""
 
-    return subprocess.Popen(["ip", "netns", "exec", NETNS, "python3", "-u", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([*inside(True), "python3", "-u", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-__all__ = ["BUSYBOX", "ECHO", "HOST4", "HOST6", "NETNS", "OUTSIDE4", "OUTSIDE6", "NetworkTestCase", "connect", "elements", "in_outside", "links", "netns_of", "server", "talk"]
+__all__ = ["ANSWER", "BUSYBOX", "ECHO", "FAR", "HOST4", "HOST6", "NEAR", "NETNS", "OUTSIDE4", "OUTSIDE6", "NetworkTestCase", "connect", "elements",
+           "in_outside", "inside", "links", "netns_of", "outside_host", "server", "talk"]

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lib  # noqa: E402  (the path has to be set first)
 import lib_store  # noqa: E402
 from lib_container import BUSYBOX, OBEDIENT, unit_of  # noqa: E402
+from lib_network import elements, links, server, talk  # noqa: E402
 
 NOTES = "/var/lib/reboot.json"
 TIMEOUT = 300
@@ -30,6 +31,11 @@ CONTAINERS = {
     "failure-stopped": ("on-failure", True, False),
 }
 SCRIPT = "echo booted >>/boots; " + OBEDIENT
+# On networks: name: policy, network, port of the host, whether it is to be back.
+ON_NETWORKS = {
+    "netback": ("always", "boot", 8080, True),
+    "netidle": ("no", "idle", 8081, False),
+}
 
 
 def inspect(name):
@@ -47,7 +53,7 @@ def note():
 
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as f:
         boot = f.read()
-    known = {name: inspect(name) for name in CONTAINERS}
+    known = {name: inspect(name) for name in (*CONTAINERS, *ON_NETWORKS)}
     with open(NOTES, "w", encoding="utf-8") as f:
         json.dump({"boot": boot, "last": events(0)[-1]["Sequence"], "containers": known}, f)
         f.flush()
@@ -61,6 +67,10 @@ def prepare():
         lib.moorctl("run", "-d", f"--name={name}", f"--restart={policy}", BUSYBOX, "sh", "-c", SCRIPT, timeout=TIMEOUT)
         if stop:
             lib.moorctl("stop", "-t", "1", name, timeout=TIMEOUT)
+    for name, (policy, network, port, _) in ON_NETWORKS.items():
+        lib.moorctl("network", "create", "--ipv6", network, timeout=TIMEOUT)
+        lib.moorctl("run", "-d", f"--name={name}", f"--restart={policy}", f"--network={network}", "-p", f"{port}:80", BUSYBOX, *server(name),
+                    timeout=TIMEOUT)
     # On disk, as anybody's data who waits for a moment.
     os.sync()
     note()
@@ -69,6 +79,57 @@ def prepare():
 def expect(actual, expected, what):
     if actual != expected:
         raise AssertionError(f"{what}: {actual!r}, not {expected!r}")
+
+
+def device_of(network):
+    return lib.moorctl_json("network", "inspect", network, timeout=TIMEOUT)[0]["Device"]
+
+
+def expect_answers(name, port):
+    """By the published port, by its addresses, and by its name."""
+
+    addresses = [a.split("/")[0] for n in inspect(name)["Networks"] for a in n[3]]
+    expect(sorted(":" in a for a in addresses), [False, True], f"addresses of {name}")
+    lib.wait_until(lambda: talk("127.0.0.1", port) == name, timeout=TIMEOUT, what=f"{name} answers")
+    for address in addresses:
+        expect(talk(address, 80), name, f"who answers at {address}")
+    lib.wait_until(lambda: lib.moorctl("exec", name, "sh", "-c", f"nc -w 5 {name} 80 </dev/null", check=False, timeout=TIMEOUT).stdout.strip() == name,
+                   timeout=TIMEOUT, what=f"{name} is found by its name")
+
+
+def expect_networks(names):
+    """In the kernel and in files there is what these need, and nothing else."""
+
+    expect(len(links()), len(names), f"devices: {links()}")
+    # A port of each family.
+    expect(len(elements()), 2 * len(names), f"ports: {elements()}")
+    bridges = {device_of(network) for name, (_, network, _, _) in ON_NETWORKS.items() if name in names}
+    found = {line.split(":")[1].strip() for line in lib.run(["ip", "-o", "link", "show", "type", "bridge"]).stdout.splitlines()}
+    expect(found, bridges, "bridges")
+    expect({n: len(os.listdir(f"/run/moored/names/{n}/hosts")) for n in os.listdir("/run/moored/names")}, {b: 1 for b in bridges}, "names")
+    units = lib.run(["systemctl", "list-units", "--plain", "--no-legend", "moored-dns@*"]).stdout.splitlines()
+    expect({line.split()[0] for line in units}, {f"moored-dns@{b}.service" for b in bridges}, "resolvers")
+
+
+def check_networks(before):
+    """Who is back has what it had; of who is not nothing is there but its record, with which it is started by hand."""
+
+    back = [name for name, (_, _, _, wanted) in ON_NETWORKS.items() if wanted]
+    for name in ON_NETWORKS:
+        expect((inspect(name)["Networks"], inspect(name)["Ports"]), (before[name]["Networks"], before[name]["Ports"]), f"networks of {name}")
+    for name in back:
+        expect_answers(name, ON_NETWORKS[name][2])
+    expect_networks(back)
+    for name, (_, network, port, wanted) in ON_NETWORKS.items():
+        if wanted:
+            continue
+        for options in ((f"--network={network}:ip={before[name]['Networks'][0][3][0].split('/')[0]}",), ("-p", f"{port}:80")):
+            result = lib.moorctl("run", "--rm", *options, BUSYBOX, "true", check=False, timeout=TIMEOUT)
+            expect((result.returncode, name in result.stderr), (125, True), f"what {name} has is its own: {result.stderr}")
+        lib.moorctl("start", name, timeout=TIMEOUT)
+        expect(inspect(name)["Networks"], before[name]["Networks"], f"networks of {name}, started")
+        expect_answers(name, port)
+    expect_networks(ON_NETWORKS)
 
 
 def check(how):
@@ -108,6 +169,7 @@ def check(how):
             with open(f"/proc/{now['LeaderPID']}/root/boots", encoding="ascii") as f:
                 if len(f.readlines()) < 2:
                     raise AssertionError(f"{name} has not the layer that it had")
+    check_networks(before["containers"])
     expect(lib_store.record_problems(), [], "records and files")
     print(subprocess.run(["journalctl", "-b", "-u", "moored.service", "-o", "cat", "--no-pager"], stdout=subprocess.PIPE, text=True,
                          check=False).stdout, flush=True)

@@ -267,17 +267,18 @@ class ObjectsTest(lib.TestCase):
 
     def test_introspection_is_the_installed_contract(self):
         lib.moorctl("pull", "-q", BUSYBOX)
-        lib.moorctl("run", "-d", "--name=shown", BUSYBOX, "sleep", "1000")
-        lib.moorctl("exec", "-d", "shown", "sleep", "1000")
         lib.moorctl("network", "create", "lan")
-        self.addCleanup(lib.moorctl, "network", "rm", "lan")
+        self.addCleanup(lib.moorctl, "network", "rm", "-f", "lan")
+        lib.moorctl("run", "-d", "--name=shown", "--network=lan", BUSYBOX, "sleep", "1000")
+        lib.moorctl("exec", "-d", "shown", "sleep", "1000")
         tree = lib.run(["busctl", "tree", "--list", lib.BUS_NAME]).stdout.split()
 
         def object_below(part):
             return next(path for path in tree if path.startswith(f"{ROOT}/") and path.split("/")[-2] == part)
 
         paths = {"Manager": ROOT, "Namespace": DEFAULT, "Image": object_below("image"), "Container": f"{DEFAULT}/container/shown",
-                 "Exec": object_below("exec"), "Job": object_below("job"), "Network": object_below("network")}
+                 "Exec": object_below("exec"), "Job": object_below("job"), "Network": object_below("network"),
+                 "Interface": object_below("interface")}
         for name, path in paths.items():
             answer = lib.run(["busctl", "introspect", "--xml-interface", lib.BUS_NAME, path]).stdout
             served = next(i for i in ET.fromstring(answer).iter("interface") if i.get("name") == f"org.moored1.{name}")

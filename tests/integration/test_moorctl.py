@@ -84,7 +84,9 @@ class HelpTest(unittest.TestCase):
         self.assertEqual(complete("moorctl", "run", "--re"), {"--read-only", "--restart="})
         self.assertEqual(complete("moorctl", "ps", "--json", ""), {"pretty", "short", "off"})
         self.assertEqual(complete("moorctl", "run", "--pull=n"), {"never"})
-        self.assertEqual(complete("moorctl", "network", ""), {"ls", "create", "inspect", "rm", "reload"})
+        self.assertEqual(complete("moorctl", "network", ""), {"ls", "create", "inspect", "rm", "prune", "connect", "disconnect", "reload"})
+        self.assertEqual(complete("moorctl", "interface", ""), {"ls", "add", "set", "rm"})
+        self.assertEqual(complete("moorctl", "interface", "add", "--type", ""), {"veth", "macvlan", "ipvlan", "device", "tap"})
         self.assertEqual(complete("moorctl", "network", "create", "-d", ""), {"bridge", "macvlan", "ipvlan"})
         self.assertEqual(complete("moorctl", "network", "create", "-o", "m"), {"mtu=", "mode="})
         self.assertIn("default", complete("moorctl", "-n", ""))
@@ -243,7 +245,8 @@ class RunTest(ContainerTestCase):
         self.assertEqual(lib.run(["moorctl", "run", "--rm", BUSYBOX, "echo", "hi"], env={**os.environ, "MOORED_NAMESPACE": "elsewhere"})
                          .stdout, "hi\n")
         self.assertEqual(lib.moorctl("images", "-q", "-n", "elsewhere").stdout, BUSYBOX + "\n")
-        self.assertIn("nowhere", lib.moorctl("-n", "nowhere", "run", BUSYBOX, "true", check=False).stderr)
+        for command in (("run", BUSYBOX, "true"), ("pull", BUSYBOX), ("images",), ("ps",)):
+            self.assertIn("There is no namespace 'nowhere'", lib.moorctl("-n", "nowhere", *command, check=False).stderr)
 
 
 class DaemonAwayTest(ContainerTestCase):

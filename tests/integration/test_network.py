@@ -63,7 +63,7 @@ class NetworkObjectTest(NetworkTestCase):
         self.assertTrue(six.is_private and six.prefixlen == 64)
         self.assertRegex(n["Device"], r"^moored\d+$")
         expected = {"Name": "lan", "Namespace": "default", "Driver": "bridge", "Parent": "", "Mode": "", "MTU": 1400, "Internal": True,
-                    "DNS": False, "Labels": {"a": "b", "c": ""}, "Containers": []}
+                    "DNS": False, "Domain": "", "Labels": {"a": "b", "c": ""}, "Containers": []}
         self.assertEqual({k: n[k] for k in expected}, expected)
         table = lib.moorctl("network", "ls").stdout
         self.assertRegex(table, rf"(?m)^lan +bridge +{n['Device']} +{re.escape(subnet)} {re.escape(str(six))} +yes +0$")
@@ -125,11 +125,12 @@ class NetworkObjectTest(NetworkTestCase):
     def test_in_use(self):
         self.create("lan")
         device = self.network("lan")["Device"]
-        self.detach("a", "--network=lan")
-        lib.moorctl("create", "--name=b", "--network=lan", BUSYBOX)
+        self.detach("a", "--network=lan:alias=shop,alias=pool")
+        lib.moorctl("create", "--name=b", "--network=lan:interface_name=lan0", BUSYBOX)
         users = self.network("lan")["Containers"]
         self.assertEqual([u[0] for u in users], ["a", "b"])
-        self.assertEqual(users[0][1:], [f"{DEFAULT}/container/a", [self.address("a")]])
+        self.assertEqual(users[0][1:], [f"{DEFAULT}/container/a", "eth0", [self.address("a")], ["shop", "pool"]])
+        self.assertEqual(users[1][2:], ["lan0", [self.address("b")], []])
         self.assertIn(device, devices())
         result = lib.moorctl("network", "rm", "lan", check=False)
         self.assertEqual(result.returncode, 1)

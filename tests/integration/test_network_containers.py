@@ -58,6 +58,25 @@ class PublishTest(NetworkTestCase):
         self.assertGreater(ports[1][2], 0)
         self.assertIn("9000-9009->70-79/tcp", lib.moorctl("ps").stdout)
 
+    def test_large_range(self):
+        """As many ports as a container can have; nobody waits for them."""
+
+        self.serve("a", "-p", "20001-24096:1-4096", port=80)
+        self.assertEqual(talk(HOST4, 20080, outside=True), "a")
+        self.assertEqual(len([e for e in elements() if e.startswith("ports4 ")]), 4096)
+        self.assertIn("the port is that of the container a",
+                      lib.moorctl("run", "--rm", "-p", "24096:80", BUSYBOX, "true", check=False).stderr)
+        lib.run(["nft", "flush", "ruleset"])
+        lib.moorctl("network", "reload")
+        self.assertEqual(talk(HOST4, 20080, outside=True), "a")
+        lib.kill9_moored()
+        self.assertEqual(talk(HOST4, 20080, outside=True), "a")
+        lib.moorctl("stop", "-t", "0", "a")
+        self.assertEqual([e for e in elements() if e.startswith("ports4 ")], [])
+        with contextlib.closing(socket.create_server(("127.0.0.1", 30500))):
+            result = lib.moorctl("run", "--rm", "-p", "30001-31001:1-1001", BUSYBOX, "true", check=False)
+            self.assertIn("the port 30500/tcp", result.stderr)
+
     def test_udp(self):
         self.detach("a", "-p", "8053:53/udp")
         code = ("import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 53)); print('ready', flush=True)\n"

@@ -129,8 +129,10 @@ class ContentionTest(NetworkTestCase):
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
-        elif what in ("stop", "restart"):
-            self.note(moorctl(what, "-t", "0", name))
+        elif what == "stop":
+            self.note(moorctl("stop", "-t", "0", name))
+        elif what == "restart":
+            self.note(moorctl("restart", name))
         if what != "leave":
             self.note(moorctl("rm", "-f", name))
 

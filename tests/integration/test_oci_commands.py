@@ -113,7 +113,7 @@ class UsageTest(CommandTestCase):
         with open(MAN_PAGE, encoding="utf-8") as f:
             manual = f.read().replace("*", "")
         verbs = self.unit_verbs()
-        for verb in ("launch", "launch-exec", "launch-scope", "stop", "record-exit", "record-exec", "clean", "probe", "prepare-seccomp"):
+        for verb in ("launch", "launch-exec", "launch-scope", "stop", "record-exit", "record-exec", "clean", "probe", "cni", "prepare-seccomp"):
             self.assertIn(verb, verbs)
         for verb in verbs:
             for arguments in ["x"] * 3, ["--nonsense"]:

@@ -24,7 +24,9 @@ typedef struct FakeSystemd {
         int kill_signal; /* last */
         char whom[8];
         int start_result;
-        unsigned n_start_installed, n_follow;
+        unsigned n_start_installed, n_follow, n_start_service, n_restart_service;
+        char after[64], service[64]; /* of the last start; the last that was started or stopped */
+        char link[128]; /* what the host's resolver knows, "INDEX DOMAIN SERVER …", or "" */
 } FakeSystemd;
 
 typedef struct Test {
@@ -56,6 +58,7 @@ static inline int fake_start(void *backend, const UnitSpec *spec, UnitStartFunc 
         s->start_func = func;
         s->start_userdata = userdata;
         s->is_exec = spec->exec;
+        snprintf(s->after, sizeof(s->after), "%s", strempty(spec->after));
         free(s->unit);
         s->unit = strdup(spec->name);
         free(s->exec);
@@ -69,7 +72,10 @@ static inline int fake_start(void *backend, const UnitSpec *spec, UnitStartFunc 
 
 static inline int fake_stop(void *backend, const char *unit, void (*func)(int r, const Error *e, void *userdata),
                      void *userdata) {
-        ((FakeSystemd *) backend)->n_stop++;
+        FakeSystemd *s = backend;
+
+        s->n_stop++;
+        snprintf(s->service, sizeof(s->service), "%s", unit);
         func(0, NULL, userdata);
         return 0;
 }
@@ -105,21 +111,62 @@ static inline int fake_start_installed(void *backend, const char *unit, UnitStar
         return 0;
 }
 
+static inline int fake_start_service(void *backend, const char *unit,
+                                     void (*func)(int r, const Error *e, void *userdata), void *userdata) {
+        FakeSystemd *s = backend;
+
+        s->n_start_service++;
+        snprintf(s->service, sizeof(s->service), "%s", unit);
+        func(0, NULL, userdata);
+        return 0;
+}
+
+static inline int fake_restart_service(void *backend, const char *unit,
+                                       void (*func)(int r, const Error *e, void *userdata), void *userdata) {
+        FakeSystemd *s = backend;
+
+        s->n_restart_service++;
+        snprintf(s->service, sizeof(s->service), "%s", unit);
+        func(0, NULL, userdata);
+        return 0;
+}
+
 static inline int fake_follow(void *backend, const char *unit) {
         assert_string_equal(unit, "moored@web.service");
         ((FakeSystemd *) backend)->n_follow++;
         return 0;
 }
 
+static inline void fake_set_names_link(void *backend, const NamesLink *l) {
+        FakeSystemd *s = backend;
+        char text[ADDRESS_TEXT_MAX];
+
+        snprintf(s->link, sizeof(s->link), "%i %s", l->index, l->domain);
+        for (size_t i = 0; i < l->n_servers; i++)
+                snprintf(s->link + strlen(s->link), sizeof(s->link) - strlen(s->link), " %s",
+                         address_format(l->servers + i, text));
+}
+
+static inline void fake_revert_names_link(void *backend, int index) {
+        FakeSystemd *s = backend;
+
+        if (atoi(s->link) == index)
+                s->link[0] = '\0';
+}
+
 static const UnitBackend fake_backend = {
         .check_properties = fake_check,
         .start = fake_start,
         .start_installed = fake_start_installed,
+        .start_service = fake_start_service,
+        .restart_service = fake_restart_service,
         .follow = fake_follow,
         .stop = fake_stop,
         .kill = fake_kill,
         .release = fake_release,
         .refresh = fake_refresh,
+        .set_names_link = fake_set_names_link,
+        .revert_names_link = fake_revert_names_link,
 };
 
 static inline void on_event(NotifyType type, const char *ns, const char *name, void *object, void *userdata) {

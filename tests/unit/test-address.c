@@ -182,6 +182,17 @@ static void test_ether(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(bad); i++)
                 assert_int_equal(ether_parse(bad[i], ether), -EINVAL);
         assert_int_equal(ether_parse(NULL, ether), -EINVAL);
+        /* One device's, for which the same comes out again. */
+        for (uint64_t i = 0; i < 1000; i++) {
+                uint8_t again[ETHER_SIZE], other[ETHER_SIZE];
+
+                ether_derive(&i, sizeof(i), 1, ether);
+                ether_derive(&i, sizeof(i), 1, again);
+                ether_derive(&i, sizeof(i), 2, other);
+                assert_memory_equal(ether, again, ETHER_SIZE);
+                assert_memory_not_equal(ether, other, ETHER_SIZE);
+                assert_int_equal(ether[0], 2);
+        }
 }
 
 int main(void) {

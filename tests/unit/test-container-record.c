@@ -114,8 +114,8 @@ static int dump_port(const PortRow *r, void *userdata) {
 }
 
 static int dump_network(NetworkRow *r, void *userdata) {
-        int n = strv_extendf(userdata, "%s/%s %s %s %s %s %u %i %i %s %llu", r->ns, r->name, r->driver, strempty(r->device), strempty(r->parent),
-                             strempty(r->mode), r->mtu, r->internal, r->no_dns, strv_length(r->labels) > 0 ? r->labels[0] : "",
+        int n = strv_extendf(userdata, "%s/%s %s %s %s %s %u %i %i %i %s %llu", r->ns, r->name, r->driver, strempty(r->device), strempty(r->parent),
+                             strempty(r->mode), r->mtu, r->internal, r->no_dns, r->open, strv_length(r->labels) > 0 ? r->labels[0] : "",
                              (unsigned long long) r->created_usec);
 
         for (size_t i = 0; i < r->n_subnets && n >= 0; i++)
@@ -144,7 +144,7 @@ static void fill_networks(Store *s) {
         SubnetRow street[] = { { .prefix = (char *) "192.0.2.0/24" } };
         NetworkRow networks[] = {
                 { .ns = (char *) "n", .name = (char *) "lan", .driver = (char *) "bridge", .device = (char *) "moored0", .mtu = 1400, .internal = true,
-                  .no_dns = true, .labels = labels, .created_usec = 5, .subnets = lan, .n_subnets = 2 },
+                  .no_dns = true, .open = true, .labels = labels, .created_usec = 5, .subnets = lan, .n_subnets = 2 },
                 { .ns = (char *) "n", .name = (char *) "street", .driver = (char *) "macvlan", .parent = (char *) "eth0", .mode = (char *) "vepa",
                   .subnets = street, .n_subnets = 1 },
         };

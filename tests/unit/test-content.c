@@ -144,7 +144,7 @@ static void test_blob(void **state) {
         assert_int_equal(n, 3);
         assert_string_equal(text, "abc");
         assert_int_equal(content_read_blob(p->content, ABC, 2, &text, &n, &g), -EFBIG);
-        assert_true(error_has_name(&g, "LimitExceeded"));
+        assert_true(error_has_name(&g, "LimitsExceeded"));
 
         /* Damaged on disk: with the same size it is seen when read; of another size it is written anew. */
         put_file(p, BLOB_PATH, "abd");

@@ -80,6 +80,8 @@ static void test_values(void **state) {
 static int parse(LimitOptions *o, const char *const *argv, Error *e) {
         static const Option options[] = { LIMIT_OPTIONS,
                                           LIMIT_OPTION("ulimit", "X", limit_apply_ulimit, ""),
+                                          LIMIT_OPTION("ip-allow", "X", limit_apply_ip_allow, ""),
+                                          LIMIT_OPTION("ip-deny", "X", limit_apply_ip_deny, ""),
                                           LIMIT_OPTION("oom-score-adj", "X", limit_apply_oom_score_adj, ""),
                                           OPTION_END };
         const OptionSet set = { options, o };
@@ -106,6 +108,11 @@ static void test_options(void **state) {
                 { { "--cpu-quota=50000", "--cpu-period=200000" }, "CPUQuotaPerSecUSec=250000" },
                 { { "--cpu-period=200000" }, NULL },
                 { { "--cpu-quota=lots" }, NULL },
+                { { "--ip-deny=any", "--ip-allow=192.0.2.0/24,localhost" }, "IPAddressDeny=any IPAddressAllow=192.0.2.0/24 localhost" },
+                { { "--ip-deny=192.0.2.1", "--ip-deny=::/0" }, "IPAddressDeny=192.0.2.1 IPAddressDeny=::/0" },
+                { { "--ip-allow=localhost" }, NULL },
+                { { "--ip-deny=" }, NULL },
+                { { "--ip-deny=any localhost" }, NULL },
                 { { "--cpu-shares=2" }, "CPUWeight=1" },
                 { { "--cpu-shares=1024" }, "CPUWeight=39" },
                 { { "--cpu-shares=262144" }, "CPUWeight=10000" },

@@ -43,18 +43,27 @@ static void test_rows(void **state) {
                                                 (json_int_t) 1, "CPUPercent", 12.34, "MemoryCurrent",
                                                 (json_int_t) 1048576, "MemoryLimit", (json_int_t) 4194304,
                                                 "TasksCurrent", (json_int_t) 3, "TasksMax");
+        _cleanup_json_ json_t *counted = json_pack("{s:s,s:I,s:I}", "Id", "web", "IPIngressBytes", (json_int_t) 2048,
+                                                   "IPEgressBytes", (json_int_t) 3072);
+        _cleanup_json_ json_t *both = json_pack("{s:s,s:I,s:I}", "Id", "web", "IPIngressBytes", (json_int_t) 2048,
+                                                "NetworkReceivedBytes", (json_int_t) 4096);
         _cleanup_json_ json_t *process = json_pack("{s:I,s:I,s:I,s:s,s:I,s:I,s:I,s:s}", "PID", (json_int_t) 77,
                                                    "ContainerPID", (json_int_t) 1, "UID", (json_int_t) 0, "State",
                                                    "S", "CPUUsageUSec", (json_int_t) 61230000, "MemoryBytes",
                                                    (json_int_t) 1048576, "StartedUSec", (json_int_t) 0, "Command",
                                                    "sleep 5");
         _cleanup_free_ char *a = row(bare, stats_columns, stats_add_row), *b = row(full, stats_columns, stats_add_row),
-                            *c = row(process, top_columns, top_add_row);
+                            *c = row(process, top_columns, top_add_row), *d = row(counted, stats_columns, stats_add_row),
+                            *e = row(both, stats_columns, stats_add_row);
 
         assert_null(strpbrk(a, "0123456789"));
         assert_non_null(strstr(b, "12.3"));
         assert_non_null(strstr(b, "25.0"));
         assert_non_null(strstr(b, "1.0M"));
+        assert_non_null(strstr(d, "2.0K"));
+        assert_non_null(strstr(d, "3.0K"));
+        assert_non_null(strstr(e, "4.0K"));
+        assert_null(strstr(e, "2.0K"));
         assert_non_null(strstr(c, "1:01.23"));
         assert_non_null(strstr(c, "sleep 5"));
 }

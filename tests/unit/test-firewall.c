@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "basic/fs-util.h"
+#include "basic/time-util.h"
 #include "network/firewall.h"
 #include "network/netlink.h"
 #include "traffic-fixture.h"
@@ -238,6 +240,33 @@ static void test_range(void **state) {
         assert_unreached(outside.netns, "192.0.2.1", 65534, &a1);
 }
 
+/* All ports that a container can have, in both families and of an address: more than one message, and than the kernel takes of a socket without being
+ * told. */
+static void test_range_largest(void **state) {
+        FirewallPort ports[3];
+
+        FIREWALL_NEEDED();
+        ports[0] = port("20001-24096:1-4096", "10.77.0.2");
+        ports[1] = port("20001-24096:1-4096", "fd00:77::2");
+        ports[2] = port("[2001:db8::1]:30001-34096:1-4096", "fd00:77::3");
+        load((FirewallNetwork[]) { net_a }, 1, NULL, 0);
+        for (int i = 0; i < 2; i++) {
+                if (i == 0)
+                        add_ports(ports, 3);
+                else
+                        load((FirewallNetwork[]) { net_a }, 1, ports, 3);
+                add_ports(ports, 3);
+                assert_reached(outside.netns, "192.0.2.1", 20080, &a1, "192.0.2.2");
+                assert_reached(outside.netns, "2001:db8::1", 20080, &a1, "2001:db8::2");
+                assert_reached(outside.netns, "2001:db8::1", 30080, &a2, "2001:db8::2");
+                assert_unreached(outside.netns, "192.0.2.1", 20081, &a1);
+                assert_unreached(outside.netns, "192.0.2.1", 30080, &a2);
+                assert_int_equal(firewall_remove_ports(firewall, ports, 3, NULL), 0);
+                assert_unreached(outside.netns, "192.0.2.1", 20080, &a1);
+                assert_unreached(outside.netns, "2001:db8::1", 30080, &a2);
+        }
+}
+
 /* Without a rule for a network nothing is translated, so that the outside could not answer if it did not know the way back. */
 static void test_way_out(void **state) {
         FirewallNetwork internal = { .device = "mv-b", .internal = true };
@@ -421,12 +450,73 @@ static void test_udp(void **state) {
         check_udp("2001:db8::2", "2001:db8::1", (const char *[]) { "fd00:77::2", "fd00:77::3" });
 }
 
+static unsigned count_flows(void) {
+        _cleanup_free_ char *text = NULL;
+        unsigned n = 0;
+
+        assert_true(read_file_at(AT_FDCWD, "/proc/sys/net/netfilter/nf_conntrack_count", 64, &text, NULL) >= 0);
+        assert_int_equal(sscanf(text, "%u", &n), 1);
+        return n;
+}
+
+#define MANY_FLOWS 2000U
+
+/* Each from a port of its own. */
+static int send_many(void *userdata) {
+        Call to = { .host = "192.0.2.1" };
+
+        for (unsigned i = 0; i < MANY_FLOWS; i++) {
+                Call from = { .host = "192.0.2.2", .port = (uint16_t) (41000 + i) };
+                struct sockaddr_storage s;
+
+                to.port = (uint16_t) (5000 + i % 100);
+                s = sockaddr_of(&to);
+                assert_int_equal(open_udp(&from), 0);
+                assert_int_equal(sendto(from.fd, "x", 1, 0, (struct sockaddr *) &s, sizeof(s)), 1);
+                close(from.fd);
+        }
+        return 0;
+}
+
+/* They are forgotten later, and piece by piece, while the loop does other things. */
+static void test_udp_many(void **state) {
+        sd_event *event = NULL;
+        unsigned before, turns = 0;
+        FirewallPort p, q;
+
+        FIREWALL_NEEDED();
+        assert_int_equal(sd_event_new(&event), 0);
+        p = port("5000-5099:6000-6099/udp", "10.77.0.2");
+        load((FirewallNetwork[]) { net_a }, 1, &p, 1);
+        before = count_flows();
+        assert_int_equal(netns_run(outside.netns, send_many, NULL), 0);
+        assert_true(count_flows() >= before + MANY_FLOWS);
+
+        firewall_set_event(firewall, event);
+        assert_int_equal(firewall_remove_ports(firewall, &p, 1, NULL), 0);
+        assert_true(count_flows() >= before + MANY_FLOWS);
+        /* More are done with the first; behind it, if it is under way. */
+        q = port("9000:9000/udp", "10.77.0.3");
+        assert_int_equal(firewall_remove_ports(firewall, &q, 1, NULL), 0);
+        while (sd_event_run(event, 500 * USEC_PER_MSEC) > 0)
+                if (turns++ == 1)
+                        add_ports(&q, 1);
+        assert_true(turns > 3);
+        /* Packets of earlier tests may still have been under way. */
+        assert_true(count_flows() < before + MANY_FLOWS / 100);
+
+        firewall_set_event(firewall, NULL);
+        sd_event_unref(event);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_published),
                 cmocka_unit_test(test_host_address),
                 cmocka_unit_test(test_range),
+                cmocka_unit_test(test_range_largest),
                 cmocka_unit_test(test_udp),
+                cmocka_unit_test(test_udp_many),
                 cmocka_unit_test(test_way_out),
                 cmocka_unit_test(test_isolation),
                 cmocka_unit_test(test_loopback_is_the_hosts),

@@ -7,9 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <netinet/in.h> /* first: the next one would define the same */
+
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+
 #include <cmocka.h>
 
 #include "netns-fixture.h"
+#include "network/netlink-socket.h"
 #include "network/netlink.h"
 
 #define LONGEST "mv0123456789012" /* IF_NAMESIZE - 1 */
@@ -225,6 +232,11 @@ static void test_addresses(void **state) {
         index = link_index(n, "br");
         check_address(n, index, "10.88.0.1/16", "10.88.0.0/16");
         check_address(n, index, "fd00:1::1/64", "fd00:1::/64");
+        for (unsigned i = 0; i < 2; i++) {
+                Address neighbor = address(i == 0 ? "10.88.0.9" : "fd00:1::9");
+
+                assert_int_equal(netlink_delete_neighbor(n, index, &neighbor), -ENOENT);
+        }
         assert_int_equal(netlink_add_address(n, index + 100, &(Prefix) { address("10.88.0.1"), 16 }), -ENODEV);
 }
 
@@ -272,6 +284,53 @@ static void test_namespaces(void **state) {
         assert_int_equal(before, after);
 }
 
+static struct nl_msg *table_message(int type, const char *name) {
+        struct nl_msg *m = netfilter_message_new(NFNL_SUBSYS_NFTABLES, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0, NFPROTO_INET);
+
+        assert_non_null(m);
+        assert_int_equal(nla_put_string(m, NFTA_TABLE_NAME, name), 0);
+        return m;
+}
+
+static int ask_for_table(NetlinkSocket *s, const char *name) {
+        _cleanup_(netlink_message_freep) struct nl_msg *m = table_message(NFT_MSG_GETTABLE, name);
+
+        return netlink_socket_call(s, m, NULL, NULL);
+}
+
+/* All or none, and not more than what fits. */
+static void test_transaction(void **state) {
+        _cleanup_(netlink_socket_freep) NetlinkSocket *s = NULL;
+        struct nl_msg *messages[NETLINK_TRANSACTION_MAX + 1];
+        char name[16];
+
+        NETNS_NEEDED();
+        assert_int_equal(netlink_socket_new(NETLINK_NETFILTER, &s), 0);
+        assert_int_equal(netlink_socket_transact(s, messages, 0), 0);
+        for (unsigned i = 0; i < ELEMENTSOF(messages); i++) {
+                (void) snprintf(name, sizeof(name), "t%u", i);
+                messages[i] = table_message(NFT_MSG_NEWTABLE, name);
+        }
+        assert_int_equal(netlink_socket_transact(s, messages, NETLINK_TRANSACTION_MAX + 1), -E2BIG);
+        if (netlink_socket_transact(s, messages, 1) == -EOPNOTSUPP)
+                skip();
+        assert_int_equal(ask_for_table(s, "t0"), 0);
+        assert_int_equal(ask_for_table(s, "t1"), -ENOENT);
+        assert_int_equal(netlink_socket_transact(s, messages, NETLINK_TRANSACTION_MAX), 0);
+        assert_int_equal(ask_for_table(s, "t127"), 0);
+        for (unsigned i = 0; i < ELEMENTSOF(messages); i++)
+                nlmsg_free(messages[i]);
+
+        messages[0] = table_message(NFT_MSG_NEWTABLE, "new");
+        messages[1] = table_message(NFT_MSG_DELTABLE, "missing");
+        messages[2] = table_message(NFT_MSG_DELTABLE, "t0");
+        assert_int_equal(netlink_socket_transact(s, messages, 3), -ENOENT);
+        assert_int_equal(ask_for_table(s, "new"), -ENOENT);
+        assert_int_equal(ask_for_table(s, "t0"), 0);
+        for (unsigned i = 0; i < 3; i++)
+                nlmsg_free(messages[i]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_namespaces),
@@ -280,6 +339,7 @@ int main(void) {
                 cmocka_unit_test_teardown(test_sub_link, teardown),
                 cmocka_unit_test_teardown(test_addresses, teardown),
                 cmocka_unit_test_teardown(test_routes, teardown),
+                cmocka_unit_test(test_transaction),
         };
 
         netns_enter();

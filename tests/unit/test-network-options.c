@@ -40,6 +40,13 @@ static void test_networks(void **state) {
         check_valid(OPTIONS(.networks = L("container:web")));
         check_valid(OPTIONS(.networks = L("ns:/run/netns/x")));
         check_valid(OPTIONS(.networks = L("default", "other:ip=10.1.2.3,alias=db")));
+        check_valid(OPTIONS(.networks = L("cni:a:ip=10.1.2.3,mac=02:00:5e:00:53:01", "cni:b"), .publish = L("8080:80")));
+        check_invalid(OPTIONS(.networks = L("cni:a"), .publish = L("80")), "Publish");
+        check_invalid(OPTIONS(.networks = L("cni:a"), .publish_all = true), "Publish");
+        check_invalid(OPTIONS(.networks = L("cni:a", "b")), "Networks");
+        check_invalid(OPTIONS(.networks = L("b", "cni:a")), "Networks");
+        check_invalid(OPTIONS(.networks = L("cni:../a")), "Networks");
+        check_invalid(OPTIONS(.networks = L("cni:")), "Networks");
         check_invalid(OPTIONS(.networks = L("")), "Networks");
         check_invalid(OPTIONS(.networks = L("none", "host")), "Networks");
         check_invalid(OPTIONS(.networks = L("a", "host")), "Networks");
@@ -67,6 +74,7 @@ static void test_mode(void **state) {
                 { "container:web", NETWORK_MODE_CONTAINER, "web" },
                 { "ns:/run/netns/x", NETWORK_MODE_PATH, "/run/netns/x" },
                 { "hosts", NETWORK_MODE_NAMED, NULL },
+                { "cni:web", NETWORK_MODE_CNI, NULL },
         };
 
         assert_int_equal(container_network_mode(&OPTIONS(), NULL), NETWORK_MODE_NONE);
@@ -156,11 +164,35 @@ static void test_hosts(void **state) {
 
 /* -- /etc/resolv.conf --------------------------------------------------------------------------- */
 
-static void check_resolv(const char *text, bool loopback, ContainerOptions o, const char *want) {
+static void check_own(const char *text, bool loopback, ContainerOptions o, ResolvOwn own, const char *want) {
         _cleanup_free_ char *got = NULL;
 
-        assert_int_equal(resolv_build(text, loopback, &o, &got), 0);
+        assert_int_equal(resolv_build(text, loopback, &o, &own, &got), 0);
         assert_string_equal(got, want);
+}
+
+static void check_resolv(const char *text, bool loopback, ContainerOptions o, const char *want) {
+        check_own(text, loopback, o, (ResolvOwn){}, want);
+}
+
+/* Of the network's: in place of the host's servers, but not of those that somebody has asked for. */
+static void test_resolv_own(void **state) {
+        static const char host[] = "nameserver 192.0.2.1\nsearch a.example\noptions edns0\n";
+        const ResolvOwn own = { .servers = L("10.1.0.1", "fd00::1"), .domains = L("lan.moored.internal") };
+
+        check_own(host, false, OPTIONS(), own,
+                  "nameserver 10.1.0.1\nnameserver fd00::1\nsearch lan.moored.internal a.example\noptions edns0\n");
+        check_own("", false, OPTIONS(), own, "nameserver 10.1.0.1\nnameserver fd00::1\nsearch lan.moored.internal\n");
+        check_own(host, false, OPTIONS(.dns_search = L("b.example"), .dns_options = L("rotate")), own,
+                  "nameserver 10.1.0.1\nnameserver fd00::1\nsearch lan.moored.internal b.example\noptions rotate\n");
+        check_own(host, false, OPTIONS(.dns_search = L(".")), own, "nameserver 10.1.0.1\nnameserver fd00::1\noptions edns0\n");
+        check_own(host, false, OPTIONS(.dns = L("192.0.2.9")), (ResolvOwn){}, "nameserver 192.0.2.9\nsearch a.example\noptions edns0\n");
+        /* That there are no domains is said where there are none. */
+        check_own("search .\n", false, OPTIONS(), own, "nameserver 10.1.0.1\nnameserver fd00::1\nsearch lan.moored.internal\n");
+        check_resolv("search .\n", false, OPTIONS(), "search .\n");
+        /* Another network's resolver among the host's servers. */
+        check_own("nameserver 192.0.2.1\nnameserver 10.1.0.1\n", false, OPTIONS(), (ResolvOwn){ .others = L("10.1.0.1", "fd00::1") },
+                  "nameserver 192.0.2.1\n");
 }
 
 static void test_resolv(void **state) {
@@ -185,6 +217,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_networks), cmocka_unit_test(test_mode),  cmocka_unit_test(test_ports),
                 cmocka_unit_test(test_resolver), cmocka_unit_test(test_hosts), cmocka_unit_test(test_resolv),
+                cmocka_unit_test(test_resolv_own),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -53,6 +54,17 @@ static void on_question(const char *key, pid_t pid, NetworkAnswer *ret, void *us
         (void) snprintf(t->asked, sizeof(t->asked), "%s", key);
         if (streq(key, "ns/silent"))
                 return;
+        if (streq(key, "ns/slow")) {
+                ret->later = true;
+                return;
+        }
+        if (streq(key, "ns/again")) {
+                /* As where it is ready just when somebody asks. */
+                if (t->n_asked > 1)
+                        network_socket_answer(t->socket, key, &(NetworkAnswer){ .fd = -EBADF, .text = (char *) "namespace" });
+                ret->later = true;
+                return;
+        }
         if (streq(key, "ns/none")) {
                 ret->text = strdup("PortInUse: It is taken.");
                 return;
@@ -153,6 +165,58 @@ static void test_answers(void **state) {
         assert_string_equal(answer(fd, NULL), "");
 }
 
+/* What takes its time is answered when it is there, to all that wait for it. */
+static void test_later(void **state) {
+        NetworkAnswer a = NETWORK_ANSWER_NULL;
+        int first, second, gone;
+        Test *t = *state;
+        bool descriptor;
+
+        assert_int_equal(network_socket_listen(t->socket, on_question, t), 0);
+        assert_false(network_socket_waits(t->socket, "ns/slow"));
+        first = ask(t, "ns/slow");
+        second = ask(t, "ns/slow");
+        gone = ask(t, "ns/slow");
+        loop(t);
+        assert_int_equal(t->n_asked, 3);
+        assert_true(network_socket_waits(t->socket, "ns/slow"));
+        assert_false(network_socket_waits(t->socket, "ns/other"));
+        safe_close(gone);
+        loop(t);
+        a.fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        a.text = strdup("namespace");
+        network_socket_answer(t->socket, "ns/other", &a);
+        assert_true(network_socket_waits(t->socket, "ns/slow"));
+        network_socket_answer(t->socket, "ns/slow", &a);
+        network_answer_done(&a);
+        assert_false(network_socket_waits(t->socket, "ns/slow"));
+        assert_string_equal(answer(first, &descriptor), "namespace");
+        assert_true(descriptor);
+        assert_string_equal(answer(second, &descriptor), "namespace");
+        assert_true(descriptor);
+}
+
+static void test_asks_again(void **state) {
+        Test *t = *state;
+        int first, second;
+
+        assert_int_equal(network_socket_listen(t->socket, on_question, t), 0);
+        first = ask(t, "ns/again");
+        loop(t);
+        assert_true(network_socket_waits(t->socket, "ns/again"));
+        assert_int_equal(send(first, "ns/again", 8, 0), 8);
+        loop(t);
+        assert_int_equal(t->n_asked, 2);
+        assert_true(network_socket_waits(t->socket, "ns/again"));
+        second = ask(t, "ns/again");
+        loop(t);
+        assert_string_equal(answer(first, NULL), "namespace");
+        assert_true(network_socket_waits(t->socket, "ns/again"));
+        safe_close(second);
+        loop(t);
+        assert_false(network_socket_waits(t->socket, "ns/again"));
+}
+
 static void test_who_waits(void **state) {
         int early, late, gone, mute;
         Test *t = *state;
@@ -208,12 +272,47 @@ static void test_long_questions(void **state) {
         assert_int_equal(strlen(t->asked), 255);
 }
 
+/* No descriptor is left: the loop waits instead of trying on and on, and who asks is heard when there is one again. */
+static void test_no_descriptors(void **state) {
+        struct rlimit old, low;
+        Test *t = *state;
+        int fd;
+
+        assert_int_equal(network_socket_listen(t->socket, on_question, t), 0);
+        fd = ask(t, "ns/web");
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+        low = (struct rlimit){ .rlim_cur = 0, .rlim_max = old.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        for (unsigned i = 0; i < 3; i++)
+                (void) sd_event_run(t->event, 0);
+        assert_int_equal(sd_event_run(t->event, 0), 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        assert_int_equal(t->n_asked, 0);
+        for (unsigned i = 0; t->n_asked == 0 && i < 10; i++)
+                assert_true(sd_event_run(t->event, 10 * 1000 * 1000) > 0);
+        assert_int_equal(t->n_asked, 1);
+        loop(t);
+        assert_string_equal(answer(fd, NULL), "namespace");
+
+        /* It can go while it rests. */
+        fd = ask(t, "ns/web");
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        (void) sd_event_run(t->event, 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        t->socket = network_socket_free(t->socket);
+        assert_int_equal(sd_event_run(t->event, 200 * 1000), 0);
+        safe_close(fd);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_later, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_asks_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_who_waits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lost, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_long_questions, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_no_descriptors, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

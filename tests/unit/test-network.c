@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <arpa/inet.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
@@ -128,6 +129,7 @@ static void test_create(void **state) {
         assert_int_equal(n->subnets[1].address.bytes[0], 0xfd);
         assert_int_equal(n->subnets[1].address.bytes[15], 1);
         (void) create(f, "given", &given);
+        assert_true(create(f, "open", &(NetworkOptions) { .open = true })->row.open);
 
         reload(f);
         n = network_find(f->manager, "default", "given", &e);
@@ -136,11 +138,13 @@ static void test_create(void **state) {
         check_subnet(n, 1, "fd00:1::/64", "fd00:1::1");
         assert_true(n->row.internal);
         assert_true(n->row.no_dns);
+        assert_false(n->row.open);
+        assert_true(network_find(f->manager, "default", "open", NULL)->row.open);
         assert_int_equal(n->row.mtu, 1400);
         assert_string_equal(n->row.labels[0], "a=b");
         assert_null(network_find(f->manager, "other", "given", &e));
         assert_true(error_has_name(&e, "NoSuchNetwork"));
-        for (size_t k = 0; k < 5; k++)
+        for (size_t k = 0; k < 6; k++)
                 assert_true(network_iterate(f->manager, &i, &n));
         assert_false(network_iterate(f->manager, &i, &n));
 }
@@ -189,6 +193,8 @@ static void test_bad_options(void **state) {
                 { { .mtu = 1279, .ipv6 = true }, "InvalidArgument", "MTU" },
                 { { .parent = (char *) "lo" }, "InvalidArgument", "parent" },
                 { { .mode = (char *) "l2" }, "InvalidArgument", "mode" },
+                { { .open = true, .internal = true }, "InvalidArgument", "internal network is isolated" },
+                { { .driver = NETWORK_MACVLAN, .open = true, .parent = (char *) "lo" }, "InvalidArgument", "Only bridges" },
                 { { .driver = NETWORK_MACVLAN }, "InvalidArgument", "parent" },
                 { { .driver = NETWORK_MACVLAN, .parent = (char *) "lo" }, "InvalidArgument", "subnet" },
                 { { .driver = NETWORK_MACVLAN, .parent = (char *) "no" }, "NoSuchDevice", "no device" },
@@ -379,7 +385,17 @@ static void test_reserve(void **state) {
         NETNS_NEEDED();
         /* The default network is made by that. */
         assert_null(network_find(f->manager, "default", "default", NULL));
+        assert_int_equal(network_manager_prepare(f->manager, "default", L((char *) "default", (char *) "missing"), NONE, &e), -ENOENT);
+        error_done(&e);
+        assert_null(network_find(f->manager, "default", "default", NULL));
+        assert_int_equal(network_manager_prepare(f->manager, "default", L((char *) "default"), NONE, &e), 0);
+        assert_non_null(network_find(f->manager, "default", "default", NULL));
+        network_manager_abandon(f->manager, "default");
+        assert_null(network_find(f->manager, "default", "default", NULL));
+        network_manager_abandon(f->manager, "default");
         check_reserve(f, "a", L((char *) "default"), NONE, "10.86.0.2/16");
+        network_manager_abandon(f->manager, "default");
+        assert_non_null(network_find(f->manager, "default", "default", NULL));
         check_reserve(f, "b", L((char *) "bridge"), NONE, "10.86.0.3/16");
         a = get(f, "a");
         assert_string_equal(a.names, "eth0");
@@ -469,6 +485,16 @@ static int listen_on(int family, int type, uint16_t port) {
         return fd;
 }
 
+static int listen_on_address(const char *address, uint16_t port) {
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htobe16(port) };
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_int_equal(inet_pton(AF_INET, address, &a.sin_addr), 1);
+        assert_int_equal(bind(fd, (struct sockaddr *) &a, sizeof(a)), 0);
+        assert_int_equal(listen(fd, 1), 0);
+        return fd;
+}
+
 static void test_ports(void **state) {
         char **d = L((char *) "default");
         _cleanup_(got_done) Got g = {};
@@ -501,6 +527,8 @@ static void test_ports(void **state) {
         /* Another program's. */
         fd = listen_on(AF_INET, SOCK_STREAM, 7000);
         check_reserve_fails(f, d, L((char *) "6999-7001:1-3"), "PortInUse", "7000/tcp");
+        check_reserve_fails(f, d, L((char *) "6990-7020:1-31"), "PortInUse", "7000/tcp");
+        check_reserve_fails(f, d, L((char *) "192.0.2.9:6990-7020:1-31"), "InvalidArgument", "no address 192.0.2.9");
         check_reserve_fails(f, d, L((char *) "127.0.0.1:7000:1"), "PortInUse", "7000/tcp");
         check_reserve(f, "e", d, L((char *) "7000:1/udp"), "10.86.0.4/16");
         safe_close(fd);
@@ -519,6 +547,33 @@ static void test_ports(void **state) {
         check_reserve_fails(f, d, L(g.ports), "PortInUse", "container h");
         assert_int_equal(store_container_remove(f->store, "default", "h"), 0);
         check_reserve(f, "i", d, L(g.ports), "10.86.0.7/16");
+}
+
+/* Of large ranges not each port is tried. */
+static void test_large_ranges(void **state) {
+        char **d = L((char *) "default");
+        Fixture *f = *state;
+        int tcp, udp;
+
+        NETNS_NEEDED();
+        tcp = listen_on(AF_INET6, SOCK_STREAM, 21000); /* of IPv4 as well */
+        udp = listen_on(AF_INET, SOCK_DGRAM, 21001);
+        check_reserve_fails(f, d, L((char *) "20001-24096:1-4096"), "PortInUse", "21000/tcp");
+        check_reserve_fails(f, d, L((char *) "0.0.0.0:20001-24096:1-4096"), "PortInUse", "21000/tcp");
+        check_reserve_fails(f, d, L((char *) "21000-22000:21000-22000"), "PortInUse", "21000/tcp");
+        check_reserve_fails(f, d, L((char *) "20000-21000:20000-21000"), "PortInUse", "21000/tcp");
+        check_reserve_fails(f, d, L((char *) "20001-24096:1-4096/udp"), "PortInUse", "21001/udp");
+        check_reserve_fails(f, d, L((char *) "192.0.2.9:20001-20999:1-999"), "InvalidArgument", "no address 192.0.2.9");
+        check_reserve(f, "a", d, L((char *) "21001-23000:1-2000", (char *) "20001-21000:1-1000/udp"), "10.86.0.2/16");
+        check_reserve_fails(f, d, L((char *) "22000-24000:1-2001"), "PortInUse", "container a");
+        safe_close(tcp);
+        safe_close(udp);
+
+        /* Of another address only. */
+        tcp = listen_on_address("127.0.0.2", 25000);
+        check_reserve_fails(f, d, L((char *) "24500-25500:1-1001"), "PortInUse", "25000/tcp");
+        check_reserve(f, "b", d, L((char *) "127.0.0.1:24500-25500:1-1001"), "10.86.0.3/16");
+        safe_close(tcp);
 }
 
 static void test_limits(void **state) {
@@ -657,6 +712,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_reserve, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_addresses_run_out, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_large_ranges, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_option_limits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_many_networks, setup, teardown),

@@ -421,7 +421,7 @@ static void test_rejected_documents(void **state) {
 
         big = make_manifest(t.config_digest, IMAGE_CONFIG_SIZE_MAX + 1, &t);
         registry_write("manifest-", "big", big);
-        assert_failed(f, pull(f, "app:big"), "LimitExceeded");
+        assert_failed(f, pull(f, "app:big"), "LimitsExceeded");
         registry_write("manifest-", "rubbish", "{}");
         assert_failed(f, pull(f, "app:rubbish"), "InvalidManifest");
         assert_failed(f, pull(f, "app:nothing"), "NoSuchManifest");

@@ -322,7 +322,7 @@ static void check_limit(const char *prefix, const char *item, size_t max, const 
 
         assert_int_equal(parse(fits, &s, &e), 0);
         assert_int_equal(parse(too_many, &t, &e), -E2BIG);
-        assert_string_equal(error_name(&e), "LimitExceeded");
+        assert_string_equal(error_name(&e), "LimitsExceeded");
 }
 
 static void test_limits(void **state) {

@@ -130,7 +130,7 @@ static void test_groups_max(void **state) {
                 assert_int_equal(user_add_group(&database, number, &u, &e), 1);
         }
         assert_int_equal(user_add_group(&database, "99", &u, &e), -E2BIG);
-        assert_string_equal(error_name(&e), "LimitExceeded");
+        assert_string_equal(error_name(&e), "LimitsExceeded");
 }
 
 static void test_name_max(void **state) {
@@ -221,7 +221,7 @@ static void test_read_size_max(void **state) {
         assert_int_equal(read_result(r->fd, &e), 0);
         put_file(r->fd, "etc/passwd", USER_DATABASE_SIZE_MAX + 1);
         assert_int_equal(read_result(r->fd, &e), -EFBIG);
-        assert_string_equal(error_name(&e), "LimitExceeded");
+        assert_string_equal(error_name(&e), "LimitsExceeded");
 }
 
 static void test_read_irregular(void **state) {

@@ -281,7 +281,7 @@ static void many_lower_child(Fixture *f) {
         CHECK(chdir("new-3/fs") >= 0);
         dir = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         names[max] = 'x';
-        CHECK(sandbox_enter_layer(dir, names, &root, &lower, &e) == -E2BIG && streq(error_name(&e), "LimitExceeded"));
+        CHECK(sandbox_enter_layer(dir, names, &root, &lower, &e) == -E2BIG && streq(error_name(&e), "LimitsExceeded"));
         error_done(&e);
 }
 

@@ -36,6 +36,26 @@ static void test_process(void **state) {
         assert_int_equal(p.parent_pid, getppid());
 }
 
+static int add_statistic(const char *name, uint64_t value, void *userdata) {
+        char *text = userdata;
+        size_t n = strlen(text);
+
+        (void) snprintf(text + n, 256 - n, "%s=%llu ", name, (unsigned long long) value);
+        return strstr(text, "=13 ") ? -EINVAL : 0;
+}
+
+/* What is not counted is not told. */
+static void test_traffic(void **state) {
+        const UnitTraffic none = { TRAFFIC_UNKNOWN, TRAFFIC_UNKNOWN, TRAFFIC_UNKNOWN, TRAFFIC_UNKNOWN };
+        char text[256] = "";
+
+        assert_int_equal(traffic_foreach(&none, add_statistic, text), 0);
+        assert_string_equal(text, "");
+        assert_int_equal(traffic_foreach(&(UnitTraffic){ 1000, 1, 0, TRAFFIC_UNKNOWN }, add_statistic, text), 0);
+        assert_string_equal(text, "IPIngressBytes=1000 IPIngressPackets=1 IPEgressBytes=0 ");
+        assert_int_equal(traffic_foreach(&(UnitTraffic){ 13, 1, 0, 0 }, add_statistic, text), -EINVAL);
+}
+
 /* The rest is in tests/data/oom. */
 static void test_victim(void **state) {
         static const char begin[] = "oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/moored.slice,task_memcg=" GROUP;
@@ -61,6 +81,7 @@ static void test_victim(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_process),
+                cmocka_unit_test(test_traffic),
                 cmocka_unit_test(test_victim),
         };
 

@@ -48,6 +48,85 @@ static InterfaceRow interface_add(Store *s, const char *container, uint64_t netw
         return row;
 }
 
+static int copy_spec(const DeviceRow *row, void *userdata) {
+        char **texts = userdata;
+        size_t n = 0;
+
+        while (texts[n])
+                n++;
+        texts[n] = strdup(row->spec);
+        return 0;
+}
+
+static void assert_specs(Store *s, const char *wanted) {
+        _cleanup_free_ char *joined = NULL;
+        char *texts[8] = {};
+
+        assert_int_equal(store_device_foreach(s, "default", "a", copy_spec, texts), 0);
+        joined = strv_join(texts, " ");
+        assert_string_equal(joined, wanted);
+        for (size_t i = 0; texts[i]; i++)
+                free(texts[i]);
+}
+
+static void test_devices(void **state) {
+        Store *s = *state;
+        NetworkRow lan = network_add(s, "lan", "10.1.0.0/24");
+        (void) interface_add(s, "a", lan.n, "eth0", "02:00:00:00:00:01");
+        DeviceRow settings = { .ns = C("default"), .container = C("a"), .name = C("eth0"), .spec = C("one") };
+        DeviceRow own = { .ns = C("default"), .container = C("a"), .name = C("eth1"), .spec = C("two"), .host_device = C("enp1s0") };
+        DeviceRow other = { .ns = C("default"), .container = C("b"), .name = C("eth1"), .spec = C("x"), .host_device = C("enp1s0") };
+        _cleanup_free_ char *ns = NULL, *container = NULL;
+
+        assert_int_equal(store_device_put(s, &settings), 0);
+        assert_int_equal(store_device_put(s, &own), 0);
+        assert_int_equal(store_device_put(s, &other), -EEXIST);
+        assert_int_equal(store_host_device_owner(s, "enp1s0", &ns, &container), 0);
+        assert_string_equal(container, "a");
+        assert_int_equal(store_host_device_owner(s, "enp2s0", &ns, &container), -ENOENT);
+        assert_true(store_host_device_is_known(s, "enp1s0"));
+        assert_specs(s, "one two");
+        settings.spec = C("three");
+        assert_int_equal(store_device_put(s, &settings), 0);
+        assert_specs(s, "three two");
+        /* What has been said of an interface goes with it. */
+        assert_int_equal(store_interface_remove(s, "default", "a", "eth0"), 0);
+        assert_specs(s, "two");
+        assert_int_equal(store_device_remove(s, "default", "a", "eth1"), 0);
+        assert_int_equal(store_device_remove(s, "default", "a", "eth1"), -ENOENT);
+        assert_int_equal(store_device_put(s, &other), 0);
+        assert_int_equal(store_container_remove(s, "default", "b"), 0);
+        assert_false(store_host_device_is_known(s, "enp1s0"));
+        other.container = C("nosuch");
+        assert_int_equal(store_device_put(s, &other), -ENOENT);
+        assert_int_equal(store_network_remove(s, lan.n), 0);
+}
+
+static void test_remove(void **state) {
+        Store *s = *state;
+        NetworkRow lan = network_add(s, "lan", "10.1.0.0/24");
+        InterfaceRow one = interface_add(s, "a", lan.n, "eth0", "02:00:00:00:00:01");
+        InterfaceRow two = { .ns = C("default"), .container = C("a"), .network = lan.n, .name = C("eth1"), .mac = C("02:00:00:00:00:02"),
+                             .host_device = C("mv0123456789") };
+        uint64_t number;
+
+        assert_int_equal(store_interface_add(s, &two), 0);
+        assert_int_equal(store_address_add(s, lan.n_subnets, 2, "10.1.0.2", one.n), 0);
+        assert_true(store_host_device_is_known(s, "mv0123456789"));
+        assert_false(store_host_device_is_known(s, "mv9876543210"));
+        assert_int_equal(store_interface_remove(s, "default", "b", "eth0"), -ENOENT);
+        assert_int_equal(store_interface_remove(s, "other", "a", "eth0"), -ENOENT);
+        assert_int_equal(store_interface_remove(s, "default", "a", "eth0"), 0);
+        assert_int_equal(store_interface_remove(s, "default", "a", "eth0"), -ENOENT);
+        /* Its address is free, the other interface is still there. */
+        assert_int_equal(store_address_next(s, lan.n_subnets, 2, 9, &number), 0);
+        assert_int_equal(number, 2);
+        assert_true(store_host_device_is_known(s, "mv0123456789"));
+        assert_int_equal(store_network_remove(s, lan.n), -ENOTEMPTY);
+        assert_int_equal(store_interface_remove(s, "default", "a", "eth1"), 0);
+        assert_int_equal(store_network_remove(s, lan.n), 0);
+}
+
 static int take_network(NetworkRow *row, void *userdata) {
         NetworkRow *ret = userdata;
 
@@ -64,7 +143,7 @@ static void test_network(void **state) {
         };
         char *labels[] = { C("a=b"), C("c="), NULL };
         NetworkRow row = { .ns = C("default"), .name = C("lan"), .driver = C("macvlan"), .parent = C("eth0"), .mode = C("vepa"), .mtu = 1400,
-                           .internal = true, .no_dns = true, .labels = labels, .created_usec = 5, .subnets = subnets, .n_subnets = 2 };
+                           .internal = true, .no_dns = true, .open = true, .labels = labels, .created_usec = 5, .subnets = subnets, .n_subnets = 2 };
         _cleanup_(network_row_done) NetworkRow got = {};
         Store *s = *state;
 
@@ -80,6 +159,7 @@ static void test_network(void **state) {
         assert_int_equal(got.mtu, 1400);
         assert_true(got.internal);
         assert_true(got.no_dns);
+        assert_true(got.open);
         assert_int_equal(strv_length(got.labels), 2);
         assert_string_equal(got.labels[0], "a=b");
         assert_int_equal(got.created_usec, 5);
@@ -267,6 +347,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_network, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_interface, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_devices, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_remove, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
         };

@@ -135,6 +135,21 @@ static void test_version_2(void **state) {
         store_free(s);
 }
 
+/* Networks of before were isolated, and are. */
+static void test_version_3(void **state) {
+        _cleanup_(network_row_done) NetworkRow network = {};
+        Place *p = *state;
+        Store *s;
+
+        check_upgrade(p, "schema-3.sql");
+        s = open_store(p->path);
+        assert_int_equal(store_network_find(s, "default", "lan", &network), 0);
+        assert_int_equal(network.n, 3);
+        assert_true(network.internal);
+        assert_false(network.open);
+        store_free(s);
+}
+
 /* A step that cannot be done leaves the file as it was. */
 static void test_interrupted(void **state) {
         _cleanup_error_ Error e = ERROR_NULL;
@@ -162,6 +177,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_version_1, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_version_2, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_version_3, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
         };
 

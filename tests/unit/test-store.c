@@ -61,7 +61,7 @@ static void test_open(void **state) {
         _cleanup_free_ char *wal = strjoin(p->path, "-wal");
         struct stat st;
 
-        assert_int_equal(pragma(s, "PRAGMA user_version"), 3);
+        assert_int_equal(pragma(s, "PRAGMA user_version"), 4);
         assert_int_equal(pragma(s, "PRAGMA foreign_keys"), 1);
         assert_int_equal(pragma(s, "PRAGMA cache_size"), -1024);
         assert_int_equal(stat(p->path, &st), 0);
@@ -87,7 +87,7 @@ static void test_open_fails(void **state) {
         assert_non_null(strstr(error_message(&e), missing));
 
         s = open_store(p);
-        assert_int_equal(sqlite3_exec(s->db, "PRAGMA user_version = 4", NULL, NULL, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(s->db, "PRAGMA user_version = 5", NULL, NULL, NULL), SQLITE_OK);
         s = store_free(s);
         assert_int_equal(store_open(p->path, &s, NULL, &f), -EOPNOTSUPP);
         assert_true(error_has_name(&f, "SchemaTooNew"));

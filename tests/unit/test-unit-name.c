@@ -39,6 +39,11 @@ static void test_names(void **state) {
         check(container_unit_name("default", "web-12"), "moored-default-web\\x2d12.service");
         check(namespace_slice_name("default"), "moored-default.slice");
         check(namespace_slice_name("a-b"), "moored-a\\x2db.slice");
+        check(resolver_unit_name("br-lan"), "moored-dns@br\\x2dlan.service");
+        assert_true(unit_is_resolver("moored-dns@moored0.service"));
+        assert_false(unit_is_resolver("moored-dns-a.service"));
+        assert_true(unit_is_plugin_run("moored-cni@17-1035-0.service"));
+        assert_false(unit_is_plugin_run("moored-cni-a.service"));
         /* Whatever the dashes, two containers are two units. */
         assert_string_not_equal(a, b);
         free(a);
