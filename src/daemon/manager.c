@@ -349,7 +349,7 @@ static void manager_on_name(int r, void *userdata) {
 
         /* What recovery needed and will not need again. */
         (void) malloc_trim(0);
-        (void) sd_notifyf(false, "READY=1\nSTATUS=%zu containers, %zu images.",
+        (void) sd_notifyf(false, "READY=1\nSTATUS=Found at the start: %zu containers, %zu images.",
                           container_count(m->containers, NULL), image_count(m->images, NULL));
         log_info("Ready after %u ms: %zu containers, %zu images.",
                  (unsigned) ((now_usec(CLOCK_MONOTONIC) - m->begin_usec) / USEC_PER_MSEC),
