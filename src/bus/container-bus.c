@@ -83,11 +83,18 @@ static int method_restart(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
         Bus *b = bus_current(sd_bus_message_get_bus(m));
         _cleanup_error_ Error error = ERROR_NULL;
         bool waited = bus_unpack_was_waiting(b, m);
-        BusCall *call = bus_call_new(b, m);
+        uint64_t timeout;
+        BusCall *call;
+        int r;
 
+        r = sd_bus_message_read(m, "t", &timeout);
+        if (r < 0)
+                return r;
+
+        call = bus_call_new(b, m);
         if (!call)
                 return -ENOMEM;
-        if (container_restart(userdata, bus_call_reply_empty, call, &error) < 0)
+        if (container_restart(userdata, timeout, bus_call_reply_empty, call, &error) < 0)
                 return start_failed(call, waited, userdata, &error, ret_error);
         return 1;
 }
@@ -401,7 +408,7 @@ static const sd_bus_vtable container_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Kill", SD_BUS_ARGS("s", whom, "i", signal), SD_BUS_NO_RESULT, method_kill,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Restart", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_restart,
+        SD_BUS_METHOD_WITH_ARGS("Restart", SD_BUS_ARGS("t", timeout_usec), SD_BUS_NO_RESULT, method_restart,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Wait", SD_BUS_NO_ARGS, SD_BUS_RESULT("i", exit_code, "s", exit_signal),
                                 method_wait, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -184,7 +184,8 @@ int container_stop(Container *c, uint64_t timeout_usec, ContainerFunc func, void
         return container_add_waiter(c, WAITER_STOP, func, userdata);
 }
 
-int container_restart(Container *c, ContainerFunc func, void *userdata, Error *reterr_error) {
+int container_restart(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata,
+                      Error *reterr_error) {
         int r;
 
         r = container_check_scope_start(c, reterr_error);
@@ -194,7 +195,7 @@ int container_restart(Container *c, ContainerFunc func, void *userdata, Error *r
             c->work->remove)
                 return container_start(c, NULL, func, userdata, reterr_error);
 
-        r = container_stop(c, UINT64_MAX, NULL, NULL, reterr_error);
+        r = container_stop(c, timeout_usec, NULL, NULL, reterr_error);
         if (r < 0)
                 return r;
         c->work->restart = true;

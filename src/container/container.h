@@ -350,8 +350,9 @@ int container_wait(Container *c, ContainerFunc func, void *userdata);
 int container_not_running(const Container *c, Error *reterr_error);
 /* force: kill it first (SIGKILL). -EBUSY "ContainerRunning" otherwise. func (with NULL) when it is gone. */
 int container_remove(Container *c, bool force, ContainerFunc func, void *userdata, Error *reterr_error);
-/* Stop, if it runs, and start. func as for container_start(). */
-int container_restart(Container *c, ContainerFunc func, void *userdata, Error *reterr_error);
+/* Stop, if it runs, with the timeout of container_stop(), and start. func as for container_start(). */
+int container_restart(Container *c, uint64_t timeout_usec, ContainerFunc func, void *userdata,
+                      Error *reterr_error);
 /* A terminal and descriptors contradict each other. */
 int container_check_stdio(bool terminal, const ContainerStdio *s, Error *reterr_error);
 /* What whoever attaches gets, to keep: the terminal (a socket, as terminal_add_client() has it), or the writing end of standard

@@ -293,7 +293,7 @@ static void act(Container *c) {
         else {
                 c->work->health->restarting = true;
                 (void) record_write(c, NULL);
-                r = container_restart(c, NULL, NULL, &error);
+                r = container_restart(c, UINT64_MAX, NULL, NULL, &error);
         }
         if (r < 0)
                 log_warning("Container %s stays as it is: %s", c->row.id,
@@ -466,7 +466,7 @@ void container_health_recovered(Container *c) {
                 return;
 
         log_info("Container %s had been unhealthy, and was to be started again.", c->row.id);
-        r = container_restart(c, NULL, NULL, &error);
+        r = container_restart(c, UINT64_MAX, NULL, NULL, &error);
         if (r < 0)
                 log_warning("%s", error_is_set(&error) ? error_message(&error) : strerror(-r));
 }

@@ -59,6 +59,10 @@ static int apply_time(const char *value, void *target, Error *reterr_error) {
         return option_parse_sec("time", value, &calls->timeout_usec, reterr_error);
 }
 
+#define TIME_OPTION                                                                                         \
+        { 't', "time", "TIME", OPTION_CUSTOM, .apply = apply_time,                                          \
+          .help = "Until SIGKILL (default: the container's own)" }
+
 /* One call, so that any number of them stops together. */
 static int stop_containers(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
         _cleanup_message_ sd_bus_message *m = NULL, *reply = NULL;
@@ -93,6 +97,10 @@ static int stop_containers(Ctl *c, ContainerCalls *calls, Error *reterr_error) {
         return calls->n_failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static int append_timeout(sd_bus_message *m, const ContainerCalls *calls) {
+        return sd_bus_message_append(m, "t", calls->timeout_usec);
+}
+
 static int stop_main(Ctl *c, char **argv, Error *reterr_error) {
         ContainerCalls calls = { .run = stop_containers, .timeout_usec = UINT64_MAX };
 
@@ -101,8 +109,7 @@ static int stop_main(Ctl *c, char **argv, Error *reterr_error) {
 
 static const Option stop_options[] = {
         ALL_OPTION('a', "that run"),
-        { 't', "time", "TIME", OPTION_CUSTOM, .apply = apply_time,
-          .help = "Until SIGKILL (default: the container's own)" },
+        TIME_OPTION,
         OPTION_END,
 };
 
@@ -120,13 +127,14 @@ const Verb verb_stop = {
 };
 
 static int restart_main(Ctl *c, char **argv, Error *reterr_error) {
-        ContainerCalls calls = { .member = "Restart" };
+        ContainerCalls calls = { .member = "Restart", .append = append_timeout, .timeout_usec = UINT64_MAX };
 
         return container_calls_main(c, argv, &calls, alive_states, reterr_error);
 }
 
 static const Option restart_options[] = {
         ALL_OPTION('a', "that run"),
+        TIME_OPTION,
         OPTION_END,
 };
 
@@ -137,7 +145,7 @@ const Verb verb_restart = {
         .summary = "Stop containers and start them again",
         .description = "With the same root file system: what they had written is still there.\n\n"
                        "Example:\n"
-                       "  moorctl restart web\n",
+                       "  moorctl restart -t 2 web\n",
         .options = restart_options,
         .max_args = UINT_MAX,
         .run = restart_main,

@@ -12,7 +12,7 @@ import threading
 import time
 
 import lib
-from lib_container import BUSYBOX, DEBIAN, OBEDIENT, ContainerTestCase, events_since, last_event, status_of, topics_since, unit_of
+from lib_container import BUSYBOX, DEBIAN, OBEDIENT, ContainerTestCase, events_since, last_event, status_of, topics_since, unit_of, wait_traps
 
 DEFAULT_CAPABILITIES = 0xa80425fb
 PROGRAMS = "/run/moored/seccomp"
@@ -493,6 +493,21 @@ class LifeTest(ContainerTestCase):
             lib.wait_until(lambda: f.seek(0) == 0 and f.read() == "x\n" * 4, what="the fourth start has written")
 
     def test_kill(self):
+    def test_restart_in_a_hurry(self):
+        """One that does not heed SIGTERM, whose own timeout is long: -t says how long it has."""
+        script = "trap 'echo x >>/count' TERM; while :; do sleep 0.1; done"
+        self.detach("slow", "--stop-timeout=100s", command=("sh", "-c", script))
+        first = self.inspect("slow")["StartedUSec"]
+        lib.moorctl("restart", "-t", "0", "slow")
+        second = self.inspect("slow")["StartedUSec"]
+        self.assertNotEqual(first, second)
+        wait_traps(self.inspect("slow")["LeaderPID"], script)
+        lib.moorctl("restart", "--time=3s", "slow")
+        self.assertNotEqual(second, self.inspect("slow")["StartedUSec"])
+        with open(f"/var/lib/moored/snapshots/overlay/{self.inspect('slow')['Snapshot']}/fs/count", encoding="ascii") as f:
+            self.assertEqual(f.read(), "x\n")
+        self.assertIn("soon", lib.moorctl("restart", "-t", "soon", "slow", check=False).stderr)
+
         self.detach("killed", command=("sh", "-c", "trap 'exit 12' HUP; while :; do sleep 1000 & wait $!; done"))
         lib.moorctl("kill", "--signal=HUP", "killed")
         self.assertEqual(self.wait_state("killed", "exited")["ExitCode"], 12)

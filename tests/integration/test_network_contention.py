@@ -132,7 +132,7 @@ class ContentionTest(NetworkTestCase):
         elif what == "stop":
             self.note(moorctl("stop", "-t", "0", name))
         elif what == "restart":
-            self.note(moorctl("restart", name))
+            self.note(moorctl("restart", "-t", "0", name))
         if what != "leave":
             self.note(moorctl("rm", "-f", name))
 

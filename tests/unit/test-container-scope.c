@@ -177,7 +177,7 @@ static void test_refusals(void **state) {
 
         create(t, false);
         assert_int_equal(container_start(web(t), NULL, on_answer, t, NULL), -EINVAL);
-        assert_int_equal(container_restart(web(t), on_answer, t, NULL), -EINVAL);
+        assert_int_equal(container_restart(web(t), UINT64_MAX, on_answer, t, NULL), -EINVAL);
         assert_int_equal(container_start_scope(web(t), 1, on_answer, t, NULL), -EINVAL);
         assert_int_equal(container_start_scope(web(t), 0, on_answer, t, NULL), -EINVAL);
         assert_int_equal(web(t)->state, CONTAINER_CREATED);

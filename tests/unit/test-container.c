@@ -327,7 +327,7 @@ static void test_start_again(void **state) {
         assert_int_equal(c->row.finished_usec, 0);
 
         /* Stop and start in one. */
-        assert_int_equal(container_restart(c, on_answer, t, NULL), 0);
+        assert_int_equal(container_restart(c, UINT64_MAX, on_answer, t, NULL), 0);
         assert_int_equal(t->systemd.kill_signal, SIGTERM);
         tell(t, ended(INVOCATION_2, CLD_KILLED, SIGTERM, "success"));
         assert_int_equal(c->state, CONTAINER_STARTING);
@@ -337,12 +337,22 @@ static void test_start_again(void **state) {
         assert_int_equal(t->n_answers, 3);
         assert_int_equal(c->state, CONTAINER_RUNNING);
 
+        /* The same with no time to end: only SIGKILL is sent. */
+        t->systemd.kill_signal = 0;
+        assert_int_equal(container_restart(c, 0, on_answer, t, NULL), 0);
+        assert_int_equal(t->systemd.kill_signal, SIGKILL);
+        tell(t, ended(INVOCATION_1, CLD_KILLED, SIGKILL, "signal"));
+        tell_gone(t);
+        started(t);
+        assert_int_equal(t->n_answers, 4);
+        assert_int_equal(c->state, CONTAINER_RUNNING);
+
         /* With force it is killed, then removed. */
         assert_int_equal(container_remove(c, true, on_answer, t, NULL), 0);
         assert_int_equal(t->systemd.kill_signal, SIGKILL);
         tell(t, ended(INVOCATION_1, CLD_KILLED, SIGKILL, "signal"));
         loop(t);
-        assert_int_equal(t->n_answers, 4);
+        assert_int_equal(t->n_answers, 5);
         assert_nothing_left(t);
 }
 
