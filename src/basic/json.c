@@ -322,6 +322,17 @@ int json_dispatch(json_t *object, const JsonField *table, void *target, const ch
         return 0;
 }
 
+json_t *json_from_strv(char *const *l) {
+        json_t *array = json_array();
+
+        STRV_FOREACH(s, l)
+                if (json_array_append_new(array, json_string(s)) < 0) {
+                        json_decref(array);
+                        return NULL;
+                }
+        return array;
+}
+
 const char *json_get_string(json_t *object, const char *name) {
         return c_string(json_object_get(object, name));
 }

@@ -54,5 +54,7 @@ int json_dispatch(json_t *object, const JsonField *table, void *target, const ch
 bool json_get_uint64_wide(const json_t *value, uint64_t *ret);
 /* Convenience: borrowed string member or NULL. */
 const char *json_get_string(json_t *object, const char *name);
+/* An array of strings, empty for NULL; NULL on OOM, or where one is not UTF-8. */
+json_t *json_from_strv(char *const *l);
 /* Compact text (sorted keys if sort); NULL on OOM; free(). */
 char *json_dump(json_t *j, bool sort);

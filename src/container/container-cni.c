@@ -17,15 +17,7 @@ void container_manager_set_cni(ContainerManager *m, CniManager *cni) {
 /* -- what plug-ins are told --------------------------------------------------------------------- */
 
 static int set_list(json_t *object, const char *name, char *const *l) {
-        json_t *list;
-        int r = 0;
-
-        if (strv_length(l) == 0)
-                return 0;
-        list = json_array();
-        STRV_FOREACH(s, l)
-                r |= json_array_append_new(list, json_string(s));
-        return json_object_set_new(object, name, list) | r;
+        return strv_length(l) == 0 ? 0 : json_object_set_new(object, name, json_from_strv(l));
 }
 
 static int add_ports(json_t *list, const Port *p) {

@@ -195,12 +195,9 @@ static int build_exec_spec(const Exec *e, const ExecOptions *o, const ContainerP
 static int build_exec_row(const Container *c, const ExecOptions *o, const ContainerProcess *p, ExecRow *ret) {
         _cleanup_json_ json_t *j = json_object();
         _cleanup_(exec_row_done) ExecRow row = { .exit_code = -1 };
-        json_t *command = json_array();
-        int r = 0;
+        int r;
 
-        STRV_FOREACH(s, p->args)
-                r |= json_array_append_new(command, json_string(s));
-        r |= json_object_set_new(j, "command", command);
+        r = json_object_set_new(j, "command", json_from_strv(p->args));
         if (p->user)
                 r |= json_object_set_new(j, "user", json_string(p->user));
         r |= json_object_set_new(j, "workingDirectory", json_string(p->cwd));

@@ -174,13 +174,10 @@ static uint64_t usec_from_json(int64_t usec) {
 }
 
 int health_check_to_json(const HealthCheck *h, json_t **ret) {
-        _cleanup_json_ json_t *command = json_array(), *j = NULL;
+        _cleanup_json_ json_t *command = json_from_strv(h->command), *j = NULL;
 
         if (!command)
-                return -ENOMEM;
-        STRV_FOREACH(s, h->command)
-                if (json_array_append_new(command, json_string(s)) < 0)
-                        return -EILSEQ;
+                return -EILSEQ;
         j = json_pack("{s:O, s:I, s:I, s:I, s:I, s:I, s:s}", "command", command, "intervalUSec",
                       usec_to_json(h->interval_usec), "timeoutUSec", usec_to_json(h->timeout_usec),
                       "startPeriodUSec", usec_to_json(h->start_period_usec), "startIntervalUSec",

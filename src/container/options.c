@@ -614,12 +614,7 @@ static int field_to_json(json_t *object, const JsonField *f, const void *base) {
         case JSON_FIELD_STRV:
                 if (strv_length(*(char **const *) p) == 0)
                         return 0;
-                v = json_array();
-                STRV_FOREACH(s, *(char **const *) p)
-                        if (v && json_array_append_new(v, json_string(s)) < 0) {
-                                json_decref(v);
-                                v = NULL;
-                        }
+                v = json_from_strv(*(char **const *) p);
                 break;
 
         default:
@@ -669,18 +664,9 @@ static int mounts_to_json(const ContainerOptions *o, json_t *options) {
 }
 
 static int entrypoint_to_json(const ContainerOptions *o, json_t *options) {
-        json_t *array;
-
         if (!o->entrypoint_set)
                 return 0;
-
-        array = json_array();
-        if (!array || json_object_set_new(options, "entrypoint", array) < 0)
-                return -ENOMEM;
-        STRV_FOREACH(s, o->entrypoint)
-                if (json_array_append_new(array, json_string(s)) < 0)
-                        return -EILSEQ;
-        return 0;
+        return json_object_set_new(options, "entrypoint", json_from_strv(o->entrypoint)) < 0 ? -EILSEQ : 0;
 }
 
 static int health_to_json(const ContainerProcess *p, json_t *process) {

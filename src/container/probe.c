@@ -5,7 +5,6 @@
 
 #include "basic/fd-util.h"
 #include "basic/json.h"
-#include "basic/strv.h"
 #include "basic/time-util.h"
 #include "container/probe.h"
 
@@ -142,18 +141,15 @@ static int connect_to(const char *path, int *ret, Error *reterr_error) {
 }
 
 static int send_request(int sock, const ProbeRequest *q, Error *reterr_error) {
-        _cleanup_json_ json_t *args = json_array(), *j = NULL;
+        _cleanup_json_ json_t *j = NULL;
         _cleanup_close_ int memfd = -EBADF;
         _cleanup_free_ char *text = NULL;
-        int r = 0;
+        int r;
 
-        STRV_FOREACH(s, q->command)
-                r |= json_array_append_new(args, json_string(s));
-        j = r < 0 ? NULL
-                  : json_pack("{s:s, s:s, s:I, s:O, s:I, s:b, s:b}", "bundle", q->bundle, "cgroup",
-                              q->control_group, "pid", (json_int_t) q->pid, "args", args, "timeoutUSec",
-                              (json_int_t) MIN(q->timeout_usec, (uint64_t) INT64_MAX), "ready",
-                              (int) q->ready, "namespace", (int) !q->command);
+        j = json_pack("{s:s, s:s, s:I, s:o, s:I, s:b, s:b}", "bundle", q->bundle, "cgroup", q->control_group, "pid",
+                      (json_int_t) q->pid, "args", json_from_strv(q->command), "timeoutUSec",
+                      (json_int_t) MIN(q->timeout_usec, (uint64_t) INT64_MAX), "ready", (int) q->ready, "namespace",
+                      (int) !q->command);
         text = j ? json_dump(j, false) : NULL;
         if (!text)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory.");

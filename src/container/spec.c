@@ -259,17 +259,6 @@ int container_capabilities_resolve(const ContainerOptions *o, uint64_t available
 /* jansson's *_new functions take a NULL value for a failure and always consume what they are given, so that
  * the results of building can be added up and looked at once. */
 
-static json_t *strings_to_json(const char *const *l) {
-        json_t *array = json_array();
-
-        STRV_FOREACH(s, l)
-                if (json_array_append_new(array, json_string(s)) < 0) {
-                        json_decref(array);
-                        return NULL;
-                }
-        return array;
-}
-
 static json_t *capabilities_to_json(uint64_t mask) {
         json_t *array = json_array();
 
@@ -316,7 +305,7 @@ static bool has_host_dir(const SpecInput *in) {
 
 /* The socket is only there where the launcher has made it. */
 static json_t *environment_to_json(const SpecInput *in) {
-        json_t *env = strings_to_json((const char *const *) in->process->env);
+        json_t *env = json_from_strv(in->process->env);
 
         if (has_host_dir(in) && json_array_append_new(env, json_string("NOTIFY_SOCKET=" SYSTEM_NOTIFY_SOCKET)) < 0) {
                 json_decref(env);
@@ -338,7 +327,7 @@ static json_t *process_to_json(const ContainerProcess *p, json_t *env, uint64_t 
 
         r |= json_object_set_new(j, "terminal", json_false());
         r |= json_object_set_new(j, "user", user_to_json(p->user));
-        r |= json_object_set_new(j, "args", strings_to_json((const char *const *) p->args));
+        r |= json_object_set_new(j, "args", json_from_strv(p->args));
         r |= json_object_set_new(j, "env", env);
         r |= json_object_set_new(j, "cwd", json_string(p->cwd));
         r |= json_object_set_new(j, "capabilities", caps);
@@ -394,7 +383,7 @@ static int add_usual_mount(const SpecInput *in, const UsualMount *m, json_t *mou
         if (user_mount_on(in->options, m->destination))
                 return 0;
         return json_array_append_new(mounts, mount_to_json(m->type, m->source, m->destination,
-                                                           strings_to_json(m->options)));
+                                                           json_from_strv((char *const *) m->options)));
 }
 
 static int add_usual_mounts(const SpecInput *in, json_t *mounts) {
@@ -439,7 +428,7 @@ static json_t *user_mount_to_json(const ContainerMount *m) {
         static const char *const binds[] = { "bind", "rbind", NULL };
         static const char *const propagations[] = { "private", "rprivate", "slave", "rslave",
                                                     "shared",  "rshared",  NULL };
-        json_t *options = strings_to_json((const char *const *) m->options);
+        json_t *options = json_from_strv(m->options);
         int r = 0;
 
         if (!streq(m->type, "bind")) {
@@ -505,7 +494,7 @@ static int add_file_mounts(const SpecInput *in, json_t *mounts) {
                         return -1;
                 if (!user_mount_on(in->options, destination))
                         r |= json_array_append_new(mounts, mount_to_json("bind", source, destination,
-                                                                         strings_to_json(options)));
+                                                                         json_from_strv((char *const *) options)));
         }
         return r;
 }
@@ -519,7 +508,7 @@ static int add_host_mount(const SpecInput *in, json_t *mounts) {
                 return 0;
         source = strjoin(in->bundle, "/" SYSTEM_HOST_NAME);
         return source ? json_array_append_new(mounts, mount_to_json("bind", source, SYSTEM_HOST_DIR,
-                                                                    strings_to_json(options)))
+                                                                    json_from_strv((char *const *) options)))
                       : -1;
 }
 
@@ -584,8 +573,8 @@ static json_t *linux_to_json(const SpecInput *in) {
         r = json_object_set_new(j, "namespaces", namespaces_to_json(in->options));
         if (in->devices)
                 r |= json_object_set(j, "devices", in->devices);
-        r |= json_object_set_new(j, "maskedPaths", strings_to_json(masked));
-        r |= json_object_set_new(j, "readonlyPaths", strings_to_json(readonly));
+        r |= json_object_set_new(j, "maskedPaths", json_from_strv((char *const *) masked));
+        r |= json_object_set_new(j, "readonlyPaths", json_from_strv((char *const *) readonly));
         if (r < 0) {
                 json_decref(j);
                 return NULL;
@@ -713,7 +702,7 @@ int exec_spec_build(const ExecSpecInput *in, char **ret, Error *reterr_error) {
 
         r = json_object_set_new(namespaces, "namespaces", namespaces_to_json(in->options));
         r |= json_object_set_new(j, "ociVersion", json_string(OCI_VERSION));
-        r |= json_object_set_new(j, "process", process_to_json(in->process, strings_to_json((const char *const *) in->process->env),
+        r |= json_object_set_new(j, "process", process_to_json(in->process, json_from_strv(in->process->env),
                                                              in->capabilities, in->new_privileges));
         if (in->terminal)
                 r |= set_terminal(json_object_get(j, "process"), in->terminal_size);

@@ -291,17 +291,13 @@ static const HelperOps layer_ops = {
 /* The names of the layers below. */
 static int layer_add_lower(LayerWork *w, json_t *request, Error *reterr_error) {
         _cleanup_strv_free_ char **lower = NULL;
-        _cleanup_json_ json_t *array = json_array();
         int r;
 
         r = snapshot_layer_get_lower(w->manager->snapshots, w->snapshot, &lower, reterr_error);
         if (r < 0)
                 return r;
 
-        STRV_FOREACH(l, lower)
-                if (json_array_append_new(array, json_string(l)) < 0)
-                        return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
-        if (json_object_set(request, "lower", array) < 0)
+        if (json_object_set_new(request, "lower", json_from_strv(lower)) < 0)
                 return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
         return 0;
 }

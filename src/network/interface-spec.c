@@ -259,22 +259,11 @@ bool interface_spec_is_empty(const InterfaceSpec *s) {
 
 /* -- JSON -- */
 
-static json_t *list_to_json(char *const *l) {
-        json_t *j = json_array();
-
-        STRV_FOREACH (s, l)
-                if (j && json_array_append_new(j, json_string(s)) < 0) {
-                        json_decref(j);
-                        return NULL;
-                }
-        return j;
-}
-
 json_t *interface_spec_to_json(const InterfaceSpec *s) {
         return json_pack("{s:s, s:s*, s:s*, s:s*, s:s*, s:I, s:s*, s:I, s:b, s:o, s:o, s:I, s:I, s:b, s:I, s:s*, s:s*, s:s*, s:s*, s:I}", "type",
                          interface_type_to_string(s->type), "link", s->link, "mode", s->mode, "peer", s->peer, "master",
                          s->master, "user", (json_int_t) s->user, "mac", s->mac, "mtu", (json_int_t) s->mtu, "down",
-                         (int) s->down, "addresses", list_to_json(s->addresses), "routes", list_to_json(s->routes),
+                         (int) s->down, "addresses", json_from_strv(s->addresses), "routes", json_from_strv(s->routes),
                          "sentRate", (json_int_t) s->sent_rate, "receivedRate", (json_int_t) s->received_rate, "wasUp",
                          (int) s->was_up, "wasMtu", (json_int_t) s->was_mtu, "wasMac", s->was_mac, "wasMaster",
                          s->was_master, "wasAlias", s->was_alias, "wasKind", s->was_kind, "lentIndex",

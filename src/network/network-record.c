@@ -12,17 +12,6 @@
 
 /* -- to text -- */
 
-static json_t *strv_to_json(char *const *l) {
-        json_t *j = json_array();
-
-        STRV_FOREACH (s, l)
-                if (j && json_array_append_new(j, json_string(s)) < 0) {
-                        json_decref(j);
-                        return NULL;
-                }
-        return j;
-}
-
 static json_t *network_to_json(const NetworkRow *row) {
         _cleanup_json_ json_t *subnets = json_array();
 
@@ -37,7 +26,7 @@ static json_t *network_to_json(const NetworkRow *row) {
         return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:I, s:b, s:b, s:b, s:o, s:I, s:O}", "name", row->name,
                          "driver", row->driver, "device", row->device, "parent", row->parent, "mode",
                          row->mode, "mtu", (json_int_t) row->mtu, "internal", (int) row->internal, "noDns",
-                         (int) row->no_dns, "open", (int) row->open, "labels", strv_to_json(row->labels), "createdUSec",
+                         (int) row->no_dns, "open", (int) row->open, "labels", json_from_strv(row->labels), "createdUSec",
                          (json_int_t) row->created_usec, "subnets", subnets);
 }
 
@@ -63,8 +52,8 @@ static int build_interface(const InterfaceRow *row, void *userdata) {
         if (r < 0)
                 return r;
         j = json_pack("{s:s, s:s, s:s*, s:s, s:o, s:o}", "network", network.name, "name", row->name,
-                      "hostDevice", row->host_device, "mac", row->mac, "aliases", strv_to_json(row->aliases),
-                      "addresses", strv_to_json(row->addresses));
+                      "hostDevice", row->host_device, "mac", row->mac, "aliases", json_from_strv(row->aliases),
+                      "addresses", json_from_strv(row->addresses));
         if (json_array_append_new(b->interfaces, j) < 0)
                 return -ENOMEM;
         return json_array_append_new(b->networks, network_to_json(&network)) < 0 ? -ENOMEM : 0;

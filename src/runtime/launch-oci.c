@@ -226,17 +226,6 @@ static json_t *user_to_json(const Task *t, const ProcessSpec *s) {
         return user;
 }
 
-static json_t *strings_to_json(char *const *l) {
-        json_t *array = json_array();
-
-        STRV_FOREACH (s, l)
-                if (json_array_append_new(array, json_string(s)) < 0) {
-                        json_decref(array);
-                        return NULL;
-                }
-        return array;
-}
-
 static int set_seccomp(json_t *j, const RuntimeSpec *spec, const char *bundle, Error *reterr_error) {
         _cleanup_free_ char *path = path_join(bundle, "seccomp.json"), *text = NULL;
         json_t *profile;
@@ -307,7 +296,7 @@ static int make_spec(const OciLaunch *l, const Prepared *p, const char *bundle, 
         resources = json_pack("{s:[{s:b, s:s}]}", "devices", "allow", 1, "access", "rwm");
         r = json_object_set_new(j, "ociVersion", json_string(OCI_VERSION_OLD));
         r |= json_object_set_new(process, "user", user_to_json(t, &p->spec->process));
-        r |= json_object_set_new(process, "env", strings_to_json(t->env));
+        r |= json_object_set_new(process, "env", json_from_strv(t->env));
         r |= json_object_set_new(json_object_get(j, "root"), "path", json_string(RUNTIME_ROOTFS));
         r |= json_object_set_new(json_object_get(j, "linux"), "cgroupsPath", json_string(OCI_LAUNCH_CGROUP));
         r |= json_object_set_new(json_object_get(j, "linux"), "resources", resources);

@@ -64,18 +64,7 @@ static const char *const readonly_paths[] = {
         "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL,
 };
 
-/* NULL: out of memory. As with all below, json_pack()'s "o" takes over, and fails for NULL. */
-static json_t *strings_to_json(const char *const *l) {
-        json_t *a = json_array();
-
-        STRV_FOREACH (s, l)
-                if (json_array_append_new(a, json_string(s)) < 0) {
-                        json_decref(a);
-                        return NULL;
-                }
-        return a;
-}
-
+/* NULL: out of memory. json_pack()'s "o" takes over, and fails for NULL. */
 static json_t *mounts_to_json(const MountLine *lines) {
         json_t *a = json_array();
 
@@ -87,7 +76,7 @@ static json_t *mounts_to_json(const MountLine *lines) {
                 if (json_array_append_new(a, o) < 0 ||
                     (l->options &&
                      (!options ||
-                      json_object_set_new(o, "options", strings_to_json((const char *const *) options)) <
+                      json_object_set_new(o, "options", json_from_strv(options)) <
                                       0))) {
                         json_decref(a);
                         return NULL;
@@ -114,8 +103,8 @@ static json_t *process_to_json(void) {
                         "{s:b, s:{s:i, s:i}, s:[s], s:[s, s], s:s, s:{s:o, s:o, s:o}, s:[{s:s, s:i, s:i}], s:b}",
                         "terminal", 1, "user", "uid", 0, "gid", 0, "args", "sh", "env",
                         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm",
-                        "cwd", "/", "capabilities", "bounding", strings_to_json(caps), "effective",
-                        strings_to_json(caps), "permitted", strings_to_json(caps), "rlimits", "type",
+                        "cwd", "/", "capabilities", "bounding", json_from_strv((char *const *) caps), "effective",
+                        json_from_strv((char *const *) caps), "permitted", json_from_strv((char *const *) caps), "rlimits", "type",
                         "RLIMIT_NOFILE", "hard", 1024, "soft", 1024, "noNewPrivileges", 1);
 }
 
@@ -124,7 +113,7 @@ static json_t *linux_to_json(bool rootless) {
 
         o = json_pack("{s:o, s:o, s:o}", "namespaces",
                       namespaces_to_json(rootless ? namespaces_rootless : namespaces), "maskedPaths",
-                      strings_to_json(masked_paths), "readonlyPaths", strings_to_json(readonly_paths));
+                      json_from_strv((char *const *) masked_paths), "readonlyPaths", json_from_strv((char *const *) readonly_paths));
         if (!o)
                 return NULL;
         /* Ids are larger than an int. */

@@ -329,6 +329,16 @@ static void test_dump(void **state) {
         assert_string_equal(scalar, "\"x\"");
 }
 
+static void test_from_strv(void **state) {
+        char *const list[] = { (char *) "b", (char *) "", (char *) "é", NULL }, *const latin[] = { (char *) "\xe9", NULL };
+        _cleanup_json_ json_t *j = json_from_strv(list), *none = json_from_strv(NULL);
+        _cleanup_free_ char *text = json_dump(j, false), *empty = json_dump(none, false);
+
+        assert_string_equal(text, "[\"b\",\"\",\"é\"]");
+        assert_string_equal(empty, "[]");
+        assert_null(json_from_strv(latin));
+}
+
 static int parse_wide(const char *text, json_t **ret) {
         return json_parse_wide(text, strlen(text), JSON_TEXT_MAX, ret, NULL);
 }
@@ -394,6 +404,7 @@ int main(void) {
                 cmocka_unit_test(test_dispatch_errors),
                 cmocka_unit_test(test_dispatch_not_object),
                 cmocka_unit_test(test_dump),
+                cmocka_unit_test(test_from_strv),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
