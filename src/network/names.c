@@ -229,20 +229,14 @@ static int write_wanted(const Network *n, Hashmap *wanted) {
         return 0;
 }
 
-/* Makes the directory what it should be: after a start of moored, and where one container changes what is seen of others. */
-static int fill(const Network *n) {
-        _cleanup_(hashmap_freep) Hashmap *wanted = hashmap_new();
+/* wanted NULL: none is. */
+static int remove_unwanted(int hosts, Hashmap *wanted) {
         _cleanup_close_ int fd = -EBADF;
         struct dirent *de;
         DIR *d;
         int r;
 
-        if (!wanted)
-                return -ENOMEM;
-        r = write_wanted(n, wanted);
-        if (r < 0)
-                return r;
-        r = fd = open_beneath_nofollow(n->names_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+        r = fd = open_beneath_nofollow(hosts, ".", O_RDONLY | O_DIRECTORY, 0);
         if (r < 0)
                 return r;
         d = fdopendir(fd);
@@ -251,9 +245,20 @@ static int fill(const Network *n) {
         (void) TAKE_FD(fd);
         while ((de = readdir(d)))
                 if (!streq(de->d_name, ".") && !streq(de->d_name, "..") && !hashmap_get(wanted, de->d_name))
-                        (void) unlinkat(n->names_fd, de->d_name, 0);
+                        (void) unlinkat(hosts, de->d_name, 0);
         (void) closedir(d);
         return 0;
+}
+
+/* Makes the directory what it should be: after a start of moored, and where one container changes what is seen of others. */
+static int fill(const Network *n) {
+        _cleanup_(hashmap_freep) Hashmap *wanted = hashmap_new();
+        int r;
+
+        if (!wanted)
+                return -ENOMEM;
+        r = write_wanted(n, wanted);
+        return r < 0 ? r : remove_unwanted(n->names_fd, wanted);
 }
 
 static void refill(const NetworkUser *u) {
@@ -403,7 +408,26 @@ bool network_names_are_open(const Network *n) {
         return n->names_fd >= 0;
 }
 
+/* Of another moored's, perhaps. */
+static int open_hosts(const Network *n) {
+        _cleanup_close_ int root = open_root(n->manager, false);
+        _cleanup_free_ char *path = strjoin(n->row.device, "/" HOSTS_DIR);
+
+        if (root < 0 || !path)
+                return root < 0 ? root : -ENOMEM;
+        return open_beneath_nofollow(root, path, O_RDONLY | O_DIRECTORY, 0);
+}
+
 void network_names_close(Network *n) {
+        int r = 0;
+
+        /* There are those of containers that ask another network's resolver: when they end, nobody looks here. */
+        if (n->names_fd < 0)
+                r = n->names_fd = open_hosts(n);
+        if (r >= 0)
+                r = remove_unwanted(n->names_fd, NULL);
+        if (r < 0 && r != -ENOENT)
+                log_warning_errno(r, "Failed to remove the names of containers on the network “%s”, ignoring: %m", n->row.name);
         n->names_fd = safe_close(n->names_fd);
         n->names_ended = true;
 }

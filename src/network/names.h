@@ -23,8 +23,8 @@ int network_manager_resolver(NetworkManager *m, const char *ns, const char *cont
  * one runs it has another configuration, or a directory that is gone: it is to be started anew. */
 int network_names_open(Network *n, const char *resolv, Error *reterr_error);
 bool network_names_are_open(const Network *n);
-/* It has been asked to end, or one that had the directory before: no more files. The directory stays, as one that is about to
- * start may look into it. */
+/* It has been asked to end, or one that had the directory before: no more files, and none that was there. The directory stays,
+ * as one that is about to start may look into it. */
 void network_names_close(Network *n);
 bool network_names_are_closed(const Network *n); /* and since then not open */
 /* Is a container up whose resolver is this network's? */

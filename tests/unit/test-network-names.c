@@ -230,6 +230,39 @@ static void test_two_networks(void **state) {
         check_count(f, "back", 1);
 }
 
+/* A resolver that nobody asks ends, while somebody with a name on its network asks another one. */
+static void test_not_asked(void **state) {
+        Fixture *f = *state;
+        Network *front, *back;
+
+        NETNS_NEEDED();
+        back = create(f, "back", "10.91.0.0/24", &(NetworkOptions) { .internal = true, .device = (char *) "back" });
+        front = create(f, "front", "10.90.0.0/24", &(NetworkOptions) { .device = (char *) "front" });
+        add(f, "proxy", L((char *) "back", (char *) "front"));
+        assert_int_equal(network_names_open(front, UPSTREAM, NULL), 2);
+        assert_int_equal(network_names_open(back, UPSTREAM, NULL), 2);
+        up(f, "proxy");
+        check_count(f, "back", 1);
+        network_names_close(back);
+        check_count(f, "back", 0);
+        /* Who comes later finds it. */
+        assert_int_equal(network_names_open(back, UPSTREAM, NULL), 1);
+        check_count(f, "back", 1);
+
+        /* The same when there has been another moored, */
+        new_manager(f);
+        up(f, "proxy");
+        back = network_find(f->manager, "default", "back", NULL);
+        network_names_close(back);
+        check_count(f, "back", 0);
+        down(f, "proxy");
+        check_count(f, "back", 0);
+        /* and when there is no directory. */
+        assert_int_equal(network_manager_drop_names(f->manager, "back"), 0);
+        network_names_close(back);
+        assert_true(network_names_are_closed(back));
+}
+
 static void join(Fixture *f, const char *container, const char *attachment) {
         _cleanup_error_ Error e = ERROR_NULL;
 
@@ -501,6 +534,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_come_and_go, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_recovery, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_two_networks, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_not_asked, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_connect, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_who_has_none, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_odd_names, setup, teardown),
