@@ -243,6 +243,18 @@ static int network_list(Ctl *c, char **args, const NetworkOptions *o, Error *ret
 
 /* -- inspect, rm, prune, reload -- */
 
+/* path: the reply's. */
+static int get_network(Ctl *c, const char *ns, const char *name, sd_bus_message **ret_reply, const char **ret_path,
+                       Error *reterr_error) {
+        int r;
+
+        r = ctl_call(c, ns, BUS_NAMESPACE, "GetNetwork", ret_reply, reterr_error, "s", name);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read(*ret_reply, "o", ret_path);
+        return r < 0 ? bus_error_to_error(NULL, r, reterr_error) : 0;
+}
+
 static int inspect_one(Ctl *c, const char *ns, const char *name, json_t *all, Error *reterr_error) {
         _cleanup_message_ sd_bus_message *reply = NULL;
         json_t *network;
@@ -253,12 +265,9 @@ static int inspect_one(Ctl *c, const char *ns, const char *name, json_t *all, Er
                 r = plugin_networks_find(c, ns, name, &network, reterr_error);
                 return r < 0 ? r : json_array_append_new(all, network) < 0 ? error_oom(reterr_error) : 0;
         }
-        r = ctl_call(c, ns, BUS_NAMESPACE, "GetNetwork", &reply, reterr_error, "s", name);
+        r = get_network(c, ns, name, &reply, &path, reterr_error);
         if (r < 0)
                 return r;
-        r = sd_bus_message_read(reply, "o", &path);
-        if (r < 0)
-                return bus_error_to_error(NULL, r, reterr_error);
         r = ctl_get_all(c, path, BUS_NETWORK, &network, reterr_error);
         if (r < 0)
                 return r;
@@ -411,13 +420,8 @@ static int network_disconnect(Ctl *c, char **args, const NetworkOptions *o, Erro
         if (!ns)
                 return error_oom(reterr_error);
         ctl_start_agent(c);
-        r = ctl_call(c, ns, BUS_NAMESPACE, "GetNetwork", &reply, reterr_error, "s", args[0]);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(reply, "o", &path);
-        if (r < 0)
-                return bus_error_to_error(NULL, r, reterr_error);
-        return ctl_call(c, path, BUS_NETWORK, "Disconnect", NULL, reterr_error, "sa{sv}", args[1], 0);
+        r = get_network(c, ns, args[0], &reply, &path, reterr_error);
+        return r < 0 ? r : ctl_call(c, path, BUS_NETWORK, "Disconnect", NULL, reterr_error, "sa{sv}", args[1], 0);
 }
 
 static int network_reload(Ctl *c, char **args, const NetworkOptions *o, Error *reterr_error) {
