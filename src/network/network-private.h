@@ -2,7 +2,7 @@
 #pragma once
 
 /* Shared by the files of network/ only. network.c has the objects and their records, subnet.c finds subnets that are free, reserve.c
- * hands out what containers get; what is done to the kernel is network-device.c's. */
+ * and host-port.c hand out what containers get; what is done to the kernel is network-device.c's. */
 
 #include "network/netlink-socket.h"
 #include "network/network.h"
@@ -95,6 +95,11 @@ void user_names_change(NetworkManager *m, const NetworkUser *before, const Netwo
 int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *container,
                                  const char *attachment, char **ret_name, Error *reterr_error);
 /* At a start: does another program have a port that the container publishes? "PortInUse" */
+
+/* host-port.c: records the n-th of a container's ports, in a transaction; one without a number on the host gets one that is
+ * neither another program's, nor a container's, nor of the list. "PortInUse", "InvalidArgument" */
+int network_port_reserve(NetworkManager *m, const char *ns, const char *container, Port *ports, size_t n_ports,
+                         size_t n, Error *reterr_error);
 int network_manager_check_ports(NetworkManager *m, const char *ns, const char *container, Error *reterr_error);
 
 /* set-up.c: what a container that is up has anew, in its namespace; nothing of it is left on failure. */
