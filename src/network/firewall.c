@@ -28,8 +28,8 @@
  * - incoming: a neighbour could send packets for 127.0.0.1 to this host, which translated would no longer be
  *   martians.
  * - incoming, port 53: what containers ask their own gateway is for their network's resolver, whoever publishes that port.
- * - published: the kernel cannot route from ::1 to another device; untranslated, a client is refused at once
- *   and goes on to 127.0.0.1.
+ * - local: where bridges call on nf_tables, IPv6's header is looked at once more behind it, and what is translated back to ::1
+ *   is dropped; untranslated, a client is refused at once and goes on to 127.0.0.1.
  * - outgoing: a container that reaches itself or a sibling by a published port would be answered directly, from
  *   an address that it has not asked. By address: where the kernel has bridges call on nf_tables (br_netfilter)
  *   such packets stay in the bridge, and are from no device here. */
@@ -50,9 +50,9 @@ static const char rules[] =
         "chain early {\n"
         " type filter hook prerouting priority -300; policy accept\n"
         " iifname @bridges ip daddr 127.0.0.0/8 drop\n"
+        " iifname @bridges ip6 daddr ::1 drop\n"
         "}\n"
         "chain published {\n"
-        " ip6 daddr ::1 return\n"
         " dnat ip to ip daddr . " KEY " map @hosts4\n"
         " dnat ip6 to ip6 daddr . " KEY " map @hosts6\n"
         " fib daddr type local dnat ip to " KEY " map @ports4\n"
@@ -61,6 +61,7 @@ static const char rules[] =
         "chain incoming {\n"
         " type nat hook prerouting priority -100; policy accept\n"
         " ip daddr 127.0.0.0/8 return\n"
+        " ip6 daddr ::1 return\n"
         " iifname @bridges meta l4proto { 6, 17 } th dport 53 fib daddr . iif type local return\n"
         " jump published\n"
         "}\n"
@@ -71,6 +72,7 @@ static const char rules[] =
         "chain outgoing {\n"
         " type nat hook postrouting priority 100; policy accept\n"
         " ip saddr 127.0.0.0/8 oifname @bridges masquerade\n"
+        " ip6 saddr ::1 oifname @bridges masquerade\n"
         " ct status dnat ip saddr . ip daddr @near4 masquerade\n"
         " ct status dnat ip6 saddr . ip6 daddr @near6 masquerade\n"
         " iifname @outward oifname != @bridges masquerade\n"
@@ -260,8 +262,8 @@ int firewall_is_loaded(Firewall *f) {
         return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }
 
-int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports,
-                  size_t n_ports, Error *reterr_error) {
+int firewall_load(Firewall *f, bool loopback6, const FirewallNetwork *networks, size_t n_networks,
+                  const FirewallPort *ports, size_t n_ports, Error *reterr_error) {
         _cleanup_(commands_done) Commands c = {};
         _cleanup_error_ Error e = ERROR_NULL;
         int r;
@@ -272,6 +274,8 @@ int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_network
         /* The first line makes that there is one to be deleted. */
         fputs("add table " TABLE "\ndelete table " TABLE "\n", c.f);
         fputs(rules, c.f);
+        if (!loopback6)
+                fputs("insert rule " TABLE " local ip6 daddr ::1 return\n", c.f);
         for (size_t i = 0; i < n_networks; i++)
                 write_network(&c, "add", networks + i);
         for (size_t i = 0; i < n_ports; i++)

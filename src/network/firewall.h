@@ -43,9 +43,9 @@ DEFINE_CLEANUP_FUNC(Firewall *, firewall_free)
 /* Weak; or NULL. Flows of UDP are looked through in its turns, a moment later. */
 void firewall_set_event(Firewall *f, sd_event *event);
 /* Replaces the whole table, in one transaction: connections that are established go on. (Large ranges of ports follow
- * in a second one.) "NotSupported": the kernel lacks a part. */
-int firewall_load(Firewall *f, const FirewallNetwork *networks, size_t n_networks, const FirewallPort *ports,
-                  size_t n_ports, Error *reterr_error);
+ * in a second one.) loopback6: published ports are the host's at ::1 as well. "NotSupported": the kernel lacks a part. */
+int firewall_load(Firewall *f, bool loopback6, const FirewallNetwork *networks, size_t n_networks,
+                  const FirewallPort *ports, size_t n_ports, Error *reterr_error);
 /* 1: the table is there, 0: it is not. A question to the kernel, of some microseconds. */
 int firewall_is_loaded(Firewall *f);
 /* -ENOENT "NoTable": the table is not there (any more): firewall_load(). */

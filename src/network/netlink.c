@@ -438,15 +438,16 @@ int netlink_foreach_address(Netlink *n, int (*func)(int index, const Prefix *p, 
 
 /* -- routes -- */
 
-static int change_route(Netlink *n, int type, int flags, const Prefix *destination, const Address *gateway,
+/* kind: RTN_UNICAST or RTN_LOCAL, which has a table of its own. */
+static int change_route(Netlink *n, int type, int flags, uint8_t kind, const Prefix *destination, const Address *gateway,
                         int index, uint32_t metric) {
         struct rtmsg m = {
                 .rtm_family = (uint8_t) destination->address.family,
                 .rtm_dst_len = (uint8_t) destination->length,
-                .rtm_table = RT_TABLE_MAIN,
+                .rtm_table = kind == RTN_LOCAL ? RT_TABLE_LOCAL : RT_TABLE_MAIN,
                 .rtm_protocol = RTPROT_STATIC,
-                .rtm_scope = gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
-                .rtm_type = RTN_UNICAST,
+                .rtm_scope = kind == RTN_LOCAL ? RT_SCOPE_HOST : gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
+                .rtm_type = kind,
         };
         _cleanup_request_ Request q = request_new(type, flags, &m, sizeof(m));
 
@@ -463,12 +464,16 @@ static int change_route(Netlink *n, int type, int flags, const Prefix *destinati
 
 int netlink_add_route(Netlink *n, const Prefix *destination, const Address *gateway, int index,
                       uint32_t metric) {
-        return change_route(n, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, destination, gateway, index, metric);
+        return change_route(n, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, RTN_UNICAST, destination, gateway, index, metric);
+}
+
+int netlink_add_local_route(Netlink *n, const Prefix *destination, int index, uint32_t metric) {
+        return change_route(n, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, RTN_LOCAL, destination, NULL, index, metric);
 }
 
 int netlink_delete_route(Netlink *n, const Prefix *destination, const Address *gateway, int index,
                          uint32_t metric) {
-        return change_route(n, RTM_DELROUTE, 0, destination, gateway, index, metric);
+        return change_route(n, RTM_DELROUTE, 0, RTN_UNICAST, destination, gateway, index, metric);
 }
 
 /* Others' tables count as well: what a VPN routes by a table of its own is no less in use. What the kernel

@@ -77,6 +77,8 @@ int netlink_add_route(Netlink *n, const Prefix *destination, const Address *gate
                       uint32_t metric);
 int netlink_delete_route(Netlink *n, const Prefix *destination, const Address *gateway, int index,
                          uint32_t metric);
+/* What comes by the device for the destination is the host's own. -EEXIST: of this metric there is one. */
+int netlink_add_local_route(Netlink *n, const Prefix *destination, int index, uint32_t metric);
 /* Of all tables but the local one, of both families, default routes left out: to find subnets that are free.
  */
 int netlink_foreach_route(Netlink *n, int (*func)(const Prefix *destination, int index, void *userdata),

@@ -10,6 +10,8 @@
 #include "network/network-private.h"
 #include "network/sysctl.h"
 
+#define LOOPBACK_METRIC 4096U /* and the device's index: behind the loopback device's own route, which has 0 */
+
 int network_manager_firewall(NetworkManager *m, Firewall **ret, Error *reterr_error) {
         int r;
 
@@ -42,6 +44,10 @@ static FirewallNetwork firewall_network(const Network *n) {
 
 /* -- rules -- */
 
+bool network_reaches_loopback6(void) {
+        return !SYSCTL_IS("1", "bridge", "bridge-nf-call-ip6tables");
+}
+
 int network_rules_load(NetworkManager *m, Error *reterr_error) {
         _cleanup_free_ FirewallNetwork *networks = NULL;
         _cleanup_free_ FirewallPort *ports = NULL;
@@ -68,7 +74,8 @@ int network_rules_load(NetworkManager *m, Error *reterr_error) {
                 for (size_t i = 0; i < u->n_ports; i++)
                         ports[n_ports++] = u->ports[i];
         }
-        return firewall_load(firewall, networks, n_networks, ports, n_ports, reterr_error);
+        m->loopback6 = network_reaches_loopback6();
+        return firewall_load(firewall, m->loopback6, networks, n_networks, ports, n_ports, reterr_error);
 }
 
 static int add_rules(Network *n, Error *reterr_error) {
@@ -86,7 +93,7 @@ static int add_rules(Network *n, Error *reterr_error) {
         return r < 0 ? error_move(reterr_error, &e) : 0;
 }
 
-/* Somebody may have flushed the ruleset since. */
+/* Somebody may have flushed the ruleset since, or loaded br_netfilter. */
 static int check_rules(Network *n, Error *reterr_error) {
         Firewall *firewall;
         int r;
@@ -97,7 +104,8 @@ static int check_rules(Network *n, Error *reterr_error) {
         r = firewall_is_loaded(firewall);
         if (r < 0)
                 log_debug_errno(r, "Failed to look for the table of rules, ignoring: %m");
-        return r == 0 ? network_rules_load(n->manager, reterr_error) : 0;
+        return r == 0 || n->manager->loopback6 != network_reaches_loopback6() ? network_rules_load(n->manager, reterr_error)
+                                                                              : 0;
 }
 
 /* -- forwarding -- */
@@ -176,6 +184,17 @@ static int device_error(const Network *n, int r, Error *reterr_error) {
 static int configure_bridge(Network *n, const LinkInfo *l, Error *reterr_error) {
         _cleanup_free_ char *alias = strjoin(ALIAS_PREFIX, n->row.ns, "/", n->row.name);
         Netlink *netlink = n->manager->netlink;
+/* As route_localnet for IPv4: what answers a connection to ::1 is translated back when it has come by the bridge, and for
+ * that address the kernel looks at the routes of that device only. Nobody else sends to or from ::1 by it: the kernel
+ * drops a packet with such a header as it comes in. */
+static int add_loopback_route(const Network *n, int index) {
+        const Prefix loopback = { { .family = AF_INET6, .in6 = IN6ADDR_LOOPBACK_INIT }, 128 };
+        int r;
+
+        r = netlink_add_local_route(n->manager->netlink, &loopback, index, LOOPBACK_METRIC + (uint32_t) index);
+        return r == -EEXIST ? 0 : r;
+}
+
         int r;
 
         if (!alias)
@@ -193,6 +212,8 @@ static int configure_bridge(Network *n, const LinkInfo *l, Error *reterr_error) 
         return r < 0 ? device_error(n, r, reterr_error) : 0;
 }
 
+                if (r >= 0 && n->subnets[i].address.family == AF_INET6 && !n->row.internal)
+                        r = add_loopback_route(n, l->index);
 /* Ours, by its alias; or by its MAC, if who made it died before it could give it that. */
 static bool is_own_bridge(const Network *n, const LinkInfo *l) {
         uint8_t ether[ETHER_SIZE];

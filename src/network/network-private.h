@@ -19,6 +19,7 @@ struct NetworkManager {
         Hashmap *networks; /* "ns/name" → Network, owns them */
         Netlink *netlink;  /* the host's; NULL until network_manager_netlink() */
         Firewall *firewall; /* NULL until network_manager_firewall() */
+        bool loopback6; /* its rules have been made for network_reaches_loopback6() */
         NetlinkSocket *sockets; /* that tells of the host's; NULL until somebody asks */
         sd_event *event;    /* weak; or NULL */
         Hashmap *users;     /* "ns/container" → NetworkUser, owns them */
@@ -94,12 +95,12 @@ void user_names_change(NetworkManager *m, const NetworkUser *before, const Netwo
 /* reserve.c: for a container that is there, in a transaction. ret_name: of the interface. */
 int network_manager_reserve_more(NetworkManager *m, const char *ns, const char *container,
                                  const char *attachment, char **ret_name, Error *reterr_error);
-/* At a start: does another program have a port that the container publishes? "PortInUse" */
 
 /* host-port.c: records the n-th of a container's ports, in a transaction; one without a number on the host gets one that is
  * neither another program's, nor a container's, nor of the list. "PortInUse", "InvalidArgument" */
 int network_port_reserve(NetworkManager *m, const char *ns, const char *container, Port *ports, size_t n_ports,
                          size_t n, Error *reterr_error);
+/* At a start: does another program have a port that the container publishes? "PortInUse" */
 int network_manager_check_ports(NetworkManager *m, const char *ns, const char *container, Error *reterr_error);
 
 /* set-up.c: what a container that is up has anew, in its namespace; nothing of it is left on failure. */
@@ -120,6 +121,9 @@ int network_random_mac(char text[static ETHER_TEXT_MAX]);
 /* The first that is not in the list: "eth0", "eth1", … */
 char *network_free_name(char *const *taken);
 char *network_random_device(void); /* HOST_DEVICE_PREFIX and more; NULL on OOM */
+
+/* network-device.c: does what the host sends to a published port at ::1 come back? Not while bridges call on nf_tables. */
+bool network_reaches_loopback6(void);
 
 /* interface-device.c: what somebody has said of interfaces, in the kernel. */
 typedef struct DevicePlace {

@@ -159,11 +159,10 @@ static int check_port(const Reservation *v, const Port *p, const char *text, Err
                 return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                  "“%s” cannot be published: the container's networks have no %s subnet.",
                                  text, p->host.family == AF_INET6 ? "IPv6" : "IPv4");
-        /* It translates no address of a packet that comes from ::1. */
-        if (p->host.family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&p->host.in6))
+        if (p->host.family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&p->host.in6) && !network_reaches_loopback6())
                 return error_set(
                                 reterr_error, -EINVAL, "InvalidArgument",
-                                "“%s” cannot be published: the kernel does not forward from [::1]; use 127.0.0.1, or another address of this host.",
+                                "“%s” cannot be published: while bridges call on nf_tables the kernel does not forward from [::1]; use 127.0.0.1, or say “sysctl net.bridge.bridge-nf-call-ip6tables=0”.",
                                 text);
         for (size_t i = 0; i < v->n_ports; i++)
                 if (port_overlaps(&v->ports[i], p))

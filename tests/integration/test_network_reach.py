@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import contextlib
+import pathlib
 import re
 import socket
 import struct
@@ -154,6 +155,18 @@ class ReachTestCase(NetworkTestCase):
             said = list(pool.map(lambda a: talk(a[1], a[2], "x", a[3], outside=a[0], timeout=SILENCE), asked))
         self.assertEqual([(a, s) for a, s in zip(asked, said) if s is not None], [])
 
+    def bridges_call(self, on):
+        """Whether bridges call on nf_tables; false if there is no such setting here (br_netfilter is not loaded): they do not."""
+
+        path = pathlib.Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
+        if not path.exists():
+            return False
+        self.addCleanup(lib.moorctl, "network", "reload")
+        self.addCleanup(path.write_text, path.read_text(encoding="ascii"), encoding="ascii")
+        path.write_text(str(int(on)), encoding="ascii")
+        lib.moorctl("network", "reload")
+        return True
+
     def pings(self, where, address):
         return lib.run([*where, "busybox", "ping", "-c1", "-W2", address], check=False).returncode == 0
 
@@ -184,6 +197,27 @@ class ReachTest(ReachTestCase):
                            ((), HOSTS, 80), (stranger, addresses, 80))
         lib.moorctl("stop", "-t", "0", "web")
         self.assert_silent((NEAR, (HOST4, HOST6), 8080), ((), (HOST4, HOST6, "127.0.0.1"), 8080), (sibling, (HOST4, HOST6), 8080))
+
+    def test_the_loopback_of_ipv6(self):
+        self.bridges_call(False)
+        web = self.place("web", "--network=lan", "-p", "8080:80", "-p", "8080:80/udp", "-p", "[::1]:8081:80", port=80)
+        other = self.place("other", "--network=other", "-p", "8082:80", "-p", "8082:80/udp", port=80)
+        self.assert_answered("web", (), ("::1",), 8080)
+        self.assert_answered("other", (), ("::1",), 8082)
+        # By that address alone, and by nobody else.
+        self.assert_answered("web", (), ("::1",), 8081, protocols=("tcp",))
+        self.assert_silent((NEAR, (HOST4, HOST6), 8081), (other, (HOST4, HOST6), 8081), ((), (HOST4, HOST6, "127.0.0.1"), 8081),
+                           (web, ("::1",), 8080))
+        # A connection goes on while moored is away, as any other.
+        with contextlib.closing(connect("::1", 8080)) as s:
+            lib.kill9_moored()
+            self.assertEqual(s.recv(100).split()[0], b"web")
+        self.assert_answered("web", (), ("::1",), 8080)
+        if self.bridges_call(True):
+            self.assert_silent(((), ("::1",), 8080))
+            self.assert_answered("web", (), (HOST6, "127.0.0.1"), 8080)
+            result = lib.moorctl("run", "--rm", "--network=lan", "-p", "[::1]:8083:80", BUSYBOX, "true", check=False)
+            self.assertIn("bridge-nf-call-ip6tables", result.stderr)
 
     def test_by_name(self):
         self.serve("web", "--network=lan:alias=shop", "-p", "8080:80")

@@ -19,6 +19,16 @@ static void netns_write(const char *path, const char *text) {
                 netns_missing = "/proc cannot be written";
 }
 
+#define BRIDGES_CALL "/proc/sys/net/bridge/bridge-nf-call-ip6tables"
+
+/* Whether bridges call on nf_tables, as they do at first; false: br_netfilter is not there, and they do not. */
+static inline bool netns_bridges_call(bool on) {
+        if (access(BRIDGES_CALL, F_OK) < 0)
+                return false;
+        netns_write(BRIDGES_CALL, on ? "1" : "0");
+        return true;
+}
+
 /* Without root: with a user namespace around it. What is missing is in netns_missing. */
 static void netns_enter(void) {
         char map[64];

@@ -347,7 +347,7 @@ static void test_running(void **state) {
         LinkInfo l;
 
         NETNS_NEEDED();
-        if (firewall_new(&w, NULL) < 0 || firewall_load(w, NULL, 0, NULL, 0, NULL) < 0) {
+        if (firewall_new(&w, NULL) < 0 || firewall_load(w, true, NULL, 0, NULL, 0, NULL) < 0) {
                 print_message("%s: nf_tables cannot be used here\n", __func__);
                 skip();
         }
@@ -381,7 +381,7 @@ static void test_running_names(void **state) {
         Network *other;
 
         NETNS_NEEDED();
-        if (firewall_new(&w, NULL) < 0 || firewall_load(w, NULL, 0, NULL, 0, NULL) < 0) {
+        if (firewall_new(&w, NULL) < 0 || firewall_load(w, true, NULL, 0, NULL, 0, NULL) < 0) {
                 print_message("%s: nf_tables cannot be used here\n", __func__);
                 skip();
         }

@@ -235,6 +235,54 @@ static void test_ipv6(void **state) {
         assert_true(SYSCTL_IS("0", "ipv6", "conf", n->row.device, "accept_ra"));
 }
 
+/* The host's own loopback address of IPv6, where bridges do not call on nf_tables; where they do it is refused at once. */
+static void test_loopback6(void **state) {
+        const NetworkOptions o = { .subnets = L((char *) "fd00:6::/64", (char *) "10.93.0.0/24") },
+                             other = { .subnets = L((char *) "fd00:7::/64") };
+        _cleanup_(box_done) Box a = BOX("a"), b = BOX("b"), c = BOX("c");
+        Fixture *f = *state;
+        Network *n;
+
+        FIREWALL_NEEDED();
+        (void) netns_bridges_call(false);
+        assert_int_equal(network_create(f->manager, "default", "six", &o, &n, NULL), 0);
+        assert_int_equal(network_create(f->manager, "default", "other", &other, &n, NULL), 0);
+        add(f, "a", L((char *) "six"), L((char *) "8080:80", (char *) "[::1]:8081:80"));
+        add(f, "b", L((char *) "other"), L((char *) "8082:80"));
+        set_up(f, &a);
+        set_up(f, &b);
+        assert_reached(HOST, "::1", 8080, &a.node, "fd00:6::1");
+        assert_reached(HOST, "::1", 8081, &a.node, "fd00:6::1");
+        assert_reached(HOST, "::1", 8082, &b.node, "fd00:7::1");
+        assert_unreached(HOST, "fd00:6::1", 8081, &a.node);
+        assert_unreached(HOST, "127.0.0.1", 8081, &a.node);
+        assert_unreached(b.node.netns, "fd00:7::1", 8081, &a.node);
+        /* Each has its own. */
+        assert_reached(a.node.netns, "::1", 80, &a.node, "::1");
+        assert_unreached(a.node.netns, "::1", 8080, &a.node);
+        /* A second time, by a manager that finds all of it there. */
+        assert_int_equal(network_manager_reload(f->manager, NULL), 0);
+        assert_reached(HOST, "::1", 8080, &a.node, "fd00:6::1");
+        set_down(f, &b);
+        assert_reached(HOST, "::1", 8080, &a.node, "fd00:6::1");
+
+        add(f, "c", L((char *) "six"), NONE);
+        if (netns_bridges_call(true)) {
+                set_up(f, &c);
+                assert_unreached(HOST, "::1", 8080, &a.node);
+                assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.93.0.1");
+                set_down(f, &c);
+                (void) netns_bridges_call(false);
+        }
+        set_up(f, &c);
+        assert_reached(HOST, "::1", 8080, &a.node, "fd00:6::1");
+        set_down(f, &c);
+        set_down(f, &a);
+        assert_unreached(HOST, "::1", 8080, &a.node);
+        (void) netns_bridges_call(true);
+        wait_for_no_veth(f);
+}
+
 /* Nobody remembers who had it before: its MAC may be another. */
 static void test_address_again(void **state) {
         NetworkOptions o = { .subnets = L((char *) "fd00:5::/64", (char *) "10.95.0.0/24") };
@@ -695,7 +743,7 @@ static void test_connect_interrupted(void **state) {
 static void find_nft(void) {
         _cleanup_(firewall_freep) Firewall *w = NULL;
 
-        if (!netns_missing && (firewall_new(&w, NULL) < 0 || firewall_load(w, NULL, 0, NULL, 0, NULL) < 0))
+        if (!netns_missing && (firewall_new(&w, NULL) < 0 || firewall_load(w, true, NULL, 0, NULL, 0, NULL) < 0))
                 nft_missing = "nf_tables cannot be used here";
 }
 
@@ -745,6 +793,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_set_up, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ipv6, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_loopback6, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_address_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_taken, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_port_of_resolvers, setup, teardown),
