@@ -321,6 +321,10 @@ static int new_sub_device(NewNetwork *n, Netlink *netlink, Error *reterr_error) 
                 return invalid(reterr_error,
                                "Only bridges can be isolated or not; where a network of driver %s leads is its parent's.",
                                network_driver_to_string(o->driver));
+        if (o->internal)
+                return invalid(reterr_error,
+                               "Only a bridge can be internal: a container on a network of driver %s is on its parent's.",
+                               network_driver_to_string(o->driver));
         if (!o->parent)
                 return invalid(reterr_error,
                                "A network of driver %s needs a parent (--parent), a device of this host.",

@@ -157,16 +157,20 @@ static void set_option(const Network *n, const char *version, const char *option
         if (r < 0 && r != -ENOENT)
                 log_warning_errno(r, "Failed to set net.%s.conf.%s.%s to %s, ignoring: %m", version,
                                   n->row.device, option, value);
+        if (r > 0)
+                log_info("Set net.%s.conf.%s.%s to %s, for the network “%s” of namespace “%s”.", version,
+                         n->row.device, option, value, n->row.name, n->row.ns);
 }
 
-/* - route_localnet: the host reaches published ports by 127.0.0.1, too.
+/* - route_localnet: the host reaches published ports by 127.0.0.1, too; an internal network has none.
  * - accept_ra: no container is a router for the host.
  * - accept_dad: until the kernel has made sure that a link-local address is its own it asks for no
  *   neighbour, and reaches no container, for a second or two. */
 static void set_options(const Network *n) {
         bool ipv6 = has_family(n, AF_INET6);
 
-        set_option(n, "ipv4", "route_localnet", "1");
+        if (!n->row.internal)
+                set_option(n, "ipv4", "route_localnet", "1");
         set_option(n, "ipv6", "disable_ipv6", ipv6 ? "0" : "1");
         set_option(n, "ipv6", "accept_ra", "0");
         set_option(n, "ipv6", "accept_dad", "0");
@@ -180,10 +184,6 @@ static int device_error(const Network *n, int r, Error *reterr_error) {
                                isempty(said) ? "" : ")");
 }
 
-/* What a device of this name has already is left; what it lacks is added. */
-static int configure_bridge(Network *n, const LinkInfo *l, Error *reterr_error) {
-        _cleanup_free_ char *alias = strjoin(ALIAS_PREFIX, n->row.ns, "/", n->row.name);
-        Netlink *netlink = n->manager->netlink;
 /* As route_localnet for IPv4: what answers a connection to ::1 is translated back when it has come by the bridge, and for
  * that address the kernel looks at the routes of that device only. Nobody else sends to or from ::1 by it: the kernel
  * drops a packet with such a header as it comes in. */
@@ -195,6 +195,10 @@ static int add_loopback_route(const Network *n, int index) {
         return r == -EEXIST ? 0 : r;
 }
 
+/* What a device of this name has already is left; what it lacks is added. */
+static int configure_bridge(Network *n, const LinkInfo *l, Error *reterr_error) {
+        _cleanup_free_ char *alias = strjoin(ALIAS_PREFIX, n->row.ns, "/", n->row.name);
+        Netlink *netlink = n->manager->netlink;
         int r;
 
         if (!alias)
@@ -208,12 +212,12 @@ static int add_loopback_route(const Network *n, int index) {
                 r = netlink_add_address(netlink, l->index, n->subnets + i);
                 if (r == -EEXIST)
                         r = 0;
+                if (r >= 0 && n->subnets[i].address.family == AF_INET6 && !n->row.internal)
+                        r = add_loopback_route(n, l->index);
         }
         return r < 0 ? device_error(n, r, reterr_error) : 0;
 }
 
-                if (r >= 0 && n->subnets[i].address.family == AF_INET6 && !n->row.internal)
-                        r = add_loopback_route(n, l->index);
 /* Ours, by its alias; or by its MAC, if who made it died before it could give it that. */
 static bool is_own_bridge(const Network *n, const LinkInfo *l) {
         uint8_t ether[ETHER_SIZE];

@@ -3,7 +3,9 @@
 
 import ipaddress
 import json
+import pathlib
 import re
+import time
 
 import lib
 from lib_container import BUSYBOX, daemon_away, events_since, last_event
@@ -118,7 +120,7 @@ class NetworkObjectTest(NetworkTestCase):
                             ("--parent", "-d", "macvlan", "--subnet=10.1.0.0/24"), ("no device “no”", "-d", "macvlan", "--parent=no"),
                             ("--subnet", "-d", "ipvlan", "--parent=out0"), ("mode", "-d", "ipvlan", "--parent=out0", "-o", "mode=vepa"),
                             ("out0", "--interface-name=out0"), ("15 characters", "--interface-name=x234567890123456"),
-                            ("parent", "--parent=out0")):
+                            ("parent", "--parent=out0"), ("internal", "-d", "macvlan", "--parent=out0", "--internal")):
             self.refused(text, *args, "x")
         self.assertIn("driver", lib.moorctl("network", "create", "-d", "cni:x", "x", check=False).stderr)
 
@@ -233,6 +235,30 @@ class NetworkObjectTest(NetworkTestCase):
                 self.assertIn("bridge", lib.moorctl("run", "--rm", "--network=street", "-p", "80", BUSYBOX, "true", check=False).stderr)
                 lib.moorctl("rm", "-f", "a")
                 lib.moorctl("network", "rm", "street")
+
+    def test_what_is_changed_is_logged(self):
+        """Settings of the kernel's: when they are needed, and not twice."""
+
+        forward = pathlib.Path("/proc/sys/net/ipv4/ip_forward")
+        self.addCleanup(forward.write_text, forward.read_text(encoding="ascii"), encoding="ascii")
+        forward.write_text("0", encoding="ascii")
+        for name, options, said in (("closed", ("--internal",), False), ("lan", (), True), ("lan", (), False)):
+            since = time.time()
+            if name not in networks():
+                self.create(*options, name)
+            lib.moorctl("run", "--rm", f"--network={name}", BUSYBOX, "true")
+            log = lib.journal("-u", "moored.service", "-o", "cat", since=since)
+            device = self.network(name)["Device"]
+            self.assertEqual(f"Switched on net.ipv4.ip_forward, for the network “{name}”" in log, said, log)
+            self.assertEqual(f"Set net.ipv4.conf.{device}.route_localnet to 1" in log, said, log)
+            self.assertEqual(forward.read_text(encoding="ascii").strip(), "1" if name == "lan" else "0")
+
+    def test_the_default_network_with_ipv6(self):
+        lib.moorctl("namespace", "create", "six")
+        self.addCleanup(lib.moorctl, "namespace", "rm", "six", check=False)
+        self.create("--ipv6", "default", ns="six")
+        subnets = json.loads(lib.moorctl("-n", "six", "network", "inspect", "default").stdout)[0]["Subnets"]
+        self.assertEqual([":" in s[0] for s in subnets], [False, True])
 
     def test_on_the_bus(self):
         path = lib.busctl_call(DEFAULT, NAMESPACE, "CreateNetwork", "sa{sv}", "a.b", "2", "Subnets", "as", "1", "10.124.0.0/24", "MTU", "t", "1300")[0]
