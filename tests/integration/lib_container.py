@@ -89,7 +89,7 @@ def topics_since(sequence, subject):
 def daemon_away():
     """The daemon is killed with SIGKILL and stays away while the block runs."""
 
-    pid = lib.moored_pid()
+    pid = lib.wait_until(lib.moored_pid, what="moored runs")
     lib.run(["systemctl", "mask", "--runtime", "moored.service"])
     try:
         os.kill(pid, signal.SIGKILL)

@@ -311,7 +311,7 @@ class ContainerdTestCase(unittest.TestCase):
         *flags, command = args
         # ctr may lose the output of what has ended before it has opened its end.
         if isinstance(command, str):
-            command = f"sleep 0.1; {command}"
+            command = f"sleep 0.5; {command}"
         return self.ctr("tasks", "exec", "--exec-id", self.new_name(), *flags, name, *shell(command), check=check)
 
     def task(self, name):

@@ -44,7 +44,6 @@ def open_socket(kind):
     s.bind(("::", port))
     return s
 def tcp():
-    t.listen()
     while True:
         c, peer = t.accept()
         c.sendall(text(peer))
@@ -54,6 +53,7 @@ def udp():
         _, peer = u.recvfrom(4096)
         u.sendto(text(peer), peer)
 t, u = open_socket(socket.SOCK_STREAM), open_socket(socket.SOCK_DGRAM)
+t.listen()
 for f in tcp, udp:
     threading.Thread(target=f).start()
 print("ready", flush=True)

@@ -79,8 +79,11 @@ def record_problems(store=STORE, run="/run/moored"):
 
     problems = [f"blob {d} has no record" for d in files.keys() - recorded.keys()]
     problems += [f"blob {d} has no file" for d in recorded.keys() - files.keys()]
-    problems += [f"blob {d} is recorded with {recorded[d]} bytes" for d in recorded.keys() & files.keys()
-                 if os.stat(files[d]).st_size != recorded[d]]
+    for d in recorded.keys() & files.keys():
+        # It may be collected meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(files[d]).st_size != recorded[d]:
+                problems.append(f"blob {d} is recorded with {recorded[d]} bytes")
     problems += [f"image {d} is not here" for (d,) in _rows(store, "SELECT digest FROM images") if d not in files]
     problems += [f"{d} of {p} is not here" for p, d in _rows(
         store, "SELECT r.parent, r.child FROM refs r JOIN images i ON i.manifest_digest = r.parent") if d not in files]

@@ -49,6 +49,8 @@ class Result(unittest.TestResult):
         if self.failed and not self.reported:
             self.report("FAIL", test)
         super().stopTest(test)
+        # What fails from here on is a class'.
+        self.failed = False
 
     def report(self, word, test, why=""):
         self.reported = True

@@ -264,8 +264,13 @@ class ObjectTest(ExecTestCase):
         self.assertEqual(lib.busctl_call(*call), first)
         with open(f"/proc/{self.inspect('web')['LeaderPID']}/cgroup", encoding="ascii") as f:
             group = f.read().rsplit("::", 1)[1].strip()
-        with open(f"/sys/fs/cgroup/{group}/cgroup.procs", encoding="ascii") as f:
-            self.assertEqual(len(f.read().split()), 2)
+
+        def members():
+            with open(f"/sys/fs/cgroup/{group}/cgroup.procs", encoding="ascii") as f:
+                return f.read().split()
+
+        # The one that joins it for another is there for a moment.
+        lib.wait_until(lambda: len(members()) == 2, what="init and one exec")
 
     def test_options(self):
         path = CONTAINER.format("web")
@@ -433,4 +438,4 @@ class AwayTest(ExecTestCase):
         e = self.inspect_exec(name)
         self.assertEqual((e["State"], e["ExitCode"]), ("exited", 137))
         self.assertEqual(json.loads(lib.moorctl("inspect", "--json=short", name).stdout)[0]["ExitSignal"], "KILL")
-        self.assertEqual(lib.unit_properties(unit_of("web"), "LoadState")["LoadState"], "not-found")
+        lib.wait_until(lambda: lib.unit_properties(unit_of("web"), "LoadState")["LoadState"] == "not-found", what="its unit is released")

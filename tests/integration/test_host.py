@@ -124,8 +124,8 @@ class FaultyRegistryTest(unittest.TestCase):
     def test_gate(self):
         gate = threading.Event()
         self.registry.fault("blobs", "gate", gate=gate)
-        threading.Timer(0.2, gate.set).start()
         start = time.monotonic()
+        threading.Timer(0.2, gate.set).start()
         self.assertEqual(get(self.url)[0], 200)
         self.assertGreater(time.monotonic() - start, 0.15)
 

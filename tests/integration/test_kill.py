@@ -191,7 +191,7 @@ class AwayTest(ContainerTestCase):
                 lib.moorctl("rm", "orphan")
 
     def test_a_stop_under_way(self):
-        self.detach("halfway", "--stop-timeout=1s", command=("sh", "-c", "trap '' TERM; while :; do sleep 1000 & wait $!; done"))
+        self.detach("halfway", "--stop-timeout=3s", command=("sh", "-c", "trap '' TERM; while :; do sleep 1000 & wait $!; done"))
         pid = self.inspect("halfway")["LeaderPID"]
         process = self.popen("stop", "halfway")
         lib.wait_until(lambda: self.inspect("halfway")["State"] == "stopping")
@@ -222,12 +222,12 @@ class AwayTest(ContainerTestCase):
 class KilledWhileTest(ContainerTestCase):
     """kill -9 after so many milliseconds of a call: what was asked for is there as a whole, or not at all."""
 
-    timeout = 180
+    timeout = 600
 
     def during(self, delay, *args):
         """Kills the daemon some time after moorctl has been started; returns moorctl's exit status."""
 
-        pid = lib.moored_pid()
+        pid = lib.wait_until(lib.moored_pid, what="moored runs")
         process = subprocess.Popen(["moorctl", *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(delay / 1000)
         try:
@@ -261,9 +261,13 @@ class KilledWhileTest(ContainerTestCase):
         return state
 
     def test_start(self):
+        begin = time.monotonic()
+        self.run_container("-d", "--name=measured", BUSYBOX, "sleep", "1000")
+        step = max(1, (time.monotonic() - begin) * 1000 / 30)
+        lib.moorctl("rm", "-f", "measured")
         seen = set()
-        for delay in range(0, 31):
-            name = f"start{delay}"
+        for i in range(31):
+            name, delay = f"start{i}", i * step
             with self.subTest(delay=delay):
                 status = self.during(delay, "run", "-d", f"--name={name}", BUSYBOX, "sleep", "1000")
                 state = self.check(name)
@@ -298,7 +302,7 @@ class KilledWhileTest(ContainerTestCase):
                 self.assertIn(status, (11, 125))
                 lib.wait_until(lambda name=f"front{delay}": self.state(name) is None, what="it is removed")
         assert_records()
-        self.assertEqual(units(), {})
+        lib.wait_until(lambda: units() == {}, what="no unit is left")
 
     def test_stop(self):
         for delay in range(0, 21, 2):
@@ -338,7 +342,7 @@ class KilledWhileTest(ContainerTestCase):
                         lib.moorctl("rm", "-f", name)
                     self.assertEqual(topics_since(before, name).count("container/removed"), 1)
         assert_records()
-        self.assertEqual(units(), {})
+        lib.wait_until(lambda: units() == {}, what="no unit is left")
 
     def test_the_launcher(self):
         """Whenever the launcher is killed, the start fails or has succeeded; the container is not half there."""
@@ -373,7 +377,7 @@ class KilledWhileTest(ContainerTestCase):
 class KilledWhilePullingTest(ContainerTestCase):
     """kill -9 of the daemon and of its helpers in the middle of a pull."""
 
-    timeout = 180
+    timeout = 600
 
     def setUp(self):
         super().setUp()

@@ -5,6 +5,7 @@ What really happened is written down by the containers and execs themselves, int
 they chose. MOORED_KILLS says how often the daemon is killed (default: 12), MOORED_KILLS_SEED at which moments."""
 
 import collections
+import contextlib
 import json
 import os
 import random
@@ -223,7 +224,12 @@ def descriptors():
     """What the daemon holds, by kind."""
 
     directory = f"/proc/{lib.moored_pid()}/fd"
-    return collections.Counter(os.readlink(f"{directory}/{fd}").split(":[")[0].split(" (deleted)")[0] for fd in os.listdir(directory))
+    found = collections.Counter()
+    for fd in os.listdir(directory):
+        # It may be closed meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            found[os.readlink(f"{directory}/{fd}").split(":[")[0].split(" (deleted)")[0]] += 1
+    return found
 
 
 class KillLoadTest(ContainerTestCase):
@@ -266,6 +272,9 @@ class KillLoadTest(ContainerTestCase):
         topics = [e["Topic"].removeprefix("container/") for e in events]
         codes = [e["Details"]["ExitCode"] for e in events if e["Topic"] == "container/exited"]
         chosen = [int(line.split()[1]) for line in log if line.startswith("exit ")]
+        # The removal may come between the line and the end that it tells of; such a code is never chosen.
+        if name.startswith("again") and codes[-1:] == [137] and len(chosen) == len(codes):
+            chosen.pop()
         starts = log.count("start")
         self.assertEqual((topics.count("created"), topics.count("removed")), (1, 1), f"{name}: {topics}")
         self.assertEqual((topics[0], topics[-1]), ("created", "removed"), name)
