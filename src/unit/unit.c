@@ -714,8 +714,9 @@ static int unit_manager_connect(UnitManager *m) {
         r = sd_bus_open_system_with_description(&m->bus, "moored-units");
         if (r >= 0)
                 r = sd_bus_set_exit_on_disconnect(m->bus, false);
+        /* Before clients: who has asked PID 1 for something and then us is told of what came of it. */
         if (r >= 0)
-                r = sd_bus_attach_event(m->bus, m->event, SD_EVENT_PRIORITY_NORMAL);
+                r = sd_bus_attach_event(m->bus, m->event, SD_EVENT_PRIORITY_NORMAL - 1);
         if (r >= 0)
                 r = add_matches(m);
         if (r >= 0)
