@@ -316,23 +316,25 @@ static int match(const LinkInfo *l, void *userdata) {
         return 1;
 }
 
-/* At home again: what it was. What fails is no reason to stop. */
+/* At home again: what it was. What fails is no reason to stop. Its name comes when all but the last is done: somebody may wait
+ * for a device of that name. */
 static int become_again(const DevicePlace *p, const NetworkDevice *d, const LinkInfo *l) {
-        LinkChange c = { .netns = -EBADF, .mtu = (uint32_t) d->spec->was_mtu, .up = d->spec->was_up,
-                         .alias = strempty(d->spec->was_alias) };
+        const LinkChange last = { .netns = -EBADF, .up = d->spec->was_up, .alias = strempty(d->spec->was_alias) };
         uint8_t ether[ETHER_SIZE];
         LinkInfo master;
-        int r;
+        int r, k;
 
-        r = netlink_change_link(p->host, l->index, &(LinkChange) { .name = d->spec->link, .netns = -EBADF });
-        if (r == -EEXIST)
-                log_warning("The device “%s” is back from container %s; its name is another's now, so it is called %s.", d->spec->link,
-                            p->container, l->name);
         if (d->spec->was_mac && ether_parse(d->spec->was_mac, ether) >= 0 && memcmp(ether, l->ether, ETHER_SIZE) != 0)
                 (void) netlink_change_link(p->host, l->index, &(LinkChange) { .ether = ether, .netns = -EBADF });
         if (d->spec->was_master && netlink_get_link(p->host, d->spec->was_master, &master) >= 0)
                 (void) netlink_change_link(p->host, l->index, &(LinkChange) { .master = master.index, .netns = -EBADF });
-        return netlink_change_link(p->host, l->index, &c);
+        r = netlink_change_link(p->host, l->index, &(LinkChange) { .mtu = (uint32_t) d->spec->was_mtu, .netns = -EBADF });
+        k = netlink_change_link(p->host, l->index, &(LinkChange) { .name = d->spec->link, .netns = -EBADF });
+        if (k == -EEXIST)
+                log_warning("The device “%s” is back from container %s; its name is another's now, so it is called %s.", d->spec->link,
+                            p->container, l->name);
+        k = netlink_change_link(p->host, l->index, &last);
+        return r < 0 ? r : k;
 }
 
 /* Under a name that nobody has: the one that it has there may be in use at home. */
