@@ -194,12 +194,39 @@ int namespace_error(const char *ns, const sd_bus_error *e, int r, Error *reterr_
                          "There is no namespace '%s'; moorctl namespace lists them.", ns);
 }
 
+/* What only looks may be asked once more. */
+static bool only_looks(sd_bus_message *m) {
+        const char *member = sd_bus_message_get_member(m);
+
+        return startswith(member, "Get") || startswith(member, "List");
+}
+
+/* moored may be killed at any moment; systemd, or the bus, starts it again. */
+static int call(Ctl *c, sd_bus_message *m, sd_bus_error *e, sd_bus_message **ret) {
+        _cleanup_message_ sd_bus_message *again = NULL;
+        int r, k;
+
+        r = sd_bus_call(c->bus, m, CALL_TIMEOUT, e, ret);
+        if (r >= 0 || !bus_error_is_lost(e) || !only_looks(m))
+                return r;
+        k = sd_bus_message_new_method_call(c->bus, &again, BUS_NAME, sd_bus_message_get_path(m),
+                                           sd_bus_message_get_interface(m), sd_bus_message_get_member(m));
+        if (k >= 0)
+                k = sd_bus_message_rewind(m, true);
+        if (k >= 0)
+                k = sd_bus_message_copy(again, m, true);
+        if (k < 0)
+                return r;
+        sd_bus_error_free(e);
+        return sd_bus_call(c->bus, again, CALL_TIMEOUT, e, ret);
+}
+
 int ctl_call_message(Ctl *c, sd_bus_message *m, sd_bus_message **ret, Error *reterr_error) {
         _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
         _cleanup_free_ char *ns = NULL;
         int r;
 
-        r = sd_bus_call(c->bus, m, CALL_TIMEOUT, &e, ret);
+        r = call(c, m, &e, ret);
         if (r >= 0)
                 return 0;
         if (sd_bus_path_decode(sd_bus_message_get_path(m), BUS_PATH "/namespace", &ns) > 0 && !strchr(ns, '/'))
@@ -211,7 +238,7 @@ int container_call_message(Ctl *c, const char *name, sd_bus_message *m, sd_bus_m
         _cleanup_bus_error_ sd_bus_error e = SD_BUS_ERROR_NULL;
         int r;
 
-        r = sd_bus_call(c->bus, m, CALL_TIMEOUT, &e, ret);
+        r = call(c, m, &e, ret);
         return r < 0 ? container_error(c, name, &e, reterr_error) : 0;
 }
 

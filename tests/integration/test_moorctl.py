@@ -317,6 +317,20 @@ class DaemonAwayTest(ContainerTestCase):
             lib.kill9_moored()
         self.finish(process, 8, "".join(f"{i}\n" for i in range(1, 9)))
 
+    def test_a_question_is_asked_again(self):
+        self.run_container("-d", "--name=asked", BUSYBOX, "sleep", "1000")
+        for answer, *question in (("asked", "ps", "-q"), ("asked", "inspect", "asked"), (BUSYBOX, "images", "--json=short")):
+            pid = lib.moored_pid()
+            os.kill(pid, signal.SIGSTOP)
+            process = self.popen(*question)
+            # It is with one who will not answer.
+            time.sleep(0.5)
+            os.kill(pid, signal.SIGKILL)
+            out, err = process.communicate(timeout=60)
+            self.assertEqual((process.returncode, err), (0, ""), question)
+            self.assertIn(answer, out)
+            lib.wait_until(lambda: lib.moored_pid() not in (0, pid), what="moored is back")
+
     def test_a_pull_goes_on(self):
         lib.moorctl("rmi", "-f", DEBIAN)
         lib.moorctl("gc")
