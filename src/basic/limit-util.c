@@ -67,6 +67,33 @@ int parse_bandwidth(const char *s, uint64_t *ret) {
         return 0;
 }
 
+int parse_bit_rate(const char *s, uint64_t *ret) {
+        static const struct {
+                const char *unit;
+                uint64_t factor;
+        } units[] = { { "", 1 }, { "k", 1000 }, { "m", 1000000 }, { "g", 1000000000 }, { "t", UINT64_C(1000000000000) } };
+        size_t digits = strspn(s, DIGITS), length = strlen(s + digits);
+        _cleanup_free_ char *number = strndup(s, digits);
+        uint64_t n;
+        int r;
+
+        if (!number)
+                return -ENOMEM;
+        r = parse_uint64(number, &n);
+        if (r < 0)
+                return r;
+        if (length >= strlen("bit") && strcasecmp(s + strlen(s) - strlen("bit"), "bit") == 0)
+                length -= strlen("bit");
+        for (size_t i = 0; i < ELEMENTSOF(units); i++)
+                if (strlen(units[i].unit) == length && strncasecmp(units[i].unit, s + digits, length) == 0) {
+                        if (__builtin_mul_overflow(n, units[i].factor, &n))
+                                return -ERANGE;
+                        *ret = n;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
 static int number_set_add_range(NumberSet *set, const char *s) {
         uint32_t from, to;
         int r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Values of limits in the spelling of systemd.resource-control(5). */
+/* Values of limits in the spelling of systemd.resource-control(5), but for rates of networks. */
 
 #include "basic/macro.h"
 
@@ -12,6 +12,8 @@
 int parse_permyriad(const char *s, uint64_t *ret);
 /* "5M" → 5000000: bandwidths go by powers of 1000; K, M, G, T, P, E; "infinity" → UINT64_MAX. */
 int parse_bandwidth(const char *s, uint64_t *ret);
+/* "10mbit", "500k", "2g", "8000" → bits a second, as tc(8) has them: powers of 1000; "bit" and case are of no account. */
+int parse_bit_rate(const char *s, uint64_t *ret);
 
 /* A bit for each number, the lowest first. */
 typedef struct NumberSet {

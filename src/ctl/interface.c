@@ -4,6 +4,7 @@
 
 #include <limits.h>
 
+#include "basic/limit-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "ctl/bus-util.h"
@@ -33,33 +34,15 @@ static char *interface_path(Ctl *c, const char *container, const char *name) {
 
 /* -- add, set -- */
 
-/* "10mbit", "500k", "2g": as tc(8) has them, in bits a second. */
 static int parse_rate(const char *text, const char *option, uint64_t *ret, Error *reterr_error) {
-        static const struct {
-                const char *unit;
-                uint64_t factor;
-        } units[] = { { "", 1 }, { "k", 1000 }, { "m", 1000000 }, { "g", 1000000000 }, { "t", UINT64_C(1000000000000) } };
-        size_t n = strspn(text, DIGITS);
-        _cleanup_free_ char *digits = strndup(text, n), *unit = strdup(text + n);
-        uint64_t value;
-
-        if (!digits || !unit)
-                return error_oom(reterr_error);
         if (streq(text, RATE_NONE)) {
                 *ret = 0;
                 return 0;
         }
-        for (char *p = unit; *p; p++)
-                *p |= 0x20;
-        if (endswith(unit, "bit"))
-                unit[strlen(unit) - strlen("bit")] = '\0';
-        for (size_t i = 0; i < ELEMENTSOF(units); i++)
-                if (streq(units[i].unit, unit) && parse_uint64(digits, &value) >= 0 && value <= UINT64_MAX / units[i].factor) {
-                        *ret = value * units[i].factor;
-                        return 0;
-                }
-        return error_set(reterr_error, -EINVAL, "InvalidArgument",
-                         "--%s=%s: a rate is a number of bits a second with k, m or g (10mbit), or “none”.", option, text);
+        return parse_bit_rate(text, ret) >= 0
+                               ? 0
+                               : error_set(reterr_error, -EINVAL, "InvalidArgument",
+                                           "--%s=%s: a rate is a number of bits a second with k, m or g (10mbit), or “none”.", option, text);
 }
 
 static int append_number(sd_bus_message *m, const char *key, const char *option, const char *text, Error *reterr_error) {

@@ -36,6 +36,29 @@ static void test_sets(void **state) {
         }
 }
 
+static void test_bit_rate(void **state) {
+        static const struct {
+                const char *text;
+                uint64_t bits; /* 0: no rate */
+        } table[] = {
+                { "8000", 8000 },         { "500k", 500000 },      { "10mbit", 10000000 },
+                { "2G", 2000000000 },     { "1Tbit", UINT64_C(1000000000000) },
+                { "7bit", 7 },            { "18446744073709551615", UINT64_MAX },
+                { "", 0 },                { "k", 0 },              { "bit", 0 },
+                { "10mb", 0 },            { "10 m", 0 },           { "1.5m", 0 },
+                { "-1", 0 },              { "10mbitbit", 0 },      { "18446744073709551615k", 0 },
+                { "1p", 0 },              { "none", 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                uint64_t bits = 0;
+                int r = parse_bit_rate(table[i].text, &bits);
+
+                assert_int_equal(bits, table[i].bits);
+                assert_true(bits > 0 ? r == 0 : r < 0);
+        }
+}
+
 static void test_canonical(void **state) {
         static const struct {
                 const char *assignment, *canonical; /* NULL: no limit */
@@ -112,6 +135,7 @@ static void test_cgroup_text(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_sets),
+                cmocka_unit_test(test_bit_rate),
                 cmocka_unit_test(test_canonical),
                 cmocka_unit_test(test_set),
                 cmocka_unit_test(test_cgroup_text),
