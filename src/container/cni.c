@@ -97,19 +97,23 @@ static void store_remove(CniManager *m, const char *key) {
                 m->store->remove(m->store_userdata, name);
 }
 
-static int keep_netns(Entry *e, Error *reterr_error) {
+static void store_netns(Entry *e) {
         _cleanup_free_ char *name = strjoin(STORE_PREFIX, e->key);
         CniManager *m = e->manager;
         int r;
 
-        if (e->netns >= 0)
-                return 0;
-        e->netns = m->make_netns(reterr_error);
-        if (e->netns < 0)
-                return e->netns;
         r = !m->store ? 0 : name ? m->store->add(m->store_userdata, name, e->netns, false) : -ENOMEM;
         if (r < 0)
                 log_warning_errno(r, "Should moored be killed, plug-ins may not undo all of %s: %m", e->key);
+}
+
+static int keep_netns(Entry *e, Error *reterr_error) {
+        if (e->netns >= 0)
+                return 0;
+        e->netns = e->manager->make_netns(reterr_error);
+        if (e->netns < 0)
+                return e->netns;
+        store_netns(e);
         return 0;
 }
 
@@ -477,6 +481,26 @@ int cni_manager_adopt(CniManager *m, const char *name, int fd) {
         }
         e->netns = fd;
         return 1;
+}
+
+static bool misses_netns(const Entry *e) {
+        return e && e->netns < 0 && e->recorded && !e->ended && !e->command;
+}
+
+bool cni_manager_misses_netns(const CniManager *m, const char *key) {
+        return misses_netns(hashmap_get(m->entries, key));
+}
+
+int cni_manager_keep_netns(CniManager *m, const char *key, int netns) {
+        Entry *e = hashmap_get(m->entries, key);
+
+        if (!misses_netns(e))
+                return 0;
+        e->netns = fd_dup(netns);
+        if (e->netns < 0)
+                return e->netns;
+        store_netns(e);
+        return 0;
 }
 
 static void closedirp(DIR **d) {

@@ -34,6 +34,10 @@ DEFINE_CLEANUP_FUNC(CniManager *, cni_manager_free)
 int cni_manager_adopt(CniManager *m, const char *name, int fd);
 /* Once: what is attached, and is not wanted, is detached. func: where all answers go. wanted: is also asked later. */
 int cni_manager_recovered(CniManager *m, CniFunc func, bool (*wanted)(const char *key, void *userdata), void *userdata);
+/* After that, of one that is attached and runs: is its namespace not kept (the store was emptied)? And here it is; nothing happens if that is
+ * wanted no more. It may be another: mooring knows by it whether it is the one. */
+bool cni_manager_misses_netns(const CniManager *m, const char *key);
+int cni_manager_keep_netns(CniManager *m, const char *key, int netns);
 
 /* When somebody asks: what is attached is checked (CHECK), and what is not right said in the log; what could not be undone is tried again;
  * then their networks may collect what nobody uses any more (GC), as they may in the beginning. */

@@ -284,3 +284,15 @@ void container_cni_recovered(ContainerManager *m) {
         if (m->cni)
                 (void) cni_manager_recovered(m->cni, on_added, is_wanted, m);
 }
+
+bool container_cni_misses_netns(const Container *c) {
+        _cleanup_free_ char *key = cni_key(c->row.ns, c->row.id);
+
+        return key && c->manager->cni && cni_manager_misses_netns(c->manager->cni, key);
+}
+
+int container_cni_keep_netns(Container *c, int netns) {
+        _cleanup_free_ char *key = cni_key(c->row.ns, c->row.id);
+
+        return key ? cni_manager_keep_netns(c->manager->cni, key, netns) : -ENOMEM;
+}

@@ -132,10 +132,14 @@ static bool is_up(const Container *c) {
         return c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED;
 }
 
-static int check(const Container *c, Error *reterr_error) {
+static bool is_on_cni(const Container *c) {
+        return container_network_mode(&c->options, NULL) == NETWORK_MODE_CNI;
+}
+
+static int check(const Container *c, ChangeKind kind, Error *reterr_error) {
         int r;
 
-        r = check_mode(c, reterr_error);
+        r = kind == CHANGE_KEEP && is_on_cni(c) ? 0 : check_mode(c, reterr_error);
         if (r < 0)
                 return r;
         if (c->work->change)
@@ -223,7 +227,8 @@ static int apply_one(ContainerChange *h, int netns, char **name, Error *reterr_e
 
         switch (h->kind) {
         case CHANGE_KEEP:
-                return network_manager_keep_netns(m, ns, id, netns);
+                return is_on_cni(h->container) ? container_cni_keep_netns(h->container, netns)
+                                               : network_manager_keep_netns(m, ns, id, netns);
         case CHANGE_CONNECT:
                 *name = NULL;
                 return network_manager_connect(m, ns, id, h->attachment, netns, name, reterr_error);
@@ -317,7 +322,7 @@ static int change(Container *c, const Wanted *w, ContainerInterfaceFunc func, vo
         _cleanup_free_ char *name = NULL;
         int r;
 
-        r = check(c, reterr_error);
+        r = check(c, w->kind, reterr_error);
         if (r < 0)
                 return r;
         h = change_new(c, w, func, userdata);
@@ -365,14 +370,24 @@ int container_change_interface(Container *c, const char *name, InterfaceChange *
 }
 
 static void on_kept(Container *c, const char *name, const Error *error, void *userdata) {
-        if (error)
+        if (!error)
+                return;
+        if (is_on_cni(c))
+                log_warning("Plug-ins may not undo all of the network of container %s when it ends: %s", c->row.id, error_message(error));
+        else
                 log_warning("A device of the host that container %s has may be lost when it ends: %s", c->row.id, error_message(error));
+}
+
+static bool misses_netns(const Container *c) {
+        if (is_on_cni(c))
+                return container_cni_misses_netns(c);
+        return check_mode(c, NULL) >= 0 && network_manager_misses_netns(c->manager->networks, c->row.ns, c->row.id);
 }
 
 void container_keep_netns(Container *c) {
         _cleanup_error_ Error e = ERROR_NULL;
 
-        if (!is_up(c) || check_mode(c, NULL) < 0 || !network_manager_misses_netns(c->manager->networks, c->row.ns, c->row.id))
+        if (!is_up(c) || !misses_netns(c))
                 return;
         if (change(c, &(Wanted){ .kind = CHANGE_KEEP }, on_kept, NULL, &e) < 0)
                 on_kept(c, NULL, &e, NULL);

@@ -519,10 +519,10 @@ void container_networks_recovered(ContainerManager *m) {
                         log_error("The networks of containers that run cannot be brought in order: %s",
                                   error_is_set(&e) ? error_message(&e) : strerror(-r));
                 container_names_recovered(m);
-                HASHMAP_FOREACH(c, m->containers)
-                        container_keep_netns(c);
         }
         container_cni_recovered(m);
+        HASHMAP_FOREACH(c, m->containers)
+                container_keep_netns(c);
         r = m->network_socket ? network_socket_listen(m->network_socket, on_question, m) : 0;
         if (r < 0)
                 log_error_errno(r, "No container will have a network: %m");

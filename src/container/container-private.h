@@ -149,7 +149,8 @@ int exec_open_terminal(Exec *e, int client, Error *reterr_error);
 void exec_close_terminal(Exec *e); /* it has ended, or was not started */
 
 /* container-connect.c */
-void container_keep_netns(Container *c); /* recovery: a device of the host's that it has is to come back */
+/* Recovery: a device of the host's that it has is to come back, plug-ins are to find what they have made in there. */
+void container_keep_netns(Container *c);
 void container_change_free(Container *c); /* who waits for it is told -ECANCELED */
 /* What its /etc/hosts is to have now: nobody is in there yet. */
 void container_refresh_hosts(const Container *c);
@@ -163,6 +164,9 @@ void container_cni_set_down(Container *c);
 /* The launcher asks; it may have to wait. */
 void container_cni_answer(Container *c, NetworkAnswer *ret);
 void container_cni_recovered(ContainerManager *m);
+/* As cni_manager_misses_netns(). */
+bool container_cni_misses_netns(const Container *c);
+int container_cni_keep_netns(Container *c, int netns);
 
 /* container-network.c */
 /* What the options leave open: the networks, the ports of the image. Checks what they say together. */

@@ -342,6 +342,21 @@ class FakeTest(CniTestCase):
         # It still had the namespace.
         self.assertNotIn("none", (LOG / "log").read_text(encoding="utf-8"))
 
+    def test_moored_is_stopped(self):
+        """Where the service manager then keeps nothing for it (systemd before 254), the namespace is the process's, and is asked for."""
+
+        self.write_network("two", {"type": "ok"}, {"type": "ok2"})
+        self.start("two")
+        inode = os.stat(self.inspect("web")["NetworkNamespace"]).st_ino
+        lib.run(["systemctl", "stop", "moored.service"])
+        lib.start_moored()
+        lib.wait_until(lambda: stored() == self.stored_before + 1, what="the namespace is kept again")
+        self.assertEqual(os.stat(self.inspect("web")["NetworkNamespace"]).st_ino, inode)
+        lib.moorctl("rm", "-f", "web")
+        self.nothing_is_attached()
+        self.assertEqual([line[:2] for line in self.log()[2:]], [["ok2", "DEL"], ["ok", "DEL"]])
+        self.assertNotIn("none", (LOG / "log").read_text(encoding="utf-8"))
+
     def test_moored_is_killed_in_between(self):
         self.write_network("late", {"type": "ok"}, {"type": "ok2"})
         for i in range(5):

@@ -408,6 +408,32 @@ static void test_recovery(void **state) {
         (void) unlinkat(dir, "lock", 0);
 }
 
+/* The store was emptied: the namespace is the process's, which somebody else has asked for. */
+static void test_keep(void **state) {
+        static const char kept[] = RECORD_OF("moored.1.a.runs", "1.0.0");
+        _cleanup_close_ int dir = -EBADF, netns = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        Test *t = *state;
+
+        assert_int_equal(mkdir(t->state, 0700), 0);
+        dir = open(t->state, O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(write_file_atomic_at(dir, "moored.1.a.runs.json", kept, strlen(kept), 0600, false), 0);
+        t->wanted = "moored.1.a.runs";
+        recovered(t);
+        nobody_asks(t);
+        assert_false(cni_manager_misses_netns(t->manager, "moored.1.a.other"));
+        assert_int_equal(cni_manager_keep_netns(t->manager, "moored.1.a.other", netns), 0);
+        assert_int_equal(t->n_stored, 0);
+        assert_true(cni_manager_misses_netns(t->manager, "moored.1.a.runs"));
+        assert_int_equal(cni_manager_keep_netns(t->manager, "moored.1.a.runs", netns), 0);
+        assert_int_equal(t->n_stored, 1);
+        assert_string_equal(t->stored, "cni.moored.1.a.runs");
+        assert_false(cni_manager_misses_netns(t->manager, "moored.1.a.runs"));
+        cni_manager_del(t->manager, "moored.1.a.runs");
+        reply(t, question(t, "DEL", "moored.1.a.runs", true), "{}");
+        assert_int_equal(t->n_stored, 0);
+        (void) unlinkat(dir, "moored.1.a.runs.json", 0);
+}
+
 static void test_key(void **state) {
         _cleanup_free_ char *a = cni_key("a", "b.c"), *b = cni_key("a.b", "c");
 
@@ -418,7 +444,7 @@ static void test_key(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-                T(test_add_del), T(test_retry), T(test_tend), T(test_failure), T(test_del_in_add), T(test_at_once), T(test_recovery), cmocka_unit_test(test_key),
+                T(test_add_del), T(test_retry), T(test_tend), T(test_failure), T(test_del_in_add), T(test_at_once), T(test_recovery), T(test_keep), cmocka_unit_test(test_key),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
