@@ -10,6 +10,11 @@
 #include "container/container-private.h"
 #include "container/network-options.h"
 
+/* In bits. */
+#define BURSTS_PER_SECOND UINT64_C(50)
+#define BURST_MIN_BITS (UINT64_C(2) * 65536 * 8)
+#define BURST_MAX_BITS ((UINT64_C(16) << 20) * 8)
+
 void container_manager_set_cni(ContainerManager *m, CniManager *cni) {
         m->cni = cni;
 }
@@ -57,6 +62,29 @@ static int set_dns(json_t *object, const ContainerOptions *o) {
         return r < 0 ? r : json_object_size(dns) > 0 ? json_object_set(object, "dns", dns) : 0;
 }
 
+/* Bursts go with the rates: what comes in 20 ms, as with those of other networks (network/qdisc.c), and two packets at least, however large
+ * these are, which the plug-ins decide. */
+static uint64_t burst_of(uint64_t rate) {
+        return MIN(MAX(rate / BURSTS_PER_SECOND, BURST_MIN_BITS), BURST_MAX_BITS);
+}
+
+static int set_rate(json_t *object, const char *rate_name, const char *burst_name, uint64_t rate) {
+        if (rate == 0)
+                return 0;
+        return json_object_set_new(object, rate_name, json_integer((json_int_t) rate)) |
+               json_object_set_new(object, burst_name, json_integer((json_int_t) burst_of(rate)));
+}
+
+/* "ingress" is what the container receives. */
+static int set_bandwidth(json_t *object, const Attachment *a) {
+        _cleanup_json_ json_t *bandwidth = json_object();
+        int r;
+
+        r = set_rate(bandwidth, "ingressRate", "ingressBurst", a->received_rate) |
+            set_rate(bandwidth, "egressRate", "egressBurst", a->sent_rate);
+        return r < 0 ? r : json_object_size(bandwidth) > 0 ? json_object_set(object, "bandwidth", bandwidth) : 0;
+}
+
 /* n-th of its networks; ports are the first one's. */
 static int add_attachment(const ContainerOptions *o, const char *text, unsigned n, json_t *list) {
         _cleanup_json_ json_t *capabilities = json_object(), *j = NULL;
@@ -64,9 +92,10 @@ static int add_attachment(const ContainerOptions *o, const char *text, unsigned 
         _cleanup_free_ char *name = strformat("eth%u", n);
         int r;
 
-        if (!capabilities || !name || attachment_parse(text, &a, NULL) < 0)
+        if (!capabilities || !name || attachment_parse_cni(text, &a, NULL) < 0)
                 return -ENOMEM; /* the options have been checked */
-        r = set_list(capabilities, "ips", a.addresses) | set_list(capabilities, "aliases", a.aliases) | set_dns(capabilities, o);
+        r = set_list(capabilities, "ips", a.addresses) | set_list(capabilities, "aliases", a.aliases) |
+            set_dns(capabilities, o) | set_bandwidth(capabilities, &a);
         if (a.mac)
                 r |= json_object_set_new(capabilities, "mac", json_string(a.mac));
         if (n == 0)
@@ -77,14 +106,14 @@ static int add_attachment(const ContainerOptions *o, const char *text, unsigned 
         return json_array_append(list, j) < 0 ? -ENOMEM : 0;
 }
 
-static int attachments_of(const Container *c, json_t **ret) {
+int container_cni_attachments(const ContainerOptions *o, json_t **ret) {
         _cleanup_json_ json_t *list = json_array();
         unsigned n = 0;
         int r = list ? 0 : -ENOMEM;
 
-        STRV_FOREACH(s, c->options.networks)
+        STRV_FOREACH(s, o->networks)
                 if (r >= 0)
-                        r = add_attachment(&c->options, network_option_cni(s), n++, list);
+                        r = add_attachment(o, network_option_cni(s), n++, list);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(list);
@@ -98,10 +127,17 @@ static int check_network(const char *text, Error *reterr_error) {
         _cleanup_(cni_conf_done) CniConf conf = {};
         int r;
 
-        r = attachment_parse(text, &a, reterr_error);
+        r = attachment_parse_cni(text, &a, reterr_error);
         if (r >= 0)
                 r = cni_find(CNI_CONF_DIR, a.network, &conf, reterr_error);
-        return r < 0 ? r : cni_find_plugins(CNI_PLUGIN_PATH, &conf, reterr_error);
+        if (r >= 0)
+                r = cni_find_plugins(CNI_PLUGIN_PATH, &conf, reterr_error);
+        if (r >= 0 && (a.sent_rate > 0 || a.received_rate > 0) && !cni_conf_has_capability(&conf, "bandwidth"))
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
+                                 "No plug-in of network \"%s\" limits rates (sent_rate=, received_rate=): one with \"capabilities\": "
+                                 "{\"bandwidth\": true} does, such as \"bandwidth\" at the end of its list.",
+                                 a.network);
+        return r;
 }
 
 int container_cni_prepare(const ContainerOptions *o, Error *reterr_error) {
@@ -138,7 +174,7 @@ static int show_planned(const Container *c, Showing *w) {
                 _cleanup_free_ char *name = strformat("eth%u", n++);
 
                 if (r >= 0)
-                        r = attachment_parse(network_option_cni(s), &a, NULL);
+                        r = attachment_parse_cni(network_option_cni(s), &a, NULL);
                 if (r >= 0)
                         r = name ? w->func(&(CniShown){ a.network, a.interface ?: name, a.mac, NULL }, w->userdata) : -ENOMEM;
         }
@@ -168,7 +204,7 @@ bool container_is_on_cni(const Container *c, const char *network) {
         STRV_FOREACH(s, c->options.networks) {
                 _cleanup_(attachment_done) Attachment a = {};
 
-                if (attachment_parse(network_option_cni(s), &a, NULL) >= 0 && streq(a.network, network))
+                if (attachment_parse_cni(network_option_cni(s), &a, NULL) >= 0 && streq(a.network, network))
                         return true;
         }
         return false;
@@ -182,7 +218,7 @@ static void attach(Container *c) {
         int r;
 
         error_done(&c->work->network);
-        r = key ? attachments_of(c, &attachments) : -ENOMEM;
+        r = key ? container_cni_attachments(&c->options, &attachments) : -ENOMEM;
         if (r >= 0)
                 r = cni_manager_add(c->manager->cni, key, attachments);
         if (r < 0)

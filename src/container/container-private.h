@@ -158,6 +158,8 @@ void container_refresh_hosts(const Container *c);
 /* container-cni.c */
 /* Before a transaction: are configurations and plug-ins there? */
 int container_cni_prepare(const ContainerOptions *o, Error *reterr_error);
+/* What plug-ins are to be told: network, interface and capabilities of each, as cni_manager_add() has them. */
+int container_cni_attachments(const ContainerOptions *o, json_t **ret);
 /* The start of a run: what there may be of the last one is detached first. */
 void container_cni_set_up(Container *c);
 void container_cni_set_down(Container *c);

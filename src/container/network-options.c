@@ -70,7 +70,8 @@ static int check_networks(const ContainerOptions *o, Error *reterr_error) {
                 if (!network_option_cni(s) != (mode != NETWORK_MODE_CNI))
                         return error_set(reterr_error, -EINVAL, "InvalidArgument",
                                          "Networks: those of plug-ins (cni:) and others cannot be mixed.");
-                r = attachment_parse(network_option_cni(s) ?: s, &a, reterr_error);
+                r = mode == NETWORK_MODE_CNI ? attachment_parse_cni(network_option_cni(s), &a, reterr_error)
+                                             : attachment_parse(s, &a, reterr_error);
                 if (r < 0)
                         return prefixed("Networks", r, reterr_error);
                 if (mode == NETWORK_MODE_CNI) {

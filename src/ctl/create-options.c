@@ -246,8 +246,8 @@ const Option run_options[] = {
           .help = "Host name inside" },
         { 0, "label", "NAME[=VALUE]", OPTION_CUSTOM, .apply = apply_label, .help = "Attach a label" },
         { 0, "network", "NETWORK[:KEY=VALUE,…]", OPTION_CUSTOM, .apply = apply_network,
-          .help = "Network by name, with ip=, mac=, alias=,\ninterface_name=; several are possible; or none,\nhost, "
-                  "container:NAME, ns:PATH, cni:NAME (default:\nmoored.conf's, none; with -p: default)" },
+          .help = "Network by name, with ip=, mac=, alias=,\ninterface_name=, sent_rate=, received_rate=; several\nare possible; or none, "
+                  "host, container:NAME,\nns:PATH, cni:NAME (default: moored.conf's, none;\nwith -p: default)" },
         { 0, "ip", "ADDRESS", OPTION_CUSTOM, .apply = apply_ip,
           .help = "Its address on the network; again: of the other\nfamily" },
         { 0, "mac-address", "MAC", OPTION_CUSTOM, .apply = apply_mac_address, .help = "Its MAC on the network" },

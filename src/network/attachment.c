@@ -4,6 +4,7 @@
  * IPv6 addresses have them behind it. What has a colon in front already (container:ID, ns:PATH) is no
  * network, and is not for this parser. */
 
+#include "basic/limit-util.h"
 #include "basic/string-util.h"
 #include "basic/strv.h"
 #include "network/network.h"
@@ -46,19 +47,36 @@ static int invalid(Error *e, const char *text, const char *why) {
                          why);
 }
 
-static const char *take_address(Attachment *a, const char *value) {
-        char text[ADDRESS_TEXT_MAX];
-        Address address;
-
-        if (address_parse(value, &address) < 0)
-                return "what is behind “ip=” is not an IP address";
-        if (!address_is_unicast(&address))
+static const char *add_address(Attachment *a, const Address *address, const char *text) {
+        if (!address_is_unicast(address))
                 return "what is behind “ip=” is not an address that a container can have";
         if (strv_length(a->addresses) >= ADDRESSES_GIVEN_MAX)
                 return "more than " STRINGIFY(ADDRESSES_GIVEN_MAX) " addresses";
-        if (strv_contains(a->addresses, address_format(&address, text)))
+        if (strv_contains(a->addresses, text))
                 return "an address is given twice";
         return strv_extend(&a->addresses, text) < 0 ? "there is no memory left" : NULL;
+}
+
+static const char *take_address(Attachment *a, const char *value) {
+        char text[ADDRESS_TEXT_MAX];
+        Prefix prefix = {};
+
+        if (prefix_parse(value, &prefix) >= 0)
+                return "an address is given without a length (no “/24”), which is the network's; only plug-ins (cni:) are told one";
+        if (address_parse(value, &prefix.address) < 0)
+                return "what is behind “ip=” is not an IP address";
+        return add_address(a, &prefix.address, address_format(&prefix.address, text));
+}
+
+static const char *take_address_cni(Attachment *a, const char *value) {
+        char text[ADDRESS_TEXT_MAX];
+        Prefix prefix = {};
+
+        if (address_parse(value, &prefix.address) >= 0)
+                return add_address(a, &prefix.address, address_format(&prefix.address, text));
+        if (prefix_parse(value, &prefix) < 0)
+                return "what is behind “ip=” is not an IP address, with or without a length (“/24”)";
+        return add_address(a, &prefix.address, prefix_format(&prefix, text));
 }
 
 static const char *take_mac(Attachment *a, const char *value) {
@@ -92,16 +110,37 @@ static const char *take_interface(Attachment *a, const char *value) {
         return a->interface ? NULL : "there is no memory left";
 }
 
-static const char *take_option(Attachment *a, const char *option) {
-        static const struct {
+static const char *take_rate(uint64_t *rate, const char *value) {
+        uint64_t bits;
+
+        if (*rate > 0)
+                return "a rate is given twice";
+        if (parse_bit_rate(value, &bits) < 0 || bits < INTERFACE_RATE_MIN || bits > INTERFACE_RATE_MAX)
+                return "a rate is a number of bits a second with k, m or g (10mbit), from 8k to 1000g";
+        *rate = bits;
+        return NULL;
+}
+
+static const char *take_sent_rate(Attachment *a, const char *value) {
+        return take_rate(&a->sent_rate, value);
+}
+
+static const char *take_received_rate(Attachment *a, const char *value) {
+        return take_rate(&a->received_rate, value);
+}
+
+static const char *take_option(Attachment *a, const char *option, bool cni) {
+        const struct {
                 const char *key;
                 const char *(*take)(Attachment *a, const char *value);
         } keys[] = {
-                { "ip=", take_address },
-                { "ip6=", take_address },
+                { "ip=", cni ? take_address_cni : take_address },
+                { "ip6=", cni ? take_address_cni : take_address },
                 { "mac=", take_mac },
                 { "alias=", take_alias },
                 { "interface_name=", take_interface },
+                { "sent_rate=", take_sent_rate },
+                { "received_rate=", take_received_rate },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
@@ -111,10 +150,10 @@ static const char *take_option(Attachment *a, const char *option) {
                         return keys[i].take(a, value);
         }
 
-        return "what can be behind the name is ip=, mac=, alias= and interface_name=, with commas between";
+        return "what can be behind the name is ip=, mac=, alias=, interface_name=, sent_rate= and received_rate=, with commas between";
 }
 
-int attachment_parse(const char *text, Attachment *ret, Error *reterr_error) {
+static int parse(const char *text, bool cni, Attachment *ret, Error *reterr_error) {
         _cleanup_(attachment_done) Attachment a = {};
         _cleanup_strv_free_ char **options = NULL;
         const char *colon, *why;
@@ -141,7 +180,7 @@ int attachment_parse(const char *text, Attachment *ret, Error *reterr_error) {
                         return error_set_errno(reterr_error, -ENOMEM, "Out of memory");
         }
         STRV_FOREACH (o, options) {
-                why = take_option(&a, o);
+                why = take_option(&a, o, cni);
                 if (why)
                         return invalid(reterr_error, text, why);
         }
@@ -149,4 +188,12 @@ int attachment_parse(const char *text, Attachment *ret, Error *reterr_error) {
         *ret = a;
         a = (Attachment) {};
         return 0;
+}
+
+int attachment_parse(const char *text, Attachment *ret, Error *reterr_error) {
+        return parse(text, false, ret, reterr_error);
+}
+
+int attachment_parse_cni(const char *text, Attachment *ret, Error *reterr_error) {
+        return parse(text, true, ret, reterr_error);
 }

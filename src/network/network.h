@@ -75,16 +75,20 @@ typedef struct Network {
 bool network_name_is_valid(const char *name);        /* [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most NETWORK_NAME_MAX */
 bool network_device_name_is_valid(const char *name); /* of the same characters, at most 15, and none that the kernel gives a meaning */
 
-/* How a container is to be on a network; what a user wrote as NETWORK[:ip=ADDRESS,mac=ETHER,alias=NAME,interface_name=NAME]. */
+/* How a container is to be on a network; what a user wrote as
+ * NETWORK[:ip=ADDRESS,mac=ETHER,alias=NAME,interface_name=NAME,sent_rate=RATE,received_rate=RATE]. */
 typedef struct Attachment {
         char *network;
         char *interface; /* NULL: eth0, eth1, … */
         char **addresses;
         char *mac;
         char **aliases;
+        uint64_t sent_rate, received_rate; /* as InterfaceSpec has them */
 } Attachment;
 void attachment_done(Attachment *a);
 int attachment_parse(const char *text, Attachment *ret, Error *reterr_error);
+/* On a network of plug-ins: an address may have a length behind it ("10.1.0.2/16"), as some of them want it. */
+int attachment_parse_cni(const char *text, Attachment *ret, Error *reterr_error);
 
 int network_manager_new(Store *store, Events *events, const char *runtime_dir, NetworkManager **ret, Error *reterr_error);
 /* Weak: work that is long goes on in its turns. Without, all is done within the calls. */

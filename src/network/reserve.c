@@ -83,6 +83,10 @@ static int check_attachment(Reservation *v, size_t i, Error *reterr_error) {
                                 reterr_error, -EINVAL, "InvalidArgument",
                                 "The network “%s” is of driver ipvlan: all on it have the MAC of its parent.",
                                 n->row.name);
+        if (a->received_rate > 0 && n->driver != NETWORK_BRIDGE)
+                return error_set(reterr_error, -EOPNOTSUPP, "NotSupported",
+                                 "received_rate: the kernel limits what is sent, so this needs a device with an end in the host; the network “%s” is of driver %s, not bridge.",
+                                 n->row.name, n->row.driver);
 
         STRV_FOREACH (text, a->addresses) {
                 bool known = false;
@@ -405,6 +409,20 @@ static int add_interface_row(Reservation *v, const Network *n, const Address *ad
         return r;
 }
 
+/* As if somebody had changed it. */
+static int record_rates(const Reservation *v, const Attachment *a) {
+        const InterfaceSpec spec = { .type = INTERFACE_NETWORK, .sent_rate = a->sent_rate, .received_rate = a->received_rate };
+        _cleanup_free_ char *text = NULL;
+
+        if (interface_spec_is_empty(&spec))
+                return 0;
+        text = interface_spec_format(&spec);
+        if (!text)
+                return -ENOMEM;
+        return store_device_put(v->manager->store, &(DeviceRow) { .ns = (char *) v->ns, .container = (char *) v->container,
+                                                                  .name = a->interface, .spec = text });
+}
+
 static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
         _cleanup_free_ PlannedAddress *addresses = NULL;
         _cleanup_free_ char *device = NULL;
@@ -439,6 +457,8 @@ static int reserve_interface(Reservation *v, size_t i, Error *reterr_error) {
                 return error_set(reterr_error, -EADDRINUSE, "AddressInUse",
                                  "The MAC %s is another container's on the network “%s”.", a->mac,
                                  n->row.name);
+        if (r >= 0)
+                r = record_rates(v, a);
         if (r < 0)
                 return error_set_errno(reterr_error, r, "An interface cannot be recorded: %m");
 

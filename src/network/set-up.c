@@ -271,23 +271,33 @@ static int add_interface(const NetworkInterface *i, void *userdata) {
         return r < 0 ? network_error(s->reterr_error, r, s->container, netlink_get_message(s->inside)) : 0;
 }
 
+typedef struct Devices {
+        DevicePlace place;
+        const char *name; /* NULL: all */
+} Devices;
+
 static int add_device(const NetworkDevice *d, void *userdata) {
-        return device_set_up(userdata, d);
+        const Devices *v = userdata;
+
+        return v->name && !streq(v->name, d->name) ? 0 : device_set_up(&v->place, d);
 }
 
 /* Behind the networks', whose interfaces some of it changes. */
-static int add_devices(SetUp *s) {
-        DevicePlace p = {
-                .manager = s->manager,
-                .ns = s->ns,
-                .container = s->container,
-                .host = s->host,
-                .inside = s->inside,
-                .netns = s->netns,
-                .reterr_error = s->reterr_error,
+static int add_devices(SetUp *s, const char *name) {
+        Devices v = {
+                .place = {
+                        .manager = s->manager,
+                        .ns = s->ns,
+                        .container = s->container,
+                        .host = s->host,
+                        .inside = s->inside,
+                        .netns = s->netns,
+                        .reterr_error = s->reterr_error,
+                },
+                .name = name,
         };
 
-        return network_manager_foreach_device(s->manager, s->ns, s->container, add_device, &p);
+        return network_manager_foreach_device(s->manager, s->ns, s->container, add_device, &v);
 }
 
 /* Where bridges call on nf_tables, a packet for a published port of its own sender stays in the bridge. */
@@ -311,7 +321,7 @@ static int make_namespace(SetUp *s) {
         if (r >= 0)
                 r = network_manager_foreach_interface(s->manager, s->ns, s->container, add_interface, s);
         if (r >= 0)
-                r = add_devices(s);
+                r = add_devices(s, NULL);
         return r < 0 ? network_error(e, r, s->container, "records") : 0;
 }
 
@@ -404,6 +414,8 @@ static int add_chosen(const NetworkInterface *i, void *userdata) {
                                  "In the container “%s” is a device “%s” already: choose another name.",
                                  c->s->container, i->name);
         r = r == -ENODEV ? add_interface(i, c->s) : r;
+        if (r >= 0)
+                r = add_devices(c->s, c->name);
         if (r < 0)
                 (void) network_interface_set_down(c->s->manager, i, c->s->netns);
         return r;

@@ -190,6 +190,16 @@ bool cni_conf_knows(const CniConf *c, CniCommand command) {
                                                                : true;
 }
 
+bool cni_conf_has_capability(const CniConf *c, const char *capability) {
+        const json_t *plugin;
+        size_t i;
+
+        json_array_foreach(c->plugins, i, plugin)
+                if (json_is_true(json_object_get(json_object_get(plugin, "capabilities"), capability)))
+                        return true;
+        return false;
+}
+
 /* -- as recorded -------------------------------------------------------------------------------- */
 
 int cni_conf_to_json(const CniConf *c, json_t **ret) {

@@ -54,6 +54,8 @@ int cni_conf_append(CniConf *c, const char *text, size_t n, Error *reterr_error)
 const char *cni_conf_plugin(const CniConf *c, size_t i); /* its type; NULL: there is none */
 /* Of the version that was chosen: CHECK came with 0.4.0, GC and STATUS with 1.1.0. */
 bool cni_conf_knows(const CniConf *c, CniCommand command);
+/* One of its plug-ins at least declares it. */
+bool cni_conf_has_capability(const CniConf *c, const char *capability);
 /* As it is recorded, and back: the chain is the same for DEL as for ADD whatever is in the file by then. */
 int cni_conf_to_json(const CniConf *c, json_t **ret);
 int cni_conf_from_json(json_t *j, CniConf *ret, Error *reterr_error);

@@ -157,6 +157,35 @@ class FakeTest(CniTestCase):
         lib.moorctl("start", "web")
         self.assertEqual(self.inspect("web")["Networks"][0][3], ["10.9.0.2/24"])
 
+    def told(self, name, command):
+        return json.loads((LOG / f"{name}.{command}").read_text(encoding="utf-8"))["runtimeConfig"]
+
+    def test_told(self):
+        """What the conventions call capabilities, in the words of those; after a restart, at the end and by the next moored the same."""
+
+        self.write_network("told", {"type": "ok", "capabilities": {"ips": True, "dns": True}}, {"type": "ok2", "capabilities": {"bandwidth": True}})
+        self.start("told:ip=10.9.0.2/24,ip6=FD00:9::2/64,ip=10.9.0.3,sent_rate=10mbit,received_rate=1g", "web", "--dns=192.0.2.53", "--dns=2001:db8::53",
+                   "--dns-search=example.org", "--dns-option=ndots:2")
+        first = {"ips": ["10.9.0.2/24", "fd00:9::2/64", "10.9.0.3"],
+                 "dns": {"servers": ["192.0.2.53", "2001:db8::53"], "searches": ["example.org"], "options": ["ndots:2"]}}
+        second = {"bandwidth": {"egressRate": 10000000, "egressBurst": 1048576, "ingressRate": 1000000000, "ingressBurst": 20000000}}
+        self.assertEqual((self.told("ok", "ADD"), self.told("ok2", "ADD")), (first, second))
+        lib.kill9_moored()
+        lib.moorctl("stop", "-t", "0", "web")
+        self.nothing_is_attached()
+        self.assertEqual((self.told("ok", "DEL"), self.told("ok2", "DEL")), (first, second))
+        shutil.rmtree(LOG)
+        LOG.mkdir()
+        lib.moorctl("start", "web")
+        self.assertEqual((self.told("ok", "ADD"), self.told("ok2", "ADD")), (first, second))
+        lib.moorctl("rm", "-f", "web")
+
+        for network, text in (("default:ip=10.86.0.9/16", "without a length"), ("cni:told:ip=10.9.0.2/33", "not an IP address"),
+                              ("cni:told:sent_rate=fast", "bits a second"), ("cni:told:received_rate=7k", "from 8k")):
+            self.fails("--rm", f"--network={network}", BUSYBOX, "true", text=text)
+        self.write_network("told", {"type": "ok", "capabilities": {"ips": True}}, {"type": "ok2", "capabilities": {"bandwidth": False}})
+        self.fails("--rm", "--network=cni:told:sent_rate=8k", BUSYBOX, "true", text='No plug-in of network "told" limits rates')
+
     def test_listed(self):
         self.write_network("two", {"type": "ok"}, {"type": "ok2"})
         self.write_network("missing", {"type": "ok"}, {"type": "nowhere"})

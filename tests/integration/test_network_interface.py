@@ -117,6 +117,20 @@ class InterfaceTest(NetworkTestCase):
         self.assertNotIn("tbf", lib.run([*netns_of(c), "tc", "qdisc", "show", "dev", "eth0"]).stdout)
         self.assertEqual(interface("a", "eth0")["ReceivedRate"], 0)
 
+    def test_rates_from_the_beginning(self):
+        self.detach("a", "--network=default:sent_rate=8mbit,received_rate=4mbit")
+        for _ in range(2):
+            i = interface("a", "eth0")
+            self.assertEqual((i["SentRate"], i["ReceivedRate"]), (8000000, 4000000))
+            self.assertIn("8Mbit", lib.run([*netns_of(self.inspect("a")), "tc", "qdisc", "show", "dev", "eth0"]).stdout)
+            self.assertIn("4Mbit", lib.run(["tc", "qdisc", "show", "dev", i["HostDevice"]]).stdout)
+            lib.kill9_moored()
+            lib.moorctl("restart", "-t", "0", "a")
+        self.interface("set", "--sent-rate=none", "a", "eth0")
+        self.assertEqual((interface("a", "eth0")["SentRate"], interface("a", "eth0")["ReceivedRate"]), (0, 4000000))
+        lib.moorctl("restart", "-t", "0", "a")
+        self.assertEqual(interface("a", "eth0")["SentRate"], 0)
+
     def test_veth(self):
         self.serve("web", "--network=default", "--stop-timeout=1s")
         name = self.interface("add", "--type=veth", f"--master={BRIDGE}", "--peer=web-end", "--mtu=1450", "--ip=10.77.0.2/24", "web").stdout.strip()

@@ -137,6 +137,9 @@ static void test_request(void **state) {
         b = request(&conf, 1, CNI_ADD, previous);
         assert_string_equal(json_get_string(json_object_get(b, "runtimeConfig"), "mac"), "02::");
         assert_null(json_object_get(json_object_get(b, "runtimeConfig"), "ips"));
+        assert_true(cni_conf_has_capability(&conf, "mac"));
+        assert_false(cni_conf_has_capability(&conf, "ips"));
+        assert_false(cni_conf_has_capability(&conf, "bandwidth"));
         assert_null(json_object_get(json_object_get(b, "runtimeConfig"), "portMappings"));
         assert_non_null(json_object_get(b, "prevResult"));
         c = request(&conf, 2, CNI_DEL, previous);

@@ -209,6 +209,30 @@ static void test_connect_plugins(void **state) {
         assert_non_null(strstr(error_message(&e), "plug-ins"));
 }
 
+/* By the conventions of CNI: rates in bits a second, bursts in bits; "ingress" is what the container receives. */
+static void test_plugins_are_told(void **state) {
+        static const char text[] =
+                "{\"all\":[{\"network\":\"a\",\"interface\":\"eth0\",\"capabilities\":{\"ips\":[\"10.0.0.9/24\",\"fd00::9/64\"],"
+                "\"dns\":{\"servers\":[\"192.0.2.1\"],\"searches\":[\"example.org\"],\"options\":[\"ndots:2\"]},"
+                "\"bandwidth\":{\"ingressRate\":8000,\"ingressBurst\":1048576,\"egressRate\":1000000000,\"egressBurst\":20000000},"
+                "\"portMappings\":[{\"hostPort\":8080,\"containerPort\":80,\"protocol\":\"tcp\"}]}},"
+                "{\"network\":\"b\",\"interface\":\"eth1\",\"capabilities\":{\"ips\":[\"10.0.1.9\"],"
+                "\"dns\":{\"servers\":[\"192.0.2.1\"],\"searches\":[\"example.org\"],\"options\":[\"ndots:2\"]},"
+                "\"bandwidth\":{\"egressRate\":1000000000000,\"egressBurst\":134217728}}}]}";
+        const ContainerOptions o = {
+                .networks = L("cni:a:ip=10.0.0.9/24,ip6=FD00::9/64,received_rate=8k,sent_rate=1g", "cni:b:ip=10.0.1.9,sent_rate=1000gbit"),
+                .publish = L("8080:80"),
+                .dns = L("192.0.2.1"),
+                .dns_search = L("example.org"),
+                .dns_options = L("ndots:2"),
+        };
+        _cleanup_json_ json_t *j = NULL, *expected = NULL;
+
+        assert_int_equal(json_parse(text, strlen(text), sizeof(text), &expected, NULL), 0);
+        assert_int_equal(container_cni_attachments(&o, &j), 0);
+        assert_true(json_equal(j, json_object_get(expected, "all")));
+}
+
 /* -- of one that runs: the test is PID 1 and moored-probe.service -- */
 
 typedef struct Asked {
@@ -563,6 +587,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_connect, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_connect_hosts, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_connect_plugins, setup_networks, teardown_networks),
+                cmocka_unit_test(test_plugins_are_told),
                 cmocka_unit_test_setup_teardown(test_connect_refused, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_running_refused, setup_networks, teardown_networks),
                 cmocka_unit_test_setup_teardown(test_running_removed, setup_networks, teardown_networks),

@@ -407,6 +407,50 @@ static void test_network_at_once(void **state) {
         assert_null(f->kept);
 }
 
+static int count_rates(const NetworkDevice *d, void *userdata) {
+        unsigned *n = userdata;
+
+        assert_int_equal(d->spec->type, INTERFACE_NETWORK);
+        assert_string_equal(d->name, *n == 0 ? "eth0" : "eth1");
+        assert_int_equal(d->spec->sent_rate, 8000000);
+        assert_int_equal(d->spec->received_rate, 0);
+        (*n)++;
+        return 0;
+}
+
+/* As if somebody had changed them afterwards. */
+static void test_rates_of_attachments(void **state) {
+        NetworkOptions street = { .driver = NETWORK_MACVLAN, .parent = (char *) "wire0", .subnets = L((char *) "10.1.0.0/24") };
+        NetworkOptions road = { .driver = NETWORK_MACVLAN, .parent = (char *) "wire1", .subnets = L((char *) "10.2.0.0/24") };
+        _cleanup_error_ Error e = ERROR_NULL;
+        Fixture *f = *state;
+        unsigned count = 0;
+        Network *n;
+
+        NETNS_NEEDED();
+        (void) make_device(f, "wire0", "wire1");
+        if (network_create(f->manager, "default", "street", &street, &n, &e) < 0 ||
+            network_create(f->manager, "default", "road", &road, &n, &e) < 0 ||
+            network_manager_connect(f->manager, "default", "a", "street:sent_rate=8mbit", -EBADF, NULL, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        begin(f);
+        if (network_manager_connect(f->manager, "default", "a", "road:sent_rate=8mbit", f->netns, NULL, &e) < 0)
+                fail_msg("%s", error_message(&e));
+        assert_int_equal(network_manager_foreach_device(f->manager, "default", "a", count_rates, &count), 0);
+        assert_int_equal(count, 2);
+        end(f);
+        begin(f);
+        change_ok(f, "eth1", CHANGE(.sent_rate = NO_RATE));
+        /* With the interface goes what was said of it. */
+        assert_int_equal(network_manager_remove_interface(f->manager, "default", "a", "eth1", f->netns, NULL), 0);
+        count = 0;
+        assert_int_equal(network_manager_foreach_device(f->manager, "default", "a", count_rates, &count), 0);
+        assert_int_equal(count, 1);
+        assert_int_equal(network_manager_connect(f->manager, "default", "a", "road:received_rate=8mbit", -EBADF, NULL, &e), -EOPNOTSUPP);
+        assert_true(error_has_name(&e, "NotSupported"));
+        assert_non_null(strstr(error_message(&e), "macvlan"));
+}
+
 /* The kernel has no second one of the same metric. */
 static bool has_default(Fixture *f, const char *name, const char *gateway) {
         Prefix all = { .address.family = AF_INET };
@@ -719,6 +763,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_change, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_macvlan, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_network_at_once, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_rates_of_attachments, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_networks_own, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lent, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_lent_interrupted, setup, teardown),

@@ -41,6 +41,10 @@ static void test_networks(void **state) {
         check_valid(OPTIONS(.networks = L("ns:/run/netns/x")));
         check_valid(OPTIONS(.networks = L("default", "other:ip=10.1.2.3,alias=db")));
         check_valid(OPTIONS(.networks = L("cni:a:ip=10.1.2.3,mac=02:00:5e:00:53:01", "cni:b"), .publish = L("8080:80")));
+        check_valid(OPTIONS(.networks = L("cni:a:ip=10.1.2.3/24,ip=fd00::3/64,sent_rate=10mbit,received_rate=1g")));
+        check_valid(OPTIONS(.networks = L("a:sent_rate=10mbit,received_rate=1g")));
+        check_invalid(OPTIONS(.networks = L("a:ip=10.1.2.3/24")), "Networks");
+        check_invalid(OPTIONS(.networks = L("cni:a:sent_rate=1")), "Networks");
         check_invalid(OPTIONS(.networks = L("cni:a"), .publish = L("80")), "Publish");
         check_invalid(OPTIONS(.networks = L("cni:a"), .publish_all = true), "Publish");
         check_invalid(OPTIONS(.networks = L("cni:a", "b")), "Networks");

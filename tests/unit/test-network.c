@@ -684,7 +684,9 @@ static void test_attachment(void **state) {
         static const char *const bad[] = { "", ":", ":ip=10.0.0.1", "a b", "a:ip", "a:ip=", "a:ip=10.0.0", "a:ip=127.0.0.1", "a:ip=224.0.0.1",
                                            "a:ip=10.0.0.1,ip=10.0.0.1", "a:mac=x", "a:mac=01:00:5e:00:00:01", "a:mac=02:00:00:00:00:01,mac=02:00:00:00:00:01",
                                            "a:alias=", "a:alias=a b", "a:alias=x,alias=x", "a:interface_name=", "a:interface_name=lo", "a:interface_name=a/b",
-                                           "a:interface_name=0123456789012345", "a:foo=bar", "a:interface_name=x,interface_name=y" };
+                                           "a:interface_name=0123456789012345", "a:foo=bar", "a:interface_name=x,interface_name=y",
+                                           "a:ip=10.0.0.1/24", "a:ip6=fd00::1/64", "a:sent_rate=", "a:sent_rate=fast", "a:sent_rate=7999", "a:sent_rate=0",
+                                           "a:received_rate=1000000000001", "a:sent_rate=8k,sent_rate=8k", "a:received_rate=8k,received_rate=8k" };
         _cleanup_(attachment_done) Attachment a = {};
 
         assert_int_equal(attachment_parse("lan", &a, NULL), 0);
@@ -697,6 +699,10 @@ static void test_attachment(void **state) {
         assert_string_equal(a.mac, "02:00:5e:00:53:01");
         assert_int_equal(strv_length(a.aliases), 2);
         assert_string_equal(a.interface, "net0");
+        assert_true(a.sent_rate == 0 && a.received_rate == 0);
+        attachment_done(&a);
+        assert_int_equal(attachment_parse("lan:sent_rate=8k,received_rate=1000gbit", &a, NULL), 0);
+        assert_true(a.sent_rate == INTERFACE_RATE_MIN && a.received_rate == INTERFACE_RATE_MAX);
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
                 _cleanup_error_ Error e = ERROR_NULL;
                 Attachment b;
@@ -704,6 +710,26 @@ static void test_attachment(void **state) {
                 if (attachment_parse(bad[i], &b, &e) != -EINVAL)
                         fail_msg("%s is taken", bad[i]);
                 assert_true(error_has_name(&e, "InvalidArgument"));
+        }
+}
+
+/* Plug-ins are told addresses as they are given. */
+static void test_attachment_cni(void **state) {
+        static const char *const bad[] = { "a:ip=10.0.0.1/33", "a:ip=fd00::1/129", "a:ip=10.0.0.1/", "a:ip=10.0.0.1/24/24", "a:ip=127.0.0.1/8", "a:ip=/24",
+                                           "a:ip=10.0.0.1/24,ip=10.0.0.1/24" };
+        _cleanup_(attachment_done) Attachment a = {};
+
+        assert_int_equal(attachment_parse_cni("lan:ip=10.0.0.9/24,ip6=FD00::1/64,ip=10.0.0.10", &a, NULL), 0);
+        assert_int_equal(strv_length(a.addresses), 3);
+        assert_string_equal(a.addresses[0], "10.0.0.9/24");
+        assert_string_equal(a.addresses[1], "fd00::1/64");
+        assert_string_equal(a.addresses[2], "10.0.0.10");
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                _cleanup_error_ Error e = ERROR_NULL;
+                Attachment b;
+
+                if (attachment_parse_cni(bad[i], &b, &e) != -EINVAL)
+                        fail_msg("%s is taken", bad[i]);
         }
 }
 
@@ -722,6 +748,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_option_limits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_many_networks, setup, teardown),
                 cmocka_unit_test(test_attachment),
+                cmocka_unit_test(test_attachment_cni),
                 cmocka_unit_test(test_attachment_limits),
         };
 
