@@ -10,11 +10,10 @@ import shutil
 import signal
 import subprocess
 import time
-import unittest
 
 import lib
 from lib_container import BUSYBOX
-from lib_network import HOST4, NetworkTestCase, talk
+from lib_network import HOST4, HOST6, NetworkTestCase, talk
 
 CONFIGURATIONS = pathlib.Path("/etc/cni/net.d")
 FAKES = pathlib.Path("/opt/cni/bin")
@@ -418,27 +417,26 @@ def devices():
 
 
 def leases():
-    return sorted(str(p) for p in LEASES.glob("*/10.*")) if LEASES.exists() else []
-
-
-def missing_in_debian():
-    if not DEBIAN.exists():
-        return f"there is no {DEBIAN}: the test host has no containernetworking-plugins"
-    if lib.run(["iptables", "-t", "nat", "-L", "-n"], check=False).returncode != 0:
-        return "iptables, which portmap and firewall run, does not work in this test host"
-    return None
+    return sorted(str(p) for pattern in ("*/10.*", "*/fd*") for p in LEASES.glob(pattern)) if LEASES.exists() else []
 
 
 class DebianTest(CniTestCase):
-    """bridge, portmap, firewall and tuning from containernetworking-plugins, from ADD to DEL."""
+    """bridge, portmap, firewall, tuning, static and bandwidth from containernetworking-plugins, from ADD to DEL."""
 
     hosts = "ab"
     timeout = 240
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        if not DEBIAN.exists():
+            raise AssertionError(f"there is no {DEBIAN}: the test host has no containernetworking-plugins")
+        for program in ("iptables", "ip6tables"):
+            if not shutil.which(program):
+                raise AssertionError(f"the test host has no {program}, which portmap and firewall run")
+            lib.run([program, "-t", "nat", "-L", "-n"])
+
     def setUp(self):
-        missing = missing_in_debian()
-        if missing:
-            raise unittest.SkipTest(missing)
         super().setUp()
         for program in ("iptables", "ip6tables"):
             saved = lib.run([f"{program}-save"], check=False).stdout
@@ -523,6 +521,76 @@ class DebianTest(CniTestCase):
                 self.hang_no_more()
         self.assertIn("no addresses left", self.stderr)
         self.nothing_is_left()
+
+    @staticmethod
+    def bridge(ipam, **more):
+        return {"type": "bridge", "bridge": "cnireal0", "isGateway": True, "ipam": ipam, **more}
+
+    def test_both_families(self):
+        ipam = {"type": "host-local", "dataDir": str(LEASES), "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
+                "ranges": [[{"subnet": "10.99.9.0/24"}], [{"subnet": "fd00:99:9::/64"}]]}
+        self.write_network("six", self.bridge(ipam, ipMasq=True, hairpinMode=True, capabilities={"ips": True}),
+                           {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True}, {"type": "firewall"}, version="0.4.0")
+        self.serve("web", "--network=cni:six", "-p", "8080:80")
+        addresses = self.inspect("web")["Networks"][0][3]
+        self.assertEqual([a.split("/")[1] for a in addresses], ["24", "64"])
+        self.assertRegex(addresses[1], r"\Afd00:99:9::")
+        for family in 4, 6:
+            self.assertEqual(talk(self.address("web", family), 80), "web")
+        self.assertEqual(talk(HOST4, 8080, outside=True), "web")
+        self.assertEqual(talk(HOST6, 8080, outside=True), "web")
+        self.assertEqual(len(leases()), 2)
+        # One that is asked for, with its length.
+        self.serve("other", "--network=cni:six:ip=10.99.9.77/24,ip6=fd00:99:9::77/64")
+        self.assertEqual(self.inspect("other")["Networks"][0][3], ["10.99.9.77/24", "fd00:99:9::77/64"])
+        self.assertEqual(self.ask("web", "fd00:99:9::77"), "other")
+        lib.moorctl("rm", "-f", "web", "other")
+        self.nothing_is_attached()
+        self.assertEqual(leases(), [])
+        # What stays is the plug-ins'; it does not grow.
+        self.baseline = devices(), filters()
+        self.serve("web", "--network=cni:six", "-p", "8080:80")
+        self.assertEqual(talk(HOST6, 8080, outside=True), "web")
+        lib.moorctl("rm", "-f", "web")
+        self.nothing_is_left()
+
+    def test_static(self):
+        self.write_network("fixed", self.bridge({"type": "static"}, capabilities={"ips": True}))
+        given = ["10.99.9.77/24", "fd00:99:9::77/64"]
+        self.serve("web", f"--network=cni:fixed:ip={given[0]},ip6={given[1]}")
+        for _ in range(2):
+            self.assertEqual(self.inspect("web")["Networks"][0][3], given)
+            shown = lib.moorctl("exec", "web", "ip", "addr").stdout
+            self.assertIn(f"inet {given[0]}", shown)
+            self.assertIn(f"inet6 {given[1]}", shown)
+            # The kernel looks for duplicates of the bridge's own address first.
+            for address in given:
+                lib.wait_until(lambda a=address: talk(a.split("/")[0], 80, timeout=1) == "web", what=f"{address} answers")
+            lib.kill9_moored()
+            lib.moorctl("restart", "-t", "0", "web")
+            self.listens("web")
+        lib.moorctl("rm", "-f", "web")
+        self.fails("--rm", "--network=cni:fixed:ip=10.99.9.77", BUSYBOX, "true", text="CIDR")
+
+    def test_bandwidth(self):
+        ipam = {"type": "host-local", "dataDir": str(LEASES), "ranges": [[{"subnet": "10.99.9.0/24"}]]}
+        self.write_network("slow", self.bridge(ipam), {"type": "bandwidth", "capabilities": {"bandwidth": True}}, version="0.4.0")
+        self.serve("web", "--network=cni:slow:received_rate=8mbit,sent_rate=4mbit")
+        for _ in range(2):
+            port = json.loads(lib.run(["ip", "-j", "link", "show", "master", "cnireal0"]).stdout)[0]["ifname"]
+            # What the host's end sends the container receives; what that end receives is sent on by another device.
+            self.assertRegex(lib.run(["tc", "qdisc", "show", "dev", port, "root"]).stdout, r"tbf .*rate 8Mbit burst 128Kb ")
+            ifb = [line for line in lib.run(["tc", "qdisc"]).stdout.splitlines() if " dev bwp" in line]
+            self.assertEqual(len(ifb), 1)
+            self.assertRegex(ifb[0], r"tbf .*rate 4Mbit burst 128Kb ")
+            self.assertEqual(talk(self.address("web"), 80), "web")
+            lib.moorctl("restart", "-t", "0", "web")
+            self.listens("web")
+        lib.moorctl("network", "reload")
+        lib.moorctl("rm", "-f", "web")
+        self.nothing_is_attached()
+        self.assertFalse([name for name in devices() if name.startswith("bwp")])
+        self.assertEqual(leases(), [])
 
     def test_killed_at_random(self):
         """moored, while containers come and go: nothing of theirs is left.
