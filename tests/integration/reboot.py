@@ -8,6 +8,7 @@ check HOW   what must hold after the next boot; HOW: "reboot" or "power" (it was
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -36,6 +37,21 @@ ON_NETWORKS = {
     "netback": ("always", "boot", 8080, True),
     "netidle": ("no", "idle", 8081, False),
 }
+# On a network of plug-ins: name: policy, whether it is to be back.
+ON_PLUGINS = {
+    "cniback": ("always", True),
+    "cniidle": ("no", False),
+}
+CNI_BRIDGE = "cniboot0"
+CNI_FILE = pathlib.Path("/etc/cni/net.d/50-boot.conflist")
+CNI_CONFIGURATION = {
+    "cniVersion": "1.0.0", "name": "boot",
+    "plugins": [{"type": "bridge", "bridge": CNI_BRIDGE, "isGateway": True,
+                 "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.99.7.0/24"}]]}}],
+}
+CNI_KEY = "moored.7.default."
+CNI_RECORDS = pathlib.Path("/var/lib/moored/cni")
+CNI_LEASES = pathlib.Path("/var/lib/cni/networks/boot")
 
 
 def inspect(name):
@@ -71,6 +87,10 @@ def prepare():
         lib.moorctl("network", "create", "--ipv6", network, timeout=TIMEOUT)
         lib.moorctl("run", "-d", f"--name={name}", f"--restart={policy}", f"--network={network}", "-p", f"{port}:80", BUSYBOX, *server(name),
                     timeout=TIMEOUT)
+    CNI_FILE.parent.mkdir(parents=True, exist_ok=True)
+    CNI_FILE.write_text(json.dumps(CNI_CONFIGURATION), encoding="utf-8")
+    for name, (policy, _) in ON_PLUGINS.items():
+        lib.moorctl("run", "-d", f"--name={name}", f"--restart={policy}", "--network=cni:boot", BUSYBOX, *server(name), timeout=TIMEOUT)
     # On disk, as anybody's data who waits for a moment.
     os.sync()
     note()
@@ -104,8 +124,9 @@ def expect_networks(names):
     # A port of each family.
     expect(len(elements()), 2 * len(names), f"ports: {elements()}")
     bridges = {device_of(network) for name, (_, network, _, _) in ON_NETWORKS.items() if name in names}
+    # But for that of the plug-in.
     found = {line.split(":")[1].strip() for line in lib.run(["ip", "-o", "link", "show", "type", "bridge"]).stdout.splitlines()}
-    expect(found, bridges, "bridges")
+    expect(found - {CNI_BRIDGE}, bridges, "bridges")
     expect({n: len(os.listdir(f"/run/moored/names/{n}/hosts")) for n in os.listdir("/run/moored/names")}, {b: 1 for b in bridges}, "names")
     units = lib.run(["systemctl", "list-units", "--plain", "--no-legend", "moored-dns@*"]).stdout.splitlines()
     expect({line.split()[0] for line in units}, {f"moored-dns@{b}.service" for b in bridges}, "resolvers")
@@ -130,6 +151,33 @@ def check_networks(before):
         expect(inspect(name)["Networks"], before[name]["Networks"], f"networks of {name}, started")
         expect_answers(name, port)
     expect_networks(ON_NETWORKS)
+
+
+def attached():
+    """Who is, by moored's records and by the plug-in's leases."""
+
+    records = sorted(p.stem.removeprefix(CNI_KEY) for p in CNI_RECORDS.glob("*.json"))
+    owners = sorted(p.read_text(encoding="utf-8").splitlines()[0].removeprefix(CNI_KEY) for p in CNI_LEASES.glob("10.*"))
+    return records, owners
+
+
+def expect_plugins(names):
+    """These have what they were given in this boot; what the others were given in the last is the plug-in's again."""
+
+    lib.wait_until(lambda: attached() == (sorted(names), sorted(names)), timeout=TIMEOUT, what=f"attached are {names}: {attached()}")
+    for name in ON_PLUGINS:
+        addresses = [a.split("/")[0] for n in inspect(name)["Networks"] for a in n[3]]
+        expect(len(addresses), int(name in names), f"addresses of {name}: {addresses}")
+        if addresses:
+            lib.wait_until(lambda: talk(addresses[0], 80) == name, timeout=TIMEOUT, what=f"{name} answers")
+
+
+def check_plugins():
+    expect_plugins([name for name, (_, wanted) in ON_PLUGINS.items() if wanted])
+    for name, (_, wanted) in ON_PLUGINS.items():
+        if not wanted:
+            lib.moorctl("start", name, timeout=TIMEOUT)
+    expect_plugins(ON_PLUGINS)
 
 
 def check(how):
@@ -170,6 +218,7 @@ def check(how):
                 if len(f.readlines()) < 2:
                     raise AssertionError(f"{name} has not the layer that it had")
     check_networks(before["containers"])
+    check_plugins()
     expect(lib_store.record_problems(), [], "records and files")
     print(subprocess.run(["journalctl", "-b", "-u", "moored.service", "-o", "cat", "--no-pager"], stdout=subprocess.PIPE, text=True,
                          check=False).stdout, flush=True)
