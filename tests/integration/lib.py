@@ -36,7 +36,7 @@ TEST_IMAGES = next((p for p in ("/run/test-images/oci", "/srv/test-images/oci") 
 WAIT_TIMEOUT = 30.0
 
 
-def run(command, check=True, timeout=60, text=True, **kwargs):
+def run(command, check=True, timeout=180, text=True, **kwargs):
     """Runs a command (a list, or a string for the shell); its output is captured and part of a failure's text."""
 
     if "input" not in kwargs:
@@ -254,8 +254,6 @@ class TestCase(unittest.TestCase):
     maxDiff = None
     hosts = "a"
     check_leftovers = True
-    # Seconds after which the runner gives a test up.
-    timeout = 120
 
     def setUp(self):
         self.leftovers_before = leftovers()

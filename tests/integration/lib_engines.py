@@ -81,7 +81,6 @@ def write_settings(path):
 @unittest.skipUnless(shutil.which("podman"), "podman is not installed")
 class PodmanTestCase(unittest.TestCase):
     hosts = "a"
-    timeout = 180
     maxDiff = None
 
     @classmethod
@@ -174,7 +173,6 @@ class PodmanRootlessTestCase(test_oci_rootless.RootlessTestCase):
     """Podman as a user: mooring is called by root of a user namespace, which podman has made before."""
 
     hosts = "a"
-    timeout = 180
 
     @classmethod
     def setUpClass(cls):
@@ -215,7 +213,6 @@ class ContainerdTestCase(unittest.TestCase):
     """containerd with a namespace of its own; in the end it is stopped."""
 
     hosts = "a"
-    timeout = 180
     maxDiff = None
     unit = "containerd.service"
 

@@ -621,8 +621,6 @@ class MistakeTest(ContainerTestCase):
 class StormTest(ContainerTestCase):
     """Many of them."""
 
-    timeout = 180
-
     def parallel(self, commands, jobs=8):
         """Runs command lines, so many at a time; returns the finished ones in order."""
 

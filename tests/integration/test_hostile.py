@@ -64,8 +64,6 @@ def outside():
 
 
 class HostileTestCase(lib.TestCase):
-    timeout = 180
-
     def setUp(self):
         super().setUp()
         self.pid = lib.start_moored()

@@ -77,8 +77,6 @@ class PauseTest(ContainerTestCase):
 class ManyTest(ContainerTestCase):
     """One command for all of them."""
 
-    timeout = 180
-
     def test_all(self):
         names = sorted(self.detach(f"many{i}") for i in range(5))
         lib.moorctl("create", "--name=idle", BUSYBOX, "true")
@@ -249,7 +247,6 @@ class OutOfMemoryTest(ContainerTestCase):
     """The kernel kills: who, and what becomes of the container. A machine with the memory controller."""
 
     hosts = "b"
-    timeout = 300
 
     def kills(self, sequence, name):
         return [e["Details"] for e in events_since(sequence, name) if e["Topic"] == "container/oom"]

@@ -424,7 +424,6 @@ class DebianTest(CniTestCase):
     """bridge, portmap, firewall, tuning, static and bandwidth from containernetworking-plugins, from ADD to DEL."""
 
     hosts = "ab"
-    timeout = 240
 
     @classmethod
     def setUpClass(cls):

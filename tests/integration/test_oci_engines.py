@@ -388,7 +388,6 @@ class PodmanLimitsTest(PodmanTestCase):
     """What takes controllers."""
 
     hosts = "b"
-    timeout = 600
     managers = (["--cgroup-manager", "systemd"], ["--cgroup-manager", "cgroupfs"])
 
     def setUp(self):
@@ -635,7 +634,6 @@ class ContainerdLimitsTest(ContainerdTestCase):
     """What takes controllers."""
 
     hosts = "b"
-    timeout = 600
 
     def setUp(self):
         super().setUp()

@@ -171,7 +171,6 @@ while os.getppid() == {os.getpid()}:
 class ProgramTest(SafetyTestCase):
     """CVE-2019-5736: the runtime's program, by /proc/PID/exe. CVE-2016-9962: who comes in, before it is in."""
 
-    timeout = 300
     SECRET = "the-caller-s-environment"
 
     def spy(self, caps, namespaces=("pid", "mount", "uts", "ipc", "network"), linux=None, join=False):
@@ -400,7 +399,6 @@ class DescriptorTest(SafetyTestCase):
 class MountRaceTest(SafetyTestCase):
     """CVE-2021-30465, CVE-2025-31133, CVE-2025-52565: another container changes a shared directory meanwhile."""
 
-    timeout = 300
     ROUNDS = 60
 
     def setUp(self):
@@ -610,8 +608,6 @@ class ProcTest(SafetyTestCase):
 
 class CutShortTest(SafetyTestCase):
     """Whatever is killed or interrupted at whatever moment, it can be cleared away, and nobody waits for it."""
-
-    timeout = 300
 
     def processes(self):
         return set(lib.processes("mooring", "sleep", "sh").items())

@@ -63,8 +63,6 @@ def trash_is_empty():
 
 
 class PullTestCase(lib.TestCase):
-    timeout = 180
-
     @classmethod
     def setUpClass(cls):
         configure()

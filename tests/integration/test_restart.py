@@ -248,7 +248,6 @@ class OutOfMemoryTest(RestartTestCase):
     """Each run is ended by the kernel; each is counted, also when nobody looks."""
 
     hosts = "b"
-    timeout = 600
 
     def test_each_kill_is_told(self):
         since = last_event()

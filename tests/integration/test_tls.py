@@ -58,8 +58,6 @@ def answers(address, port):
 
 
 class TlsTest(lib.TestCase):
-    timeout = 60
-
     @classmethod
     def setUpClass(cls):
         cls.directory = tempfile.mkdtemp(prefix="test-tls-", dir="/run")
