@@ -140,9 +140,15 @@ def journal(*args, since=None):
 
 # ---- nothing is left ----
 
+def _mountpoints(pid=1):
+    """All but those of credentials, which come and go with services."""
+
+    with open(f"/proc/{pid}/mountinfo", encoding="utf-8") as f:
+        return [line.split()[4] for line in f if not line.split()[4].startswith("/run/credentials/")]
+
+
 def mountinfo_count(pid=1):
-    with open(f"/proc/{pid}/mountinfo", "rb") as f:
-        return sum(1 for _ in f)
+    return len(_mountpoints(pid))
 
 
 def processes(*names):
@@ -206,8 +212,6 @@ def leftovers():
     """What containers, transfers and images could leave behind, as sets to be compared with assert_nothing_left."""
 
     units = run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "moored-*", "moored@*"]).stdout
-    with open("/proc/1/mountinfo", encoding="utf-8") as f:
-        mounts = {line.split()[4] for line in f if not line.split()[4].startswith("/run/credentials/")}
     return {
         # Resolvers of networks stay for a while, for the next container.
         "units": {line.split()[0] for line in units.splitlines()
@@ -215,7 +219,7 @@ def leftovers():
         "run": _runtime_files(),
         "ingests": set(_list_below("/var/lib/moored/ingest", 2)),
         "snapshots": set(_list_below("/var/lib/moored/snapshots", 3)),
-        "mounts": mounts,
+        "mounts": set(_mountpoints()),
         "processes": set(processes().items()),
     }
 

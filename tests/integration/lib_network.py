@@ -164,9 +164,12 @@ class NetworkTestCase(ContainerTestCase):
     def listens(self, name, port=80):
         """Waits until somebody in the container listens."""
 
-        pid = self.inspect(name)["LeaderPID"]
-        lib.wait_until(lambda: f":{port:04X} " in "".join(_lines(f"/proc/{pid}/net/tcp", f"/proc/{pid}/net/tcp6", " 0A ")),
-                       what=f"{name} listens on {port}")
+        def found():
+            # One that is being started has none yet.
+            net = f"/proc/{self.inspect(name)['LeaderPID']}/net"
+            return f":{port:04X} " in "".join(_lines(f"{net}/tcp", f"{net}/tcp6", " 0A "))
+
+        lib.wait_until(found, what=f"{name} listens on {port}")
         return name
 
     def serve(self, name, *options, word=None, port=80):

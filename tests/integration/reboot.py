@@ -6,6 +6,7 @@ prepare     starts containers, with and without restart policies
 check HOW   what must hold after the next boot; HOW: "reboot" or "power" (it was cut)
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -192,6 +193,7 @@ def check(how):
     back = [name for name, (_, _, wanted) in CONTAINERS.items() if wanted]
     lib.wait_until(lambda: all(lib.unit_properties(unit_of(name).replace("-stopped", "\\x2dstopped"), "SubState")["SubState"] == "running"
                                for name in back), timeout=TIMEOUT, what="all that are wanted are back")
+    lib.wait_until(lambda: all(inspect(name)["State"] == "running" for name in back), timeout=TIMEOUT, what="moored knows them")
     new = events(before["last"])
     if how == "power" and new[0]["Topic"] == "events/lost":
         # Events are not synced one by one; that some may have been lost, and which numbers they had, is an event.
@@ -219,6 +221,9 @@ def check(how):
                     raise AssertionError(f"{name} has not the layer that it had")
     check_networks(before["containers"])
     check_plugins()
+    # What is being deleted is there for a moment.
+    with contextlib.suppress(AssertionError):
+        lib.wait_until(lambda: not lib_store.record_problems(), timeout=TIMEOUT)
     expect(lib_store.record_problems(), [], "records and files")
     print(subprocess.run(["journalctl", "-b", "-u", "moored.service", "-o", "cat", "--no-pager"], stdout=subprocess.PIPE, text=True,
                          check=False).stdout, flush=True)

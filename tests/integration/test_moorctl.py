@@ -336,7 +336,7 @@ class DaemonAwayTest(ContainerTestCase):
         lib.moorctl("gc")
         process = self.popen("pull", DEBIAN)
         # Who stands still is not done before the daemon is killed.
-        lib.wait_until(lambda: lib.processes("moored-helper") and lib.run(["pkill", "-STOP", "-x", "moored-helper"], check=False).returncode == 0,
+        lib.wait_until(lambda: lib.helpers("fetch") and lib.run(["pkill", "-STOP", "-x", "moored-helper"], check=False).returncode == 0,
                        interval=0.002, what="the pull has begun")
         lib.kill9_moored(restart=False)
         out, err = process.communicate(timeout=60)
@@ -513,7 +513,8 @@ class ListTest(ContainerTestCase):
             self.assertEqual(found[0][key], lib.busctl_property(path, "org.moored1.Container", key), key)
         self.assertEqual(json.loads(lib.moorctl("ps", "--json=pretty").stdout), found)
         self.assertIn("\n        {", lib.moorctl("ps", "--json=pretty").stdout)
-        self.assertEqual(lib.moorctl("ps", "--json=short", "--json=off").stdout, lib.moorctl("ps").stdout)
+        # How long it has been running is in there.
+        lib.wait_until(lambda: lib.moorctl("ps", "--json=short", "--json=off").stdout == lib.moorctl("ps").stdout, what="the same table")
         images = lib.moorctl_json("images")
         self.assertLessEqual(IMAGE_KEYS, set(images[0]))
 

@@ -52,7 +52,7 @@ def kill_plugins():
 def moored_stands_still():
     """Then it is killed. (Masked, as lib_container.daemon_away() has it, it would lose what the service manager keeps for it.)"""
 
-    pid = lib.moored_pid()
+    pid = lib.wait_until(lib.moored_pid, what="moored runs")
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -276,7 +276,7 @@ class FakeTest(CniTestCase):
         lib.wait_until(lambda: f"The network of {KEY}b is not what it was" in lib.journal("-u", "moored.service", "-o", "cat", since=since),
                        what="the log has it")
         (LOG / "broken").unlink()
-        lib.wait_until(lambda: plugin_units() == [], what="all have ended")
+        lib.wait_until(lambda: len(self.log()) == before + 6 and plugin_units() == [], what="all have ended")
 
         # So is it when moored is started.
         before = len(self.log())
@@ -340,7 +340,7 @@ class FakeTest(CniTestCase):
         self.start("slow")
         (LOG / "linger").touch()
         lib.moorctl("kill", "-s", "KILL", "web")
-        self.wait_log("lingers", "DEL")
+        lib.wait_until((LOG / "lingering").exists, what="it lingers")
         (LOG / "linger").unlink()
         kill_plugins()
         self.nothing_is_attached()
@@ -615,6 +615,8 @@ class DebianTest(CniTestCase):
                 lib.moorctl("rm", "-f", f"k{dice.randrange(i)}", check=False)
         for process in starts:
             process.wait(timeout=100)
+        # One whose "moorctl run" lost moored may be under way still.
+        lib.wait_until(lambda: {c["State"] for c in lib.moorctl_json("ps", "-a")} <= {"created", "running", "exited"}, what="all have settled")
         names = lib.moorctl("ps", "-a", "-q").stdout.split()
         running = [self.inspect(name) for name in names]
         addresses = [c["Networks"][0][3][0] for c in running if c["State"] == "running"]

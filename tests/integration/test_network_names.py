@@ -157,7 +157,8 @@ class ResolverLifeTest(NamesTestCase):
         lib.moorctl("rm", "-f", "b")
         lib.wait_until(lambda: not self.is_active(unit), timeout=LINGER + 20, what="the resolver ends")
         lib.moorctl("network", "rm", "lan")
-        self.assertFalse(os.path.exists(f"/run/moored/names/{unit.split('@')[1].removesuffix('.service')}"))
+        path = f"/run/moored/names/{unit.split('@')[1].removesuffix('.service')}"
+        lib.wait_until(lambda: not os.path.exists(path), what="its directory is gone")
 
     def test_network_goes_first(self):
         unit = self.network("lan")

@@ -7,7 +7,6 @@ import pathlib
 import re
 import socket
 import struct
-import time
 
 import lib
 from lib_container import BUSYBOX, daemon_away
@@ -368,11 +367,9 @@ class ReachTest(ReachTestCase):
         lib.moorctl("rm", "-f", "old")
         self.place("new", f"--network=lan:ip={four},ip={six}", "-p", "8080:80", "-p", "8080:80/udp", port=80)
         self.assertEqual(self.both("new"), addresses)
-        begin = time.monotonic()
         for where in ((), sibling):
             self.assert_answered("new", where, addresses, 80)
         self.assert_answered("new", NEAR, (HOST4, HOST6), 8080)
-        self.assertLess(time.monotonic() - begin, 10)
 
 
 class ConnectionTest(ReachTestCase):
@@ -397,7 +394,7 @@ class ConnectionTest(ReachTestCase):
 
         def assert_progress():
             before = amounts()
-            lib.wait_until(lambda: all(now > before[name] for name, now in amounts().items()), timeout=10, what="all go on")
+            lib.wait_until(lambda: all(now > before[name] for name, now in amounts().items()), what="all go on")
 
         assert_progress()
         before = self.inspect("a")

@@ -297,7 +297,8 @@ class NetworkdTest(NetworkTestCase):
 
     def check(self, devices_with_addresses):
         for device, addresses in devices_with_addresses.items():
-            self.assertEqual(self.setup_of(device), ["unmanaged"], device)
+            # One that has just been started says "pending" for a moment.
+            lib.wait_until(lambda: self.setup_of(device) == ["unmanaged"], what=f"{device} is unmanaged")
             self.assertEqual(self.addresses(device), addresses)
         self.assertEqual(talk(HOST4, 8080, outside=True), "a")
 

@@ -10,6 +10,7 @@ import tempfile
 
 import lib
 import lib_oci
+from lib_container import wait_traps
 from lib_oci import config
 
 ROOT = "/sys/fs/cgroup"
@@ -222,8 +223,12 @@ class LifeTest(CgroupTestCase):
         name = self.start(["sh", "-c", script], mounts=CGROUP_MOUNTS)
         base = f"{ROOT}/mooring/{name}"
         lib.wait_until(lambda: os.path.exists(f"{base}/d") and read(f"{base}/d/cgroup.procs"))
-        pids = [int(line.split()[1]) for line in self.mooring("ps", name).stdout.splitlines()[1:]]
-        self.assertEqual(len(set(pids)), 2)
+
+        def pids():
+            return {int(line.split()[1]) for line in self.mooring("ps", name).stdout.splitlines()[1:]}
+
+        # The shell between them is there for a moment.
+        lib.wait_until(lambda: len(pids()) == 2, what="two processes")
         self.delete(name)
         self.assertFalse(os.path.exists(base))
 
@@ -417,9 +422,12 @@ class ScopeTest(CgroupTestCase):
         self.assertEqual(self.state(first)["status"], "running")
 
     def test_what_has_ended_is_in_nobodys_way(self):
+        script = "trap 'exit 3' TERM; sleep 1000 & wait"
         for number in (signal.SIGKILL, signal.SIGTERM):
-            name = self.start(["sh", "-c", "trap 'exit 3' TERM; sleep 1000 & wait"], linux={"cgroupsPath": ":test:oci-ended"})
-            os.kill(self.state(name)["pid"], number)
+            name = self.start(["sh", "-c", script], linux={"cgroupsPath": ":test:oci-ended"})
+            pid = self.state(name)["pid"]
+            wait_traps(pid, script)
+            os.kill(pid, number)
             lib.wait_until(lambda name=name: self.state(name)["status"] == "stopped")
         again = self.start(linux={"cgroupsPath": ":test:oci-ended"})
         self.assertEqual(self.state(again)["status"], "running")

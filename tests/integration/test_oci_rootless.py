@@ -39,6 +39,7 @@ class RootlessTestCase(unittest.TestCase):
         lib.run(["useradd", "--create-home", "--shell", "/bin/bash", USER])
         cls.entry = pwd.getpwnam(USER)
         cls.uid, cls.gid = cls.entry.pw_uid, cls.entry.pw_gid
+        cls.addClassCleanup(cls.remove_user)
         cls.sub_uid, cls.sub_gid = subordinate("/etc/subuid"), subordinate("/etc/subgid")
         lib.run(["loginctl", "enable-linger", USER])
         cls.runtime_dir = f"/run/user/{cls.uid}"
@@ -50,13 +51,12 @@ class RootlessTestCase(unittest.TestCase):
         lib.run(["chown", "-R", f"{USER}:", cls.bundle])
 
     @classmethod
-    def tearDownClass(cls):
-        lib.run(["loginctl", "disable-linger", USER])
+    def remove_user(cls):
+        lib.run(["loginctl", "disable-linger", USER], check=False)
         lib.run(["systemctl", "stop", f"user@{cls.uid}.service", f"user-runtime-dir@{cls.uid}.service"])
         lib.run(["loginctl", "terminate-user", USER], check=False)
         lib.wait_until(lambda: lib.run(["pkill", "-KILL", "-u", USER], check=False).returncode != 0)
         lib.run(["userdel", "--remove", USER], check=False)
-        super().tearDownClass()
 
     def setUp(self):
         super().setUp()

@@ -99,6 +99,7 @@ class LostDatabaseTest(RecoveryTestCase):
         self.assertEqual((self.inspect("runs")["State"], self.inspect("runs")["ExitCode"]), ("exited", 0))
         lib.moorctl("start", "runs", "made", "ended")
         self.wait_state("ended", "exited")
+        self.wait_state("made", "exited")
         self.assertIn("started at last", lib.moorctl("logs", "made").stdout)
         self.assertEqual(self.sh("echo works"), "works\n")
         self.assertIn("Debian", self.sh("cat /etc/os-release", image=DEBIAN))
