@@ -22,6 +22,8 @@ RUN = "/run/test-engines"
 STATES = "/run/mooring"
 RANGE = ["--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536"]
 SLEEP = ["sleep", "1000"]
+# See ContainerdTestCase.listen().
+HEARD = "echo end-of-output; read -r -t 60 line"
 UNTIL_TERM = ["sh", "-c", "trap 'echo stopped; exit 3' TERM; echo ready; while :; do sleep 0.05; done"]
 
 
@@ -115,9 +117,9 @@ class PodmanTestCase(unittest.TestCase):
     def clear_away(self):
         self.podman("pod", "rm", "--all", "--force", "--time", "0")
         self.podman("rm", "--all", "--force", "--time", "0")
-        self.assertEqual(states(), self.states_before)
-        self.assertEqual(cgroups(r"libpod-[0-9a-f]{64}(\.scope)?"), [])
-        # The last thing of a container's that is undone is its conmon's business.
+        # Of those that remove themselves conmon clears away the rest, and what comes last of any.
+        lib.wait_until(lambda: states() == self.states_before, what="the containers' states are gone")
+        lib.wait_until(lambda: cgroups(r"libpod-[0-9a-f]{64}(\.scope)?") == [], what="the containers' control groups are gone")
         lib.wait_until(lambda: mounts() <= self.mounts_before, what="the containers' mounts are gone")
 
     def podman(self, *args, check=True, options=(), **kwargs):
@@ -277,12 +279,11 @@ class ContainerdTestCase(unittest.TestCase):
     def run_container(self, *args, check=True, **kwargs):
         return lib.run(self.run_command(self.new_name(), "--rm", *args), check=check, **kwargs)
 
-    def output(self, *args):
-        """What a script prints. ctr loses the output of a container that has ended before ctr has opened its end (a task's deletion gives up
-        opening), so the container ends when its output has been read."""
+    @staticmethod
+    def listen(command):
+        """What a command prints, whose script ends with HEARD. ctr loses the output of what has ended before ctr has opened its end (a task's
+        deletion gives up opening), so the script ends when its output has been read."""
 
-        *flags, script = args
-        command = self.run_command(self.new_name(), "--rm", *flags, f"{script}\necho end-of-output; read -r -t 60 line")
         lines = []
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
             for line in p.stdout:
@@ -291,8 +292,15 @@ class ContainerdTestCase(unittest.TestCase):
                     p.stdin.flush()
                 else:
                     lines.append(line)
-        self.assertEqual(p.returncode, 0, lines)
-        return "".join(lines)
+        return subprocess.CompletedProcess(command, p.returncode, "".join(lines))
+
+    def output(self, *args):
+        """What a script prints."""
+
+        *flags, script = args
+        p = self.listen(self.run_command(self.new_name(), "--rm", *flags, f"{script}\n{HEARD}"))
+        self.assertEqual(p.returncode, 0, p.stdout)
+        return p.stdout
 
     def start(self, *args):
         name = self.new_name()
@@ -306,10 +314,13 @@ class ContainerdTestCase(unittest.TestCase):
 
     def exec(self, name, *args, check=True):
         *flags, command = args
-        # ctr may lose the output of what has ended before it has opened its end.
-        if isinstance(command, str):
-            command = f"sleep 0.5; {command}"
-        return self.ctr("tasks", "exec", "--exec-id", self.new_name(), *flags, name, *shell(command), check=check)
+        words = ["tasks", "exec", "--exec-id", self.new_name(), *flags, name]
+        if not isinstance(command, str):
+            return self.ctr(*words, *command, check=check)
+        p = self.listen(self.command(*words, *shell(f"({command}); code=$?; {HEARD}; exit $code")))
+        if check:
+            self.assertEqual(p.returncode, 0, p.stdout)
+        return p
 
     def task(self, name):
         """[pid, status], or None"""

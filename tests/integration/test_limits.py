@@ -271,10 +271,11 @@ class OutOfMemoryTest(ContainerTestCase):
 
     def test_another_process(self):
         before = last_event()
-        self.detach("parent", *SMALL, command=("sh", "-c", f"{EAT}; sleep 2; exit 5"))
+        self.detach("parent", *SMALL, command=("sh", "-c", f"trap 'exit 5' USR1; {EAT}; while :; do sleep 0.1; done"))
         # Told while the container goes on.
         lib.wait_until(lambda: self.kills(before, "parent"), what="the kill is told")
         self.assertEqual(self.inspect("parent")["State"], "running")
+        lib.moorctl("kill", "-s", "USR1", "parent")
         ended = self.assert_killed("parent", before, "other")
         self.assertEqual((ended["Result"], ended["ExitCode"]), ("exit-code", 5))
 
@@ -284,10 +285,14 @@ class OutOfMemoryTest(ContainerTestCase):
 
     def test_while_the_daemon_is_away(self):
         before = last_event()
-        for name, command in (("gone", f"sleep 3; exec {EAT}"), ("lasts", f"sleep 3; {EAT}; sleep 1000"),
-                              ("ends", f"sleep 3; {EAT}; exit 7")):
-            self.detach(name, *SMALL, command=("sh", "-c", command))
+        commands = {"gone": f"exec {EAT}", "lasts": f"{EAT}; sleep 1000", "ends": f"{EAT}; exit 7"}
+        for name, command in commands.items():
+            self.detach(name, *SMALL, command=("sh", "-c", f"while [ ! -e /go ]; do sleep 0.1; done; {command}"))
+        pids = [self.inspect(name)["LeaderPID"] for name in commands]
         with daemon_away():
+            for pid in pids:
+                with open(f"/proc/{pid}/root/go", "w", encoding="ascii"):
+                    pass
             lib.wait_until(lambda: lib.run(["systemctl", "is-active", unit_of("gone")], check=False).stdout.strip() == "failed", timeout=60)
             lib.wait_until(lambda: lib.run(["systemctl", "is-active", unit_of("ends")], check=False).stdout.strip() == "failed", timeout=60)
             path = f"/sys/fs/cgroup/moored.slice/moored-default.slice/{unit_of('lasts')}/memory.events"

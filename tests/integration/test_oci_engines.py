@@ -15,6 +15,7 @@ import lib
 import lib_oci
 from lib_engines import (IMAGE, MOORING, RANGE, RUN, SLEEP, STORAGE, UNTIL_TERM, ContainerdTestCase,
                          PodmanRootlessTestCase, PodmanTestCase, controllers, namespaces, states)
+from lib_tty import Tty
 
 # Podman sets a terminal's size when the container runs already.
 SIZE = "until stty size 2>/dev/null; do sleep 0.05; done"
@@ -353,6 +354,8 @@ class PodmanTest(PodmanTestCase):
         lib.run(["systemd-run", f"--unit={unit}", "--collect", "--property=Type=notify", "--property=NotifyAccess=all",
                  f"--setenv=CONTAINERS_CONF={RUN}/containers.conf", *command])
         self.assertEqual(lib.unit_properties(unit, "ActiveState"), {"ActiveState": "active"})
+        # It is written by somebody else.
+        self.wait_log("notifier", "now")
         self.assertEqual(self.podman("logs", "notifier").stdout, "now\n")
 
     def build(self, directory, *lines, check=True):
@@ -417,7 +420,7 @@ class PodmanLimitsTest(PodmanTestCase):
         self.assertIn("linux.resources.memory.swappiness", p.stderr)
 
     def test_limits_hold(self):
-        p = self.run_container("--pids-limit", "5", "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done; wait", check=False)
+        p = self.run_container("--pids-limit", "5", "for i in 1 2 3 4 5 6 7 8; do sleep 10 & done; wait", check=False)
         self.assertIn("can't fork", p.stderr)
         out = self.output("--memory", "24m", "--memory-swap", "24m", "--oom-score-adj", "0",
                           "tail /dev/zero; echo $?; grep oom_kill /sys/fs/cgroup/memory.events")
@@ -539,18 +542,25 @@ class ContainerdTest(ContainerdTestCase):
             self.assertIn(f"OCI runtime create failed: The command \"{command}\"", p.stderr)
             self.assertIn(text, p.stderr)
         # ctr overlooks an end of its input that comes before the container is there.
-        with subprocess.Popen(["sh", "-c", "sleep 1; echo in"], stdout=subprocess.PIPE) as source:
-            p = self.run_container(["cat"], stdin=source.stdout)
-        self.assertEqual(p.stdout, "in\n")
+        with subprocess.Popen(self.run_command(self.new_name(), "--rm", ["cat"]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+            p.stdin.write("in\n")
+            p.stdin.flush()
+            self.assertEqual(p.stdout.readline(), "in\n")
+            p.stdin.close()
+            self.assertEqual(p.stdout.read(), "")
+        self.assertEqual(p.returncode, 0)
 
     def test_terminal(self):
-        code, shown = lib_oci.on_terminal(self.run_command(self.new_name(), "--rm", "--tty", "tty; exit 3"))
-        self.assertEqual((code, shown.replace("\0", "").strip()), (3, "/dev/pts/0"))
         name = self.start(SLEEP)
-        code, shown = lib_oci.on_terminal(self.command("tasks", "exec", "--exec-id", "terminal", "--tty", name,
-                                                       "sh", "-c", "tty; sleep 0.3; exit 5"))
-        self.assertEqual(code, 5, shown)
-        self.assertIn("/dev/pts/0", shown)
+        execution = self.command("tasks", "exec", "--exec-id", "terminal", "--tty", name, "sh", "-c")
+        for command, code in ((self.run_command(self.new_name(), "--rm", "--tty", "")[:-1], 3), (execution, 5)):
+            # It ends when what it prints has been read: see listen().
+            t = Tty(*command, f"tty; read -r -t 60 line; exit {code}")
+            self.addCleanup(t.close)
+            t.expect("/dev/pts/0")
+            t.send("\r")
+            # ctr may complain in between of a size that comes too late.
+            self.assertEqual(t.wait(), code)
         self.assertEqual(self.end(name, "--signal", "KILL"), 137)
 
     def test_life(self):

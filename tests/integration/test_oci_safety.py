@@ -179,7 +179,7 @@ class ProgramTest(SafetyTestCase):
         shutil.rmtree(f"{self.bundle}/rootfs/tmp")
         os.mkdir(f"{self.bundle}/rootfs/tmp")
         os.chmod(f"{self.bundle}/rootfs/tmp", 0o1777)
-        spec = self.spec(["/usr/bin/python3", "-c", SPY, self.marker, self.SECRET, "100"], caps=caps, namespaces=namespaces,
+        spec = self.spec(["/usr/bin/python3", "-c", SPY, self.marker, self.SECRET, "1000"], caps=caps, namespaces=namespaces,
                          linux=linux)
         name = self.new(spec)
         host = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
@@ -732,11 +732,17 @@ class CutShortTest(SafetyTestCase):
         with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
             s.bind(f"{directory}/socket")
             s.listen(1)
-            thread = threading.Thread(target=lambda: s.accept()[0].close())
+            closed = f"{directory}/closed"
+
+            def hang_up():
+                s.accept()[0].close()
+                os.mkdir(closed)
+
+            thread = threading.Thread(target=hang_up)
             thread.start()
+            waits = {"path": "/bin/sh", "args": ["sh", "-c", f"until test -e {closed}; do sleep 0.02; done"]}
             p = self.mooring("create", "--pid-file", pid_file, "--pidfd-socket", f"{directory}/socket",
-                             self.new(self.spec(SLEEP, hooks={"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "0.2"]}]})),
-                             check=False)
+                             self.new(self.spec(SLEEP, hooks={"createRuntime": [waits]})), check=False)
             thread.join()
         self.assertNotEqual(p.returncode, 0)
         self.assertFalse(os.path.exists(pid_file))

@@ -139,6 +139,7 @@ class UnitTest(UnitsTestCase):
         lib.wait_until(lambda: lib.journal("-u", unit, "--output=cat", since=begin).split().count("proc") == 2,
                        what="it has run twice")
         self.assertNotIn("mark", lib.journal("-u", unit, "--output=cat", since=begin).split())
+        self.wait_state("web", "running")
         self.assertEqual(topics_since(event, "web"), ["container/exited", "container/removed", "container/created",
                                                       "container/started"])
 
@@ -515,6 +516,7 @@ class RecoveryTest(UnitsTestCase):
                        what="its image is asked for")
         os.kill(pid, signal.SIGKILL)
         lib.wait_until(lambda: self.systemctl("is-active", unit, check=False).stdout == "active\n", what="it runs")
+        self.wait_state("web", "running")
         self.assertEqual(topics_since(event, "web"), ["container/created", "container/started", "container/exited",
                                                       "container/removed", "container/created", "container/started"])
         self.assertEqual([e["Details"]["ExitCode"] for e in events_since(event, "web") if "ExitCode" in e["Details"]], [5])
@@ -585,7 +587,7 @@ class SocketTest(UnitsTestCase):
         return unit
 
     def test_nginx(self):
-        unit = self.write("web", "Network=none", "Environment=NGINX=3;", image=NGINX)
+        unit = self.write("web", "Network=none", "Environment=NGINX=3;", "StopTimeout=30", image=NGINX)
         socket = self.socket("web", "ListenStream=127.0.0.1:80")
         with open("/etc/moored/containers/web.conf", "a", encoding="ascii") as f:
             f.write("Exec=sh -c \"sed -i 's/listen 80 /listen 127.0.0.1:80 /' /etc/nginx/sites-enabled/default; "
@@ -630,13 +632,13 @@ class ImageTest(UnitsTestCase):
         image = lib.Image([layer], config={"Cmd": ["/bin/busybox", "sleep", "1000"]})
         with lib.FaultyRegistry({"slow:test": image}) as registry:
             reference = registry.reference("slow:test")
-            registry.fault("/blobs/", "slow", rate=400 << 10)
+            registry.fault("/blobs/", "slow", rate=100 << 10)
             self.addCleanup(lib.moorctl, "rmi", "--force", reference, check=False)
             unit = self.write("web", image=reference)
-            self.drop_in(unit, "[Service]", "TimeoutStartSec=1")
+            self.drop_in(unit, "[Service]", "TimeoutStartSec=5")
             begin = time.monotonic()
             self.systemctl("start", unit)
-            self.assertGreater(time.monotonic() - begin, 2)
+            self.assertGreater(time.monotonic() - begin, 6)
         self.assertEqual(self.inspect("web")["State"], "running")
         self.assertIn("Pulling", lib.journal("-u", "moored-image@web.service"))
 
