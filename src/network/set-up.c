@@ -180,13 +180,17 @@ static void set_up_done(SetUp *s) {
         safe_close(s->netns);
 }
 
-/* Nobody on a container's network is its router by his own word; and its addresses are known to be its own.
- */
+/* - accept_ra: nobody on a container's network is its router by his own word.
+ * - accept_dad: its addresses are known to be its own.
+ * - arp_notify, ndisc_notify: who has talked to somebody with another MAC that had one of them before goes on
+ *   doing so for half a minute, unless he is told. Of bridges that is few, of what a parent is on anybody. */
 static int enter(void *userdata) {
         SetUp *s = userdata;
 
         (void) SYSCTL_WRITE("0", "ipv6", "conf", "default", "accept_ra");
         (void) SYSCTL_WRITE("0", "ipv6", "conf", "default", "accept_dad");
+        (void) SYSCTL_WRITE("1", "ipv4", "conf", "default", "arp_notify");
+        (void) SYSCTL_WRITE("1", "ipv6", "conf", "default", "ndisc_notify");
         return netlink_new(-EBADF, &s->inside);
 }
 

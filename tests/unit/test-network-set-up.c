@@ -208,6 +208,11 @@ static void test_again(void **state) {
         wait_for_no_veth(f);
 }
 
+/* Whoever is on the network is told whose an address is now. */
+static int announces(void *userdata) {
+        return SYSCTL_IS("1", "ipv4", "conf", "eth0", "arp_notify") && SYSCTL_IS("1", "ipv6", "conf", "eth0", "ndisc_notify");
+}
+
 static void test_ipv6(void **state) {
         NetworkOptions o = { .subnets = L((char *) "fd00:5::/64", (char *) "10.95.0.0/24") };
         _cleanup_(box_done) Box a = BOX("a"), b = BOX("b");
@@ -224,6 +229,7 @@ static void test_ipv6(void **state) {
         add(f, "b", L((char *) "six"), NONE);
         set_up(f, &a);
         set_up(f, &b);
+        assert_int_equal(netns_run(a.node.netns, announces, NULL), true);
         /* Without a second of waiting. */
         assert_reached(HOST, "fd00:5::2", 80, &a.node, "fd00:5::1");
         assert_reached(HOST, "127.0.0.1", 8080, &a.node, "10.95.0.1");
