@@ -267,6 +267,9 @@ static int add_interface(const NetworkInterface *i, void *userdata) {
         else
                 r = netlink_add_sub_link(s->host, n->row.driver, n->row.parent, n->row.mode, n->row.mtu,
                                          s->netns, i->name, n->driver == NETWORK_MACVLAN ? i->mac : NULL);
+        if (r == -EOPNOTSUPP && n->driver != NETWORK_BRIDGE)
+                return error_set(s->reterr_error, r, "NotSupported",
+                                 "The network “%s” needs what the kernel of this host has not: %s.", n->row.name, n->row.driver);
         if (r < 0)
                 return network_error(s->reterr_error, r, s->container, netlink_get_message(s->host));
         if (n->driver != NETWORK_BRIDGE)
