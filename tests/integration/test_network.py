@@ -26,15 +26,6 @@ def devices(pattern="moored"):
     return {l["ifname"] for l in json.loads(lib.run(["ip", "-j", "link", "show"]).stdout) if l["ifname"].startswith(pattern)}
 
 
-def supported(kind):
-    """Whether the kernel has devices of that kind."""
-
-    result = lib.run(["ip", "link", "add", "link", "out0", "name", "probe0", "type", kind], check=False)
-    if result.returncode == 0:
-        lib.run(["ip", "link", "del", "probe0"])
-    return result.returncode == 0
-
-
 class NetworkObjectTest(NetworkTestCase):
     def create(self, *args, ns="default", check=True):
         result = lib.moorctl("-n", ns, "network", "create", *args, check=check)
@@ -221,20 +212,6 @@ class NetworkObjectTest(NetworkTestCase):
         self.assertNotEqual(self.address("b"), address)
         self.assertEqual(self.ask("b", address), "a")
         lib.moorctl("rm", "-f", "a", "b")
-
-    def test_with_a_parent(self):
-        for driver, mode in (("macvlan", "bridge"), ("ipvlan", "l2")):
-            with self.subTest(driver):
-                if not supported(driver):
-                    self.skipTest(f"this kernel has no {driver}")
-                self.create("-d", driver, "--parent=out0", "-o", f"mode={mode}", "--subnet=192.0.2.0/24", "--gateway=192.0.2.1",
-                            "--ip-range=192.0.2.128/28", "street")
-                self.serve("a", "--network=street")
-                self.assertIn(ipaddress.ip_address(self.address("a")), ipaddress.ip_network("192.0.2.128/28"))
-                self.assertEqual(talk(self.address("a"), 80, outside=True), "a")
-                self.assertIn("bridge", lib.moorctl("run", "--rm", "--network=street", "-p", "80", BUSYBOX, "true", check=False).stderr)
-                lib.moorctl("rm", "-f", "a")
-                lib.moorctl("network", "rm", "street")
 
     def test_what_is_changed_is_logged(self):
         """Settings of the kernel's: when they are needed, and not twice."""
