@@ -9,8 +9,9 @@ import time
 
 import lib
 from lib_container import BUSYBOX, daemon_away, events_since, last_event
-from lib_network import HOST4, OUTSIDE4, NetworkTestCase, elements, talk
+from lib_network import HOST4, OUTSIDE4, NetworkTestCase, elements, netns_of, talk
 from test_bus import DEFAULT, NAMESPACE, ROOT, send
+from test_network_connect import interface
 from test_recovery import delete_database
 
 NETWORK = "org.moored1.Network"
@@ -24,6 +25,13 @@ def devices(pattern="moored"):
     """The host's devices with such a name."""
 
     return {l["ifname"] for l in json.loads(lib.run(["ip", "-j", "link", "show"]).stdout) if l["ifname"].startswith(pattern)}
+
+
+def mtu_of(name, container=None):
+    """Of a device of the host's, or of a container's."""
+
+    where = netns_of(container) if container else []
+    return json.loads(lib.run([*where, "ip", "-j", "link", "show", name]).stdout)[0]["mtu"]
 
 
 class NetworkObjectTest(NetworkTestCase):
@@ -170,6 +178,47 @@ class NetworkObjectTest(NetworkTestCase):
         lib.moorctl("rm", "-f", "b")
         self.assertIn("10.123.0.5/29", self.sh("ip addr", "--network=small"))
         lib.moorctl("rm", "-f", "a", "c")
+
+    def test_mtu(self):
+        """On the bridge, on the host's end and on the container's, whichever is made again."""
+
+        for mtu in (1400, 9000):
+            self.create("--ipv6", "-o", f"mtu={mtu}", "lan")
+            bridge = self.network("lan")["Device"]
+            self.serve("a", "--network=lan", "--stop-timeout=0", "-p", "8080:80")
+            self.detach("b", "--network=lan")
+
+            def check(what):
+                with self.subTest(mtu=mtu, after=what):
+                    for name in ("a", "b"):
+                        end = self.interface_of(name)
+                        self.assertEqual((end["HostMTU"], end["MTU"]), (mtu, mtu))
+                    self.assertEqual(mtu_of(bridge), mtu)
+                    self.assertEqual(self.ask("b", self.address("a")), "a")
+                    self.assertEqual(talk(HOST4, 8080, outside=True), "a")
+
+            check("run")
+            lib.moorctl("restart", "a")
+            self.listens("a")
+            check("restart")
+            lib.kill9_moored()
+            lib.moorctl("restart", "b")
+            check("kill -9")
+            lib.run(["ip", "link", "del", bridge])
+            lib.moorctl("network", "reload")
+            self.serve("c", "--network=lan")
+            check("a bridge that was made again")
+            lib.moorctl("rm", "-f", "a", "b", "c")
+            lib.moorctl("network", "rm", "lan")
+        # The least of each family, and less.
+        self.create("-o", "mtu=68", "small")
+        self.assertIn("mtu 68 ", self.sh("ip link show eth0", "--network=small"))
+        self.refused("1280", "--ipv6", "-o", "mtu=1279", "x")
+        self.refused("65535", "-o", "mtu=65536", "x")
+
+    def interface_of(self, name):
+        i = interface(name, "eth0")
+        return {"MTU": mtu_of("eth0", self.inspect(name)), "HostMTU": mtu_of(i["HostDevice"])}
 
     def test_internal_and_apart(self):
         self.create("--internal", "--ipv6", "back")
