@@ -58,6 +58,31 @@ class PublishTest(NetworkTestCase):
         self.assertGreater(ports[1][2], 0)
         self.assertIn("9000-9009->70-79/tcp", lib.moorctl("ps").stdout)
 
+    def test_free_ports(self):
+        """Those that moored chooses are open, each one's own, and the same after a restart."""
+
+        self.serve("a", "--stop-timeout=0", "-p", "80", "-p", "127.0.0.1::80", "-p", "81/udp")
+        self.serve("b", "--stop-timeout=0", "-p", "80")
+        self.answers(netns_of(self.inspect("a")), "a", 81)
+        ports = {name: [p[2] for p in self.inspect(name)["Ports"]] for name in ("a", "b")}
+        self.assertEqual(len({*ports["a"], *ports["b"]}), 4)
+
+        def check():
+            for name in ("a", "b"):
+                self.assertEqual([p[2] for p in self.inspect(name)["Ports"]], ports[name])
+                self.assertEqual(talk(HOST4, ports[name][0], outside=True), name)
+                self.assertEqual(talk("127.0.0.1", ports[name][0]), name)
+            self.assertEqual(talk("127.0.0.1", ports["a"][1]), "a")
+            self.assertIsNone(talk(HOST4, ports["a"][1], outside=True, timeout=1))
+
+        check()
+        self.assertEqual(talk(HOST4, ports["a"][2], say="x", protocol="udp", outside=True).split()[0], "a")
+        lib.kill9_moored()
+        for name in ("a", "b"):
+            lib.moorctl("restart", name)
+            self.listens(name)
+        check()
+
     def test_large_range(self):
         """As many ports as a container can have; nobody waits for them."""
 
