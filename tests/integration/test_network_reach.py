@@ -18,6 +18,7 @@ NETWORKS = {"lan": (), "other": (), "closed": ("--internal",)}
 # How long is waited for what is not to come.
 SILENCE = 1.0
 SCTP = 132
+SCTP_TAG = 0x12345678
 
 # Sends a stream to somebody who sends it back, compares, and tells for each line that it gets how much has come back; then, at the end
 # of its input, when all has.
@@ -70,7 +71,8 @@ while True:
 """
 
 # One packet of a protocol of which the kernel may have no sockets: argv: protocol, address, its bytes. Or, with "listen", the first
-# that comes for that port: who sent it, and its bytes.
+# that comes for that port with that byte behind SCTP's header, the type of what follows: who sent it, and its bytes. (A kernel that has
+# such sockets answers, too: nobody is there.)
 RAW = """
 import socket, struct, sys
 protocol = int(sys.argv[1])
@@ -85,7 +87,7 @@ else:
         data, peer = s.recvfrom(4096)
         if family == socket.AF_INET:
             data = data[(data[0] & 15) * 4:]
-        if struct.unpack(">H", data[2:4])[0] == int(sys.argv[4]):
+        if (struct.unpack(">H", data[2:4])[0], data[12]) == (int(sys.argv[4]), int(sys.argv[5])):
             print(peer[0], data.hex(), flush=True)
             break
 """
@@ -104,13 +106,24 @@ def crc32c(data):
     return crc ^ 0xffffffff
 
 
-def sctp_init(source, destination):
-    """A packet that asks for an association (RFC 9260, sections 3.1 and 3.3.2)."""
+def sctp_packet(source, destination, tag, chunk):
+    """RFC 9260, section 3.1"""
 
-    chunk = struct.pack(">BBHIIHHI", 1, 0, 20, 0x12345678, 65536, 1, 1, 1)
-    header = struct.pack(">HHI", source, destination, 0)
+    header = struct.pack(">HHI", source, destination, tag)
     # Least significant byte first, other than all else in it.
     return header + struct.pack("<I", crc32c(header + b"\0\0\0\0" + chunk)) + chunk
+
+
+def sctp_init(source, destination):
+    """Asks for an association (section 3.3.2)."""
+
+    return sctp_packet(source, destination, 0, struct.pack(">BBHIIHHI", 1, 0, 20, SCTP_TAG, 65536, 1, 1, 1))
+
+
+def sctp_init_ack(source, destination):
+    """The answer to that, under the tag that it has asked for; with a cookie (section 3.3.3)."""
+
+    return sctp_packet(source, destination, SCTP_TAG, struct.pack(">BBHIIHHIHHI", 2, 0, 28, SCTP_TAG + 1, 65536, 1, 1, 1, 7, 8, 0))
 
 
 class ReachTestCase(NetworkTestCase):
@@ -303,19 +316,24 @@ class ReachTest(ReachTestCase):
         self.assert_answered(NEAR.netns, b, (NEAR.outside4, NEAR.outside6), 90)
 
     def test_sctp(self):
-        """Without sockets of SCTP, which few kernels have: a packet arrives at the container's port, with its sum right, and so does an answer."""
+        """Without sockets of SCTP, which few kernels have: a packet arrives at the container's port, with its sum right, and the answer
+        comes from the port that was asked."""
 
         self.detach("a", "--network=lan", "-p", "9999:36412/sctp")
         self.assertIn("9999->36412/sctp", lib.moorctl("ps").stdout)
         where = netns_of(self.inspect("a"))
-        for target, inside, source in ((HOST4, "0.0.0.0", NEAR.outside4), (HOST6, "::", NEAR.outside6)):
-            listener = self.python(where, RAW, SCTP, "listen", inside, 36412)
+
+        def listen(place, any_address, port, kind):
+            listener = self.python(place, RAW, SCTP, "listen", any_address, port, kind)
             self.assertEqual(listener.stdout.readline(), "ready\n")
-            sender = self.python(NEAR, RAW, SCTP, "send", target, sctp_init(5000, 9999).hex())
-            self.assertEqual(sender.wait(10), 0)
-            peer, data = listener.stdout.readline().split()
-            self.assertEqual(peer, source)
-            self.assertEqual(data, sctp_init(5000, 36412).hex())
+            return listener
+
+        for target, any_address, source in ((HOST4, "0.0.0.0", NEAR.outside4), (HOST6, "::", NEAR.outside6)):
+            listener, asker = listen(where, any_address, 36412, 1), listen(NEAR, any_address, 5000, 2)
+            for place, address, packet in ((NEAR, target, sctp_init(5000, 9999)), (where, source, sctp_init_ack(36412, 5000))):
+                self.assertEqual(self.python(place, RAW, SCTP, "send", address, packet.hex()).wait(10), 0)
+            self.assertEqual(listener.stdout.readline().split(), [source, sctp_init(5000, 36412).hex()])
+            self.assertEqual(asker.stdout.readline().split(), [target, sctp_init_ack(9999, 5000).hex()])
 
     def test_ports_of_the_image(self):
         layer = lib.Tar().file("x", b"")
