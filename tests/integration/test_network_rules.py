@@ -37,6 +37,19 @@ OWN_POLICY = f"""<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Confi
 <busconfig><policy user="root"><allow own="{FIREWALLD}"/></policy></busconfig>
 """
 
+# Somebody's own, with names as moored's own have.
+OTHERS_RULES = """table %s {
+    comment "another's"
+    set bridges { type ifname; elements = { "other0" } }
+    set near4 { type ipv4_addr . ipv4_addr; flags interval; elements = { 203.0.113.0/24 . 203.0.113.0/24 } }
+    map ports4 { type inet_service : verdict; elements = { 8080 : continue, 4242 : drop } }
+    counter drops { }
+    chain published { tcp dport 4343 drop; }
+    chain incoming { type nat hook prerouting priority -90; policy accept; tcp dport 4242 redirect to :4243; }
+    chain forward { type filter hook forward priority 10; policy accept; iifname @bridges ip saddr . ip daddr @near4 drop; tcp dport vmap @ports4; tcp dport 4343 jump published; }
+}
+"""
+
 
 def reload_bus():
     lib.run(["busctl", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "ReloadConfig"])
@@ -60,6 +73,84 @@ def statistics(name):
 
 def has_rules():
     return lib.run(["nft", "list", "table", "inet", "moored"], check=False).returncode == 0
+
+
+def table(name):
+    """A table as the kernel has it, handles too, which are others when something is made again; None where there is none."""
+
+    result = lib.run(["nft", "-j", "list", "table", *name.split()], check=False)
+    if result.returncode != 0:
+        return None
+    items = [item for item in json.loads(result.stdout)["nftables"] if "metainfo" not in item]
+    for item in items:
+        for content in item.values():
+            # In no order.
+            if "elem" in content:
+                content["elem"].sort(key=json.dumps)
+    return items
+
+
+class OthersRulesTest(NetworkTestCase):
+    """What somebody else has in nftables is his, whatever moored does with its own."""
+
+    tables = ("inet other", "ip moored", "inet moored2")
+
+    def setUp(self):
+        super().setUp()
+        for name in self.tables:
+            self.addCleanup(lib.run, ["nft", "delete", "table", *name.split()])
+            lib.run(["nft", "-f", "-"], input=OTHERS_RULES % name)
+
+    def others(self):
+        return [table(name) for name in self.tables]
+
+    def test_own_rules_only(self):
+        lib.moorctl("network", "prune")
+        lib.moorctl("network", "rm", "--ignore", "default")
+        self.assertFalse(has_rules())
+        before = self.others()
+        self.assertNotIn(None, before)
+
+        def untouched(what):
+            with self.subTest(after=what):
+                self.assertEqual(self.others(), before)
+
+        lib.moorctl("network", "create", "--ipv6", "lan")
+        self.addCleanup(lib.moorctl, "network", "rm", "-f", "--ignore", "lan", "second", check=False)
+        self.serve("a", "--network=lan", "-p", "8080:80", "-p", "9000-9063:1-64")
+        untouched("run")
+        own = table("inet moored")
+        # One that comes and goes leaves what there was, and takes nothing else along.
+        lib.moorctl("network", "create", "--ipv6", "second")
+        self.detach("b", "--network=second", "-p", "8081:80", "-p", "127.0.0.1:8082:80/udp")
+        self.assertNotEqual(table("inet moored"), own)
+        lib.moorctl("rm", "-f", "b")
+        lib.moorctl("network", "rm", "second")
+        self.assertEqual(table("inet moored"), own)
+        untouched("network rm")
+        lib.moorctl("network", "reload")
+        untouched("network reload")
+        lib.run(["nft", "delete", "table", "inet", "moored"])
+        lib.moorctl("network", "reload")
+        untouched("network reload without a table")
+        lib.kill9_moored()
+        lib.moorctl("ps")
+        untouched("kill -9")
+        lib.run(["systemctl", "restart", "moored.service"])
+        untouched("restart")
+        self.assertEqual(talk(HOST4, 8080, outside=True), "a")
+        lib.moorctl("rm", "-f", "a")
+        untouched("rm")
+        lib.moorctl("network", "create", "second")
+        lib.moorctl("run", "--rm", "--network=second", BUSYBOX, "true")
+        self.assertTrue(has_rules())
+        # Of the last one that has any the table itself goes.
+        lib.moorctl("network", "rm", "lan")
+        self.assertTrue(has_rules())
+        untouched("network rm")
+        self.assertEqual(lib.moorctl("network", "prune").stdout, "second\n")
+        self.assertFalse(has_rules())
+        untouched("prune")
 
 
 class IsolationTest(NetworkTestCase):
