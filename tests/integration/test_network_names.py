@@ -15,6 +15,7 @@ from lib_network import HOST4, NetworkTestCase, netns_of
 
 DNSMASQ = "/usr/sbin/dnsmasq"
 RESOLVED = "/lib/systemd/systemd-resolved"
+STUB, UPLINK = "/run/systemd/resolve/stub-resolv.conf", "/run/systemd/resolve/resolv.conf"
 LINGER = 10
 
 
@@ -349,7 +350,7 @@ class HostTest(NamesTestCase):
 
     hosts = "ab"
 
-    def resolved(self):
+    def resolved(self, *lines):
         if not os.path.exists(RESOLVED):
             raise AssertionError(f"the test host has no {RESOLVED}")
         # The test host's is masked.
@@ -358,7 +359,7 @@ class HostTest(NamesTestCase):
         # What is said of all links is not what a network's resolver can do.
         os.makedirs("/run/systemd/resolved.conf.d", exist_ok=True)
         with open("/run/systemd/resolved.conf.d/names.conf", "w", encoding="utf-8") as f:
-            f.write("[Resolve]\nDNSSEC=yes\nDNSOverTLS=yes\n")
+            f.write("\n".join(["[Resolve]", "DNSSEC=yes", "DNSOverTLS=yes", *lines, ""]))
         lib.run(["systemctl", "unmask", "systemd-resolved.service"])
         lib.run(["systemctl", "start", "systemd-resolved.service"])
 
@@ -397,6 +398,31 @@ class HostTest(NamesTestCase):
         lib.moorctl("rm", "-f", "web", "c")
         lib.wait_until(lambda: "moored.internal" not in lib.run(["resolvectl", "domain", device]).stdout, what="the link is as it was")
         self.assertEqual(self.query("web.lan.moored.internal"), set())
+
+    def test_stub(self):
+        """Where resolv.conf(5) names systemd-resolved's stub, which listens on the host only, containers ask the servers that it asks."""
+
+        self.network("plain", "--disable-dns")
+        self.network("lan")
+        with upstream(HOST4, "far.example", "198.51.100.7"), resolv_conf(STUB):
+            self.resolved(f"DNS={HOST4}")
+            lib.wait_until(lambda: f"nameserver {HOST4}\n" in read(UPLINK), what="systemd-resolved knows it")
+            self.assertIn("nameserver 127.0.0.53\n", read("/etc/resolv.conf"))
+            self.detach("plain", "--network=plain")
+            self.detach("named", "--network=lan")
+            for name, server in (("plain", HOST4), ("named", lib.moorctl_json("network", "inspect", "lan")[0]["Subnets"][0][1])):
+                text = lib.moorctl("exec", name, "cat", "/etc/resolv.conf").stdout
+                self.assertEqual(re.findall(r"(?m)^nameserver (\S+)$", text), [server])
+                lib.wait_until(lambda n=name: self.lookup(n, "far.example") == {"198.51.100.7"}, what=f"{name} finds a far name")
+            # Whoever is on the host's own network reaches the stub.
+            self.assertIn("nameserver 127.0.0.53\n", self.sh("cat /etc/resolv.conf", "--network=host"))
+            # As a file of its own it is the same.
+            text = read(STUB)
+            os.unlink("/etc/resolv.conf")
+            with open("/etc/resolv.conf", "w", encoding="utf-8") as f:
+                f.write(text)
+            self.assertIn(f"nameserver {HOST4}\n", self.sh("cat /etc/resolv.conf", "--network=plain"))
+            lib.moorctl("rm", "-f", "plain", "named")
 
     def test_resolved_comes_later(self):
         self.network("lan")
@@ -440,16 +466,37 @@ def covered(path):
         os.chmod(path, mode)
 
 
+def read(path):
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as f:
+        return f.read()
+    return ""
+
+
+@contextlib.contextmanager
+def resolv_conf(target=None):
+    """The host's resolv.conf is as it was afterwards; meanwhile a link, if there is a target."""
+
+    path = "/etc/resolv.conf"
+    saved = read(path)
+    try:
+        if target:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            os.symlink(target, path)
+        yield
+    finally:
+        if os.path.islink(path):
+            os.unlink(path)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(saved)
+
+
 @contextlib.contextmanager
 def upstream(address, name, answer):
     """The host's resolv.conf names a server on the host that knows one name."""
 
-    path = "/etc/resolv.conf"
-    with open(path, "a+", encoding="utf-8") as f:
-        f.seek(0)
-        saved = f.read()
-    try:
-        with open(path, "w", encoding="utf-8") as f:
+    with resolv_conf():
+        with open("/etc/resolv.conf", "w", encoding="utf-8") as f:
             f.write(f"nameserver {address}\n")
         server_process = subprocess.Popen([DNSMASQ, "--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--bind-interfaces",
                                            f"--listen-address={address}", f"--address=/{name}/{answer}", "--pid-file=", "--user=root"])
@@ -458,6 +505,3 @@ def upstream(address, name, answer):
         finally:
             server_process.kill()
             server_process.wait()
-    finally:
-        with open(path, "w", encoding="utf-8") as f:
-            f.write(saved)
