@@ -605,6 +605,49 @@ class SocketTest(UnitsTestCase):
         self.assertEqual(self.wait_state("web", "exited")["ExitCode"], 0)
         self.assertIn("Welcome to nginx!", self.get(80))
 
+    def test_beside_published_ports(self):
+        """What comes by the socket and what comes by the container's network are served both, in each run; of the namespace, which PID 1 keeps
+        beside the socket, the container gets nothing."""
+
+        script = ("env; ls -l /proc/self/fd; echo the end; sed -i 's/listen 80 /listen 127.0.0.1:8081; listen 80 /' /etc/nginx/sites-enabled/default; "
+                  "exec nginx -g 'daemon off;'")
+        unit = self.write("web", "Network=default", "PublishPort=8080:80", "Environment=NGINX=3;", f'Exec=sh -c "{script}"', image=NGINX)
+        socket = self.socket("web", "ListenStream=127.0.0.1:8081")
+        self.drop_in(unit, "[Service]", "Restart=always", "RestartSec=50ms")
+        self.systemctl("start", socket)
+
+        def check(runs):
+            for port in (8081, 8080):
+                self.assertIn("Welcome to nginx!", lib.wait_until(lambda p=port: self.try_get(p), what=f"{port} is served"))
+            log = lib.wait_until(lambda: (l := lib.journal("-t", "web", "--output=cat", since=begin)).count("the end\n") == runs and l,
+                                 what="it has spoken")
+            for line in ("LISTEN_FDS=1", "LISTEN_PID=1", f"LISTEN_FDNAMES={socket}"):
+                self.assertEqual(log.splitlines().count(line), runs, line)
+            self.assertEqual(log.count("socket:"), 3 * runs)  # stdout, stderr, and this
+            directory = f"/proc/{self.main_pid(unit)}/fd"
+            self.assertEqual([f for f in os.listdir(directory) if os.readlink(f"{directory}/{f}").startswith("net:")], [])
+
+        begin = time.time()
+        # The first one to connect starts it.
+        self.assertIn("Welcome to nginx!", self.get(8081))
+        check(1)
+        networks = self.inspect("web")["Networks"]
+        self.systemctl("restart", unit)
+        check(2)
+        pid = self.main_pid(unit)
+        os.kill(pid, signal.SIGKILL)
+        lib.wait_until(lambda: self.main_pid(unit) not in (0, pid), what="the next run")
+        check(3)
+        lib.kill9_moored()
+        check(3)
+        self.assertEqual([n[:2] for n in self.inspect("web")["Networks"]], [n[:2] for n in networks])
+        self.assertNotIn("Failed to add fd", lib.journal("-u", unit, since=begin))
+
+    def try_get(self, port):
+        with contextlib.suppress(OSError):
+            return self.get(port)
+        return None
+
     def test_what_the_container_gets(self):
         self.write("web", "Exec=sh -c 'env; ls -l /proc/self/fd; echo the end; sleep 1000'")
         socket = self.socket("web", "ListenStream=/run/moored-test.sock", "ListenDatagram=/run/moored-test-2.sock",
