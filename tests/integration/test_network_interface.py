@@ -10,10 +10,11 @@ import time
 import lib
 from lib_container import BUSYBOX, daemon_away, last_event, topics_since, unit_of
 from lib_network import HOST4, NetworkTestCase, connect, links, netns_of, talk
-from test_bus import Monitor
+from test_bus import DEFAULT, RULES, Monitor, restart_polkit, rules, send
 from test_network_connect import INTERFACE, interface, path_of
 
 BRIDGE = "host-br"
+NETWORK = "org.moored1.Network"
 WIRE = "wire0"  # a device of the host's: one end of a pair
 
 
@@ -340,6 +341,53 @@ class InterfaceTest(NetworkTestCase):
         self.assertIn([f"{container}/interface/eth0", path], monitor.values(container, "Interfaces"))
         self.assertEqual([t for t in topics_since(before, "a") if "interface" in t],
                          ["container/interface-added", "container/interface-changed", "container/interface-removed"])
+
+    def test_who_may(self):
+        """Who is not root and is not let by polkit's rules changes nothing, on networks neither; who may manage networks may not manage containers."""
+
+        lib.moorctl("network", "create", "lan")
+        self.addCleanup(lib.moorctl, "network", "rm", "-f", "--ignore", "lan", check=False)
+        self.detach("a", "--network=default")
+        container, eth0 = f"{DEFAULT}/container/a", path_of("a", "eth0")
+        calls = {
+            "AddInterface": (container, "org.moored1.Container", "a{sv}", "1", "Type", "s", "veth"),
+            "Change": (eth0, INTERFACE, "a{sv}", "1", "MTU", "t", "1400"),
+            "Remove": (eth0, INTERFACE, "a{sv}", "0"),
+            "Connect": (f"{DEFAULT}/network/lan", NETWORK, "sa{sv}", "a", "0"),
+            "Disconnect": (f"{DEFAULT}/network/default", NETWORK, "sa{sv}", "a", "0"),
+        }
+        remove = (f"{DEFAULT}/network/lan", NETWORK, "a{sv}", "0")
+
+        def call(member, path, interface_name, *args):
+            return lib.run(["runuser", "-u", "nobody", "--", "busctl", "--allow-interactive-authorization=no", "call", lib.BUS_NAME, path,
+                            interface_name, member, *args], check=False)
+
+        def refused(member, *args):
+            # By dbus-send for the name of the error, with arguments that nobody looks at before; by busctl with those that would do it.
+            path, interface_name, *_ = args
+            self.assertIn("Error.InteractiveAuthorizationRequired:", send(path, f"{interface_name}.{member}", "dict:string:string:a,b")[1])
+            result = call(member, *args)
+            self.assertNotEqual(result.returncode, 0, member)
+            self.assertRegex(result.stderr, r"(?i)authenti|authoriz", member)
+
+        before = self.inspect("a"), interface("a", "eth0"), lib.moorctl_json("network", "inspect", "lan", "default")
+        for member, args in (*calls.items(), ("Remove", remove)):
+            refused(member, *args)
+        # To look is for all.
+        self.assertEqual(call("Statistics", eth0, INTERFACE).returncode, 0)
+        self.assertEqual((self.inspect("a"), interface("a", "eth0"), lib.moorctl_json("network", "inspect", "lan", "default")), before)
+
+        self.addCleanup(restart_polkit)
+        self.addCleanup(os.unlink, RULES)
+        rules("""polkit.addRule(function(action, subject) {
+            if (action.id == "org.moored.manage-networks" && subject.user == "nobody")
+                return polkit.Result.YES;
+        });""")
+        for member, args in calls.items():
+            refused(member, *args)
+        self.assertEqual((self.inspect("a"), interface("a", "eth0")), before[:2])
+        self.assertEqual(call("Remove", *remove).returncode, 0)
+        self.assertNotEqual(lib.moorctl("network", "inspect", "lan", check=False).returncode, 0)
 
     def test_stopped(self):
         lib.moorctl("create", "--name=a", "--network=default", BUSYBOX, "sleep", "1000")
