@@ -2,7 +2,7 @@
 """What integration tests share. They run inside a test host, as root, with the product installed.
 
 Commands        run, moorctl, moorctl_json, busctl_call, busctl_property, unit_properties
-The daemon      moored_pid, start_moored, kill9_moored, journal
+The daemon      moored_pid, start_moored, kill9_moored, descriptors, stored_descriptors, journal
 Waiting         wait_until
 Nothing left    leftovers, assert_nothing_left, mountinfo_count, processes, helpers, watches
 The store       assert_store_sound, blobs
@@ -10,6 +10,8 @@ Images          Tar (hostile archives too), Image, push, in lib_image
 Registries      REGISTRY (Debian's docker-registry, filled), FaultyRegistry in lib_registry
 """
 
+import collections
+import contextlib
 import json
 import os
 import re
@@ -23,9 +25,9 @@ from lib_registry import FaultyRegistry
 from lib_store import blob_problems, blobs, image_problems
 
 __all__ = ["BUS_NAME", "REGISTRY", "TEST_IMAGES", "FaultyRegistry", "Image", "Tar", "TestCase", "assert_nothing_left",
-           "assert_store_sound", "blobs", "busctl_call", "busctl_property", "helpers", "journal", "kill9_moored", "leftovers", "moorctl",
-           "moorctl_json", "moored_pid", "mountinfo_count", "processes", "push", "run", "start_moored", "unit_properties",
-           "wait_until", "watches"]
+           "assert_store_sound", "blobs", "busctl_call", "busctl_property", "descriptors", "helpers", "journal", "kill9_moored", "leftovers", "moorctl",
+           "moorctl_json", "moored_pid", "mountinfo_count", "processes", "push", "run", "start_moored",
+           "stored_descriptors", "unit_properties", "wait_until", "watches"]
 
 BUS_NAME = "org.moored1"
 REGISTRY = "127.0.0.1:5000"
@@ -118,6 +120,24 @@ def kill9_moored(restart=True):
     if restart:
         return start_moored()
     return pid
+
+
+def descriptors():
+    """What the daemon holds, by kind: a Counter."""
+
+    directory = f"/proc/{moored_pid()}/fd"
+    found = collections.Counter()
+    for fd in os.listdir(directory):
+        # One may be closed meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            found[os.readlink(f"{directory}/{fd}").split(":[")[0].split(" (deleted)")[0]] += 1
+    return found
+
+
+def stored_descriptors():
+    """How many of the daemon's descriptors PID 1 keeps."""
+
+    return int(unit_properties("moored.service", "NFileDescriptorStore")["NFileDescriptorStore"])
 
 
 def _is_zombie(pid):

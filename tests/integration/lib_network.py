@@ -155,6 +155,15 @@ class NetworkTestCase(ContainerTestCase):
         lib.wait_until(lambda: not links() - links_before, what=f"devices are gone: {links() - links_before}")
         self.assertEqual(elements() - elements_before, set())
 
+    def assert_holds_no_more(self, function):
+        """What is called costs moored no descriptor, and PID 1 none for it: not each time. (At the first, sockets may be opened that stay.)"""
+
+        function()
+        before, stored = lib.descriptors(), lib.stored_descriptors()
+        function()
+        lib.wait_until(lambda: not lib.descriptors() - before and lib.stored_descriptors() == stored,
+                       what=f"no descriptor more than {before}, and {stored} kept: {lib.descriptors()}, {lib.stored_descriptors()}")
+
     def address(self, name, family=4, network=0):
         """The container's address, without length."""
 

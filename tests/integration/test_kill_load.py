@@ -5,7 +5,6 @@ What really happened is written down by the containers and execs themselves, int
 they chose. MOORED_KILLS says how often the daemon is killed (default: 12), MOORED_KILLS_SEED at which moments."""
 
 import collections
-import contextlib
 import json
 import os
 import random
@@ -220,18 +219,6 @@ class Follower:
         lib.wait_until(self.take, timeout=PATIENCE, what="the last events")
 
 
-def descriptors():
-    """What the daemon holds, by kind."""
-
-    directory = f"/proc/{lib.moored_pid()}/fd"
-    found = collections.Counter()
-    for fd in os.listdir(directory):
-        # It may be closed meanwhile.
-        with contextlib.suppress(FileNotFoundError):
-            found[os.readlink(f"{directory}/{fd}").split(":[")[0].split(" (deleted)")[0]] += 1
-    return found
-
-
 class KillLoadTest(ContainerTestCase):
     hosts = "ab"
     timeout = (180 + 4 * KILLS) * SLOWNESS
@@ -324,7 +311,7 @@ class KillLoadTest(ContainerTestCase):
     def test_load(self):
         lib.kill9_moored()
         lib.moorctl("ps")
-        descriptors_before, mounts_before = descriptors(), lib.mountinfo_count()
+        descriptors_before, mounts_before = lib.descriptors(), lib.mountinfo_count()
         follower = Follower(last_event())
         steps = "RestartSteps" in lib.unit_properties("moored.service", "RestartSteps")
         fast = ("-p", "RestartSec=50ms", *(("-p", "RestartSteps=0") if steps else ()))
@@ -374,4 +361,4 @@ class KillLoadTest(ContainerTestCase):
         self.assertEqual(lib.mountinfo_count(), mounts_before)
         lib.kill9_moored()
         lib.moorctl("ps")
-        lib.wait_until(lambda: not descriptors() - descriptors_before, what=f"no descriptor more than {descriptors_before}")
+        lib.wait_until(lambda: not lib.descriptors() - descriptors_before, what=f"no descriptor more than {descriptors_before}")

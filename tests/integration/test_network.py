@@ -47,10 +47,14 @@ class NetworkObjectTest(NetworkTestCase):
 
     def refused(self, text, *args):
         before = networks(), devices(), elements()
-        result = self.create(*args, check=False)
-        self.assertEqual(result.returncode, 1, args)
-        self.assertEqual(result.stdout, "")
-        self.assertRegex(result.stderr, text)
+
+        def ask():
+            result = self.create(*args, check=False)
+            self.assertEqual(result.returncode, 1, args)
+            self.assertEqual(result.stdout, "")
+            self.assertRegex(result.stderr, text)
+
+        self.assert_holds_no_more(ask)
         self.assertEqual((networks(), devices(), elements()), before)
 
     def test_made_seen_and_removed(self):

@@ -24,16 +24,11 @@ LOG = pathlib.Path("/run/test-cni")
 DEBIAN = pathlib.Path("/usr/lib/cni/bridge")
 LEASES = pathlib.Path("/var/lib/cni/test")
 KEY = "moored.7.default."
+stored = lib.stored_descriptors
 
 
 def records():
     return sorted(p.name for p in STATE.glob("*.json")) if STATE.exists() else []
-
-
-def stored():
-    """How many descriptors the service manager keeps for moored."""
-
-    return int(lib.unit_properties("moored.service", "NFileDescriptorStore")["NFileDescriptorStore"])
 
 
 def plugin_units():
@@ -219,7 +214,7 @@ class FakeTest(CniTestCase):
                                ("unknown", ('"unknown"', "/etc/cni/net.d", "missing, two", "60-bad.conf")),
                                ("empty", ("70-empty.conflist", "no plug-ins"))):
             with self.subTest(network=network):
-                self.fails("--name=x", f"--network=cni:{network}", BUSYBOX, "true", text=words[0])
+                self.assert_holds_no_more(lambda n=network, w=words: self.fails("--name=x", f"--network=cni:{n}", BUSYBOX, "true", text=w[0]))
                 result = lib.moorctl("create", "--name=x", f"--network=cni:{network}", BUSYBOX, "true", check=False)
                 for word in words:
                     self.assertIn(word, result.stderr)

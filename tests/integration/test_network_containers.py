@@ -134,12 +134,47 @@ class PublishTest(NetworkTestCase):
         self.run_container("-p", "8090:80", BUSYBOX, "true")
 
     def test_bad(self):
+        """What cannot be is said, and leaves nothing, also of descriptors."""
+
+        lib.moorctl("network", "create", "--subnet=10.126.0.0/30", "full")
+        self.addCleanup(lib.moorctl, "network", "rm", "--ignore", "full", check=False)
         for options, text in ((("-p", "x"), "x"), (("-p", "80:80:80"), "80:80:80"), (("--network=nosuch",), "nosuch"),
                               (("--network=host", "-p", "80"), "host"), (("--network=none", "-P"), "none"),
                               (("--network=container:nosuch",), "nosuch"), (("--network=ns:/nosuch",), "/nosuch"),
+                              (("--network=ns:/etc/passwd",), "/etc/passwd"), (("--network=cni:nosuch",), "nosuch"),
                               (("--ip=192.0.2.77",), "192.0.2.77"), (("--network=default:ip=x",), "x"),
+                              (("--network=full:ip=10.126.0.1",), "10.126.0.1"), (("--network=full", "--network=nosuch"), "nosuch"),
                               (("--dns=x",), "DNS"), (("--add-host=a:b",), "Hosts")):
-            self.fails("--rm", *options, BUSYBOX, "true", text=text)
+            with self.subTest(options=options):
+                self.assert_holds_no_more(lambda o=options, t=text: self.fails("--rm", *o, BUSYBOX, "true", text=t))
+
+    def test_bad_at_the_start(self):
+        """The namespace has been made, and goes."""
+
+        self.detach("other", "--network=default")
+        before = links(), elements()
+
+        def no_command():
+            self.assertEqual(lib.moorctl("run", "--rm", "-p", "8080:80", BUSYBOX, "/nosuch", check=False).returncode, 127)
+
+        def taken():
+            lib.moorctl("create", "--name=a", "-p", "8090:80", BUSYBOX, "true")
+            with contextlib.closing(socket.create_server(("", 8090))):
+                self.assertIn("8090", lib.moorctl("start", "a", check=False).stderr)
+            lib.moorctl("rm", "a")
+
+        def no_bridge():
+            lib.moorctl("network", "create", "--interface-name=bad1", "bad")
+            lib.run(["ip", "link", "add", "bad1", "type", "veth", "peer", "name", "bad2"])
+            self.assertIn("bad1", lib.moorctl("run", "--rm", "--network=bad", BUSYBOX, "true", check=False).stderr)
+            lib.run(["ip", "link", "del", "bad1"])
+            lib.moorctl("network", "rm", "bad")
+
+        for function in (no_command, taken, no_bridge):
+            with self.subTest(function=function.__name__):
+                self.assert_holds_no_more(function)
+                lib.wait_until(lambda: (links(), elements()) == before, what=f"all is gone: {links()}, {elements()}")
+        lib.moorctl("rm", "-f", "other")
 
 
 class AddressTest(NetworkTestCase):

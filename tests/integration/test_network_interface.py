@@ -61,9 +61,12 @@ class InterfaceTest(NetworkTestCase):
         return lib.moorctl("interface", *args, check=check)
 
     def refused(self, text, *args):
-        result = self.interface(*args, check=False)
-        self.assertEqual(result.returncode, 1, args)
-        self.assertRegex(result.stderr, text)
+        def ask():
+            result = self.interface(*args, check=False)
+            self.assertEqual(result.returncode, 1, args)
+            self.assertRegex(result.stderr, text)
+
+        self.assert_holds_no_more(ask)
 
     def names(self, container):
         return [i["Name"] for i in lib.moorctl_json("interface", "ls", container)]

@@ -21,7 +21,7 @@ import lib
 from lib_container import BUSYBOX, last_event
 from lib_network import NetworkTestCase, elements, links, server, talk
 from test_kill import assert_records, units
-from test_kill_load import KILLS, PATIENCE, SLOWNESS, Follower, Load, descriptors, moorctl
+from test_kill_load import KILLS, PATIENCE, SLOWNESS, Follower, Load, moorctl
 from test_network import devices
 from test_network_contention import network_namespaces
 from test_recovery import DATABASE
@@ -219,13 +219,13 @@ class NetworkLoadTest(NetworkTestCase):
             return [b for b in bridges if f"moored-dns@{b}.service" in found or b in names]
 
         lib.wait_until(lambda: not resolvers(), timeout=PATIENCE, what=f"resolvers are gone: {resolvers()}")
-        self.assertEqual(lib.unit_properties("moored.service", "NFileDescriptorStore"), stored)
+        self.assertEqual(lib.stored_descriptors(), stored)
 
     def test_load(self):
         lib.kill9_moored()
         lib.moorctl("ps")
-        devices_before, elements_before, descriptors_before, namespaces = links(), elements(), descriptors(), network_namespaces()
-        stored = lib.unit_properties("moored.service", "NFileDescriptorStore")
+        devices_before, elements_before, descriptors_before, namespaces = links(), elements(), lib.descriptors(), network_namespaces()
+        stored = lib.stored_descriptors()
         follower = Follower(last_event())
         # One stays: what the others do is nothing to it.
         self.load.run_server("stays", *[f"--network={n}" for n in NETWORKS], "-p", "8099:80")
@@ -262,4 +262,4 @@ class NetworkLoadTest(NetworkTestCase):
         self.assertEqual(devices(), self.bridges_before)
         lib.kill9_moored()
         lib.moorctl("ps")
-        lib.wait_until(lambda: not descriptors() - descriptors_before, what=f"no descriptor more than {descriptors_before}")
+        lib.wait_until(lambda: not lib.descriptors() - descriptors_before, what=f"no descriptor more than {descriptors_before}")
