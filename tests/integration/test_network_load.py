@@ -3,8 +3,8 @@
 and nothing is left.
 
 Each container answers with its name on its port 80: whoever reaches another has found an address, a port or a name that was given out twice.
-When all is over, the events say from when until when each had what it had. MOORED_KILLS says how often the daemon is killed (default: 12; ten
-containers are started for each time), MOORED_KILLS_SEED at which moments."""
+When all is over, the events say from when until when each had what it had. MOORED_KILLS says how often the daemon is killed (default: 20, in host B,
+which is slow, 12; ten containers are started for each time), MOORED_KILLS_SEED at which moments."""
 
 import collections
 import itertools
@@ -21,7 +21,7 @@ import lib
 from lib_container import BUSYBOX, last_event
 from lib_network import NetworkTestCase, elements, links, server, talk
 from test_kill import assert_records, units
-from test_kill_load import KILLS, PATIENCE, SLOWNESS, Follower, Load, moorctl
+from test_kill_load import PATIENCE, SLOWNESS, Follower, Load, moorctl
 from test_network import devices
 from test_network_contention import network_namespaces
 from test_recovery import DATABASE
@@ -34,6 +34,7 @@ NETWORKS = {
 }
 CERTAIN4, CERTAIN6 = "10.97.0.{}", "fd97::1:{:x}"
 WORKERS = 8
+KILLS = int(os.environ.get("MOORED_KILLS", "20" if SLOWNESS == 1 else "12"))
 CONTAINERS = 10 * KILLS
 
 
